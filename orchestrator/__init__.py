@@ -1,0 +1,1 @@
+"""Plans, runs, stores and queries audits; the only package that imports Ray."""

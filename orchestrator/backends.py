@@ -1,0 +1,133 @@
+"""The three ways to run one plan. All go through the same workbench and give the same rows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.events import Event, Listener
+from orchestrator.plan import Cell, ModelSpec, Plan
+from orchestrator.shadow_plan import missing_groups
+from orchestrator.store import Store
+from tasks.errors import AuditError
+
+if TYPE_CHECKING:
+    from orchestrator.workbench import Workbench
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is missing of a plan, and where results go."""
+
+    plan: Plan
+    store: Store
+    run_id: str
+    models: Sequence[ModelSpec]
+    """Models to train from scratch before any cell, in order."""
+    cells: Sequence[Cell]
+    """Cells to measure, in order."""
+    listener: Listener
+    stop: threading.Event
+    """Set by the first Ctrl-C: finish what runs, start nothing new."""
+
+
+class Backend(Protocol):
+    """Runs work to its end, or until `work.stop` is set."""
+
+    def run(self, work: Work) -> None:
+        """Compute every missing model and cell; a failure of one never ends the others."""
+        ...
+
+
+class InlineBackend:
+    """This process, no Ray: debugging, or a machine without Ray."""
+
+    def run(self, work: Work) -> None:
+        """See `Backend.run`."""
+        from orchestrator.workbench import Workbench
+
+        bench = Workbench(work.plan, work.store)
+        bench.check()
+        work.listener(Event(kind="phase", name="training", total=len(work.models)))
+        for spec in work.models:
+            if work.stop.is_set():
+                return
+            work.listener(model_event(spec, bench.make_model(spec.model_id)))
+        if needs_shadows(work):
+            self._shadows(work, bench)
+        work.listener(Event(kind="phase", name="cells", total=len(work.cells)))
+        for cell in work.cells:
+            if work.stop.is_set():
+                return
+            row = bench.run_cell(cell.cell_id, run_id=work.run_id)
+            work.listener(cell_event(cell, row))
+
+    def _shadows(self, work: Work, bench: Workbench) -> None:
+        from orchestrator.shadow_worker import ShadowWorker
+
+        waiting = shadow_batches(work)
+        work.listener(Event(kind="phase", name="shadow models", total=sum(len(n) for _, n in waiting)))
+        workers = {name: ShadowWorker(bench, name) for name in {name for name, _ in waiting}}
+        for architecture, numbers in waiting:
+            if work.stop.is_set():
+                return
+            report_shadows(work, architecture, numbers, problems=workers[architecture].run(numbers))
+
+
+def needs_shadows(work: Work) -> bool:
+    """Whether a cell that is to be measured rests on shadow models."""
+    return any(cell.model_id in work.plan.shadow_groups for cell in work.cells)
+
+
+def shadow_batches(work: Work) -> list[tuple[str, list[int]]]:
+    """Shadow models whose observations are incomplete, by architecture, some whole pairs at a time."""
+    size = work.plan.config.shadows.batch
+    found = []
+    for architecture in work.plan.shadow_sets:
+        numbers = sorted(missing_groups(work.plan, work.store, architecture))
+        found += [(architecture, numbers[i : i + size]) for i in range(0, len(numbers), size)]
+    return found
+
+
+def report_shadows(work: Work, architecture: str, numbers: Sequence[int], *, problems: Sequence[str]) -> None:
+    """Tell the audience that a batch of shadow models has ended."""
+    for number in numbers:
+        work.listener(Event(kind="shadow", name=f"{architecture} shadow {number}"))
+    for problem in problems:
+        work.listener(Event(kind="note", name=f"failed: {problem}"))
+
+
+def make_backend(name: str) -> Backend:
+    """The backend of that name; Ray is imported only where it is used."""
+    if name == "inline":
+        return InlineBackend()
+    try:
+        from orchestrator.cluster import RayBackend
+    except ImportError as error:
+        raise AuditError(f"backend {name}: Ray cannot be imported ({error}); use --backend inline") from None
+    return RayBackend(address="local" if name == "local" else "auto")
+
+
+def model_event(spec: ModelSpec, error: str | None) -> Event:
+    """The event of a model that was made, or could not be."""
+    words = (spec.architecture, spec.kind, spec.forget_set or "", f"seed {spec.seed}")
+    return Event(
+        kind="model",
+        name=" ".join(filter(None, words)),
+        status="failed" if error else "finished",
+        error=error or "",
+    )
+
+
+def cell_event(cell: Cell, row: dict[str, object]) -> Event:
+    """The event of a measured or failed cell."""
+    failed = row["status"] == "failed"
+    return Event(
+        kind="cell",
+        name=" ".join(f"{v}" for v in cell.axes.values()),
+        status="failed" if failed else "finished",
+        seconds=float(row.get("seconds") or 0.0),  # type: ignore[arg-type]
+        error=f"{row.get('error_type')}: {row.get('error')}" if failed else "",
+    )

@@ -1,0 +1,47 @@
+"""Exit codes of the commands, and the one place where a user's error becomes a line on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+
+from tasks.errors import AuditError
+
+
+class Exit(IntEnum):
+    """What a command returns to the shell."""
+
+    FINISHED = 0
+    CELLS_FAILED = 1
+    BAD_INPUT = 2
+    INTERRUPTED = 130
+    CLOSED_PIPE = 141
+    """The reader of stdout went away (`| head`): 128 + SIGPIPE, as the shell reports other programs."""
+
+
+def run_command(main: Callable[[], int | None]) -> int:
+    """Run a command's `main` and return its exit code; bugs keep their traceback.
+
+    An AuditError is printed as one line and gives 2. A keyboard interrupt that `main` lets through gives 130.
+    """
+    try:
+        code = main()
+        sys.stdout.flush()
+        return Exit.FINISHED if code is None else code
+    except AuditError as error:
+        sys.stderr.write(f"error: {one_line(error)}\n")
+        return Exit.BAD_INPUT
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at exit, which would raise again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.CLOSED_PIPE
+
+
+def one_line(error: BaseException) -> str:
+    """The message with line breaks and runs of spaces made single spaces."""
+    return " ".join(str(error).split())

@@ -1,0 +1,325 @@
+"""From axes to cells to the distinct models behind them, each named by its content.
+
+Imports neither torch nor ray: the plan of a sweep must answer in about a second.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.config import SweepConfig, digest
+from orchestrator.plan import Cell, DataPlan, ModelSpec, Plan, Role, matches
+from orchestrator.shadow_plan import RETRAINED_METHOD, ShadowGroup, ShadowSet, make_layout
+from tasks import fields
+from tasks.attacks.base import Attack, attacks
+from tasks.datasets.base import datasets
+from tasks.datasets.splits import make_splits
+from tasks.errors import AuditError, unknown_name
+from tasks.forget_sets.base import ForgetRequest, forget_kinds
+from tasks.forget_sets.resolve import resolve as resolve_forget_set
+from tasks.registry import Registry, parse_text
+from tasks.scope_text import check_text
+from tasks.unlearn.base import Method, methods
+
+CODE_VERSION = 1
+"""Raised by whoever changes what any number would come out as."""
+
+REFERENCES: dict[str, Role] = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
+"""Methods that every forget set is also run with: what a perfect, a repeated and no unlearning look like."""
+
+
+def resolve(
+    registry: Registry,
+    tables: Mapping[str, Mapping[str, Any]],
+    text: str,
+    *,
+    where: str,
+    base_key: str = "base",
+) -> tuple[str, dict[str, Any]]:
+    """Turn a value of an axis into a registered name and its parameters.
+
+    `text` is a name, a name of a table, or `name:key=value,...`; what is written inline wins over the table,
+    and a table wins over the defaults of the class.
+    """
+    name, inline = parse_text(text, where=where)
+    table = dict(tables.get(name, {}))
+    base = table.pop(base_key, name)
+    if not isinstance(base, str):
+        raise AuditError(f"{where}.{name}.{base_key}: expected the name of a {registry.kind}, got {base!r}")
+    if base not in registry.names():
+        raise unknown_name(registry.kind, base, {*registry.names(), *tables}, where=where)
+    return base, {**table, **inline}
+
+
+def build_method(config: SweepConfig, text: str) -> tuple[str, Method]:
+    """The method that an axis value names, with its hyper-parameters."""
+    base, values = resolve(methods, config.methods, text, where="methods")
+    return base, methods.build(base, values, where=f"methods.{text}")
+
+
+def build_attack(config: SweepConfig, text: str) -> tuple[str, Attack]:
+    """The attack that an axis value names, with its parameters."""
+    base, values = resolve(attacks, config.attacks, text, where="attacks")
+    return base, attacks.build(base, values, where=f"attacks.{text}")
+
+
+def plan_data(config: SweepConfig) -> DataPlan:
+    """Read labels, split them, and choose the forget sets."""
+    name, inline = parse_text(config.data.name, where="data.name")
+    source = datasets.build(name, {**config.data.options, **inline}, where="data.options")
+    labels = source.read_labels()
+    splits = make_splits(
+        labels,
+        validation_fraction=config.data.validation_fraction,
+        test_fraction=config.data.test_fraction,
+        seed=config.data.split_seed,
+    )
+    request = ForgetRequest(labels=labels, splits=splits)
+    chosen = {}
+    for text in config.axes.forget_set:
+        kind, values = resolve(forget_kinds, config.forget_sets, text, where="forget_sets", base_key="kind")
+        chosen[text] = resolve_forget_set(
+            forget_kinds.build(kind, values, where=f"forget_sets.{text}"), request
+        )
+    return DataPlan(source=source, digest=source.digest(), labels=labels, splits=splits, forget_sets=chosen)
+
+
+def make_plan(config: SweepConfig) -> Plan:
+    """Expand the grid, check every name and parameter, and name each distinct model.
+
+    Raises:
+        AuditError: anything in the configuration that can be known to be wrong before models are built.
+    """
+    for text in config.axes.scope:
+        check_text(text)
+    builder = _Builder(config, plan_data(config))
+    cells = [
+        builder.cell(*point)
+        for point in _points(config)
+        if not _excluded(config, dict(zip(_AXES, point, strict=True)))
+    ]
+    unique = {cell.cell_id: cell for cell in cells if cell is not None}
+    if not any(cell.role == "audited" for cell in unique.values()):
+        raise AuditError("exclude: every audited cell of the grid is excluded; nothing to run")
+    return Plan(
+        config=config,
+        data=builder.data,
+        cells=tuple(unique.values()),
+        models=builder.models,
+        shadow_sets=builder.shadow_sets,
+        shadow_groups=builder.shadow_groups,
+    )
+
+
+_AXES = ("architecture", "forget_set", "seed", "method", "scope", "attack")
+
+
+def _points(config: SweepConfig) -> Iterable[tuple[Any, ...]]:
+    axes = config.axes
+    audited = [m for m in axes.method if m not in REFERENCES]
+    for architecture, forget_set, seed in itertools.product(axes.architecture, axes.forget_set, axes.seed):
+        pairs = [(m, "all") for m in REFERENCES] + list(itertools.product(audited, axes.scope))
+        for (method, scope), attack in itertools.product(pairs, axes.attack):
+            yield architecture, forget_set, seed, method, scope, attack
+
+
+def _excluded(config: SweepConfig, point: Mapping[str, Any]) -> bool:
+    if point["method"] in REFERENCES:
+        return False
+    for rule in config.exclude:
+        allowed = {k: v if isinstance(v, (list, tuple)) else [v] for k, v in rule.items()}
+        if all(any(matches(point[k], v) for v in values) for k, values in allowed.items()):
+            return True
+    return False
+
+
+class _Builder:
+    """Names models and cells; equal content gives one model however many cells ask."""
+
+    def __init__(self, config: SweepConfig, data: DataPlan) -> None:
+        self.config = config
+        self.data = data
+        self.models: dict[str, ModelSpec] = {}
+        self.shadow_sets: dict[str, ShadowSet] = {}
+        self.shadow_groups: dict[str, ShadowGroup] = {}
+        self._methods = {text: build_method(config, text) for text in (*config.axes.method, *REFERENCES)}
+        self._attacks = {text: build_attack(config, text) for text in config.axes.attack}
+        self._recipes = {name: config.recipe(name) for name in config.axes.architecture}
+
+    def cell(
+        self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: str
+    ) -> Cell | None:
+        """The cell at a point of the grid; None where an attack on shadow models has none there."""
+        base, built = self._attacks[attack]
+        if built.family == "per_example":
+            stages = self._shadow_stages(architecture, forget_set, seed, method, scope, built)
+            if stages is None:
+                return None
+        else:
+            reference = self._trained(architecture, seed, forget_set, replicate=0)
+            stages = self._model(architecture, forget_set, seed, method, scope).model_id, reference.model_id
+        identity = {
+            "model": stages[0],
+            "reference": stages[1],
+            "attack": base,
+            "params": fields.to_plain(built),
+            "version": getattr(built, "version", 1),
+            "evaluation": self.config.evaluation,
+            "forget": self.data.forget_sets[forget_set].digest,
+        }
+        return Cell(
+            cell_id=digest(identity),
+            model_id=stages[0],
+            reference_id=stages[1],
+            architecture=architecture,
+            method=method,
+            scope=scope,
+            attack=attack,
+            forget_set=forget_set,
+            seed=seed,
+            role=REFERENCES.get(method, "audited"),
+        )
+
+    def _shadow_stages(
+        self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: Attack
+    ) -> tuple[str, str] | None:
+        """Group of the cell and of its reference.
+
+        Shadow models average over initialisations, so they serve the first seed alone; they know one
+        retrained control; and game G0 is about models that have not unlearned.
+        """
+        control = self.config.shadows.retrain_control
+        if (
+            seed != self.config.axes.seed[0]
+            or method == "retrain_again"
+            or (method == "retrain" and not control)
+        ):
+            return None
+        if getattr(attack, "game", "") == "G0" and method != "no_op":
+            return None
+        shadows = self._shadow_set(architecture)
+        self._add_group(shadows.base())
+        reference = self._shadow_group(shadows, "retrain" if control else "no_op", "all", forget_set)
+        return self._shadow_group(shadows, method, scope, forget_set), reference
+
+    def _shadow_set(self, architecture: str) -> ShadowSet:
+        if architecture in self.shadow_sets:
+            return self.shadow_sets[architecture]
+        data = self.data
+        layout = make_layout(
+            self.config.shadows,
+            train_ids=data.splits.train,
+            labels=data.labels.labels,
+            forget_sets=data.forget_sets,
+        )
+        identity = {
+            **self._training_identity(architecture),
+            "layout": layout.digest,
+            "strategy": self.config.shadows.strategy,
+        }
+        found = ShadowSet(
+            architecture=architecture,
+            layout=layout,
+            recipe=self._recipes[architecture],
+            identity=digest(identity),
+        )
+        self.shadow_sets[architecture] = found
+        return found
+
+    def _shadow_group(self, shadows: ShadowSet, method: str, scope: str, forget_set: str) -> str:
+        base, built = self._methods[method]
+        identity = {
+            "base": base,
+            "version": getattr(built, "version", 1),
+            "params": fields.to_plain(built),
+            "unlearning": self.config.unlearning,
+            "trajectories": self.config.shadows.trajectories,
+        }
+        name = RETRAINED_METHOD if method == "retrain" else method
+        return self._add_group(shadows.group(name, scope, forget_set, identity))
+
+    def _add_group(self, group: ShadowGroup) -> str:
+        self.shadow_groups[group.group_id] = group
+        return group.group_id
+
+    def _model(self, architecture: str, forget_set: str, seed: int, method: str, scope: str) -> ModelSpec:
+        base, built = self._methods[method]
+        if getattr(built, "from_scratch", False):
+            return self._trained(architecture, seed, forget_set, replicate=built.replicate)  # type: ignore[attr-defined]
+        original = self._trained(architecture, seed, forget_set, replicate=None)
+        if base == "no_op":
+            return original
+        reference = self._trained(architecture, seed, forget_set, replicate=0)
+        identity = {
+            "kind": "unlearned",
+            "original": original.model_id,
+            "forget": self.data.forget_sets[forget_set].digest,
+            "method": base,
+            "version": getattr(built, "version", 1),
+            "params": fields.to_plain(built),
+            "scope": scope,
+            "unlearning": self.config.unlearning,
+            "seed": seed,
+        }
+        return self._add(
+            identity,
+            ModelSpec(
+                model_id="",
+                kind="unlearned",
+                architecture=architecture,
+                recipe=self._recipes[architecture],
+                seed=seed,
+                forget_set=forget_set,
+                method=method,
+                scope=scope,
+                original_id=original.model_id,
+                retrained_id=reference.model_id,
+            ),
+        )
+
+    def _trained(self, architecture: str, seed: int, forget_set: str, *, replicate: int | None) -> ModelSpec:
+        """The original (`replicate` None) or a retrained model."""
+        forget = self.data.forget_sets[forget_set]
+        retrained = replicate is not None
+        identity: dict[str, Any] = {
+            **self._training_identity(architecture),
+            "kind": "retrained" if retrained else "original",
+            "seed": seed,
+        }
+        if retrained:
+            identity |= {"forget": forget.digest, "replicate": replicate}
+        if forget.poisons:
+            identity["poison"] = {"forget": forget.digest, "provenance": forget.provenance}
+        return self._add(
+            identity,
+            ModelSpec(
+                model_id="",
+                kind="retrained" if retrained else "original",
+                architecture=architecture,
+                recipe=self._recipes[architecture],
+                seed=seed,
+                forget_set=forget_set if retrained or forget.poisons else None,
+                replicate=replicate or 0,
+                method={None: "", 0: "retrain", 1: "retrain_again"}[replicate],
+            ),
+        )
+
+    def _training_identity(self, architecture: str) -> dict[str, Any]:
+        """What every model that is trained from scratch depends on."""
+        return {
+            "code": CODE_VERSION,
+            "data": self.data.digest,
+            "splits": self.data.splits.digest,
+            "normalisation": [self.config.data.mean, self.config.data.std],
+            "timm": self.config.architecture(architecture).timm,
+            "options": self.config.architecture(architecture).options,
+            "recipe": self._recipes[architecture],
+            "precision": self.config.execution.precision,
+        }
+
+    def _add(self, identity: Mapping[str, Any], spec: ModelSpec) -> ModelSpec:
+        named = replace(spec, model_id=digest(identity))
+        return self.models.setdefault(named.model_id, named)

@@ -1,0 +1,173 @@
+"""What a report is made of: sections of text, figures, tables and explanations of what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.catalogue import find_query
+from orchestrator.report.drawing import Look, Looks, Panel
+from orchestrator.report.evidence import Evidence, Place
+
+if TYPE_CHECKING:
+    from orchestrator.results import Results
+
+MOST_PLACES = 6
+"""Places drawn; the tables and the SQL have them all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The SQL behind a figure or table: a query that ships, with its parameters."""
+
+    query: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The SQL itself."""
+        return find_query(self.query).text
+
+    def command(self, root: str) -> str:
+        """What a reader types to see the numbers."""
+        given = "".join(f" {name}={_quoted(value)}" for name, value in self.params.items())
+        param = f" --param{given}" if given else ""
+        return f"python -m orchestrator.query {self.query} --results {_quoted(root)}{param}"
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return text if text and all(c.isalnum() or c in "_-./:=" for c in text) else f"'{text}'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """Paragraphs, as HTML."""
+
+    html: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Panels side by side under one caption."""
+
+    caption: str
+    """What to see in it; HTML."""
+    panels: Sequence[Panel]
+    source: Source
+    key: Sequence[tuple[str, Look]] = ()
+    """What colours and shapes mean, where curves are not labelled themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table; cells are HTML."""
+
+    caption: str
+    heading: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    source: Source
+    quiet: frozenset[int] = frozenset()
+    """Rows of references, set apart from what is audited."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Examples as images."""
+
+    caption: str
+    images: Sequence[tuple[str, str]]
+    """Data URI and caption (HTML)."""
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """Why there is nothing, and what would fill it."""
+
+    reason: str
+    command: str = ""
+
+
+Block = Text | Figure | Table | Gallery | Missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading and what stands under it."""
+
+    anchor: str
+    title: str
+    lead: str
+    """One sentence: what this section answers."""
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What every section reads."""
+
+    results: Results
+    root: str
+    evidence: Evidence
+
+    @property
+    def looks(self) -> Looks:
+        """Colour and shape of every model."""
+        return Looks(self.evidence.methods, self.evidence.scopes)
+
+    def drawn(self) -> Iterator[Place]:
+        """Places that get figures."""
+        yield from self.evidence.places[:MOST_PLACES]
+
+    def omission(self) -> str:
+        """A sentence on places without figures; empty where there are none."""
+        left = len(self.evidence.places) - MOST_PLACES
+        return f" {left} more places are not drawn; the SQL has them." if left > 0 else ""
+
+    def key(self) -> list[tuple[str, Look]]:
+        """The meaning of colours, then of shapes."""
+        looks, evidence = self.looks, self.evidence
+        first = evidence.scopes[0] if evidence.scopes else "all"
+        roles = [("reference", "retrained"), ("noise_floor", "retrained again"), ("ceiling", "doing nothing")]
+        key = [(text, looks.of(role, "", "")) for role, text in roles]
+        key += [(method, looks.of("audited", method, first)) for method in evidence.methods]
+        if evidence.several_scopes:
+            plain = [
+                (f"scope {s}", Look(colour=key[1][1].colour, marker=looks.of("audited", "", s).marker))
+                for s in evidence.scopes
+            ]
+            key += plain
+        return key
+
+
+def code(text: str) -> str:
+    """Text set as code, escaped."""
+    return f"<code>{escape(text)}</code>"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with a proper minus sign; a dash where it is unknown."""
+    return "\N{EN DASH}" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def measured(value: float | None, low: float | None, high: float | None, *, signed: bool = False) -> str:
+    """A value with its interval beneath, as HTML."""
+    if value is None:
+        return "\N{EN DASH}"
+    sign = "+" if signed and value > 0 else ""
+    ends = "" if low is None or high is None else f'<span class="ci">{number(low)} to {number(high)}</span>'
+    return f"{sign}{number(value)}{ends}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them."""
+    if seconds is None:
+        return "\N{EN DASH}"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds / 3600:.3g} h" if seconds < 172800 else f"{seconds / 86400:.3g} days"

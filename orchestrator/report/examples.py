@@ -1,0 +1,346 @@
+"""Figures on single examples: how far each is from forgotten, which are worst, what attacks make of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from orchestrator.report.blocks import (
+    Block,
+    Context,
+    Figure,
+    Gallery,
+    Missing,
+    Section,
+    Source,
+    number,
+)
+from orchestrator.report.drawing import MUTED, Look, Panel
+from orchestrator.report.evidence import ROLE_ORDER, Finding, Place
+from orchestrator.report.exposure import exposure_table
+from orchestrator.report.images import read_examples
+from orchestrator.report.plots import Line, curves, distribution
+from tasks.metrics.intervals import clopper_pearson
+
+PER_EXAMPLE = "python -m orchestrator.sweep --axes.attack none population u_lira --out {root}"
+WORST = 12
+"""Examples shown as images for each place."""
+FPR_GRID = np.logspace(-4, 0, 25)
+
+EXCESS = """
+with reference as (
+    select model_id, cell_id, row_number() over (partition by model_id order by finished_at desc) as preference
+    from cells where role = 'reference' and attack_family = 'none' and status = 'finished'
+)
+select cells.method, cells.scope, cells.role, ours.phi - theirs.phi as excess
+from cells
+join reference on reference.model_id = cells.reference_id and preference = 1
+join examples as ours on ours.cell_id = cells.cell_id and ours.split = 'forget'
+join examples as theirs on theirs.cell_id = reference.cell_id and theirs.split = 'forget'
+    and theirs.example_id = ours.example_id
+where cells.architecture = $architecture and cells.forget_set = $forget_set and cells.attack_family = 'none'
+    and cells.status = 'finished' and cells.role <> 'reference' and isfinite(ours.phi) and isfinite(theirs.phi)
+"""
+
+
+def examples_section(context: Context) -> Section:
+    """Distribution over forgotten examples, the worst ones, ROC curves, exposed examples."""
+    blocks: list[Block] = [*_distributions(context), *_worst(context), *_rocs(context), *_exposed(context)]
+    return Section(
+        anchor="examples",
+        title="Single examples",
+        lead="Averages reassure; a deletion request is about one example. Which ones are still remembered?"
+        + context.omission(),
+        blocks=blocks,
+    )
+
+
+def _distributions(context: Context) -> list[Block]:
+    panels = [p for place in context.drawn() if (p := _distribution(context, place)) is not None]
+    if not panels:
+        return [
+            Missing(
+                reason="The confidence of single examples needs an unlearned and its retrained model "
+                "(attack none).",
+                command=f"python -m orchestrator.sweep --axes.attack none --out {context.root}",
+            )
+        ]
+    scope = context.evidence.scopes[0] if context.evidence.scopes else "all"
+    return [
+        Figure(
+            caption="For each forgotten example, how much more confident in its label the model is than "
+            "the retrained one (logit of the confidence). Retraining again crosses 0.5 near 0; a curve to "
+            "its right still remembers, a curve to its left forgets too well, which betrays the example "
+            "just as surely. A long tail to the right is a few examples on which the method failed. Bands "
+            f"hold for the whole curve at 95&nbsp;%. Scope {escape(scope)}.",
+            panels=panels,
+            source=Source(query="hardest_examples"),
+        )
+    ]
+
+
+def _distribution(context: Context, place: Place) -> Panel | None:
+    rows = context.results.sql(
+        EXCESS, architecture=place.architecture, forget_set=place.forget_set
+    ).to_pylist()
+    parts: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    first = context.evidence.scopes[0] if context.evidence.scopes else "all"
+    for row in rows:
+        if row["role"] != "audited" or row["scope"] == first:
+            parts[row["role"], row["method"], row["scope"]].append(row["excess"])
+    if not parts:
+        return None
+    found = [
+        (
+            method if role == "audited" else context.evidence.label(role, method, scope),
+            np.array(parts[role, method, scope]),
+            context.looks.of(role, method, scope),
+        )
+        for role, method, scope in sorted(parts, key=lambda m: (ROLE_ORDER.index(m[0]), m))
+    ]
+    return distribution(
+        f"excess-{place.slug}",
+        f"{place.architecture}\n{place.forget_set}",
+        found,
+        axis="confidence above the retrained model (logits)",
+        words=f"Distribution of excess confidence over forgotten examples, {place.text}",
+    )
+
+
+def _worst(context: Context) -> list[Block]:
+    rows = context.results.query("hardest_examples", top=WORST).to_pylist()
+    if not rows:
+        return []
+    places = {(p.architecture, p.forget_set) for p in context.drawn()}
+    rows = [r for r in rows if (r["architecture"], r["forget_set"]) in places]
+    examples = read_examples(context.results, {r["example_id"] for r in rows})
+    blocks: list[Block] = []
+    for place in context.drawn():
+        found = [
+            r for r in rows if (r["architecture"], r["forget_set"]) == (place.architecture, place.forget_set)
+        ]
+        if not found:
+            continue
+        pictures = [
+            (
+                examples.images.get(r["example_id"], ""),
+                f"<b>{r['example_id']}</b> {escape(examples.class_name(r['label']))}<br>"
+                f"{number(r['excess'], 1)} &middot; {_percent(r['accuracy'])} right, "
+                f"retrained {_percent(r['retrained_accuracy'])}",
+            )
+            for r in found
+        ]
+        note = f" No images: {escape(examples.why_not)}." if examples.why_not else ""
+        blocks.append(
+            Gallery(
+                caption=f"<strong>{escape(place.text)}</strong>: forgotten examples that stay farthest "
+                "from what retraining makes of them, over all audited models. Id and class; excess "
+                "confidence in logits (positive: still "
+                "remembered); how many unlearned models answer right, and how many retrained ones." + note,
+                images=pictures,
+                source=Source(query="hardest_examples", params={"top": WORST}),
+            )
+        )
+    return blocks
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}&nbsp;%"
+
+
+def _rocs(context: Context) -> list[Block]:
+    membership = [f for f in context.evidence.findings if f.metric == "auc"]
+    if not membership:
+        return [
+            Missing(
+                reason="No membership attack was in the grid.",
+                command=PER_EXAMPLE.format(root=context.root),
+            )
+        ]
+    panels = [p for place in context.drawn() if (p := _roc_panel(context, place)) is not None]
+    blocks: list[Block] = []
+    if panels:
+        blocks.append(
+            Figure(
+                caption="ROC of membership attacks on log scales: what matters is the left edge, where an "
+                "attacker is hardly ever wrong. The straight diagonal is guessing. Solid: the population "
+                "attack; dashed: the per-example attack. A curve above that of the retrained model shows "
+                "memory; the method drawn is the one that the attack recognises best. Bars are 95&nbsp;% "
+                "Clopper-Pearson intervals.",
+                panels=panels,
+                source=Source(query="roc_one_cell", params={"cell_id": "CELL"}),
+            )
+        )
+    if not any(f.attack_family == "per_example" for f in membership):
+        blocks.append(
+            Missing(
+                reason="Only population attacks were run: one threshold for all examples. Per-example "
+                "attacks compare each example with shadow models that did and did not see it, and are far "
+                "stronger at low false positive rates; without them, read no membership number here as an "
+                "upper bound.",
+                command=PER_EXAMPLE.format(root=context.root),
+            )
+        )
+    return blocks
+
+
+def _roc_panel(context: Context, place: Place) -> Panel | None:
+    lines: list[Line] = []
+    for family in ("population", "per_example"):
+        found = context.evidence.at(place, metric="auc", attack_family=family)
+        if found:
+            lines += _roc_lines(context, place, family, found)
+    if not lines:
+        return None
+    floor = min(min(line.x) for line in lines)
+    rates = [float(x) for x in FPR_GRID if x >= floor * 0.7]
+    diagonal = Line(
+        label="guessing",
+        x=rates,
+        y=rates,
+        low=[None] * len(rates),
+        high=[None] * len(rates),
+        look=Look(colour=MUTED, dash=":"),
+    )
+    return curves(
+        f"roc-{place.slug}",
+        f"{place.architecture}\n{place.forget_set}",
+        [*lines, diagonal],
+        x_axis="false positive rate",
+        y_axis="true positive rate",
+        words=f"ROC curves of membership attacks, {place.text}",
+        log=True,
+    )
+
+
+def _roc_lines(context: Context, place: Place, family: str, found: list[Finding]) -> list[Line]:
+    """Retrained, doing nothing and the most recognised method, under the most telling statistic."""
+    controls = [f for f in found if f.role == "ceiling"] or found
+    statistic = max(controls, key=lambda f: (abs(f.difference or 0.0), f.measure))
+    same = [f for f in found if f.measure == statistic.measure]
+    audited = sorted((f for f in same if f.role == "audited"), key=lambda f: -f.value)[:1]
+    chosen = [f for f in same if f.role in ("reference", "ceiling")] + audited
+    lines = []
+    for finding in chosen:
+        roc = _roc(context, finding)
+        if roc is None or not roc["x"]:
+            continue
+        look = context.looks.of(finding.role, finding.method, finding.scope)
+        label = context.evidence.label(finding.role, finding.method, finding.scope)
+        lines.append(
+            Line(
+                label=f"{label}" if family == "population" else f"{label} (per example)",
+                **roc,
+                look=Look(colour=look.colour, dash="-" if family == "population" else "--"),
+            )
+        )
+    return lines
+
+
+def _roc(context: Context, finding: Finding) -> dict[str, Any] | None:
+    """The curve on a grid of false positive rates, of the first seed's cell."""
+    cells = context.results.sql(
+        "select cell_id from cells where dataset = $dataset and architecture = $architecture and method = "
+        "$method and scope = $scope and attack = $attack and forget_set = $forget_set and status = 'finished'"
+        " order by seed, finished_at desc limit 1",
+        **{
+            n: getattr(finding, n)
+            for n in ("dataset", "architecture", "method", "scope", "attack", "forget_set")
+        },
+    ).to_pylist()
+    if not cells:
+        return None
+    rows = context.results.query("roc_one_cell", cell_id=cells[0]["cell_id"]).to_pylist()
+    rows = [r for r in rows if r["statistic"] == finding.variant]
+    if not rows:
+        return None
+    return roc_on_grid(rows)
+
+
+def roc_on_grid(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """True positives at each rate of the grid that the non-members can resolve, with exact intervals.
+
+    Args:
+        rows: of queries/roc_one_cell.sql, from the strictest threshold to the loosest.
+    """
+    negatives, positives = rows[0]["non_members"], rows[0]["members"]
+    fp = np.array([0, *(r["false_positives"] for r in rows)])
+    tp = np.array([0, *(r["true_positives"] for r in rows)])
+    grid = FPR_GRID[1 / negatives * 0.999 <= FPR_GRID]
+    hits = np.array([tp[fp <= rate * negatives + 1e-9].max() for rate in grid])
+    grid, hits = grid[hits > 0], hits[hits > 0]
+    low, high = clopper_pearson(hits, np.full(len(hits), positives))
+    return {"x": grid.tolist(), "y": (hits / positives).tolist(), "low": low.tolist(), "high": high.tolist()}
+
+
+def _exposed(context: Context) -> list[Block]:
+    """How many forgotten examples a per-example attack recognises, by model."""
+    table = exposure_table(context)
+    return [table] if table is not None else []
+
+
+def order_section(context: Context) -> Section:
+    """Confidence over epochs of unlearning, from shadow models."""
+    rows = context.results.query("forgetting_order").to_pylist()
+    epochs = {r["epoch"] for r in rows}
+    blocks: list[Block] = [
+        Missing(
+            reason="The order of forgetting is read from shadow models that are observed after each epoch "
+            "of unlearning; none are stored here.",
+            command=PER_EXAMPLE.format(root=context.root),
+        )
+    ]
+    if len(epochs) > 1:
+        blocks = [
+            Figure(
+                caption="Mean confidence of unlearned, retained and never-seen examples over the epochs of "
+                "unlearning. The place to stop is where the unlearned meet the never-seen ones; beyond it "
+                "they are forgotten too well.",
+                panels=_order_panels(context, rows),
+                source=Source(query="forgetting_order"),
+            )
+        ]
+    return Section(
+        anchor="order",
+        title="Order of forgetting, and when to stop",
+        lead="When does a method let go, and would it have been better to stop earlier?",
+        blocks=blocks,
+    )
+
+
+def _order_panels(context: Context, rows: list[dict[str, Any]]) -> list[Panel]:
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["architecture"], row["method"], row["scope"]].append(row)
+    dashes = {"unlearned": "-", "never": "--", "retained": "-.", "test": ":"}
+    panels = []
+    for (architecture, method, scope), found in sorted(groups.items()):
+        colour = context.looks.of("audited", method, scope).colour
+        lines = []
+        for state in dashes:
+            here = [r for r in found if r["state"] == state]
+            if here:
+                lines.append(
+                    Line(
+                        label=state,
+                        x=[r["epoch"] for r in here],
+                        y=[r["phi"] for r in here],
+                        low=[r["phi_low"] for r in here],
+                        high=[r["phi_high"] for r in here],
+                        look=Look(colour=colour if state == "unlearned" else MUTED, dash=dashes[state]),
+                    )
+                )
+        panels.append(
+            curves(
+                f"order-{architecture}-{method}-{scope}",
+                f"{architecture}, {context.evidence.label('audited', method, scope)}",
+                lines,
+                x_axis="epoch of unlearning",
+                y_axis="confidence (logits)",
+                words=f"Confidence over epochs of unlearning, {architecture} {method} {scope}",
+            )
+        )
+    return panels

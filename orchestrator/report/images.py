@@ -1,0 +1,71 @@
+"""Pixels of single examples, read again from the data set that the run names; nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.errors import AuditError
+
+if TYPE_CHECKING:
+    from orchestrator.results import Results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """PNG images of examples as data URIs, with the names of the classes; or why there are none."""
+
+    images: dict[int, str]
+    class_names: tuple[str, ...] = ()
+    why_not: str = ""
+
+    def class_name(self, label: int | None) -> str:
+        """The name of a class; its number where names are unknown."""
+        if label is not None and 0 <= label < len(self.class_names):
+            return self.class_names[label]
+        return str(label)
+
+
+def read_examples(results: Results, ids: Iterable[int]) -> Examples:
+    """Read the images of some examples, if the data set still is what the run saw."""
+    rows = results.sql(
+        "select config_json, dataset_digest from runs order by started_at desc limit 1"
+    ).to_pylist()
+    if not rows:
+        return Examples(images={}, why_not="no run is recorded, so the data set is unknown")
+    config = json.loads(rows[0]["config_json"] or "{}").get("data", {})
+    try:
+        source = _source(config)
+        if source.digest() != rows[0]["dataset_digest"]:
+            return Examples(images={}, why_not="the data set on this machine is not the one that was audited")
+        labels = source.read_labels()
+        pixels = source.read_images()
+    except (AuditError, OSError) as error:
+        return Examples(images={}, why_not=f"the data set cannot be read here: {error}")
+    images = {i: data_uri(pixels[i]) for i in ids if 0 <= i < len(pixels)}
+    return Examples(images=images, class_names=tuple(labels.class_names))
+
+
+def _source(config: dict[str, Any]) -> Any:
+    from tasks.datasets.base import datasets
+    from tasks.registry import parse_text
+
+    name, inline = parse_text(config["name"], where="data.name")
+    return datasets.build(name, {**config.get("options", {}), **inline}, where="data.options")
+
+
+def data_uri(image: np.ndarray) -> str:
+    """A `C x H x W` image, uint8 or float32 in [0, 1], as a PNG data URI."""
+    from PIL import Image
+
+    pixels = image if image.dtype == np.uint8 else np.clip(image * 255.0, 0, 255).astype(np.uint8)
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels[:3], 0, 2))
+    sink = io.BytesIO()
+    picture.save(sink, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode()

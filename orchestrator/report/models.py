@@ -1,0 +1,344 @@
+"""Figures on models: trade-off, layers, robustness curves, scope, harm, seeds, cost."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from html import escape
+
+from orchestrator.report.blocks import Block, Context, Figure, Missing, Section, Source, code
+from orchestrator.report.drawing import INK, MUTED, Look, Panel
+from orchestrator.report.evidence import ROLE_ORDER, Finding, Place
+from orchestrator.report.plots import Dot, Line, Mark, curves, forest, points
+from orchestrator.report.tables import telling_measure
+
+TRADE_OFF = (
+    ("accuracy", "forget", "Forgetting", "forget accuracy minus retrained"),
+    ("accuracy", "test", "Accuracy", "test accuracy minus retrained"),
+    ("robust_accuracy_area", "test", "Robustness", "robust test accuracy minus retrained"),
+    ("class_accuracy_gap", "test", "Fairness", "best minus worst class, minus retrained"),
+)
+
+
+def ordered(findings: Sequence[Finding]) -> list[Finding]:
+    """Controls first, then audited models by name."""
+    return sorted(findings, key=lambda f: (ROLE_ORDER.index(f.role), f.method, f.scope))
+
+
+def trade_off_section(context: Context) -> Section:
+    """Four differences from retraining side by side, with the noise floor."""
+    blocks: list[Block] = []
+    for place in context.drawn():
+        panels = [p for spec in TRADE_OFF if (p := _difference_panel(context, place, *spec)) is not None]
+        if panels:
+            blocks.append(
+                Figure(
+                    caption=f"<strong>{escape(place.text)}</strong>. Each row is a model, the line at 0 is "
+                    "the retrained one, the grey band what a second retraining differs by. A method that "
+                    "forgets and costs nothing has all its intervals touching the bands; one that buys "
+                    "forgetting with accuracy, robustness or evenness leaves them to the left (to the "
+                    "right for fairness).",
+                    panels=panels,
+                    source=Source(query="verdict", params={"forget_set": place.forget_set}),
+                )
+            )
+    return Section(
+        anchor="trade-off",
+        title="Forgetting, accuracy, robustness, fairness",
+        lead=f"What does each method pay for what it forgets?{context.omission()}",
+        blocks=blocks or [_no_cells(context)],
+    )
+
+
+def _difference_panel(
+    context: Context, place: Place, metric: str, split: str, title: str, axis: str
+) -> Panel | None:
+    measure = telling_measure(context.evidence, place, metric, split)
+    found = [f for f in context.evidence.at(place, metric=metric, split=split) if f.role != "reference"]
+    if measure is not None:
+        found = [f for f in found if f.measure == measure]
+    found = [f for f in found if f.difference is not None]
+    if not found:
+        return None
+    marks = [
+        Mark(
+            label=context.evidence.label(f.role, f.method, f.scope),
+            value=f.difference or 0.0,
+            low=f.difference_low,
+            high=f.difference_high,
+            look=context.looks.of(f.role, f.method, f.scope),
+        )
+        for f in ordered(found)
+    ]
+    attack = f" ({found[0].attack})" if found[0].attack_family == "adversarial" else ""
+    return forest(
+        f"trade-off-{place.slug}-{title.lower()}",
+        f"{title}{attack}",
+        marks,
+        axis=axis,
+        band=found[0].noise_floor,
+        words=f"{title}: differences from retraining by model, {place.text}",
+    )
+
+
+def layers_section(context: Context) -> Section:
+    """Fairness gap against robust accuracy, layer by layer."""
+    rows = [r for r in context.results.query("fairness_vs_robustness").to_pylist() if r["rho"] is not None]
+    groups: dict[tuple[str, str, str], list[dict]] = defaultdict(list)
+    for row in rows:
+        groups[row["architecture"], row["definition"], row["attack"]].append(row)
+    panels = [
+        _layer_panel(architecture, attack, groups[architecture, definition, attack])
+        for (architecture, definition), attack in _strongest_attack(groups).items()
+    ]
+    blocks: list[Block] = []
+    if panels:
+        definition = next(iter(_strongest_attack(groups)))[1]
+        blocks = [
+            Figure(
+                caption="Each row is a normalisation layer, from input to output; the point is Spearman's "
+                "rank correlation, over models, of the layer's fairness gap with the accuracy lost to the "
+                "attack. To the right of 0: where a layer treats classes less evenly, more robustness is "
+                "lost. Intervals that contain 0 say that these models do not decide it. Gap by definition "
+                f"{code(definition)}; the SQL has the others.",
+                panels=panels,
+                source=Source(query="fairness_vs_robustness"),
+            ),
+            *_gap_figure(context, definition),
+        ]
+    return Section(
+        anchor="layers",
+        title="Fairness gap against robust accuracy, by layer",
+        lead="Do models whose layers treat classes unevenly lose more accuracy under attack?",
+        blocks=blocks
+        or [
+            Missing(
+                reason="This needs at least four models of one architecture measured both without attack "
+                "and under an adversarial attack.",
+                command=f"python -m orchestrator.sweep --axes.attack none pgd --out {context.root}",
+            )
+        ],
+    )
+
+
+def _strongest_attack(groups: dict[tuple[str, str, str], list[dict]]) -> dict[tuple[str, str], str]:
+    """For each architecture one definition and the attack that costs most accuracy."""
+    definitions = sorted({definition for _, definition, _ in groups})
+    if not definitions:
+        return {}
+    definition = "post_norm" if "post_norm" in definitions else definitions[0]
+    chosen: dict[tuple[str, str], tuple[float, str]] = {}
+    for (architecture, found, attack), rows in groups.items():
+        if found == definition:
+            drop = max(r["mean_robust_drop"] for r in rows)
+            chosen[architecture, definition] = max(
+                chosen.get((architecture, definition), (-1.0, "")), (drop, attack)
+            )
+    return {key: attack for key, (_, attack) in chosen.items()}
+
+
+def _layer_panel(architecture: str, attack: str, rows: list[dict]) -> Panel:
+    eps = max(r["eps"] for r in rows)
+    rows = [r for r in rows if r["eps"] == eps]
+    marks = [
+        Mark(
+            label=r["layer"].removeprefix("body."),
+            value=r["rho"],
+            low=r["rho_low"],
+            high=r["rho_high"],
+            look=Look(colour=INK) if r["layer"] == "(mean)" else Look(colour=MUTED),
+        )
+        for r in sorted(rows, key=lambda r: r["layer"] == "(mean)")
+    ]
+    return forest(
+        f"layers-{architecture}-{attack}",
+        f"{architecture}, {attack} at eps {eps:g}, {rows[0]['models']} models",
+        marks,
+        axis="rank correlation of fairness gap and robust accuracy lost",
+        words=f"Correlation by layer of {architecture}",
+    )
+
+
+GAPS = """
+select
+    cells.architecture, cells.method, cells.scope, cells.role, cells.model_id, cells.forget_set, cells.seed,
+    avg(layers.gap) as gap, avg(layers.ci_low) as gap_low, avg(layers.ci_high) as gap_high
+from layers join cells on cells.cell_id = layers.cell_id
+where layers.label is null and layers.definition = $definition and isfinite(layers.gap)
+group by all
+"""
+
+
+def _gap_figure(context: Context, definition: str) -> list[Block]:
+    """Mean gap over layers against robust accuracy, a dot for each model and seed."""
+    gaps = {
+        (r["architecture"], r["model_id"], r["forget_set"]): r
+        for r in context.results.sql(GAPS, definition=definition).to_pylist()
+    }
+    cells = context.results.query("robust_drop", split="test").to_pylist()
+    largest = max((r["eps"] for r in cells), default=0.0)
+    ids = {(r["architecture"], r["forget_set"], r["method"], r["scope"], r["seed"]): r for r in gaps.values()}
+    dots: dict[tuple[str, str], list[Dot]] = defaultdict(list)
+    for row in cells:
+        gap = ids.get((row["architecture"], row["forget_set"], row["method"], row["scope"], row["seed"]))
+        if gap is None or row["eps"] != largest:
+            continue
+        dots[row["architecture"], row["attack"]].append(
+            Dot(
+                x=gap["gap"],
+                y=row["value"],
+                x_low=gap["gap_low"],
+                x_high=gap["gap_high"],
+                y_low=row["ci_low"],
+                y_high=row["ci_high"],
+                look=context.looks.of(row["role"], row["method"], row["scope"]),
+            )
+        )
+    panels = [
+        points(
+            f"gap-robust-{architecture}-{attack}",
+            f"{architecture}, {attack} at eps {largest:g}",
+            found,
+            x_axis="fairness gap, mean over layers",
+            y_axis="robust accuracy, test",
+            words=f"Fairness gap against robust accuracy, {architecture}, {attack}",
+        )
+        for (architecture, attack), found in dots.items()
+    ]
+    if not panels:
+        return []
+    return [
+        Figure(
+            caption="A dot is a model of one seed. Dots that fall to the right and downwards go with the "
+            "claim that uneven layers are fragile ones.",
+            panels=panels,
+            source=Source(query="robust_drop", params={"split": "test"}),
+            key=context.key(),
+        )
+    ]
+
+
+def robustness_section(context: Context) -> Section:
+    """Robust accuracy over eps."""
+    panels = []
+    for place in context.drawn():
+        found = context.evidence.at(place, metric="robust_accuracy", split="test")
+        for attack in sorted({f.attack for f in found}):
+            panels.append(_curve_panel(context, place, attack, [f for f in found if f.attack == attack]))
+    blocks: list[Block] = [
+        Missing(
+            reason="No adversarial attack was in the grid.",
+            command=f"python -m orchestrator.sweep --axes.attack none fgsm pgd --out {context.root}",
+        )
+    ]
+    if panels:
+        scope = context.evidence.scopes[0] if context.evidence.scopes else "all"
+        blocks = [
+            Figure(
+                caption="Accuracy on test examples that an attacker may move by eps (in pixels of range 0 "
+                "to 1). Curves below the black one are less robust than retraining; the dashed curve is a "
+                f"second retraining. Bars are 95&nbsp;% intervals. Methods at scope {code(scope)}.",
+                panels=panels,
+                source=Source(query="robust_drop", params={"split": "test"}),
+            )
+        ]
+    return Section(
+        anchor="robustness",
+        title="Robust accuracy over eps",
+        lead=f"Does unlearning leave a model easier to fool than retraining?{context.omission()}",
+        blocks=blocks,
+    )
+
+
+def _curve_panel(context: Context, place: Place, attack: str, found: list[Finding]) -> Panel:
+    lines = []
+    first = context.evidence.scopes[0] if context.evidence.scopes else "all"
+    models = {(f.role, f.method, f.scope): None for f in ordered(found)}
+    for role, method, scope in models:
+        if role == "audited" and scope != first:
+            continue
+        rows = sorted(
+            (f for f in found if (f.role, f.method, f.scope) == (role, method, scope)),
+            key=lambda f: f.param or 0.0,
+        )
+        lines.append(
+            Line(
+                label=method if role == "audited" else context.evidence.label(role, method, scope),
+                x=[f.param or 0.0 for f in rows],
+                y=[f.value for f in rows],
+                low=[f.value_low for f in rows],
+                high=[f.value_high for f in rows],
+                look=context.looks.of(role, method, scope),
+            )
+        )
+    return curves(
+        f"robust-{place.slug}-{attack}",
+        f"{place.architecture}, {attack}\n{place.forget_set}",
+        lines,
+        x_axis="eps",
+        y_axis="accuracy, test",
+        words=f"Robust accuracy over eps under {attack}, {place.text}",
+        limits=(0, 1.02),
+    )
+
+
+def scope_section(context: Context) -> Section:
+    """Distance to retraining against cost, by scope."""
+    cost = context.results.query("unlearning_cost").to_pylist()
+    price = {(r["architecture"], r["forget_set"], r["method"], r["scope"]): r for r in cost}
+    panels = []
+    for place in context.drawn():
+        dots = []
+        for f in context.evidence.at(place, metric="accuracy", split="forget", role="audited"):
+            row = price.get((place.architecture, place.forget_set, f.method, f.scope))
+            if row is None or row["ratio"] is None or f.difference is None or f.attack_family != "none":
+                continue
+            dots.append(
+                Dot(
+                    x=row["ratio"],
+                    y=f.difference,
+                    x_low=row["ratio_least"],
+                    x_high=row["ratio_most"],
+                    y_low=f.difference_low,
+                    y_high=f.difference_high,
+                    look=context.looks.of("audited", f.method, f.scope),
+                )
+            )
+        if dots:
+            panels.append(
+                points(
+                    f"scope-{place.slug}",
+                    f"{place.architecture}\n{place.forget_set}",
+                    dots,
+                    x_axis="device seconds, retraining = 1",
+                    y_axis="forget accuracy minus retrained",
+                    words=f"Cost against distance to retraining by layer scope, {place.text}",
+                    log_x=True,
+                )
+            )
+    blocks: list[Block] = [_no_cells(context)]
+    if panels:
+        alone = "" if context.evidence.several_scopes else " Only one scope was in the grid."
+        blocks = [
+            Figure(
+                caption="Left is cheap, the height of 0 is retraining. Shapes are layer scopes: compare "
+                "the shapes of one colour to see what touching fewer layers saves and costs. Horizontal "
+                "bars reach over the seeds." + alone,
+                panels=panels,
+                source=Source(query="layer_scope_cost"),
+                key=context.key(),
+            )
+        ]
+    return Section(
+        anchor="scope",
+        title="Layer scope against cost",
+        lead="What does unlearning fewer layers save, and what does it leave behind?",
+        blocks=blocks,
+    )
+
+
+def _no_cells(context: Context) -> Missing:
+    return Missing(
+        reason="No audited cell has finished beside its retrained model.",
+        command=f"python -m orchestrator.sweep --out {context.root}",
+    )

@@ -1,0 +1,106 @@
+"""Failures and provenance: what did not work, and where the numbers come from."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+from orchestrator.report.blocks import Block, Context, Missing, Section, Source, Table, Text, code
+
+FAILURES_SHOWN = 40
+
+
+def failures_section(context: Context) -> Section:
+    """Every failed cell or model with its reason, equal reasons together."""
+    rows = context.results.sql(
+        "select error_type, error, what, count(*) as times, any_value(architecture) as architecture,"
+        " any_value(method) as method, any_value(scope) as scope, any_value(attack) as attack,"
+        " any_value(forget_set) as forget_set, any_value(seed) as seed"
+        " from failures group by error_type, error, what order by times desc, error_type, error"
+    ).to_pylist()
+    blocks: list[Block] = [Text(html="<p>Nothing failed.</p>")]
+    if rows:
+        more = f" {len(rows) - FAILURES_SHOWN} more kinds." if len(rows) > FAILURES_SHOWN else ""
+        blocks = [
+            Table(
+                caption="Equal reasons are counted together, with one place where each happened. Failed "
+                "cells are absent from every figure above. Compute them again with "
+                f"{code(f'python -m orchestrator.sweep ... --out {context.root} --rerun failed')}.{more}",
+                heading=["times", "what", "error", "message", "such as"],
+                rows=[
+                    [
+                        str(r["times"]),
+                        escape(r["what"]),
+                        code(r["error_type"] or "unknown"),
+                        escape(r["error"] or ""),
+                        escape(_where(r)),
+                    ]
+                    for r in rows[:FAILURES_SHOWN]
+                ],
+                source=Source(query="failures"),
+            )
+        ]
+    return Section(anchor="failures", title="Failures", lead="What did not work, and why?", blocks=blocks)
+
+
+def _where(row: dict[str, Any]) -> str:
+    names = ("architecture", "method", "scope", "attack", "forget_set", "seed")
+    return ", ".join(str(row[name]) for name in names if row[name] not in (None, ""))
+
+
+def provenance_section(context: Context) -> Section:
+    """Commit, configuration, packages, host, seeds of every run."""
+    rows = context.results.sql("select * from runs order by started_at").to_pylist()
+    blocks: list[Block] = [
+        Missing(reason="No run is recorded.", command=f"python -m orchestrator.sweep --out {context.root}")
+    ]
+    if rows:
+        blocks = [Text(html="".join(_run(row, last=row is rows[-1]) for row in rows))]
+    return Section(
+        anchor="provenance",
+        title="Provenance",
+        lead="Where do these numbers come from, and can they be had again?",
+        blocks=blocks,
+    )
+
+
+def _run(row: dict[str, Any], *, last: bool) -> str:
+    plan = json.loads(row["plan_json"] or "{}")
+    facts = {
+        "started": row["started_at"].isoformat(sep=" ", timespec="seconds"),
+        "planned": ", ".join(f"{count} {name}" for name, count in plan.items()),
+        "commit": _commit(row),
+        "configuration": code((row["config_digest"] or "unknown")[:16]),
+        "data set": f"{escape(row['dataset'] or 'unknown')} {code((row['dataset_digest'] or '')[:16])}, "
+        f"split {code((row['splits_digest'] or '')[:16])}",
+        "seeds": escape(", ".join(map(str, json.loads(row["seeds_json"] or "[]")))),
+        "host": escape(_listed(row["host_json"])),
+        "devices": escape(_listed(row["devices_json"])),
+        "packages": escape(_listed(row["packages_json"])),
+    }
+    items = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
+    config = json.dumps(json.loads(row["config_json"] or "{}"), indent=1)
+    shown = (
+        f"<details class='sql'><summary>resolved configuration</summary><pre>{escape(config)}</pre></details>"
+    )
+    return (
+        f"<details class='run'{' open' if last else ''}><summary>{escape(row['run_id'])}</summary>"
+        f"<dl>{items}</dl>{shown}</details>"
+    )
+
+
+def _commit(row: dict[str, Any]) -> str:
+    if not row["git_commit"]:
+        return "unknown: the code was not in a git checkout with a commit"
+    dirty = ""
+    if row["git_dirty"]:
+        dirty = f", with changes of SHA-256 {code((row['diff_sha256'] or '')[:16])}"
+    return code(row["git_commit"]) + dirty
+
+
+def _listed(text: str | None) -> str:
+    found = json.loads(text) if text else {}
+    if isinstance(found, dict):
+        return ", ".join(f"{name} {value}" for name, value in found.items() if value is not None)
+    return ", ".join(map(str, found))

@@ -1,0 +1,97 @@
+"""Puts a report together from a results directory and writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orchestrator.report.blocks import Context, Figure, Section
+from orchestrator.report.evidence import gather
+from orchestrator.report.examples import examples_section, order_section
+from orchestrator.report.models import layers_section, robustness_section, scope_section, trade_off_section
+from orchestrator.report.outcomes import cost_section, harm_section, seeds_section
+from orchestrator.report.page import render_page
+from orchestrator.report.record import failures_section, provenance_section
+from orchestrator.report.tables import leaderboard_section
+from orchestrator.report.verdict import verdict_section
+from orchestrator.results import Results
+from tasks.errors import AuditError
+
+SECTIONS: tuple[Callable[[Context], Section], ...] = (
+    verdict_section,
+    leaderboard_section,
+    trade_off_section,
+    layers_section,
+    robustness_section,
+    scope_section,
+    examples_section,
+    harm_section,
+    order_section,
+    seeds_section,
+    cost_section,
+    failures_section,
+    provenance_section,
+)
+
+
+def build(root: str) -> tuple[str, list[Section]]:
+    """The page, and the sections with their figures.
+
+    Raises:
+        AuditError: there is no such directory, or a file in it cannot be read.
+    """
+    with Results(root) as results:
+        context = Context(results=results, root=root, evidence=gather(results))
+        sections = [make(context) for make in SECTIONS]
+        facts = _facts(context)
+        page = render_page("Unlearning audit", _subtitle(context), facts, sections, root=root)
+    return page, sections
+
+
+def _subtitle(context: Context) -> str:
+    rows = context.results.sql(
+        "select name, started_at, dataset from runs order by started_at desc limit 1"
+    ).to_pylist()
+    if not rows:
+        return f"{context.root}: no run is recorded"
+    started = rows[0]["started_at"].strftime("%Y-%m-%d %H:%M UTC")
+    return f"{rows[0]['name']}, data set {rows[0]['dataset']}, last run {started}"
+
+
+def _facts(context: Context) -> list[tuple[str, str]]:
+    row = context.results.sql(
+        "select count(*) filter (where status = 'finished') as finished,"
+        " count(*) filter (where status = 'failed') as failed,"
+        " count(distinct method) filter (where role = 'audited') as methods,"
+        " count(distinct architecture) as architectures, count(distinct forget_set) as forget_sets,"
+        " count(distinct seed) as seeds from cells"
+    ).to_pylist()[0]
+    names = {
+        "methods": "methods audited",
+        "architectures": "architectures",
+        "forget_sets": "forget sets",
+        "seeds": "seeds",
+        "finished": "cells finished",
+        "failed": "cells failed",
+    }
+    return [(text, str(row[name])) for name, text in names.items()]
+
+
+def write_text(path: Path, text: str, *, flag: str) -> None:
+    """Write a text file.
+
+    Raises:
+        AuditError: it cannot be written; the message begins with the flag that named it.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AuditError(f"{flag}: cannot write {path}: {error.strerror}") from error
+
+
+def write_figures(directory: Path, sections: Sequence[Section]) -> int:
+    """Write every panel as SVG and PDF; returns how many panels there were."""
+    panels = [p for s in sections for b in s.blocks if isinstance(b, Figure) for p in b.panels]
+    for panel in panels:
+        panel.save(directory)
+    return len(panels)

@@ -1,0 +1,196 @@
+"""SQL over the results: DuckDB in memory on the Arrow files, which are only read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
+
+from orchestrator.catalogue import DIRECTORY, Query, find_query, parse_query
+from orchestrator.errors import one_line
+from orchestrator.schema import PUBLISHED, TABLES
+from orchestrator.store import Store
+from tasks.errors import AuditError, unknown_name
+
+VIEWS = Path(__file__).with_name("views.sql")
+VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)
+READING = {"SELECT", "EXPLAIN", "CALL"}
+USER_ERRORS = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.PermissionException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+)
+
+
+class Results:
+    """A read-only session over one results directory; a query sees the files that are there when it starts.
+
+    Args:
+        root: what the sweep was given as `--out`: a directory or a URI.
+
+    Raises:
+        AuditError: there is no such directory, or another schema version wrote it.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.store = Store(root)
+        if not self.store.files.usable():
+            raise AuditError(
+                f"results: no directory '{root}'; python -m orchestrator.sweep --out {root} makes it"
+            )
+        self.store.check_version()
+        self._connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+        for table in TABLES.values():
+            self._connection.register(table.name, table.query_schema.empty_table())
+        self._connection.register("published", published())
+        views = VIEWS.read_text(encoding="utf-8")
+        self._connection.execute(views)
+        # A view is read again whenever it is used, and so are the tables that it names.
+        self._behind = {name: _words(body) & TABLES.keys() for name, body in VIEW.findall(views)}
+        self._connection.execute("set enable_external_access = false; set lock_configuration = true")
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session."""
+        self._connection.close()
+
+    @property
+    def names(self) -> list[str]:
+        """Tables and views that a query may name."""
+        return [*TABLES, "published", *self._behind]
+
+    def sql(self, text: str, **params: Any) -> pa.Table:
+        """Run SQL and return the rows of its last statement.
+
+        Args:
+            text: reading statements; `$name` is a parameter, with a default where a header declares it.
+            params: values of parameters.
+
+        Raises:
+            AuditError: the SQL is wrong or writes, a parameter is unknown or absent, a file cannot be read.
+        """
+        query = parse_query("query", text)
+        statements = self._statements(text)
+        named = set().union(*(statement.named_parameters for statement in statements))
+        known = {name: value for name, value in query.defaults.items() if name in named}
+        needed = tuple(sorted(named - known.keys()))
+        bound = Query(name="query", text=text, defaults=known, required=needed).bind(params)
+        return self._run(statements, bound, used=self._tables(text))
+
+    def query(self, name: str, **params: Any) -> pa.Table:
+        """Run a query that ships, or a .sql file, by name."""
+        query = find_query(name)
+        try:
+            return self.sql(query.text, **query.bind(params))
+        except AuditError as error:
+            raise type(error)(f"{query.name}: {error}") from error
+
+    def table(self, name: str) -> pa.Table:
+        """All rows of a table or view."""
+        if name not in self.names:
+            raise unknown_name("table", name, self.names)
+        return self.sql(f"select * from {name}")
+
+    def to_df(self, name: str) -> Any:
+        """All rows of a table or view as a pandas DataFrame."""
+        return self.table(name).to_pandas()
+
+    def export(self, directory: Path) -> list[Path]:
+        """Write every table as Parquet, with the SQL that makes the same views of them in any DuckDB."""
+        import pyarrow.parquet as pq
+
+        written = []
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for name in (*TABLES, "published"):
+                path = directory / f"{name}.parquet"
+                source = self.store.dataset(name) if name in TABLES else published()
+                with pq.ParquetWriter(path, source.schema, compression="zstd") as writer:
+                    for batch in source.to_batches():
+                        writer.write_batch(batch)
+                written.append(path)
+            reading = [f"create or replace temp view {p.stem} as from '{p.name}';\n" for p in written]
+            views = directory / "views.sql"
+            views.write_text("".join(reading) + "\n" + VIEWS.read_text(encoding="utf-8"), encoding="utf-8")
+        except (OSError, pa.ArrowException) as error:
+            damage = self.store.diagnose(TABLES)
+            raise damage or AuditError(f"export: cannot write {directory}: {one_line(error)}") from error
+        return [*written, views]
+
+    def _statements(self, text: str) -> list[Any]:
+        try:
+            statements = self._connection.extract_statements(text)
+        except duckdb.Error as error:
+            raise _sql_error(error) from error
+        if not statements:
+            raise AuditError("query: expected a statement, got none")
+        for statement in statements:
+            kind = statement.type.name
+            if kind not in READING:
+                raise AuditError(f"query: expected a statement that reads (select, describe), got {kind}")
+        return statements
+
+    def _run(self, statements: list[Any], bound: Mapping[str, Any], *, used: set[str]) -> pa.Table:
+        for last in (False, True):
+            self._register(used)
+            try:
+                return self._execute(statements, bound)
+            except USER_ERRORS as error:
+                raise _sql_error(error) from error
+            except (duckdb.Error, pa.ArrowException, OSError) as error:
+                damage = self.store.diagnose(sorted(used))
+                if damage or last:
+                    raise damage or _sql_error(error) from error
+                # Every file can be read: a compaction moved some between listing and opening. List again.
+        raise AssertionError("unreachable")
+
+    def _execute(self, statements: list[Any], bound: Mapping[str, Any]) -> pa.Table:
+        rows = pa.table({})
+        for statement in statements:
+            values = {name: bound[name] for name in statement.named_parameters}
+            relation = self._connection.sql(statement, params=values or None)
+            rows = pa.table({}) if relation is None else relation.to_arrow_table()
+        return rows
+
+    def _tables(self, text: str) -> set[str]:
+        words = _words(text)
+        return (words & TABLES.keys()).union(*(self._behind[v] for v in words & self._behind.keys()))
+
+    def _register(self, tables: Iterable[str]) -> None:
+        for name in tables:
+            self._connection.register(name, self.store.dataset(name))
+
+
+def published() -> pa.Table:
+    """Numbers that papers print, from queries/published.csv."""
+    path = DIRECTORY / "published.csv"
+    if not path.is_file():
+        return PUBLISHED.empty_table()
+    options = pyarrow.csv.ConvertOptions(
+        column_types=PUBLISHED, include_columns=PUBLISHED.names, strings_can_be_null=True
+    )
+    return pyarrow.csv.read_csv(path, convert_options=options)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _sql_error(error: Exception) -> AuditError:
+    message = re.split(r"\n\s*LINE \d+:", str(error))[0]
+    line = re.search(r"LINE (\d+):", str(error))
+    place = f" (line {line[1]})" if line else ""
+    return AuditError(f"query: {' '.join(message.split())}{place}")

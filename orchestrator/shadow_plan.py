@@ -1,0 +1,153 @@
+"""Which shadow models a sweep needs and what is unlearned from each; imports neither torch nor ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orchestrator.config import Shadows, digest
+from tasks.errors import AuditError
+from tasks.forget_sets.base import ForgetSet
+from tasks.recipe import Recipe
+from tasks.shadows.budget import Demands, check_demands
+from tasks.shadows.layout import Canaries, ShadowLayout, TargetPool, mislabelled_canaries
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Plan
+    from orchestrator.store import Store
+
+BASE_METHOD = "none"
+"""The shadow models as trained."""
+RETRAINED_METHOD = "retrained"
+"""The exact control: each shadow model trained again without each of its draws."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowGroup:
+    """One unlearning (method, scope, target pool) of every shadow model of an architecture."""
+
+    group_id: str
+    architecture: str
+    method: str
+    """Name on the method axis, or `none` and `retrained`."""
+    scope: str
+    pool: str
+    """The forget set whose examples are the targets; empty for the base models."""
+
+    def key(self, shadow: int) -> str:
+        """Key of the observations of one shadow model."""
+        return digest({"group": self.group_id, "shadow": shadow})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowSet:
+    """The shadow models of one architecture."""
+
+    architecture: str
+    layout: ShadowLayout
+    recipe: Recipe
+    identity: str
+    """Digest of everything that the shadow models are made from."""
+
+    def shadow_id(self, shadow: int) -> str:
+        """Identity of one shadow model."""
+        return digest({"set": self.identity, "shadow": shadow})
+
+    def base(self) -> ShadowGroup:
+        """The observations of the models as trained."""
+        return self.group(BASE_METHOD, "", "", {})
+
+    def group(self, method: str, scope: str, pool: str, identity: Mapping[str, Any]) -> ShadowGroup:
+        """The group of one unlearning; `identity` holds the method's name, version and parameters."""
+        content = {"set": self.identity, "pool": pool, "scope": scope, "method": method, **identity}
+        return ShadowGroup(
+            group_id=digest(content),
+            architecture=self.architecture,
+            method=method,
+            scope=scope,
+            pool=pool,
+        )
+
+
+def make_layout(
+    settings: Shadows, *, train_ids: np.ndarray, labels: np.ndarray, forget_sets: Mapping[str, ForgetSet]
+) -> ShadowLayout:
+    """Complementary pairs whose target pools are the forget sets of the sweep.
+
+    Args:
+        settings: numbers of shadows and draws.
+        train_ids: the universe, sorted.
+        labels: labels of the whole data set, by example id.
+        forget_sets: by name on the axis.
+
+    Raises:
+        AuditError: a forget set poisons training, or too few observations would remain.
+    """
+    poisoned = [name for name, forget in forget_sets.items() if forget.poisons]
+    if poisoned:
+        raise AuditError(
+            f"shadows: forget set '{poisoned[0]}' changes what the original is trained on; "
+            "per-example attacks need forget sets that do not"
+        )
+    pools = tuple(_pool(settings, name, forget.ids) for name, forget in forget_sets.items())
+    layout = ShadowLayout(
+        train_ids=train_ids,
+        labels=labels[train_ids],
+        num_shadows=settings.num,
+        pools=pools,
+        canaries=_canaries(settings, train_ids, labels, pools),
+        seed=settings.seed,
+    )
+    check_demands(layout, Demands(per_example=True))
+    return layout
+
+
+def _pool(settings: Shadows, name: str, ids: np.ndarray) -> TargetPool:
+    if settings.forget_fraction >= 0.5:
+        return TargetPool(name=name, ids=ids, forget_size=0)
+    size = max(1, round(settings.forget_fraction * len(ids)))
+    draws = settings.draws or max(1, (len(ids) // 2) // size)
+    return TargetPool(name=name, ids=ids, forget_size=size, draws=draws, rule="partition")
+
+
+def _canaries(
+    settings: Shadows, train_ids: np.ndarray, labels: np.ndarray, pools: Iterable[TargetPool]
+) -> Canaries | None:
+    if not settings.canaries:
+        return None
+    return mislabelled_canaries(
+        train_ids,
+        labels[train_ids],
+        count=settings.canaries,
+        num_classes=int(labels.max()) + 1,
+        seed=settings.seed,
+        exclude=np.concatenate([pool.ids for pool in pools]),
+        inclusion="independent",
+    )
+
+
+def summarise(sets: Iterable[ShadowSet], groups: Iterable[ShadowGroup]) -> dict[str, int]:
+    """Trainings, unlearnings and exact retrainings that the shadows of a sweep cost in all."""
+    layouts = {s.architecture: s.layout for s in sets}
+    counts = {"shadow_trainings": sum(layout.num_shadows for layout in layouts.values())}
+    counts |= {"shadow_unlearnings": 0, "shadow_retrainings": 0}
+    for group in groups:
+        if group.method == BASE_METHOD:
+            continue
+        layout = layouts[group.architecture]
+        runs = layout.num_shadows * layout.pool(group.pool).draws
+        kind = "shadow_retrainings" if group.method == RETRAINED_METHOD else "shadow_unlearnings"
+        counts[kind] += runs
+    return counts
+
+
+def missing_groups(plan: Plan, store: Store, architecture: str) -> dict[int, list[ShadowGroup]]:
+    """Groups that still lack observations of a shadow model, by shadow; none that are complete."""
+    groups = [g for g in plan.shadow_groups.values() if g.architecture == architecture]
+    done = store.keys("observations")
+    layout = plan.shadow_sets[architecture].layout
+    found = {j: [g for g in groups if g.key(j) not in done] for j in range(layout.num_shadows)}
+    return {j: missing for j, missing in found.items() if missing}

@@ -1,0 +1,279 @@
+"""Train a batch of shadow models, unlearn from each with every method, and write what was observed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from torch import nn
+
+from orchestrator.grid import build_method
+from orchestrator.shadow_plan import (
+    BASE_METHOD,
+    RETRAINED_METHOD,
+    ShadowGroup,
+    ShadowSet,
+    missing_groups,
+)
+from orchestrator.store import Store
+from tasks import weights
+from tasks.shadows.observations import RunBlock, State
+from tasks.shadows.runs import ShadowBench, ShadowRun, Unlearning, shadow_runs
+from tasks.shadows.training import Strategy
+
+if TYPE_CHECKING:
+    from orchestrator.workbench import Workbench
+
+STATE_NAMES = {int(state): state.name.lower() for state in State}
+
+
+class ShadowWorker:
+    """Runs shadow models of one architecture in one process.
+
+    Args:
+        workbench: builds models and holds the data.
+        architecture: name on the axis.
+    """
+
+    def __init__(self, workbench: Workbench, architecture: str) -> None:
+        self.plan, self.store = workbench.plan, workbench.store
+        self.shadows: ShadowSet = self.plan.shadow_sets[architecture]
+        config, splits = self.plan.config, self.plan.data.splits
+        self._build = lambda path: workbench.build(architecture, path)
+        self.bench = ShadowBench(
+            layout=self.shadows.layout,
+            data=workbench.resident_data(None),
+            recipe=self.shadows.recipe,
+            fresh_model=self._build,
+            example_ids=np.sort(np.concatenate([splits.train, splits.test])),
+            validation_ids=splits.validation,
+            engine=workbench.engine,
+            strategy=Strategy.parse(config.shadows.strategy),
+            augment_unlearning=config.unlearning.augment,
+            norm_statistics=config.unlearning.norm_statistics,
+            score_batch=config.evaluation.batch_size,
+        )
+
+    def run(self, numbers: Sequence[int]) -> list[str]:
+        """Complete the observations of some shadow models.
+
+        Returns:
+            Why runs failed, a line for each; the others are written all the same.
+        """
+        missing = missing_groups(self.plan, self.store, self.shadows.architecture)
+        numbers = [j for j in numbers if j in missing]
+        problems: list[str] = []
+        trained = self._trained(numbers, problems)
+        self._retrain({j: missing[j] for j in numbers}, problems)
+        for j in trained:
+            self._unlearn(j, trained[j], missing[j], problems)
+        return problems
+
+    def _trained(self, numbers: Sequence[int], problems: list[str]) -> dict[int, nn.Module]:
+        """The shadow models as trained, from the store or trained now; observed where they were not."""
+        base, found = self.shadows.base(), {}
+        absent = []
+        for j in numbers:
+            key = self.shadows.shadow_id(j)
+            if self.store.has_blob("weights", key) and self._observed(base, j):
+                found[j] = self._build(("empty",))
+                weights.load(found[j], self.store.get_blob("weights", key))
+            else:
+                absent.append(j)
+        for j, (model, run) in zip(absent, self.bench.train(absent) if absent else [], strict=True):
+            self._write_shadow(j, model, run)
+            self._write(base, j, [run], problems)
+            if not run.error:
+                found[j] = model.eval()
+        return {j: found[j] for j in numbers if j in found}
+
+    def _retrain(self, missing: dict[int, list[ShadowGroup]], problems: list[str]) -> None:
+        """The exact control of every draw, a batch of the configured size at a time."""
+        wanted = [(j, g) for j, groups in missing.items() for g in groups if g.method == RETRAINED_METHOD]
+        draws = [(j, g.pool, d) for j, g in wanted for d in range(self.shadows.layout.pool(g.pool).draws)]
+        runs: dict[tuple[int, str], list[ShadowRun]] = {}
+        size = self.plan.config.shadows.batch
+        for start in range(0, len(draws), size):
+            part = draws[start : start + size]
+            for (j, pool, _), run in zip(part, self.bench.retrain(part), strict=True):
+                runs.setdefault((j, pool), []).append(run)
+        for j, group in wanted:
+            self._write(group, j, runs[j, group.pool], problems)
+
+    def _unlearn(
+        self, shadow: int, model: nn.Module, missing: Iterable[ShadowGroup], problems: list[str]
+    ) -> None:
+        """Every method on every draw of one shadow model, draw by draw so that methods share their stages."""
+        groups = [g for g in missing if g.method not in (BASE_METHOD, RETRAINED_METHOD)]
+        for pool in sorted({g.pool for g in groups}):
+            mine = [g for g in groups if g.pool == pool]
+            methods = [build_method(self.plan.config, g.method)[1] for g in mine]
+            work = [
+                Unlearning(label=g.group_id, method=method, scope=g.scope, pool=pool, draw=draw)
+                for draw in range(self.shadows.layout.pool(pool).draws)
+                for g, method in zip(mine, methods, strict=True)
+            ]
+            runs: dict[str, list[ShadowRun]] = {g.group_id: [] for g in mine}
+            trajectories = self.plan.config.shadows.trajectories
+            for run in shadow_runs(self.bench, shadow, model, work, trajectories=trajectories):
+                runs[run.method].append(run)
+            for group in mine:
+                self._write(group, shadow, runs[group.group_id], problems)
+
+    # -- files ----------------------------------------------------------------------------------------------
+
+    def _observed(self, group: ShadowGroup, shadow: int) -> bool:
+        return self.store.has("observations", group.key(shadow), **_path(group))
+
+    def _write_shadow(self, shadow: int, model: nn.Module, run: ShadowRun) -> None:
+        layout, labels = self.shadows.layout, self.plan.data.labels
+        key = self.shadows.shadow_id(shadow)
+        data = weights.dump(model)
+        if self.plan.config.shadows.keep_weights and not run.error:
+            self.store.put_blob("weights", key, data)
+        inside = np.zeros(len(labels.labels), dtype=bool)
+        inside[layout.members(shadow)] = True
+        accuracy = _accuracy(run.block, inside, self.bench.example_ids)
+        mask = np.packbits(inside, bitorder="little").tobytes()
+        row = {
+            "pair_id": f"{self.shadows.identity}-{layout.pair(shadow)}",
+            "fold": layout.half(shadow),
+            "architecture": self.shadows.architecture,
+            "dataset": self.plan.config.data.name,
+            "dataset_digest": self.plan.data.digest,
+            "seed": self.plan.config.shadows.seed,
+            "in_mask": mask,
+            "in_digest": weights.digest(mask),
+            "train_accuracy": accuracy[0],
+            "test_accuracy": accuracy[1],
+            "seconds": run.seconds,
+            "device": self.bench.engine.name,
+            "weights_digest": weights.digest(data),
+            "finished_at": datetime.now(UTC),
+        }
+        self.store.write("shadows", key, [row])
+
+    def _write(self, group: ShadowGroup, shadow: int, runs: Sequence[ShadowRun], problems: list[str]) -> None:
+        """Write the observations of all draws of a group at once, then what they cost."""
+        failed = [run for run in runs if run.error]
+        where = f"shadow {shadow} {group.architecture} {group.method} {group.scope} {group.pool}"
+        problems += [f"{where} draw {run.draw}: {run.error}" for run in failed]
+        tables = [self._rows(group, shadow, run) for run in runs if run.block is not None]
+        key = group.key(shadow)
+        self._write_model(group, shadow, runs, failed)
+        self.store.write("observations", key, pa.concat_tables(tables) if tables else [], **_path(group))
+
+    def _rows(self, group: ShadowGroup, shadow: int, run: ShadowRun) -> pa.Table:
+        assert run.block is not None
+        final = self._block(group, shadow, run.draw, self.bench.example_ids, run.block.state, run.block.phi)
+        tables = [final.append_column("loss", pa.array(run.block.loss, pa.float32()))]
+        if run.trajectory is not None:
+            ids = self.shadows.layout.pool(group.pool).ids
+            state = self.shadows.layout.states(shadow, ids, pool=group.pool, draw=run.draw)
+            for epoch, phi in enumerate(run.trajectory):
+                block = self._block(group, shadow, run.draw, ids, state, phi)
+                tables.append(block.append_column("epoch", pa.array(np.full(len(ids), epoch), pa.int32())))
+        return pa.concat_tables(tables, promote_options="default")
+
+    def _block(
+        self,
+        group: ShadowGroup,
+        shadow: int,
+        draw: int,
+        ids: np.ndarray,
+        state: np.ndarray,
+        phi: np.ndarray,
+    ) -> pa.Table:
+        names = pa.array([STATE_NAMES[k] for k in sorted(STATE_NAMES)])
+        return pa.table(
+            {
+                "shadow_id": np.full(len(ids), self.shadows.shadow_id(shadow)),
+                "shadow": np.full(len(ids), shadow, dtype=np.int32),
+                "forget_set": np.full(len(ids), group.pool),
+                "draw": np.full(len(ids), draw, dtype=np.int32),
+                "state": pa.DictionaryArray.from_arrays(pa.array(state.astype(np.int32)), names),
+                "example_id": ids.astype(np.int32),
+                "phi": phi.astype(np.float32),
+            }
+        )
+
+    def _write_model(
+        self, group: ShadowGroup, shadow: int, runs: Sequence[ShadowRun], failed: Sequence[ShadowRun]
+    ) -> None:
+        notes: dict[str, Any] = {
+            "draws": len(runs),
+            "failed_draws": len(failed),
+            "strategy": runs[0].strategy,
+        }
+        row = {
+            "kind": "shadow",
+            "dataset": self.plan.config.data.name,
+            "dataset_digest": self.plan.data.digest,
+            "architecture": group.architecture,
+            "forget_set": group.pool or None,
+            "method": group.method,
+            "scope": group.scope,
+            "seed": self.plan.config.shadows.seed,
+            "replicate": shadow,
+            "parent_id": group.group_id,
+            "status": "failed" if failed else "finished",
+            "error_type": "Diverged" if failed else None,
+            "error": failed[0].error if failed else None,
+            "samples": sum(run.samples for run in runs),
+            "forward_samples": sum(run.forward_samples for run in runs),
+            "steps": sum(run.steps for run in runs),
+            "seconds": sum(run.seconds for run in runs),
+            "device": self.bench.engine.name,
+            "notes_json": json.dumps(notes, sort_keys=True),
+            "finished_at": datetime.now(UTC),
+        }
+        self.store.write("models", group.key(shadow), [row])
+
+
+def _path(group: ShadowGroup) -> dict[str, str]:
+    return {"architecture": group.architecture, "method": group.method, "scope": group.scope or "all"}
+
+
+def _accuracy(
+    block: RunBlock | None, inside: np.ndarray, example_ids: np.ndarray
+) -> tuple[float | None, float | None]:
+    """Accuracy on members and on test examples; phi > 0 exactly where the true class has over half."""
+    if block is None or block.correct is None:
+        return None, None
+    test = block.state == int(State.TEST)
+    return float(block.correct[inside[example_ids]].mean()), float(block.correct[test].mean())
+
+
+def read_run_blocks(store: Store, group: ShadowGroup, num_shadows: int) -> list[RunBlock]:
+    """The final observations of every shadow model of a group, a block for each draw."""
+    blocks = []
+    for shadow in range(num_shadows):
+        table = store.read("observations", group.key(shadow), **_path(group))
+        table = table.filter(pa.compute.is_null(table["epoch"]))
+        draws = table["draw"].to_numpy()
+        columns = {name: table[name].to_numpy() for name in ("example_id", "phi", "loss")}
+        state = _state_codes(table["state"])
+        for draw in np.unique(draws):
+            rows = np.flatnonzero(draws == draw)
+            rows = rows[np.argsort(columns["example_id"][rows], kind="stable")]
+            blocks.append(
+                RunBlock(
+                    base=shadow,
+                    draw=int(draw),
+                    state=state[rows],
+                    phi=columns["phi"][rows],
+                    loss=columns["loss"][rows],
+                )
+            )
+    return blocks
+
+
+def _state_codes(column: pa.ChunkedArray) -> np.ndarray:
+    codes = {name: code for code, name in STATE_NAMES.items()}
+    combined = column.combine_chunks()
+    table = np.array([codes[name] for name in combined.dictionary.to_pylist()], dtype=np.int8)
+    return table[combined.indices.to_numpy()]

@@ -1,0 +1,91 @@
+"""Shadow models as Ray tasks: bounded in flight, retried, spread over nodes, resumable one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ray
+
+from orchestrator.backends import Work, report_shadows, shadow_batches
+from orchestrator.config import SweepConfig
+from orchestrator.errors import one_line
+from orchestrator.events import Event
+from tasks.errors import AuditError
+
+IN_FLIGHT = 2
+"""Tasks submitted for each that can run, so that a worker never waits for the driver."""
+
+
+# A GPU task would by default end its process after one call; imports and CUDA start-up cost seconds.
+@ray.remote(max_retries=3, max_calls=0, scheduling_strategy="SPREAD")
+def run_shadows(config: SweepConfig, root: str, architecture: str, numbers: list[int]) -> list[str]:
+    """Train shadow models, unlearn from each, write what was observed; finished ones are left as they are."""
+    return _worker(config, root, architecture).run(numbers)
+
+
+@ray.remote(num_cpus=0, max_retries=3)
+def check_plan(config: SweepConfig, root: str) -> str | None:
+    """The message of the first architecture or scope that cannot be built; None where all can."""
+    try:
+        _bench(config, root).check()
+    except AuditError as error:
+        return str(error)
+    return None
+
+
+_WORKERS: dict[tuple[str, str], tuple[SweepConfig, object]] = {}
+
+
+def _worker(config: SweepConfig, root: str, architecture: str):  # type: ignore[no-untyped-def]
+    """The worker of this process, kept between tasks: it holds the data set."""
+    from orchestrator.shadow_worker import ShadowWorker
+
+    held = _WORKERS.get((root, architecture))
+    if held is None or held[0] != config:
+        held = config, ShadowWorker(_bench(config, root), architecture)
+        _WORKERS[root, architecture] = held
+    return held[1]
+
+
+def _bench(config: SweepConfig, root: str):  # type: ignore[no-untyped-def]
+    from orchestrator.grid import make_plan
+    from orchestrator.store import Store
+    from orchestrator.workbench import Workbench
+    from tasks.registry import import_plugins
+
+    import_plugins(config.plugins)
+    return Workbench(make_plan(config), Store(root))
+
+
+def run_tasks(work: Work, *, slots: int, options: dict[str, float]) -> None:
+    """Submit every batch, at most `IN_FLIGHT` for each slot at a time.
+
+    Args:
+        work: what is missing, and who listens.
+        slots: tasks that can run at once.
+        options: resources of one task (num_cpus or num_gpus).
+    """
+    waiting = shadow_batches(work)
+    work.listener(Event(kind="phase", name="shadow models", total=sum(len(n) for _, n in waiting)))
+    submit = run_shadows.options(**options)
+    running: dict[ray.ObjectRef, tuple[str, list[int]]] = {}
+    source: Iterator[tuple[str, list[int]]] = iter(waiting)
+    while True:
+        while len(running) < IN_FLIGHT * slots and not work.stop.is_set():
+            item = next(source, None)
+            if item is None:
+                break
+            architecture, numbers = item
+            running[submit.remote(work.plan.config, work.store.root, architecture, numbers)] = item
+        if not running:
+            return
+        ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
+        for reference in ready:
+            report_shadows(work, *running.pop(reference), problems=_result(reference))
+
+
+def _result(reference: ray.ObjectRef) -> list[str]:
+    try:
+        return list(ray.get(reference))
+    except ray.exceptions.RayError as error:
+        return [f"the task failed: {one_line(error)[:300]}"]

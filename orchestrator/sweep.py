@@ -1,0 +1,252 @@
+"""Plan an audit, run what is missing, and show what came out: `python -m orchestrator.sweep [FILE]`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from orchestrator import cost, provenance
+from orchestrator.backends import Work, make_backend
+from orchestrator.config import SweepConfig, load, parse_assignment
+from orchestrator.describe import describe
+from orchestrator.errors import Exit, run_command
+from orchestrator.events import Event, Listener
+from orchestrator.grid import make_plan
+from orchestrator.leaderboard import print_leaderboard
+from orchestrator.plan import Cell, ModelSpec, Plan, select
+from orchestrator.progress import DisplayName, display
+from orchestrator.store import Store
+from tasks.registry import import_plugins
+
+EXAMPLES = """examples:
+  python -m orchestrator.sweep                             audit the embedded digits in about three minutes
+  python -m orchestrator.sweep audit.toml --dry-run        what would run, what sharing saves, how long
+  python -m orchestrator.sweep audit.toml --axes.seed 0 1 2 --only "method=scrub" --backend cluster
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxesFlags:
+    """Replace an axis of the configuration."""
+
+    architecture: tuple[str, ...] | None = None
+    """Architectures."""
+    method: tuple[str, ...] | None = None
+    """Unlearning methods."""
+    scope: tuple[str, ...] | None = None
+    """Layer scopes."""
+    attack: tuple[str, ...] | None = None
+    """Attacks."""
+    forget_set: tuple[str, ...] | None = None
+    """Forget sets."""
+    seed: tuple[int, ...] | None = None
+    """Seeds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Audit unlearning methods against retraining, over a whole grid. Running again resumes."""
+
+    source: Annotated[str, tyro.conf.Positional] = "quick"
+    """TOML file, or a preset that ships with Lethe."""
+    axes: AxesFlags = field(default_factory=AxesFlags)
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE")] = ()
+    """Any other key of the configuration, such as methods.scrub.lr=0.01."""
+    out: str = "results"
+    """Results directory: a path or URI that every node can reach."""
+    backend: Literal["inline", "local", "cluster"] | None = None
+    """Where to run: this process, Ray on this machine, or the running Ray cluster."""
+    dry_run: bool = False
+    """Print the plan and stop."""
+    only: str = ""
+    """Run the cells that match, such as "method=scrub,scope=last-*"; their references stay."""
+    limit: int = 0
+    """Run at most that many audited cells; 0 runs all."""
+    rerun: Literal["none", "failed", "all"] = "none"
+    """Compute again what has failed, or everything that is selected."""
+    display: DisplayName = "auto"
+    """How progress is shown on stderr."""
+    describe: str | None = None
+    """Explain and stop: methods, attacks, datasets, forget_sets, config, or one entry (methods.scrub)."""
+    format: Literal["table", "json"] = "table"
+    """Form of the plan and of the closing summary on stdout."""
+
+
+def main() -> int:
+    """Parse the command line, run, and return the exit code."""
+    command = tyro.cli(Command, prog="python -m orchestrator.sweep", description=_description())
+    if command.describe is not None:
+        import_configured(command)
+        _print(describe(command.describe))
+        return Exit.FINISHED
+    config = configure(command)
+    import_plugins(config.plugins)
+    plan = make_plan(config)
+    if command.only or command.limit:
+        plan = select(plan, command.only, command.limit)
+    store = Store(command.out)
+    if command.dry_run:
+        return _show_plan(plan, store, command)
+    store.check_ready()
+    return run(plan, store, command)
+
+
+def _description() -> str:
+    return f"{Command.__doc__}\n\n{EXAMPLES}"
+
+
+def configure(command: Command) -> SweepConfig:
+    """Defaults, then the file, then the flags."""
+    overrides = dict(parse_assignment(text) for text in command.set)
+    for axis, values in vars(command.axes).items():
+        if values is not None:
+            overrides[f"axes.{axis}"] = list(values)
+    if command.backend:
+        overrides["execution.backend"] = command.backend
+    return load(command.source, overrides)
+
+
+def import_configured(command: Command) -> None:
+    """Import the plug-ins of the configuration, so that `--describe` knows them."""
+    import_plugins(configure(command).plugins)
+
+
+def _show_plan(plan: Plan, store: Store, command: Command) -> int:
+    summary = cost.summarise(plan, store, missing=missing_cells(plan, store, "none"))
+    _print([json.dumps(summary, indent=2)] if command.format == "json" else cost.plan_lines(summary))
+    return Exit.FINISHED
+
+
+def missing_cells(plan: Plan, store: Store, rerun: str) -> list[Cell]:
+    """Cells without a row; with `rerun` also those whose row is to be replaced."""
+    done = store.keys("cells") if rerun != "all" else set()
+    if rerun == "failed":
+        done -= failed_cells(store)
+    return [cell for cell in plan.cells if cell.cell_id not in done]
+
+
+def failed_cells(store: Store) -> set[str]:
+    """Ids of the cells whose row says that they failed."""
+    table = store.read("cells").select(["cell_id", "status"]).to_pylist()
+    return {row["cell_id"] for row in table if row["status"] == "failed"}
+
+
+def missing_models(plan: Plan, store: Store, cells: list[Cell]) -> list[ModelSpec]:
+    """Models to train from scratch for the given cells, costliest kinds spread by their order."""
+    wanted = plan.only(cell.cell_id for cell in cells).trained()
+    stored = store.blob_keys("weights")
+    return [spec for spec in wanted if spec.model_id not in stored]
+
+
+def forget_results(plan: Plan, store: Store, cells: list[Cell], *, models: bool) -> None:
+    """Remove the rows that are to be computed again, and with `models` the models behind them."""
+    store.delete_all("cells", [cell.cell_id for cell in cells])
+    if models:
+        wanted = plan.only(cell.cell_id for cell in cells).models
+        store.delete_all("models", wanted)
+        for model_id in wanted:
+            store.delete_blob("weights", model_id)
+
+
+def run(plan: Plan, store: Store, command: Command) -> int:
+    """Compute what is missing and print what came out."""
+    started = datetime.now(UTC)
+    clock = time.perf_counter()
+    cells = missing_cells(plan, store, command.rerun)
+    if command.rerun != "none":
+        forget_results(plan, store, cells, models=command.rerun == "all")
+    models = missing_models(plan, store, cells)
+    run_id = provenance.run_identity(plan.config, started)
+    stop = threading.Event()
+    with display(command.display) as listener, interruptible(stop, listener):
+        if cells:
+            _write_run(plan, store, run_id, started)
+            listener(Event(kind="note", name=f"{run_id}: {len(cells)} cells, results in {command.out}"))
+            work = Work(
+                plan=plan,
+                store=store,
+                run_id=run_id,
+                models=models,
+                cells=cells,
+                listener=listener,
+                stop=stop,
+            )
+            make_backend(plan.config.execution.backend).run(work)
+    return conclude(plan, store, command, seconds=time.perf_counter() - clock, stopped=stop.is_set())
+
+
+def _write_run(plan: Plan, store: Store, run_id: str, started: datetime) -> None:
+    counts = {"cells": len(plan.cells), "models": len(plan.models)}
+    store.write("runs", run_id, [provenance.run_row(plan, run_id=run_id, started=started, counts=counts)])
+    for name, forget in plan.data.forget_sets.items():
+        provenance_json = json.dumps(dict(forget.provenance), sort_keys=True, default=str)
+        rows = [
+            {
+                "forget_set": name,
+                "forget_digest": forget.digest,
+                "example_id": int(i),
+                "label": int(plan.data.labels.labels[i]),
+                "provenance_json": provenance_json,
+            }
+            for i in forget.ids
+        ]
+        store.write("forget_sets", forget.digest, rows)
+
+
+def conclude(plan: Plan, store: Store, command: Command, *, seconds: float, stopped: bool) -> int:
+    """Print the leaderboard, failures and where results lie; return the exit code."""
+    wanted = {cell.cell_id for cell in plan.cells}
+    failed = failed_cells(store) & wanted
+    done = store.keys("cells") & wanted
+    print_leaderboard(command.out, as_json=command.format == "json")
+    lines = [
+        f"{len(done) - len(failed)} of {len(wanted)} cells finished, {len(failed)} failed, {seconds:.0f} s",
+        f"results in {command.out}: python -m orchestrator.query leaderboard --results {command.out}",
+    ]
+    if failed:
+        lines.append(f"failures: python -m orchestrator.query failures --results {command.out}")
+    if stopped:
+        lines.append("interrupted: the same command goes on where it stopped")
+    for line in lines:
+        print(line, file=sys.stderr)  # noqa: T201
+    if stopped:
+        return Exit.INTERRUPTED
+    return Exit.CELLS_FAILED if failed else Exit.FINISHED
+
+
+@contextlib.contextmanager
+def interruptible(stop: threading.Event, listener: Listener) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP: the first lets running cells finish, the second stops at once."""
+
+    def ask(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        name = signal.Signals(number).name
+        listener(Event(kind="note", name=f"{name}: finishing what runs; once more stops at once"))
+
+    signals = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before: Mapping[signal.Signals, Any] = {s: signal.signal(s, ask) for s in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print(lines: list[str]) -> None:
+    print("\n".join(lines))  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

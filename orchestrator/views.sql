@@ -1,0 +1,208 @@
+-- Macros and views over the result tables; made in every query session and shipped with every export.
+
+-- Interval of a difference of two independent estimates from the interval of each: Newcombe (1998), method
+-- 10, generalised by Zou and Donner (2008). Both models see the same examples, so it errs on the wide side.
+create or replace temp macro difference_low(value, low, high, reference, reference_low, reference_high) as
+    value - reference - sqrt((value - low) ** 2 + (reference_high - reference) ** 2);
+
+create or replace temp macro difference_high(value, low, high, reference, reference_low, reference_high) as
+    value - reference + sqrt((high - value) ** 2 + (reference - reference_low) ** 2);
+
+-- 0.975 quantile of Student's t: a table up to 30 degrees of freedom, then its expansion about the normal
+-- quantile (Abramowitz and Stegun 26.7.5), good to 6 digits there.
+create or replace temp macro t975(df) as
+    case
+        when df < 1 then null
+        when df <= 30 then [
+            12.706204736174698, 4.302652729749462, 3.182446305283710, 2.776445105197794, 2.570581835636314,
+            2.446911851144969, 2.364624251592785, 2.306004135204166, 2.262157162798205, 2.228138851986274,
+            2.200985160091640, 2.178812829667228, 2.160368656462793, 2.144786687917804, 2.131449545559776,
+            2.119905299221255, 2.109815577833318, 2.100922040241038, 2.093024054408309, 2.085963447265863,
+            2.079613844727681, 2.073873067904020, 2.068657610419050, 2.063898561628026, 2.059538552753294,
+            2.055529438642872, 2.051830516480281, 2.048407141795245, 2.045229642132703, 2.042272456301238
+        ][cast(df as integer)]
+        else 1.959963984540054 + 2.372271230 / df + 2.822502050 / df ** 2 + 2.555850000 / df ** 3
+    end;
+
+-- Interval of Spearman's rank correlation on Fisher's scale, with the variance of Bonett and Wright (2000).
+create or replace temp macro spearman_low(rho, n) as
+    case
+        when n < 4 then null
+        when abs(rho) >= 1 then rho
+        else tanh(atanh(rho) - 1.959963984540054 * sqrt((1 + rho ** 2 / 2) / (n - 3)))
+    end;
+
+create or replace temp macro spearman_high(rho, n) as
+    case
+        when n < 4 then null
+        when abs(rho) >= 1 then rho
+        else tanh(atanh(rho) + 1.959963984540054 * sqrt((1 + rho ** 2 / 2) / (n - 3)))
+    end;
+
+-- One row per finished cell and metric: the value, that of the retrained model of the same forget set,
+-- architecture and seed under the same attack, their difference, and the noise floor: how much a second
+-- retrained model differs from the first.
+create or replace temp view leaderboard as
+with candidates as (
+    select
+        cell.cell_id,
+        reference.cell_id as reference_cell_id,
+        row_number() over (
+            partition by cell.cell_id
+            order by
+                cast(reference.run_id = cell.run_id as integer) desc nulls last,
+                reference.finished_at desc
+        ) as preference
+    from cells as cell
+    join cells as reference
+        on reference.model_id = cell.reference_id
+        and reference.attack = cell.attack
+        and reference.attack_params_json is not distinct from cell.attack_params_json
+        and reference.num_shadows is not distinct from cell.num_shadows
+        and reference.role = 'reference'
+        and reference.status = 'finished'
+    where cell.status = 'finished'
+),
+paired as (
+    select cell_id, reference_cell_id
+    from candidates
+    where preference = 1
+),
+measured as (
+    select
+        cells.cell_id,
+        cells.model_id,
+        cells.run_id,
+        cells.dataset,
+        cells.architecture,
+        cells.forget_set,
+        cells.forget_size,
+        cells.method,
+        cells.scope,
+        cells.seed,
+        cells.role,
+        cells.attack,
+        cells.attack_family,
+        cells.num_shadows,
+        metrics.metric,
+        metrics.split,
+        metrics.variant,
+        metrics.label,
+        metrics.param,
+        metrics.game,
+        metrics.value,
+        metrics.ci_low,
+        metrics.ci_high,
+        metrics.n,
+        metrics.higher_is,
+        paired.reference_cell_id,
+        reference.value as retrained,
+        reference.ci_low as retrained_low,
+        reference.ci_high as retrained_high
+    from metrics
+    join cells on cells.cell_id = metrics.cell_id
+    left join paired on paired.cell_id = metrics.cell_id
+    left join metrics as reference
+        on reference.cell_id = paired.reference_cell_id
+        and reference.metric = metrics.metric
+        and reference.split = metrics.split
+        and reference.variant = metrics.variant
+        and reference.label is not distinct from metrics.label
+        and reference.param is not distinct from metrics.param
+        and reference.game is not distinct from metrics.game
+    where cells.status = 'finished'
+),
+noise as (
+    select
+        reference_cell_id,
+        metric,
+        split,
+        variant,
+        label,
+        param,
+        game,
+        avg(abs(value - retrained)) as noise_floor
+    from measured
+    where role = 'noise_floor'
+    group by all
+)
+select
+    measured.* exclude (reference_cell_id),
+    measured.value - measured.retrained as difference,
+    case
+        when measured.cell_id = measured.reference_cell_id then 0.0
+        else difference_low(value, ci_low, ci_high, retrained, retrained_low, retrained_high)
+    end as difference_low,
+    case
+        when measured.cell_id = measured.reference_cell_id then 0.0
+        else difference_high(value, ci_low, ci_high, retrained, retrained_low, retrained_high)
+    end as difference_high,
+    noise.noise_floor
+from measured
+left join noise
+    on noise.reference_cell_id = measured.reference_cell_id
+    and noise.metric = measured.metric
+    and noise.split = measured.split
+    and noise.variant = measured.variant
+    and noise.label is not distinct from measured.label
+    and noise.param is not distinct from measured.param
+    and noise.game is not distinct from measured.game;
+
+-- One row per cell or model that failed.
+create or replace temp view failures as
+select
+    'cell' as what,
+    cell_id as id,
+    run_id,
+    dataset,
+    architecture,
+    method,
+    scope,
+    attack,
+    forget_set,
+    seed,
+    error_type,
+    error,
+    finished_at
+from cells
+where status = 'failed'
+union all
+select
+    'model' as what,
+    model_id as id,
+    run_id,
+    dataset,
+    architecture,
+    method,
+    scope,
+    null as attack,
+    forget_set,
+    seed,
+    error_type,
+    error,
+    finished_at
+from models
+where status = 'failed';
+
+-- One row per stage, device and what was worked on; models name what costs leave out.
+create or replace temp view cost_by_stage as
+select
+    costs.stage,
+    costs.device,
+    coalesce(costs.dataset, models.dataset) as dataset,
+    coalesce(costs.architecture, models.architecture) as architecture,
+    coalesce(costs.method, models.method) as method,
+    coalesce(costs.scope, models.scope) as scope,
+    coalesce(costs.attack, cells.attack) as attack,
+    count(*) as stages,
+    sum(costs.seconds) as seconds,
+    median(costs.seconds) as median_seconds,
+    sum(costs.device_seconds) as device_seconds,
+    max(costs.peak_bytes) as peak_bytes,
+    cast(sum(costs.samples) as bigint) as samples,
+    cast(sum(costs.forward_samples) as bigint) as forward_samples,
+    max(costs.trainable_parameters) as trainable_parameters
+from costs
+left join models on models.model_id = costs.model_id
+left join cells on cells.cell_id = coalesce(costs.cell_id, costs.stage_id)
+group by all;

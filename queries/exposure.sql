@@ -1,0 +1,80 @@
+-- Which forget examples does a membership attack still recognise, more than it does in a retrained model?
+-- grain: membership cell of an audited model, statistic and forget example
+-- param family = "per_example": per_example, or population
+-- param forget_set = null: only this forget set
+-- param method = null: only this method
+-- threshold is the score that 1 % of the same cell's non-members exceed; flagged: above it. retrained_flagged: the
+-- same under the retrained model, where being flagged says nothing about memory.
+with scored as (
+    select
+        cells.cell_id,
+        cells.model_id,
+        cells.reference_id,
+        cells.role,
+        cells.dataset,
+        cells.architecture,
+        cells.forget_set,
+        cells.method,
+        cells.scope,
+        cells.seed,
+        cells.attack,
+        examples.statistic,
+        examples.example_id,
+        examples.label,
+        examples.member,
+        examples.score
+    from examples
+    join cells on cells.cell_id = examples.cell_id
+    where cells.attack_family = $family
+        and cells.status = 'finished'
+        and examples.score is not null
+        and examples.member is not null
+        and ($forget_set is null or cells.forget_set = $forget_set)
+        and ($method is null or cells.method = $method or cells.role = 'reference')
+),
+thresholds as (
+    select cell_id, statistic, quantile_disc(score, 0.99) as threshold
+    from scored
+    where not member
+    group by all
+),
+judged as (
+    select
+        scored.*,
+        thresholds.threshold,
+        scored.score > thresholds.threshold as flagged
+    from scored
+    join thresholds
+        on thresholds.cell_id = scored.cell_id
+        and thresholds.statistic is not distinct from scored.statistic
+    where scored.member
+)
+select
+    ours.dataset,
+    ours.architecture,
+    ours.forget_set,
+    ours.attack,
+    ours.statistic,
+    ours.method,
+    ours.scope,
+    ours.role,
+    ours.seed,
+    ours.example_id,
+    ours.label,
+    ours.score,
+    ours.threshold,
+    ours.flagged,
+    theirs.score as retrained_score,
+    theirs.flagged as retrained_flagged
+from judged as ours
+left join judged as theirs
+    on theirs.model_id = ours.reference_id
+    and theirs.role = 'reference'
+    and theirs.attack = ours.attack
+    and theirs.forget_set = ours.forget_set
+    and theirs.statistic is not distinct from ours.statistic
+    and theirs.example_id = ours.example_id
+where ours.role <> 'reference'
+order by
+    ours.dataset, ours.architecture, ours.forget_set, ours.attack, ours.statistic, ours.method, ours.scope, ours.seed,
+    ours.score desc, ours.example_id;

@@ -1,0 +1,108 @@
+-- Do models whose layers treat classes less evenly lose more accuracy under attack?
+-- grain: dataset, architecture, fairness definition, layer, attack and eps
+-- param split = "test": where robust accuracy is measured
+-- param role = null: only models of this role, such as audited
+-- Layer "(mean)" is the mean over a model's layers.
+-- rho is Spearman's rank correlation over models; its interval is Bonett and Wright's, and needs four models.
+-- robust_drop is accuracy at eps 0 minus accuracy at eps, on the same examples.
+with robust as (
+    select
+        attacked.model_id,
+        attacked.dataset,
+        attacked.architecture,
+        attacked.attack,
+        attacked.param as eps,
+        avg(clean.value - attacked.value) as robust_drop  -- one model may stand under several forget sets
+    from leaderboard as attacked
+    join leaderboard as clean
+        on clean.cell_id = attacked.cell_id
+        and clean.metric = attacked.metric
+        and clean.split = attacked.split
+        and clean.variant = attacked.variant
+        and clean.label is null
+        and clean.param = 0
+    where attacked.metric = 'robust_accuracy'
+        and attacked.label is null
+        and attacked.param > 0
+        and attacked.split = $split
+        and ($role is null or attacked.role = $role)
+    group by all
+),
+fair as (
+    select
+        cells.model_id,
+        layers.definition,
+        coalesce(layers.layer, '(mean)') as layer,
+        min(layers.layer_index) as layer_index,
+        avg(layers.gap) as gap
+    from layers
+    join cells on cells.cell_id = layers.cell_id
+    where cells.status = 'finished'
+        and layers.label is null
+        and isfinite(layers.gap)
+    group by grouping sets (
+        (cells.model_id, layers.definition, layers.layer),
+        (cells.model_id, layers.definition)
+    )
+),
+models_seen as (
+    select
+        robust.dataset,
+        robust.architecture,
+        fair.definition,
+        fair.layer,
+        case when fair.layer = '(mean)' then -1 else fair.layer_index end as layer_index,
+        robust.attack,
+        robust.eps,
+        round(fair.gap, 12) as gap,  -- so that equal values tie in spite of floating point
+        round(robust.robust_drop, 12) as robust_drop
+    from robust
+    join fair on fair.model_id = robust.model_id
+),
+ranked as (
+    select
+        *,
+        rank() over (place order by gap)
+            + (count(*) over (place_and_gap) - 1) / 2.0 as gap_rank,
+        rank() over (place order by robust_drop)
+            + (count(*) over (place_and_drop) - 1) / 2.0 as drop_rank
+    from models_seen
+    window
+        place as (partition by dataset, architecture, definition, layer, attack, eps),
+        place_and_gap as (partition by dataset, architecture, definition, layer, attack, eps, gap),
+        place_and_drop as (partition by dataset, architecture, definition, layer, attack, eps, robust_drop)
+),
+correlated as (
+    select
+        dataset,
+        architecture,
+        definition,
+        layer,
+        min(layer_index) as layer_index,
+        attack,
+        eps,
+        count(*) as models,
+        avg(gap) as mean_gap,
+        avg(robust_drop) as mean_robust_drop,
+        case
+            when count(distinct gap) > 1 and count(distinct robust_drop) > 1
+                then corr(gap_rank, drop_rank)
+        end as rho
+    from ranked
+    group by dataset, architecture, definition, layer, attack, eps
+)
+select
+    dataset,
+    architecture,
+    definition,
+    layer,
+    attack,
+    eps,
+    models,
+    mean_gap,
+    mean_robust_drop,
+    rho,
+    spearman_low(rho, models) as rho_low,
+    spearman_high(rho, models) as rho_high
+from correlated
+order by dataset, architecture, definition, attack, eps, layer_index, layer;

@@ -1,0 +1,30 @@
+-- In which order does unlearning let go of examples, and when should it have stopped?
+-- grain: architecture, method, scope, state and epoch of unlearning, over shadow models and draws
+-- phi is the logit of the confidence in the true label. Unlearned examples should come to rest where never-seen ones
+-- are; passing below is forgetting too well. The interval is Student's t over shadow models at 95 %.
+with by_shadow as (
+    select
+        architecture,
+        method,
+        scope,
+        state,
+        epoch,
+        shadow_id,
+        avg(phi) as phi
+    from observations
+    where epoch is not null
+    group by all
+)
+select
+    architecture,
+    method,
+    scope,
+    state,
+    epoch,
+    count(*) as shadows,
+    avg(phi) as phi,
+    avg(phi) - t975(count(*) - 1) * stddev_samp(phi) / sqrt(count(*)) as phi_low,
+    avg(phi) + t975(count(*) - 1) * stddev_samp(phi) / sqrt(count(*)) as phi_high
+from by_shadow
+group by architecture, method, scope, state, epoch
+order by architecture, method, scope, state, epoch;

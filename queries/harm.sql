@@ -1,0 +1,79 @@
+-- Which examples that were to be kept, and which unseen ones, does a model get wrong that retraining gets right?
+-- grain: finished cell without attack, and split
+-- param split = null: only this split
+-- harmed: the retrained model is right and this one wrong. helped: the other way round. The interval of the share of
+-- harmed examples is Wilson's at 95 %.
+with pairs as (
+    select
+        cells.cell_id,
+        cells.dataset,
+        cells.architecture,
+        cells.forget_set,
+        cells.method,
+        cells.scope,
+        cells.seed,
+        cells.role,
+        reference.cell_id as reference_cell_id,
+        row_number() over (
+            partition by cells.cell_id
+            order by cast(reference.run_id = cells.run_id as integer) desc nulls last, reference.finished_at desc
+        ) as preference
+    from cells
+    join cells as reference
+        on reference.model_id = cells.reference_id
+        and reference.attack = cells.attack
+        and reference.role = 'reference'
+        and reference.status = 'finished'
+    where cells.attack_family = 'none'
+        and cells.status = 'finished'
+        and cells.role <> 'reference'
+),
+answers as (
+    select cell_id, split, example_id, correct
+    from examples
+    where attack = 'none'
+        and split in ('retain', 'test')
+        and ($split is null or split = $split)
+),
+counted as (
+    select
+        pairs.dataset,
+        pairs.architecture,
+        pairs.forget_set,
+        ours.split,
+        pairs.role,
+        pairs.method,
+        pairs.scope,
+        pairs.seed,
+        pairs.cell_id,
+        count(*) as n,
+        avg(cast(theirs.correct and not ours.correct as double)) as harmed,
+        avg(cast(ours.correct and not theirs.correct as double)) as helped
+    from pairs
+    join answers as ours on ours.cell_id = pairs.cell_id
+    join answers as theirs
+        on theirs.cell_id = pairs.reference_cell_id
+        and theirs.split = ours.split
+        and theirs.example_id = ours.example_id
+    where pairs.preference = 1
+    group by all
+)
+select
+    dataset,
+    architecture,
+    forget_set,
+    split,
+    role,
+    method,
+    scope,
+    seed,
+    n,
+    harmed,
+    greatest(0, (harmed + 1.9207 / n - 1.959964 * sqrt(harmed * (1 - harmed) / n + 0.9604 / n ** 2)) / (1 + 3.8415 / n))
+        as harmed_low,
+    least(1, (harmed + 1.9207 / n + 1.959964 * sqrt(harmed * (1 - harmed) / n + 0.9604 / n ** 2)) / (1 + 3.8415 / n))
+        as harmed_high,
+    helped,
+    cell_id
+from counted
+order by dataset, architecture, forget_set, split, role, method, scope, seed;

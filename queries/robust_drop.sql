@@ -1,0 +1,54 @@
+-- Does unlearning cost adversarial robustness next to retraining, at each attack and eps?
+-- grain: finished cell under an adversarial attack, split and eps
+-- param split = null: only this split
+-- param attack = null: only this attack
+-- robust_drop is accuracy at eps 0 minus robust accuracy, of the same model on the same examples.
+with robust as (
+    select *
+    from leaderboard
+    where metric = 'robust_accuracy'
+        and label is null
+        and ($split is null or split = $split)
+        and ($attack is null or attack = $attack)
+)
+select
+    robust.dataset,
+    robust.architecture,
+    robust.forget_set,
+    robust.attack,
+    robust.split,
+    robust.variant,
+    robust.param as eps,
+    robust.method,
+    robust.scope,
+    robust.seed,
+    robust.role,
+    robust.value,
+    robust.ci_low,
+    robust.ci_high,
+    clean.value - robust.value as robust_drop,
+    robust.retrained,
+    robust.difference,
+    robust.difference_low,
+    robust.difference_high,
+    robust.noise_floor,
+    robust.n,
+    robust.higher_is
+from robust
+left join robust as clean
+    on clean.cell_id = robust.cell_id
+    and clean.split = robust.split
+    and clean.variant = robust.variant
+    and clean.param = 0
+order by
+    robust.dataset,
+    robust.architecture,
+    robust.forget_set,
+    robust.attack,
+    robust.split,
+    robust.variant,
+    eps,
+    robust.role,
+    robust.method,
+    robust.scope,
+    robust.seed;

@@ -1,0 +1,110 @@
+-- How does each unlearned model compare with retraining, at a glance?
+-- grain: dataset, architecture, forget set, method and scope, over seeds
+-- param forget_set = null: only this forget set
+-- param architecture = null: only this architecture
+-- Means over seeds; gap_low and gap_high are the envelope of the 95 % intervals of the seeds. The rows of retrain
+-- show the reference itself, those of retrain_again the noise of retraining twice, those of no_op doing nothing.
+-- robust: test accuracy under the strongest attack at its largest eps. mia_auc: loss threshold, forget against test.
+-- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds divided
+-- by those of the retrained model.
+with plain as (
+    select
+        cell_id,
+        max(value) filter (metric = 'accuracy' and split = 'forget') as forget_accuracy,
+        max(value) filter (metric = 'accuracy' and split = 'retain') as retain_accuracy,
+        max(value) filter (metric = 'accuracy' and split = 'test') as test_accuracy,
+        max(value) filter (metric = 'average_gap') as average_gap,
+        max(ci_low) filter (metric = 'average_gap') as gap_low,
+        max(ci_high) filter (metric = 'average_gap') as gap_high,
+        max(value) filter (metric = 'js_to_retrained' and split = 'forget') as js_forget
+    from metrics
+    where label is null
+    group by cell_id
+),
+fairness as (
+    select
+        cell_id,
+        avg(relative_gap) as fairness
+    from layers
+    where definition = 'norm_sigma'
+        and label is null
+    group by cell_id
+),
+robust as (
+    select
+        cells.model_id,
+        cells.forget_digest,
+        min(metrics.value) as robust
+    from metrics
+    join cells on cells.cell_id = metrics.cell_id
+    where metrics.metric = 'robust_accuracy'
+        and metrics.split = 'test'
+        and metrics.label is null
+    group by all
+),
+membership as (
+    select
+        cells.model_id,
+        cells.forget_digest,
+        avg(metrics.value) as mia_auc
+    from metrics
+    join cells on cells.cell_id = metrics.cell_id
+    where metrics.metric = 'auc'
+        and metrics.variant = 'loss_threshold'
+    group by all
+),
+by_seed as (
+    select
+        cells.dataset,
+        cells.architecture,
+        cells.forget_set,
+        cells.method,
+        cells.scope,
+        cells.role,
+        cells.seed,
+        plain.* exclude (cell_id),
+        robust.robust,
+        membership.mia_auc,
+        fairness.fairness,
+        case when cells.role = 'ceiling' then 0.0 else made.device_seconds / nullif(retrained.device_seconds, 0) end as cost
+    from cells
+    join plain on plain.cell_id = cells.cell_id
+    left join fairness on fairness.cell_id = cells.cell_id
+    left join robust on robust.model_id = cells.model_id and robust.forget_digest = cells.forget_digest
+    left join membership on membership.model_id = cells.model_id and membership.forget_digest = cells.forget_digest
+    left join models as made on made.model_id = cells.model_id
+    left join models as retrained on retrained.model_id = cells.reference_id
+    where cells.attack_family = 'none'
+        and cells.status = 'finished'
+        and ($forget_set is null or cells.forget_set = $forget_set)
+        and ($architecture is null or cells.architecture = $architecture)
+)
+select
+    dataset,
+    architecture,
+    forget_set,
+    method,
+    scope,
+    role,
+    count(distinct seed) as seeds,
+    avg(forget_accuracy) as forget_accuracy,
+    avg(retain_accuracy) as retain_accuracy,
+    avg(test_accuracy) as test_accuracy,
+    avg(average_gap) as average_gap,
+    min(gap_low) as gap_low,
+    max(gap_high) as gap_high,
+    avg(js_forget) as js_forget,
+    avg(mia_auc) as mia_auc,
+    avg(robust) as robust,
+    avg(fairness) as fairness,
+    avg(cost) as cost
+from by_seed
+group by dataset, architecture, forget_set, method, scope, role
+order by
+    dataset,
+    architecture,
+    forget_set,
+    case role when 'reference' then 0 when 'noise_floor' then 1 when 'ceiling' then 2 else 3 end,
+    average_gap nulls last,
+    method,
+    scope

@@ -1,0 +1,78 @@
+-- Which models can be told from retraining, beyond what retraining again would differ by, and on which measure?
+-- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method and scope, over seeds
+-- param forget_set = null: only this forget set
+-- difference is the mean over seeds of value minus that of the retrained model of the same seed. Its interval is
+-- Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of the seeds'
+-- own 95 % intervals. noise_floor is the largest distance of a second retraining over the seeds. Told apart: the
+-- interval lies wholly beyond it. Undecided: no interval or no second retraining.
+with over_seeds as (
+    select
+        dataset,
+        architecture,
+        forget_set,
+        attack,
+        attack_family,
+        metric,
+        split,
+        variant,
+        param,
+        game,
+        method,
+        scope,
+        role,
+        higher_is,
+        count(distinct seed) as seeds,
+        avg(value) as value,
+        min(ci_low) as value_low,
+        max(ci_high) as value_high,
+        avg(retrained) as retrained,
+        avg(difference) as difference,
+        case
+            when count(difference) >= 3
+                then avg(difference) - t975(count(difference) - 1) * stddev_samp(difference) / sqrt(count(difference))
+            when count(difference) = count(difference_low) then min(difference_low)
+        end as difference_low,
+        case
+            when count(difference) >= 3
+                then avg(difference) + t975(count(difference) - 1) * stddev_samp(difference) / sqrt(count(difference))
+            when count(difference) = count(difference_high) then max(difference_high)
+        end as difference_high,
+        max(noise_floor) as noise_floor,
+        max(n) as n
+    from leaderboard
+    where label is null
+        and ($forget_set is null or forget_set = $forget_set)
+    group by all
+)
+select
+    dataset,
+    architecture,
+    forget_set,
+    attack,
+    attack_family,
+    metric,
+    split,
+    variant,
+    param,
+    game,
+    method,
+    scope,
+    role,
+    seeds,
+    value,
+    value_low,
+    value_high,
+    retrained,
+    difference,
+    difference_low,
+    difference_high,
+    noise_floor,
+    case
+        when difference_low is null or difference_high is null or noise_floor is null then 'undecided'
+        when difference_low > noise_floor or difference_high < -noise_floor then 'told apart'
+        else 'not told apart'
+    end as verdict,
+    n,
+    higher_is
+from over_seeds
+order by dataset, architecture, forget_set, attack, metric, split, variant, param, game, role, method, scope;

@@ -1,0 +1,1 @@
+"""Attacks against a model: adversarial (what moves its answer) and membership (what betrays its data)."""

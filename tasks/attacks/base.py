@@ -1,0 +1,88 @@
+"""What an attack is, and the registry. Imports no torch: `--help` and the plan read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+from tasks.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+    from tasks.scoring import Outputs
+
+Family = Literal["none", "adversarial", "population", "per_example"]
+
+
+class Attack(Protocol):
+    """A frozen dataclass whose fields are its parameters; `family` says which protocol it follows."""
+
+    family: ClassVar[Family]
+
+
+@runtime_checkable
+class AdversarialAttack(Protocol):
+    """Moves images within a norm ball in pixel space so that the model errs."""
+
+    family: ClassVar[Family]
+    norm: str
+    """Linf or L2: the norm of `eps`."""
+    eps: tuple[float, ...]
+    """Radii in units of pixels in [0, 1]; 8/255 is 0.03137."""
+    examples: int
+    """Most examples of a split to attack, drawn at random; 0 attacks all."""
+
+    def perturb(
+        self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
+    ) -> Tensor:
+        """Adversarial images, `n x C x H x W` in [0, 1], within `eps` of `images`."""
+        ...
+
+
+@runtime_checkable
+class MinimumNormAttack(Protocol):
+    """An adversarial attack that looks for the smallest perturbation: one run serves every radius."""
+
+    def minimise(
+        self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
+    ) -> Tensor:
+        """Images that the model misclassifies, as near as the attack could find; unmoved where it failed."""
+        ...
+
+
+@runtime_checkable
+class PopulationAttack(Protocol):
+    """One attacker for all examples of one unlearned model: no shadow models."""
+
+    family: ClassVar[Family]
+    game: ClassVar[str]
+
+    def score(
+        self, forget: Outputs, retain: Outputs, test: Outputs, *, generator: np.random.Generator
+    ) -> list[MembershipScores]:
+        """Scores of members and non-members; higher means more member-like."""
+        ...
+
+
+@runtime_checkable
+class PerExampleAttack(Protocol):
+    """One attacker per example, fitted on shadow runs; `tasks.shadows.games.compare` sets up the game."""
+
+    family: ClassVar[Family]
+    games: ClassVar[tuple[str, ...]]
+    game: str
+
+    def score(self, comparison: Comparison) -> PerExampleScores:
+        """Score every (run, example) by a fit that saw no run of its fold; higher means more member-like."""
+        ...
+
+
+attacks: Registry[Attack] = Registry("attack", package="tasks.attacks", group="lethe.attacks")
+register = attacks.register
+
+
+if TYPE_CHECKING:
+    from tasks.attacks.scores import MembershipScores
+    from tasks.shadows.games import Comparison, PerExampleScores

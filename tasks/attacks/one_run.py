@@ -1,0 +1,152 @@
+"""Privacy audit from one training run on canaries (Steinke, Nasr and Jagielski 2023, arXiv:2305.08846)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from tasks.attacks.base import Family, register
+from tasks.errors import AuditError
+from tasks.shadows.games import Comparison
+from tasks.shadows.layout import Canaries
+
+MAX_EPSILON = 50.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneRunBound:
+    """What one model shows; epsilon of another model is a separate statement."""
+
+    base: int
+    draw: int
+    epsilon: float
+    """Lower bound at the stated confidence; 0 where chance explains the guesses."""
+    ceiling: float
+    """The bound if every guess were right."""
+    guesses: int
+    correct: int
+    canaries: int
+
+
+def one_run_p_value(epsilon: float, *, guesses: int, correct: int, canaries: int, delta: float) -> float:
+    """Chance of so many correct guesses about an (epsilon, delta)-private model (Theorem 5.2).
+
+    Args:
+        epsilon: hypothesis.
+        guesses: guesses made, fixed before looking at the answers.
+        correct: of these, correct.
+        canaries: independently included canaries, guessed or not.
+        delta: of the hypothesis.
+    """
+    from scipy import stats
+
+    rate = 1 / (1 + np.exp(-epsilon))
+    tail = float(stats.binom.sf(correct - 1, guesses, rate))
+    if delta == 0 or correct == 0:
+        return min(tail, 1.0)
+    below = stats.binom.pmf(np.arange(correct - 1, -1, -1), guesses, rate).cumsum()
+    slope = float((below / np.arange(1, correct + 1)).max())
+    return min(tail + 2 * canaries * delta * slope, 1.0)
+
+
+def one_run_epsilon(
+    *, guesses: int, correct: int, canaries: int, delta: float = 0.0, confidence: float = 0.95
+) -> float:
+    """Largest epsilon that the guesses refute at the given confidence; 0 if none."""
+    from scipy import optimize
+
+    def excess(epsilon: float) -> float:
+        value = one_run_p_value(epsilon, guesses=guesses, correct=correct, canaries=canaries, delta=delta)
+        return value - (1 - confidence)
+
+    if excess(0.0) >= 0:
+        return 0.0
+    if excess(MAX_EPSILON) < 0:
+        return MAX_EPSILON
+    return float(optimize.brentq(excess, 0.0, MAX_EPSILON, xtol=1e-6))
+
+
+@register("one_run")
+@dataclass(frozen=True, kw_only=True)
+class OneRun:
+    """Guess the canaries with the highest phi as members, the lowest as non-members; needs no shadow."""
+
+    family: ClassVar[Family] = "per_example"
+    games: ClassVar[tuple[str, ...]] = ("G0", "G2")
+
+    game: Literal["G0", "G2"] = "G0"
+    """G0: trained on or not; G2: unlearned or never trained on, where every included canary is forgotten."""
+    guess_share: float = 0.2
+    """Of the canaries, guessed in each direction; fixed in advance, never scanned for the best."""
+    delta: float = 0.0
+    """Of (epsilon, delta)."""
+    confidence: float = 0.95
+    """Of each model's lower bound."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.guess_share <= 0.5:
+            raise AuditError(f"guess_share: expected a number in (0, 0.5], got {self.guess_share}")
+        if not 0 <= self.delta < 1 or not 0 < self.confidence < 1:
+            raise AuditError(
+                f"delta, confidence: expected in [0, 1) and (0, 1), got {self.delta} and {self.confidence}"
+            )
+
+    def estimate(self, comparison: Comparison, canaries: Canaries) -> list[OneRunBound]:
+        """Bound epsilon of every run on its own.
+
+        Raises:
+            AuditError: inclusion was not independent, a canary is missing, or one is in neither state.
+        """
+        if comparison.game not in self.games:
+            raise AuditError(f"one_run: expected game {' or '.join(self.games)}, got {comparison.game}")
+        if canaries.inclusion != "independent":
+            raise AuditError(
+                "one_run assumes independent inclusion: set canaries.inclusion to 'independent', "
+                f"got '{canaries.inclusion}'"
+            )
+        columns = np.flatnonzero(np.isin(comparison.example_ids, canaries.ids))
+        if len(columns) < len(canaries.ids):
+            raise AuditError(
+                f"one_run: expected observations of all {len(canaries.ids)} canaries, got {len(columns)}"
+            )
+        phi, label = (
+            np.concatenate(parts, axis=1)
+            for parts in zip(*((p, y) for _, p, y in comparison.blocks()), strict=True)
+        )
+        if (label[:, columns] < 0).any():
+            raise AuditError(
+                f"one_run: game {comparison.game}: a canary is in neither state; "
+                "forget every included canary (forget_size 0)"
+            )
+        return [
+            self._bound(comparison, run, phi[run, columns], label[run, columns] == 1)
+            for run in range(len(comparison.base))
+        ]
+
+    def _bound(
+        self, comparison: Comparison, run: int, score: np.ndarray, included: np.ndarray
+    ) -> OneRunBound:
+        each = max(1, int(self.guess_share * len(score)))
+        order = np.argsort(score, kind="stable")
+        correct = int(included[order[-each:]].sum() + (~included[order[:each]]).sum())
+        epsilon, ceiling = (
+            one_run_epsilon(
+                guesses=2 * each,
+                correct=right,
+                canaries=len(score),
+                delta=self.delta,
+                confidence=self.confidence,
+            )
+            for right in (correct, 2 * each)
+        )
+        return OneRunBound(
+            base=int(comparison.base[run]),
+            draw=int(comparison.draw[run]),
+            epsilon=epsilon,
+            ceiling=ceiling,
+            guesses=2 * each,
+            correct=correct,
+            canaries=len(score),
+        )

@@ -1,0 +1,25 @@
+"""What a membership attack hands to the statistics: scores by example, never a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class MembershipScores:
+    """Scores of one statistic in one game; higher means more member-like (not forgotten)."""
+
+    statistic: str
+    """What was scored: loss, logistic, svc_confidence, lira_online, ..."""
+    game: str
+    """G0 to G3 (MEMBERSHIP.md 1.0)."""
+    ids: np.ndarray
+    """Example ids, `n`, int64."""
+    member: np.ndarray
+    """True for H1 (unlearned, retained), `n`, bool."""
+    score: np.ndarray
+    """`n`, float64, finite."""
+    threshold: float | None = None
+    """Decision threshold that the attack fixed without looking at these members (0.5 rule, SVC)."""

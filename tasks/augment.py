@@ -1,0 +1,78 @@
+"""Augmentation of whole batches on their device, drawn from an explicit generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+AugmentationName = Literal["none", "shift", "crop_flip"]
+
+
+class Moves(NamedTuple):
+    """What happens to each of `n` examples; CPU tensors, None where nothing does."""
+
+    shifts: Tensor | None
+    """`2 x n`, int64: first row and column of the window in the padded image."""
+    mirrored: Tensor | None
+    """`n`, bool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random translation by up to `padding` pixels (zero fill), and a random mirror image.
+
+    Each example of the batch is moved on its own.
+    """
+
+    padding: int
+    flip: bool
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Augment `n x C x H x W` images; `generator` is a CPU generator."""
+        return self.apply(images, self.draw(len(images), generator))
+
+    def draw(self, count: int, generator: torch.Generator) -> Moves:
+        """Random moves of `count` examples."""
+        span = 2 * self.padding + 1
+        shifts = torch.randint(span, (2, count), generator=generator) if self.padding else None
+        mirrored = torch.rand(count, generator=generator) < 0.5 if self.flip else None
+        return Moves(shifts, mirrored)
+
+    def apply(self, images: Tensor, moves: Moves) -> Tensor:
+        """Move `n x C x H x W` images."""
+        n, _, height, width = images.shape
+        device = images.device
+        if moves.shifts is not None:
+            shifts = moves.shifts.to(device)
+            padded = F.pad(images, (self.padding,) * 4)
+            rows = shifts[0][:, None] + torch.arange(height, device=device)
+            columns = shifts[1][:, None] + torch.arange(width, device=device)
+            index = torch.arange(n, device=device)
+            images = padded.permute(0, 2, 3, 1)[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+            images = images.permute(0, 3, 1, 2).contiguous()
+        if moves.mirrored is not None:
+            mirrored = moves.mirrored.to(device)
+            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+        return images
+
+
+def interleave(moves: Sequence[Moves]) -> Moves:
+    """Moves of `K` batches of `n` examples as those of one: example `i` of batch `k` at `i * K + k`."""
+    shifts = [m.shifts for m in moves if m.shifts is not None]
+    mirrored = [m.mirrored for m in moves if m.mirrored is not None]
+    return Moves(
+        torch.stack(shifts, dim=2).flatten(1) if shifts else None,
+        torch.stack(mirrored, dim=1).flatten() if mirrored else None,
+    )
+
+
+def augmentation(name: AugmentationName, image_size: int) -> Augmentation | None:
+    """The augmentation of that name: `crop_flip` is the CIFAR standard (padding one eighth of the side)."""
+    if name == "none":
+        return None
+    return Augmentation(padding=max(1, image_size // 8), flip=name == "crop_flip")

@@ -1,0 +1,77 @@
+"""What a stage cost: wall time, device time, peak memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass
+class Cost:
+    """Filled when the measured block ends."""
+
+    seconds: float = 0.0
+    """Wall time."""
+    device_seconds: float = 0.0
+    """On the CPU the CPU time of this process, all threads; on a GPU wall time up to its last operation."""
+    peak_bytes: int = 0
+    """On CUDA the most memory allocated by torch; elsewhere the most resident memory of the process."""
+
+
+@contextmanager
+def measure(device: torch.device) -> Iterator[Cost]:
+    """Measure the block; nested blocks and other threads of the process count in the enclosing one.
+
+    Peak resident memory is that of the block where Linux lets a process reset it, else of the whole life
+    of the process.
+    """
+    cost = Cost()
+    _reset_peak(device)
+    _synchronise(device)
+    wall, cpu = time.perf_counter(), time.process_time()
+    try:
+        yield cost
+    finally:
+        _synchronise(device)
+        cost.seconds = time.perf_counter() - wall
+        cost.device_seconds = time.process_time() - cpu if device.type == "cpu" else cost.seconds
+        cost.peak_bytes = _peak(device)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # 5 resets VmHWM: proc(5)
+    except OSError:
+        return
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _resident_peak()
+
+
+def _resident_peak() -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes on macOS, KiB on Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

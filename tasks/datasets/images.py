@@ -1,0 +1,207 @@
+"""Image files by class: listed in one order, digested without reading pixels, decoded in threads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.datasets.base import Labels
+from tasks.errors import AuditError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+_CHUNK = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """What every image becomes: its shorter side `resize` pixels, then the centre `size x size`."""
+
+    channels: int
+    """3 for colour, 1 for grey."""
+    size: int
+    resize: int
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise AuditError(f"channels: expected 1 or 3, got {self.channels}")
+        if self.size < 1:
+            raise AuditError(f"image_size: expected at least 1, got {self.size}")
+        if self.resize < self.size:
+            raise AuditError(f"resize: expected at least image_size = {self.size}, got {self.resize}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return self.channels, self.size, self.size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The files of a data set in canonical order: training before test, then by class, then by path."""
+
+    root: Path
+    paths: tuple[str, ...]
+    """Relative to `root`, with forward slashes."""
+    labels: np.ndarray
+    is_test: np.ndarray
+    class_names: tuple[str, ...]
+
+    def digest(self, geometry: Geometry) -> str:
+        """SHA-256 over the manifest (relative path, bytes, label, part) and the geometry.
+
+        Pixels are not read: a file that is overwritten by one of equal length goes unnoticed. Reading
+        ImageNet takes minutes, listing it seconds.
+        """
+        sha = hashlib.sha256(f"{geometry}\n".encode())
+        for path, label, test in zip(self.paths, self.labels.tolist(), self.is_test.tolist(), strict=True):
+            sha.update(f"{path}\0{os.path.getsize(self.root / path)}\0{label}\0{test}\n".encode())
+        return sha.hexdigest()
+
+    def describe(self, geometry: Geometry) -> Labels:
+        """Labels and shape."""
+        return Labels(
+            labels=self.labels,
+            is_test=self.is_test,
+            class_names=self.class_names,
+            image_shape=geometry.shape,
+        )
+
+    def decode(self, geometry: Geometry, cache: str) -> np.ndarray:
+        """All images, `N x C x H x W`, uint8; memory-mapped from the `cache` directory if one is given.
+
+        The cached file is named by digest and shape and appears only when it is complete.
+
+        Raises:
+            AuditError: an image cannot be decoded; its path is named.
+        """
+        shape = (len(self.paths), *geometry.shape)
+        if not cache:
+            images = np.empty(shape, dtype=np.uint8)
+            self._fill(images, geometry)
+            return images
+        name = f"{self.digest(geometry)[:32]}-{'x'.join(map(str, shape))}.npy"
+        path = Path(cache).expanduser() / name
+        if not _is_complete(path, shape):
+            self._write(path, shape, geometry)
+        return np.load(path, mmap_mode="r")
+
+    def _write(self, path: Path, shape: tuple[int, ...], geometry: Geometry) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".npy")
+        os.close(handle)
+        try:
+            images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            self._fill(images, geometry)
+            images.flush()
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def _fill(self, images: np.ndarray, geometry: Geometry) -> None:
+        from PIL import Image
+
+        Image.init()  # loading the plug-ins is not safe from several threads
+
+        def fill(start: int) -> None:
+            for row in range(start, min(start + _CHUNK, len(self.paths))):
+                images[row] = decode(self.root / self.paths[row], geometry)
+
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            for _ in pool.map(fill, range(0, len(self.paths), _CHUNK)):
+                pass
+
+
+def decode(path: Path, geometry: Geometry) -> np.ndarray:
+    """One image, `C x H x W`, uint8.
+
+    Raises:
+        AuditError: the file is no readable PNG, JPEG, BMP or WebP image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            pixels = np.asarray(_fit(image.convert("L" if geometry.channels == 1 else "RGB"), geometry))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise AuditError(f"{path}: cannot decode this image: {error}") from None
+    return pixels[None] if geometry.channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _fit(image: Image, geometry: Geometry) -> Image:
+    from PIL.Image import Resampling
+
+    shorter = min(image.size)
+    if shorter != geometry.resize:
+        width, height = (max(geometry.resize, round(s * geometry.resize / shorter)) for s in image.size)
+        image = image.resize((width, height), Resampling.BILINEAR)
+    left, top = ((s - geometry.size) // 2 for s in image.size)
+    return image.crop((left, top, left + geometry.size, top + geometry.size))
+
+
+def _is_complete(path: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        images = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return images.shape == shape and images.dtype == np.uint8
+
+
+def class_folders(part: Path) -> list[str]:
+    """Names of the class directories, sorted.
+
+    Raises:
+        AuditError: there is none.
+    """
+    if not part.is_dir():
+        raise AuditError(f"{part}: missing; expected a directory of class directories")
+    names = sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and entry.name[0] != ".")
+    if not names:
+        raise AuditError(f"{part}: expected one directory per class, found none")
+    return names
+
+
+def image_files(folder: Path, root: Path) -> list[str]:
+    """Image files below a class directory, relative to `root`, sorted.
+
+    Raises:
+        AuditError: there is none.
+    """
+    found = [
+        (Path(directory) / name).relative_to(root).as_posix()
+        for directory, _, names in os.walk(folder)
+        for name in names
+        if name.lower().endswith(SUFFIXES) and name[0] != "."
+    ]
+    if not found:
+        raise AuditError(f"{folder}: expected image files ({', '.join(SUFFIXES)}), found none")
+    return sorted(found)
+
+
+def listing(
+    root: Path,
+    class_names: tuple[str, ...],
+    train: Iterable[tuple[int, str]],
+    test: Iterable[tuple[int, str]],
+) -> Listing:
+    """Put (label, relative path) pairs into canonical order."""
+    parts = [sorted(train), sorted(test)]
+    pairs = [pair for part in parts for pair in part]
+    return Listing(
+        root=root,
+        paths=tuple(path for _, path in pairs),
+        labels=np.array([label for label, _ in pairs], dtype=np.int64),
+        is_test=np.repeat(np.array([False, True]), [len(part) for part in parts]),
+        class_names=class_names,
+    )

@@ -1,0 +1,164 @@
+"""A data set in one NumPy .npz file: no pickled objects, labels read without the pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tasks.datasets.archive import file_digest
+from tasks.datasets.base import Labels, register
+from tasks.errors import AuditError
+
+_CHANNELS = (1, 3, 4)
+Order = Literal["auto", "nchw", "nhwc"]
+
+
+@register("npz")
+@dataclass(frozen=True, kw_only=True)
+class Npz:
+    """Arrays x_train, y_train, x_test, y_test; or images, labels and optionally is_test.
+
+    Images are uint8 or floats in [0, 1], `N x C x H x W`, `N x H x W x C` or `N x H x W`; labels are integers
+    from 0. An optional array class_names holds text. Example ids are rows: of x_train, then of x_test; or of
+    images, whatever is_test says.
+    """
+
+    path: str
+    """The .npz file."""
+    order: Order = "auto"
+    """Where the channels are; auto takes the one axis that has 1, 3 or 4 entries."""
+
+    def digest(self) -> str:
+        """SHA-256 of the file and of the order of its axes."""
+        return hashlib.sha256(f"{file_digest(self._file())} {self.order}".encode()).hexdigest()
+
+    def read_labels(self) -> Labels:
+        """Labels, and the shape of the images from their header alone."""
+        keys = self._keys()
+        parts = [self._integers(key, images=of) for key, of in self._pairs().items()]
+        labels = np.concatenate(parts)
+        if len(parts) == 2:
+            is_test = np.repeat(np.array([False, True]), [len(part) for part in parts])
+        else:
+            is_test = self._flags(len(labels)) if "is_test" in keys else np.zeros(len(labels), dtype=bool)
+        if labels.min() < 0:
+            raise AuditError(f"{self.path}: labels: expected 0 or more, got {labels.min()}")
+        shapes = {self._image_shape(key) for key in self._pairs().values()}
+        if len(shapes) > 1:
+            raise AuditError(f"{self.path}: train and test images differ in shape: {sorted(shapes)}")
+        return Labels(
+            labels=labels,
+            is_test=is_test,
+            class_names=self._class_names(int(labels.max()) + 1),
+            image_shape=shapes.pop(),
+        )
+
+    def read_images(self) -> np.ndarray:
+        """`N x C x H x W`, uint8 or float32 in [0, 1]; x_test follows x_train."""
+        images = np.concatenate([self._channels_first(key) for key in self._pairs().values()])
+        if images.dtype == np.uint8:
+            return images
+        if images.dtype.kind != "f":
+            raise AuditError(f"{self.path}: images: expected uint8 or floats in [0, 1], got {images.dtype}")
+        low, high = float(images.min()), float(images.max())
+        if not (low >= 0 and high <= 1):
+            raise AuditError(f"{self.path}: images: expected floats in [0, 1], got {low:g} to {high:g}")
+        return images.astype(np.float32, copy=False)
+
+    def _file(self) -> Path:
+        path = Path(self.path).expanduser()
+        if not path.is_file():
+            raise AuditError(f"path: no file {path}")
+        if not zipfile.is_zipfile(path):
+            raise AuditError(f"{path}: expected a .npz file (a zip of arrays); {path.stat().st_size} bytes")
+        return path
+
+    def _keys(self) -> set[str]:
+        with zipfile.ZipFile(self._file()) as archive:
+            keys = {name.removesuffix(".npy") for name in archive.namelist()}
+        for wanted in ({"x_train", "y_train", "x_test", "y_test"}, {"images", "labels"}):
+            if wanted <= keys:
+                return keys
+        raise AuditError(
+            f"{self.path}: expected x_train, y_train, x_test, y_test or images, labels[, is_test]; "
+            f"found {', '.join(sorted(keys)) or 'nothing'}"
+        )
+
+    def _pairs(self) -> dict[str, str]:
+        """Arrays of images by the array of their labels, in canonical order."""
+        split = "x_train" in self._keys()
+        return {"y_train": "x_train", "y_test": "x_test"} if split else {"labels": "images"}
+
+    def _array(self, key: str) -> np.ndarray:
+        try:
+            with np.load(self._file(), allow_pickle=False) as arrays:
+                return arrays[key]
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise AuditError(f"{self.path}: cannot read array '{key}': {error}") from None
+
+    def _integers(self, key: str, *, images: str) -> np.ndarray:
+        values, count = self._array(key), self._header_shape(images)[0]
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if values.ndim != 1 or values.dtype.kind not in "iu" or len(values) != count:
+            raise AuditError(
+                f"{self.path}: {key}: expected {count} integers as there are {images}, "
+                f"got {values.dtype} {values.shape}"
+            )
+        return values.astype(np.int64)
+
+    def _flags(self, count: int) -> np.ndarray:
+        flags = self._array("is_test")
+        if flags.shape != (count,) or flags.dtype != np.bool_:
+            raise AuditError(f"{self.path}: is_test: expected {count} bool, got {flags.dtype} {flags.shape}")
+        return flags
+
+    def _class_names(self, num_classes: int) -> tuple[str, ...]:
+        if "class_names" not in self._keys():
+            return tuple(map(str, range(num_classes)))
+        names = tuple(map(str, self._array("class_names").ravel()))
+        if len(names) < num_classes:
+            raise AuditError(
+                f"{self.path}: class_names: expected {num_classes} names or more, got {len(names)}"
+            )
+        return names
+
+    def _header_shape(self, key: str) -> tuple[int, ...]:
+        with zipfile.ZipFile(self._file()) as archive, archive.open(f"{key}.npy") as file:
+            try:
+                version = np.lib.format.read_magic(file)
+                first = version == (1, 0)
+                read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+                return tuple(read(file)[0])
+            except (ValueError, zipfile.BadZipFile) as error:
+                raise AuditError(f"{self.path}: cannot read array '{key}': {error}") from None
+
+    def _channel_axis(self, key: str) -> int:
+        shape = self._header_shape(key)
+        if len(shape) == 3:
+            return 0
+        if len(shape) != 4:
+            raise AuditError(f"{self.path}: {key}: expected 3 or 4 axes, got shape {shape}")
+        axes = [axis for axis in (1, 3) if shape[axis] in _CHANNELS]
+        if self.order != "auto":
+            return 1 if self.order == "nchw" else 3
+        if len(axes) != 1:
+            raise AuditError(f"{self.path}: {key}: cannot tell the channels of shape {shape}; set order")
+        return axes[0]
+
+    def _image_shape(self, key: str) -> tuple[int, int, int]:
+        shape, axis = self._header_shape(key), self._channel_axis(key)
+        if axis == 0:
+            return (1, shape[1], shape[2])
+        return (shape[1], shape[2], shape[3]) if axis == 1 else (shape[3], shape[1], shape[2])
+
+    def _channels_first(self, key: str) -> np.ndarray:
+        images, axis = self._array(key), self._channel_axis(key)
+        if axis == 0:
+            return images[:, None]
+        return images if axis == 1 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))

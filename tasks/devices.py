@@ -1,0 +1,117 @@
+"""Device, precision and determinism of a process, over Hugging Face accelerate."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import get_mixed_precision_context_manager
+from torch import Tensor
+
+from tasks.errors import AuditError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["no", "bf16", "fp16"]
+
+
+class Engine:
+    """Where and in what precision models are trained.
+
+    The precision holds in the body of the model during training and unlearning; parameters, logits, loss and
+    every score are float32. Deterministic algorithms are switched on for the process. accelerate keeps its
+    state once per process; an engine keeps what it needs of its own, so a later engine does not change it.
+
+    Args:
+        device: auto takes the first accelerator, else the CPU.
+        precision: no (float32), bf16, or fp16 (with loss scaling; not on the CPU).
+
+    Raises:
+        AuditError: the device is absent, or does not have the precision.
+    """
+
+    def __init__(self, *, device: DeviceName = "auto", precision: Precision = "no") -> None:
+        _check(device, precision)
+        use_deterministic_algorithms()
+        AcceleratorState._reset_state(reset_partial_state=True)
+        try:
+            self._accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu")
+        except ValueError as error:
+            raise AuditError(f"precision: '{precision}' is not available: {error}") from error
+        self.device: torch.device = self._accelerator.device
+        self.precision: Precision = precision
+        if precision == "fp16" and self.device.type == "cpu":
+            raise AuditError("precision: fp16 needs an accelerator; on the CPU use bf16 or no")
+        self._autocast = get_mixed_precision_context_manager(self._accelerator.native_amp)
+        self._scaler = self._accelerator.scaler
+        self._initial_scale = self._scaler.state_dict() if self._scaler is not None else {}
+
+    @property
+    def name(self) -> str:
+        """What the costs are of: the GPU's model, else the kind of device."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+
+    def begin(self) -> None:
+        """Forget the loss scale of an earlier training, so that results do not depend on it."""
+        if self._scaler is not None:
+            self._scaler.load_state_dict(self._initial_scale)
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        """The precision, for the forward pass of a body."""
+        return copy.copy(self._autocast)
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of `loss`, scaled for fp16."""
+        self._accelerator.backward(loss)
+
+    def step(self, optimizer: torch.optim.Optimizer, *, max_norm: float = 0.0) -> None:
+        """Clip the gradients of the optimiser's parameters to `max_norm` (0: not), and step.
+
+        With fp16 a step whose gradients overflow is left out and the loss scale halved.
+        """
+        if max_norm > 0:
+            self.unscale(optimizer)
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+        if self._scaler is None:
+            optimizer.step()
+        else:
+            self._scaler.step(optimizer)
+            self._scaler.update()
+
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give the optimiser's gradients their true size, for code that reads or masks them; once a step."""
+        if self._scaler is not None:
+            self._scaler.unscale_(optimizer)
+
+
+def _check(device: str, precision: str) -> None:
+    if device not in ("auto", "cpu", "cuda", "mps"):
+        raise AuditError(f"device: expected auto, cpu, cuda or mps, got '{device}'")
+    if precision not in ("no", "bf16", "fp16"):
+        raise AuditError(f"precision: expected no, bf16 or fp16, got '{precision}'")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not present.get(device, True):
+        raise AuditError(f"device: '{device}' is not available on this machine; use auto or cpu")
+
+
+def use_deterministic_algorithms() -> None:
+    """Make every later torch operation of this process deterministic, or fail by name.
+
+    cuBLAS reads its variable at its first call, so this comes before any work on a GPU.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+
+
+def limit_threads(count: int) -> None:
+    """Let this process compute with `count` CPU threads; several models at once want one thread each."""
+    if count < 1:
+        raise AuditError(f"threads: expected at least 1, got {count}")
+    torch.set_num_threads(count)

@@ -1,0 +1,158 @@
+"""Strict construction of frozen dataclasses from plain data (TOML tables, `key=value` text)."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import math
+import textwrap
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from tasks.errors import AuditError, unknown_name
+
+D = TypeVar("D")
+
+
+def build(cls: type[D], values: Mapping[str, Any], *, where: str) -> D:
+    """Make an instance of the dataclass `cls`, refusing unknown keys and wrong types.
+
+    Args:
+        cls: a dataclass; nested dataclasses, tuples, dicts, Literals and optionals are followed.
+        values: plain data as TOML gives it.
+        where: the key path that errors name, for instance "methods.scrub"; empty at the root.
+
+    Raises:
+        AuditError: a key is unknown or missing, or a value has the wrong type.
+    """
+    known = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise unknown_name("key", key, known, where=where)
+    hints = get_type_hints(cls)
+    arguments = {key: convert(hints[key], v, where=_join(where, key)) for key, v in values.items()}
+    for name, field in known.items():
+        absent = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if absent and name not in arguments:
+            raise AuditError(_at(where, f"missing key '{name}' ({type_name(hints[name])})"))
+    try:
+        return cls(**arguments)
+    except AuditError as error:
+        raise type(error)(_at(where, str(error))) from None
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _at(where: str, message: str) -> str:
+    return f"{where}: {message}" if where else message
+
+
+def convert(annotation: Any, value: Any, *, where: str) -> Any:
+    """Check `value` against a type annotation and return it in that type."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        return _convert_union(arguments, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise unknown_name("value", str(value), map(str, arguments), where=where)
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise _mismatch(annotation, value, where)
+        items = arguments[:1] * len(value) if arguments[1:] == (...,) else arguments
+        if len(items) != len(value):
+            raise _mismatch(annotation, value, where)
+        return tuple(
+            convert(a, v, where=f"{where}[{i}]") for i, (a, v) in enumerate(zip(items, value, strict=True))
+        )
+    if origin in (dict, Mapping):
+        if not isinstance(value, Mapping):
+            raise _mismatch(annotation, value, where)
+        return {str(k): convert(arguments[1], v, where=f"{where}.{k}") for k, v in value.items()}
+    if dataclasses.is_dataclass(annotation):
+        if isinstance(value, annotation):  # type: ignore[arg-type]
+            return value
+        if not isinstance(value, Mapping):
+            raise _mismatch(annotation, value, where)
+        return build(annotation, value, where=where)  # type: ignore[arg-type]
+    return _convert_scalar(annotation, value, where)
+
+
+def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in options:
+        return None
+    failures: list[AuditError] = []
+    for option in options:
+        if option is type(None):
+            continue
+        try:
+            return convert(option, value, where=where)
+        except AuditError as error:
+            failures.append(error)
+    raise failures[-1]
+
+
+def _convert_scalar(annotation: Any, value: Any, where: str) -> Any:
+    if annotation is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise AuditError(f"{where}: expected a finite number, got {value}")
+        return float(value)
+    if annotation in (int, str, bool) and type(value) is annotation:
+        return value
+    raise _mismatch(annotation, value, where)
+
+
+def _mismatch(annotation: Any, value: Any, where: str) -> AuditError:
+    return AuditError(f"{where}: expected {type_name(annotation)}, got {value!r}")
+
+
+def type_name(annotation: Any) -> str:
+    """A short readable name of an annotation for messages and `--describe`."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is tuple:
+        count = "" if arguments[1:] == (...,) else f"{len(arguments)} "
+        return f"a list of {count}{type_name(arguments[0])}"
+    if origin in (dict, Mapping):
+        return "a table"
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if origin in (Union, types.UnionType):
+        return " or ".join("none" if a is type(None) else type_name(a) for a in arguments)
+    if dataclasses.is_dataclass(annotation):
+        return "a table"
+    return str(getattr(annotation, "__name__", annotation))
+
+
+def to_plain(value: Any) -> Any:
+    """Turn a dataclass tree into JSON-ready data; tuples become lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(v) for v in value]
+    return value
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """The string literal under each field of a dataclass, by field name."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        except (OSError, TypeError):
+            continue
+        body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+        for statement, following in itertools.pairwise(body):
+            if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
+                continue
+            if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                docs[statement.target.id] = " ".join(str(following.value.value).split())
+    return docs

@@ -1,0 +1,1 @@
+"""Forget sets: which training examples a deletion request names. NumPy only."""

@@ -1,0 +1,1 @@
+"""From per-example numbers to values with intervals. NumPy only."""

@@ -1,0 +1,242 @@
+"""Statistics of membership scores, each with an interval; pooled over the examples of one attack.
+
+Intervals take the scores as independent. Where one example was scored under many shadow models, the pool
+needs a bootstrap over base models first (MEMBERSHIP.md 1.9), not these.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.attacks.scores import MembershipScores
+from tasks.errors import AuditError
+from tasks.metrics.base import Direction, Metric
+from tasks.metrics.intervals import clopper_pearson, delong, newcombe, wilson
+
+SPLIT_OF_GAME = {"G1": "forget", "G2": "forget", "G3": "retain"}
+
+
+def metric_of(
+    scores: MembershipScores,
+    name: str,
+    value: float,
+    ends: tuple[float | None, float | None],
+    *,
+    n: int,
+    higher_is: Direction,
+    param: float | None = None,
+) -> Metric:
+    """A row for one statistic of these scores, under their game."""
+    return Metric(
+        metric=name,
+        split=SPLIT_OF_GAME.get(scores.game[:2], "all"),
+        value=float(value),
+        ci_low=None if ends[0] is None else float(ends[0]),
+        ci_high=None if ends[1] is None else float(ends[1]),
+        n=n,
+        higher_is=higher_is,
+        param=param,
+        game=scores.game,
+        variant=scores.statistic,
+    )
+
+
+def auc(scores: MembershipScores, *, confidence: float = 0.95) -> Metric:
+    """Area under the ROC curve; 0.5 is indistinguishable, above and below both tell (DeLong interval)."""
+    result = delong(scores.score, scores.member, confidence=confidence)
+    return metric_of(
+        scores,
+        "auc",
+        result.value,
+        (result.low, result.high),
+        n=len(scores.ids),
+        higher_is="closer_to_retrained",
+    )
+
+
+def balanced_accuracy(scores: MembershipScores, *, confidence: float = 0.95) -> Metric:
+    """(TPR + TNR) / 2 at the threshold that the attack fixed itself; score > threshold says member."""
+    if scores.threshold is None:
+        raise AuditError(f"balanced_accuracy: '{scores.statistic}' fixed no threshold")
+    called, member = scores.score > scores.threshold, scores.member
+    m, n = _sizes(member)
+    hits, alarms = int(called[member].sum()), int(called[~member].sum())
+    low, high = newcombe(hits, m, alarms, n, confidence=confidence)
+    return metric_of(
+        scores,
+        "balanced_accuracy",
+        (1 + hits / m - alarms / n) / 2,
+        (float(1 + low) / 2, float(1 + high) / 2),
+        n=m + n,
+        higher_is="closer_to_retrained",
+    )
+
+
+def tpr_at_fpr(scores: MembershipScores, fpr: float, *, confidence: float = 0.95) -> tuple[Metric, Metric]:
+    """True positive rate at a false positive rate of at most `fpr`, and the rate that was realised.
+
+    The threshold is the smallest score of the non-members that keeps their share above it within `fpr`.
+    Clopper-Pearson intervals; n is the number of members, and of non-members for the realised rate.
+
+    Raises:
+        AuditError: `fpr` is below 1 / non-members, which no count can show.
+    """
+    m, n = _sizes(scores.member)
+    if not 0 < fpr < 1:
+        raise AuditError(f"tpr_at_fpr: expected an FPR in (0, 1), got {fpr}")
+    if fpr * n < 1 - 1e-9:
+        raise AuditError(f"tpr_at_fpr: {n} non-members cannot resolve an FPR of {fpr}; at least {1 / n:.2g}")
+    others = np.sort(scores.score[~scores.member])[::-1]
+    threshold = others[min(int(np.floor(fpr * n + 1e-9)), n - 1)]
+    alarms = int((others > threshold).sum())
+    hits = int((scores.score[scores.member] > threshold).sum())
+    ends = clopper_pearson([hits, alarms], [m, n], confidence=confidence)
+    rate = metric_of(
+        scores, "tpr_at_fpr", hits / m, (ends[0][0], ends[1][0]), n=m, higher_is="worse", param=fpr
+    )
+    realised = metric_of(
+        scores, "realised_fpr", alarms / n, (ends[0][1], ends[1][1]), n=n, higher_is="worse", param=fpr
+    )
+    return rate, realised
+
+
+def epsilon_from_counts(
+    hits: np.ndarray, members: int, alarms: np.ndarray, others: int, *, delta: float, confidence: float
+) -> np.ndarray:
+    """Lower bound of epsilon from the counts of a fixed rule, with Clopper-Pearson bounds of both errors.
+
+    max{log((1 - delta - FNR+) / FPR+), log((1 - delta - FPR+) / FNR+)}, at least 0.
+    """
+    _, fpr = clopper_pearson(alarms, others, confidence=confidence)
+    _, fnr = clopper_pearson(members - np.asarray(hits), members, confidence=confidence)
+    ratios = np.maximum((1 - delta - fnr) / fpr, (1 - delta - fpr) / fnr)
+    return np.log(np.maximum(ratios, 1.0))
+
+
+def epsilon_lower_bound(
+    scores: MembershipScores,
+    *,
+    generator: np.random.Generator,
+    delta: float = 1e-5,
+    confidence: float = 0.95,
+) -> tuple[Metric, Metric]:
+    """Lower bound of epsilon, and the ceiling that perfect separation of this many examples would give.
+
+    The rule (threshold and side) is chosen on a random half and counted on the other, so the bound holds at
+    `confidence` for a rule that no count has seen.
+
+    Raises:
+        AuditError: fewer than 2 members or non-members.
+    """
+    if min(_sizes(scores.member)) < 2:
+        raise AuditError("epsilon_lower_bound: expected at least 2 members and 2 non-members")
+    choose, count = _random_halves(scores.member, generator)
+    sign, threshold = _best_rule(scores.score[choose], scores.member[choose], delta, confidence)
+    called, member = sign * scores.score[count] > threshold, scores.member[count]
+    m, n = _sizes(member)
+    bound = epsilon_from_counts(
+        called[member].sum(), m, called[~member].sum(), n, delta=delta, confidence=confidence
+    )
+    ceiling = epsilon_from_counts(np.array(m), m, np.array(0), n, delta=delta, confidence=confidence)
+    found = metric_of(
+        scores,
+        "epsilon_lower_bound",
+        float(bound),
+        (float(bound), None),
+        n=m + n,
+        higher_is="worse",
+        param=delta,
+    )
+    highest = metric_of(
+        scores, "epsilon_ceiling", float(ceiling), (None, None), n=m + n, higher_is="worse", param=delta
+    )
+    return found, highest
+
+
+def _random_halves(member: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    first = np.zeros(len(member), dtype=bool)
+    for group in (np.flatnonzero(member), np.flatnonzero(~member)):
+        first[generator.permutation(group)[: len(group) // 2]] = True
+    return first, ~first
+
+
+def _best_rule(score: np.ndarray, member: np.ndarray, delta: float, confidence: float) -> tuple[float, float]:
+    """Side and threshold of the largest bound on these counts; every distinct score is a candidate."""
+    m, n = _sizes(member)
+    best = (-1.0, 1.0, 0.0)
+    for sign in (1.0, -1.0):
+        values, inverse = np.unique(sign * score, return_inverse=True)
+        hits = m - np.cumsum(np.bincount(inverse[member], minlength=len(values)))
+        alarms = n - np.cumsum(np.bincount(inverse[~member], minlength=len(values)))
+        bounds = epsilon_from_counts(hits, m, alarms, n, delta=delta, confidence=confidence)
+        k = int(bounds.argmax())
+        following = values[min(k + 1, len(values) - 1)]
+        if bounds[k] > best[0]:
+            best = (float(bounds[k]), sign, float(values[k] + following) / 2)
+    return best[1], best[2]
+
+
+def mia_efficacy(scores: MembershipScores, *, confidence: float = 0.95) -> Metric:
+    """Share of the forget set that an SVC of retain against test calls non-member (SalUn's "MIA-efficacy").
+
+    Not calibrated: a retrained model scores about 0.11 to 0.17 on CIFAR-10, not 1; read it beside retraining.
+    """
+    called = scores.score[scores.member] <= (scores.threshold or 0.0)
+    return metric_of(
+        scores,
+        "mia_efficacy",
+        float(called.mean()),
+        _ends(wilson(int(called.sum()), len(called), confidence=confidence)),
+        n=len(called),
+        higher_is="closer_to_retrained",
+    )
+
+
+def cross_validated_accuracy(
+    scores: MembershipScores, *, generator: np.random.Generator, draws: int = 5, confidence: float = 0.95
+) -> Metric:
+    """Accuracy of a logistic regression on the score in SCRUB's protocol; 0.5 is ideal.
+
+    Each draw balances members and non-members at random, then averages 5 stratified splits, 10 % held out.
+    The interval is Wilson's at twice the smaller side: resampling adds no examples.
+
+    Raises:
+        AuditError: fewer than 10 members or non-members.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
+
+    smaller = min(_sizes(scores.member))
+    if smaller < 10:
+        raise AuditError(f"cross_validated_accuracy: expected 10 members and 10 non-members, got {smaller}")
+    x = np.clip(scores.score, -100, 100)[:, None]
+    accuracies = []
+    for _ in range(draws):
+        rows = np.concatenate(
+            [generator.permutation(np.flatnonzero(scores.member == side))[:smaller] for side in (True, False)]
+        )
+        splits = StratifiedShuffleSplit(
+            n_splits=5, test_size=0.1, random_state=int(generator.integers(2**31))
+        )
+        model = LogisticRegression(max_iter=1000)
+        accuracies.append(cross_val_score(model, x[rows], scores.member[rows], cv=splits).mean())
+    value = float(np.mean(accuracies))
+    return metric_of(
+        scores,
+        "cross_validated_accuracy",
+        value,
+        _ends(wilson(value * 2 * smaller, 2 * smaller, confidence=confidence)),
+        n=2 * smaller,
+        higher_is="closer_to_retrained",
+    )
+
+
+def _sizes(member: np.ndarray) -> tuple[int, int]:
+    m, n = int(member.sum()), int((~member).sum())
+    if not m or not n:
+        raise AuditError(f"membership: expected members and non-members, got {m} and {n}")
+    return m, n
+
+
+def _ends(pair: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+    return float(pair[0]), float(pair[1])

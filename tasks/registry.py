@@ -1,0 +1,131 @@
+"""Named extension points: what is built in, what a user's package adds, and how text names one."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from tasks import fields
+from tasks.errors import AuditError, unknown_name
+
+T = TypeVar("T")
+C = TypeVar("C", bound=type)
+
+
+class Registry(Generic[T]):
+    """Frozen dataclasses by name; their fields are the parameters that users set.
+
+    Args:
+        kind: what an entry is, in the singular, for messages ("unlearning method").
+        package: the package whose modules hold the built-in entries.
+        group: the entry-point group from which installed packages add theirs.
+        skip: modules of the package that hold no entries and may be slow to import (torch).
+    """
+
+    def __init__(self, kind: str, *, package: str, group: str, skip: tuple[str, ...] = ()) -> None:
+        self.kind = kind
+        self._package = package
+        self._group = group
+        self._skip = skip
+        self._entries: dict[str, type[T]] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[C], C]:
+        """Class decorator that adds a frozen dataclass under `name`."""
+
+        def add(cls: C) -> C:
+            if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+                raise AuditError(f"{self.kind} '{name}' must be a frozen dataclass ({cls.__qualname__})")
+            owner = self._entries.get(name)
+            identity = (cls.__module__, cls.__qualname__)
+            if owner is not None and (owner.__module__, owner.__qualname__) != identity:
+                raise AuditError(
+                    f"{self.kind} '{name}' is already defined by {owner.__module__}.{owner.__qualname__}"
+                )
+            self._entries[name] = cls  # type: ignore[assignment]
+            return cls
+
+        return add
+
+    def names(self) -> list[str]:
+        """Every known name, sorted."""
+        self._load()
+        return sorted(self._entries)
+
+    def get(self, name: str, *, where: str = "") -> type[T]:
+        """The class registered under `name`."""
+        self._load()
+        if name not in self._entries:
+            raise unknown_name(self.kind, name, self._entries, where=where)
+        return self._entries[name]
+
+    def build(self, name: str, values: Mapping[str, Any], *, where: str) -> T:
+        """Make the entry `name` with the given parameters, strictly checked."""
+        return fields.build(self.get(name, where=where), values, where=where)
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True  # before the imports: a plug-in may ask for names while it loads
+        try:
+            self._import_entries()
+        except BaseException:
+            self._loaded = False
+            raise
+
+    def _import_entries(self) -> None:
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            if module.name in self._skip:
+                continue
+            importlib.import_module(f"{self._package}.{module.name}")
+        for entry in entry_points(group=self._group):
+            entry.load()
+
+
+def parse_text(text: str, *, where: str) -> tuple[str, dict[str, Any]]:
+    """Split `name:key=value,key=value` into the name and its parameters.
+
+    Values are Python literals; anything else is taken as text, so `file:path=data/ids.csv` needs no quotes.
+    A list is written with semicolons: `pgd:eps=0.1;0.2`; of one item, `pgd:eps=0.1;`.
+    """
+    name, _, rest = text.partition(":")
+    values: dict[str, Any] = {}
+    for item in filter(None, rest.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise AuditError(f"{where}: '{text}': expected key=value after '{name}:', got '{item}'")
+        items, separator, last = value.rpartition(";")
+        parts = [literal(part) for part in (*items.split(";"), *([last] if last.strip() else []))]
+        values[key.strip()] = parts if separator else literal(value)
+    return name.strip(), values
+
+
+def literal(text: str) -> Any:
+    """Read a number, a boolean or, failing that, text."""
+    lowered = text.strip().lower()
+    if lowered in ("true", "false"):
+        return lowered == "true"
+    try:
+        value = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text.strip()
+    return value if isinstance(value, (int, float, str)) else text.strip()
+
+
+def import_plugins(modules: tuple[str, ...]) -> None:
+    """Import the user's modules, whose decorators register what they define.
+
+    Raises:
+        AuditError: a module cannot be found or fails to import.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # a plug-in may raise anything at import
+            raise AuditError(f"plugins: cannot import '{module}': {type(error).__name__}: {error}") from error

@@ -1,0 +1,295 @@
+"""All runs of one shadow model: train it once, unlearn from it with every method, keep the statistics."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tasks import augment
+from tasks.devices import Engine
+from tasks.errors import AuditError
+from tasks.recipe import Recipe
+from tasks.resident import ResidentData, Subset
+from tasks.scopes import NormStatistics, bind
+from tasks.scoring import score
+from tasks.shadows.layout import ShadowLayout
+from tasks.shadows.observations import RunBlock
+from tasks.shadows.training import SeedPath, ShadowReport, Strategy, train_shadows
+from tasks.unlearn.run import Share, UnlearningRun, compute_unshared, unlearn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unlearning:
+    """One unlearning of a shadow model: what with, where, and of which draw."""
+
+    label: str
+    """The method's name in results; two settings of one method need two labels."""
+    method: Any
+    """A method instance (`tasks.unlearn.base`)."""
+    scope: str
+    pool: str
+    draw: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShadowRun:
+    """What one run showed and cost."""
+
+    method: str
+    """Label; "none" for the shadow as trained, "retrained" for the exact control."""
+    scope: str
+    pool: str
+    draw: int
+    block: RunBlock | None
+    """Statistics of every requested example; None where the run failed."""
+    seconds: float
+    """Wall time of training or unlearning, without scoring; of a stack each model's share."""
+    samples: int = 0
+    forward_samples: int = 0
+    steps: int = 0
+    strategy: str = "loop"
+    """How a training was executed; see `tasks.shadows.training.Strategy`."""
+    notes: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+    """Why there is no block (diverged, left its scope); empty where there is one."""
+    trajectory: np.ndarray | None = None
+    """`1 + epochs x P`, float32: phi of the targets (`pool.ids` order) before and after each epoch."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShadowBench:
+    """What the shadows of one layout share in one process."""
+
+    layout: ShadowLayout
+    data: ResidentData
+    recipe: Recipe
+    fresh_model: Callable[[SeedPath], nn.Module]
+    """A newly initialised model on the engine's device; equal paths give equal bits."""
+    example_ids: np.ndarray
+    """Examples to observe, int64, sorted."""
+    validation_ids: np.ndarray
+    """For methods that need one: examples outside the layout's universe."""
+    engine: Engine
+    strategy: Strategy = field(default_factory=Strategy)
+    augment_unlearning: bool = True
+    """Whether unlearning augments as the recipe does."""
+    norm_statistics: NormStatistics = "update"
+    """See `tasks.scopes.bind`."""
+    score_batch: int = 256
+    """Examples per forward pass. Scoring is a loop over models: measured, stacks gain nothing from 256 on."""
+
+    def subset(self, ids: np.ndarray) -> Subset:
+        """Examples under the labels that shadows are trained with: canaries carry their planted one."""
+        subset = self.data.subset(ids)
+        canaries = self.layout.canaries
+        if canaries is None:
+            return subset
+        labels = subset.labels.cpu().numpy().copy()
+        planted = np.isin(ids, canaries.ids)
+        order = np.argsort(canaries.ids)
+        labels[planted] = canaries.labels[order][np.searchsorted(canaries.ids[order], ids[planted])]
+        return subset.with_labels(torch.from_numpy(labels).to(subset.labels.device))
+
+    def phi_and_loss(self, model: nn.Module, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logit-scaled confidence and cross-entropy of examples, float32."""
+        outputs = score(model, self.subset(ids), batch_size=self.score_batch)
+        return outputs.phi.astype(np.float32), outputs.loss.astype(np.float32)
+
+    # -- training ------------------------------------------------------------------------------------
+
+    def train(self, shadows: Sequence[int]) -> list[tuple[nn.Module, ShadowRun]]:
+        """Train shadow models from their own initialisations, and observe each (method "none").
+
+        All models are held at once: pass a stack or a few at a time.
+        """
+        jobs = [
+            (j, self.layout.members(j), ("shadow init", self.layout.init_seed(j)), self.layout.order_seed(j))
+            for j in shadows
+        ]
+        models = [self.fresh_model(init) for _, _, init, _ in jobs]
+        subsets = [self.subset(ids) for _, ids, _, _ in jobs]
+        reports, seconds = self._train(models, subsets, [("shadow order", order) for *_, order in jobs])
+        blank = ShadowRun(method="none", scope="", pool="", draw=0, block=None, seconds=seconds)
+        return [
+            (model, self._observed(_with_report(blank, report), model, shadow))
+            for shadow, model, report in zip(shadows, models, reports, strict=True)
+        ]
+
+    def retrain(self, draws: Sequence[tuple[int, str, int]]) -> list[ShadowRun]:
+        """Train on members without the forgotten, from scratch: the exact control (method "retrained").
+
+        Args:
+            draws: (shadow, pool, draw) of each; all models are held at once.
+        """
+        paths = [self.retrain_path(*draw) for draw in draws]
+        models = [self.fresh_model(path) for path in paths]
+        subsets = [self.subset(self._retained(*draw)) for draw in draws]
+        reports, seconds = self._train(models, subsets, paths)
+        blank = ShadowRun(method="retrained", scope="", pool="", draw=0, block=None, seconds=seconds)
+        return [
+            self._observed(replace(_with_report(blank, report), pool=pool, draw=draw), model, shadow)
+            for (shadow, pool, draw), model, report in zip(draws, models, reports, strict=True)
+        ]
+
+    def retrain_path(self, shadow: int, pool: str, draw: int) -> SeedPath:
+        """Seed path of the exact control's weights and order; methods that retrain layers follow it."""
+        return ("shadow retrain", self.layout.unlearn_seed(shadow, pool, draw))
+
+    def _train(
+        self, models: Sequence[nn.Module], subsets: Sequence[Subset], paths: Sequence[SeedPath]
+    ) -> tuple[list[ShadowReport], float]:
+        began = time.perf_counter()
+        reports = train_shadows(
+            models, subsets, self.recipe, seed_paths=paths, engine=self.engine, strategy=self.strategy
+        )
+        return reports, (time.perf_counter() - began) / max(1, len(models))
+
+    def _retained(self, shadow: int, pool: str, draw: int) -> np.ndarray:
+        return np.setdiff1d(self.layout.members(shadow), self.layout.forget(shadow, pool, draw))
+
+    # -- unlearning ----------------------------------------------------------------------------------
+
+    def unlearn(
+        self,
+        shadow: int,
+        model: nn.Module,
+        what: Unlearning,
+        *,
+        share: Share = compute_unshared,
+        trajectory: bool = False,
+    ) -> ShadowRun:
+        """Unlearn one draw from a copy of a trained shadow model, and observe the result.
+
+        Args:
+            shadow: its number in the layout.
+            model: as `train` left it; not changed.
+            what: method, scope, pool and draw. The seed depends on the draw alone, so methods are paired.
+            share: intermediate results that other methods on the same draw may reuse.
+            trajectory: observe the pool's targets before and after each epoch too.
+
+        Raises:
+            AuditError: the method retrains from scratch, or the scope does not fit the architecture.
+        """
+        if getattr(what.method, "from_scratch", False):
+            raise AuditError(
+                f"method '{what.label}': expected one that starts from the shadow; use retrain()"
+            )
+        run = self._unlearning_run(shadow, copy.deepcopy(model), what, share)
+        watch = _Trajectory(self, self.layout.pool(what.pool).ids)
+        if trajectory:
+            watch(0, model)
+            run.on_epoch = watch
+        error, began, scoring = "", time.perf_counter(), watch.seconds
+        try:
+            unlearn(what.method, run)
+        except AuditError as problem:  # diverged, or left its scope
+            error = str(problem)
+        done = ShadowRun(
+            method=what.label,
+            scope=what.scope,
+            pool=what.pool,
+            draw=what.draw,
+            block=None,
+            seconds=time.perf_counter() - began - (watch.seconds - scoring),
+            samples=run.meter.samples,
+            forward_samples=run.meter.forward_samples,
+            steps=run.meter.steps,
+            notes=dict(run.notes),
+            error=error,
+            trajectory=np.stack(watch.rows) if trajectory else None,
+        )
+        return self._observed(done, run.model, shadow)
+
+    def _unlearning_run(self, shadow: int, model: nn.Module, what: Unlearning, share: Share) -> UnlearningRun:
+        augmentation = augment.augmentation(self.recipe.augmentation, self.data.images.shape[-1])
+        return UnlearningRun(
+            model=model,
+            scope=bind(what.scope, model, norm_statistics=self.norm_statistics),
+            forget=self.subset(self.layout.forget(shadow, what.pool, what.draw)),
+            retain=self.subset(self._retained(shadow, what.pool, what.draw)),
+            validation=self.subset(self.validation_ids),
+            num_classes=self.data.num_classes,
+            seed=self.layout.unlearn_seed(shadow, what.pool, what.draw),
+            fresh_model=self.fresh_model,
+            augmentation=augmentation if self.augment_unlearning else None,
+            share=share,
+            recipe=self.recipe,
+            retrain_path=self.retrain_path(shadow, what.pool, what.draw),
+            engine=self.engine,
+        )
+
+    def _observed(self, run: ShadowRun, model: nn.Module, shadow: int) -> ShadowRun:
+        """The run with the model's statistics; with an error where they are of no use."""
+        if run.error:
+            return run
+        phi, loss = self.phi_and_loss(model, self.example_ids)
+        if not (np.isfinite(phi).all() and np.isfinite(loss).all()):
+            return replace(run, error="scoring: a logit is not finite; lower the learning rate")
+        state = self.layout.states(shadow, self.example_ids, pool=run.pool, draw=run.draw)
+        return replace(run, block=RunBlock(base=shadow, draw=run.draw, state=state, phi=phi, loss=loss))
+
+
+WHOLE_SET = ("fisher_train",)
+"""Shared stages that depend on the shadow's whole training set, so that all its draws share them."""
+
+
+def shadow_runs(
+    bench: ShadowBench,
+    shadow: int,
+    model: nn.Module,
+    unlearnings: Sequence[Unlearning],
+    *,
+    trajectories: bool = False,
+) -> Iterator[ShadowRun]:
+    """Run all unlearnings of one trained shadow model, one after the other.
+
+    Methods share Fisher information and saliency: those of a draw are kept until the next draw, so list the
+    unlearnings draw by draw. A run that reuses one notes it (`reused_<name>`); its cost lies with the first.
+    """
+    kept: dict[str, dict[str, Tensor]] = {}
+    reused: set[str] = set()
+    current: tuple[str, int] | None = None
+
+    def share(name: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        if name in kept:
+            reused.add(name)
+        else:
+            kept[name] = compute()
+        return {key: tensor.clone() for key, tensor in kept[name].items()}
+
+    for what in unlearnings:
+        if current != (what.pool, what.draw):
+            current = what.pool, what.draw
+            for name in kept.keys() - WHOLE_SET:
+                del kept[name]
+        reused.clear()
+        run = bench.unlearn(shadow, model, what, share=share, trajectory=trajectories)
+        yield replace(run, notes={**run.notes, **{f"reused_{name}": 1.0 for name in sorted(reused)}})
+
+
+class _Trajectory:
+    """Phi of some examples after each epoch, and the time that looking took."""
+
+    def __init__(self, bench: ShadowBench, ids: np.ndarray) -> None:
+        self._bench, self._ids = bench, ids
+        self.rows: list[np.ndarray] = []
+        self.seconds = 0.0
+
+    def __call__(self, epoch: int, model: nn.Module) -> None:
+        """Look at the model."""
+        began = time.perf_counter()
+        self.rows.append(self._bench.phi_and_loss(model, self._ids)[0])
+        self.seconds += time.perf_counter() - began
+
+
+def _with_report(run: ShadowRun, report: ShadowReport) -> ShadowRun:
+    return replace(
+        run, samples=report.samples, steps=report.steps, strategy=report.strategy, error=report.error
+    )

@@ -1,0 +1,1 @@
+"""Unlearning methods: one file each, over the protocol and the run of `base` and `run`."""

@@ -1,0 +1,72 @@
+"""What an unlearning method is, and the registry that holds them. Imports no torch: `--help` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from tasks.errors import AuditError
+from tasks.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tasks.unlearn.run import UnlearningRun
+
+SearchRange = (
+    tuple[Literal["loguniform", "uniform"], float, float] | tuple[Literal["choice"], tuple[Any, ...]]
+)
+"""Where tuning looks for a field: the ends of an interval, or the values to choose from."""
+
+
+class Method(Protocol):
+    """A frozen dataclass whose fields are its hyper-parameters.
+
+    It changes `run.model` in place. It reads only what the run offers: the forget, retain and validation
+    sets, the original model as teacher, and random streams by name. Classes that inherit from `Method` get
+    the defaults of the optional class variables below.
+    """
+
+    needs_retain: ClassVar[bool]
+    """Whether it reads the retain set (a privacy engineer may no longer have it)."""
+    needs_validation: ClassVar[bool] = False
+    """Whether it reads the validation set."""
+    from_scratch: ClassVar[bool] = False
+    """True for the reference alone: trained on the retain set by the recipe, never given an original."""
+    edits_weights: ClassVar[bool] = False
+    """Whether it also changes weights outside optimiser steps, so that zero epochs still change the model."""
+    passes: ClassVar[str] = ""
+    """Examples touched, in terms of E epochs and nf, nr, N examples: "E*nr"."""
+    paper: ClassVar[str] = ""
+    """Citation with its arXiv id."""
+    search: ClassVar[Mapping[str, SearchRange]] = MappingProxyType({})
+    """The published search range of each field that is worth tuning; equal budgets draw from it."""
+
+    def check_scope(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Refuse a layer scope, given the parameters it holds, before any work.
+
+        Raises:
+            AuditError: the method cannot do anything under this scope.
+        """
+        return
+
+    def __call__(self, run: UnlearningRun) -> None:
+        """Unlearn `run.forget` from `run.model`, changing nothing outside `run.scope`."""
+        ...
+
+
+methods: Registry[Method] = Registry(
+    "unlearning method", package="tasks.unlearn", group="lethe.methods", skip=("run",)
+)
+register = methods.register
+
+
+def require(holds: bool, field: str, expected: str, got: object) -> None:
+    """Refuse a field's value.
+
+    Raises:
+        AuditError: `holds` is false.
+    """
+    if not holds:
+        raise AuditError(f"{field}: expected {expected}, got {got}")

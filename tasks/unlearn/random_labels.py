@@ -1,0 +1,83 @@
+"""Random labels (RL, also amnesiac unlearning): fit wrong labels on the forget set, the true ones elsewhere.
+
+    min over the layer scope of  E_{D_f} CE(f(x), y') + E_{D_r} CE(f(x), y),   y' uniform over the classes
+
+Golatkar et al., arXiv 1911.04933 (section 5, "random labels"); Graves et al., arXiv 2010.10981 (section 3).
+The field's codes differ in what y' may be and in the order of the two sets: SalUn's draws over *all* classes
+(on ten classes a tenth of the labels stay true) and passes over D_f, then D_r; amnesiac codes exclude y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from tasks.errors import AuditError
+from tasks.unlearn.base import SearchRange, register
+from tasks.unlearn.descent import Descent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tasks.resident import Batch, Subset
+    from tasks.unlearn.run import UnlearningRun
+
+
+@register("random_labels")
+@dataclass(frozen=True, kw_only=True)
+class RandomLabels(Descent):
+    """Fine-tune on the retain set and a randomly relabelled forget set."""
+
+    exclude_true: bool = False
+    """Never draw an example's own label."""
+    exclude_class: bool = False
+    """Never draw any class that the forget set holds (class forgetting)."""
+    resample: Literal["epoch", "once"] = "epoch"
+    """Draw labels anew each epoch (equal to per batch: an example is seen once an epoch), or once."""
+    order: Literal["sequential", "mixed"] = "sequential"
+    """sequential: the forget set, then the retain set; mixed: both shuffled together."""
+
+    needs_retain: ClassVar[bool] = True
+    passes: ClassVar[str] = "E*N"
+    paper: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933"
+    search: ClassVar[Mapping[str, SearchRange]] = {"lr": ("loguniform", 1e-3, 1e-1)}
+
+    def __call__(self, run: UnlearningRun) -> None:
+        """Fit the random labels."""
+        self.fit(run, after_step=lambda _epoch: None)
+
+    def fit(self, run: UnlearningRun, *, after_step: Callable[[int], None]) -> None:
+        """Fit the random labels, calling `after_step(epoch)` after each optimiser step (masks, prox)."""
+        optimizer = self.make_optimizer(run)
+        for epoch in range(self.epochs):
+            draw = 0 if self.resample == "once" else epoch
+            forget = run.forget.with_labels(self.relabel(run, draw))
+            for batch in self._epoch(run, forget, epoch):
+                run.step(optimizer, run.loss(batch))
+                after_step(epoch)
+            run.end_epoch()
+
+    def relabel(self, run: UnlearningRun, draw: int) -> Tensor:
+        """Random labels for the forget set, `nf`, int64; equal draws give equal labels."""
+        import torch
+
+        labels = run.forget.labels.cpu()
+        allowed = torch.ones(len(labels), run.num_classes)
+        if self.exclude_true:
+            allowed.scatter_(1, labels[:, None], 0.0)
+        if self.exclude_class:
+            allowed[:, labels.unique()] = 0.0
+        if not bool(allowed.any(dim=1).all()):
+            raise AuditError("exclude_class: expected a class outside the forget set, got one of every class")
+        generator = run.generator("random labels", draw)
+        return torch.multinomial(allowed, 1, generator=generator).squeeze(1).to(run.device)
+
+    def _epoch(self, run: UnlearningRun, forget: Subset, epoch: int) -> Iterator[Batch]:
+        if self.order == "mixed":
+            from tasks.resident import concatenate
+
+            yield from run.batches(concatenate(forget, run.retain), self.batch_size, "mixed", epoch)
+            return
+        yield from run.batches(forget, self.batch_size, "forget", epoch)
+        yield from run.batches(run.retain, self.batch_size, "retain", epoch)

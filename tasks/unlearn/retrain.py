@@ -1,0 +1,47 @@
+"""Retraining from scratch on the retain set: the reference, and a second one that shows the noise floor.
+
+These two are trained by the orchestrator with the recipe of the original (`tasks.training.train`), from an
+initialisation and a data order of their own, and shared by all methods and scopes of a forget set. They are
+registered so that the grid, the plan and the tables know them as methods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tasks.errors import AuditError
+from tasks.unlearn.base import Method, register
+
+if TYPE_CHECKING:
+    from tasks.unlearn.run import UnlearningRun
+
+
+@register("retrain")
+@dataclass(frozen=True, kw_only=True)
+class Retrain(Method):
+    """The retrained model: trained from scratch on the retain set alone."""
+
+    needs_retain: ClassVar[bool] = True
+    from_scratch: ClassVar[bool] = True
+    replicate: ClassVar[int] = 0
+    """Which of the independent retrained models this is; part of the seed path of its training."""
+    passes: ClassVar[str] = "E*nr"
+
+    def __call__(self, run: UnlearningRun) -> None:
+        """Refuse: there is no original model to start from.
+
+        Raises:
+            AuditError: always.
+        """
+        raise AuditError(
+            "retrain: expected training from scratch on the retain set, got an unlearning run (from_scratch)"
+        )
+
+
+@register("retrain_again")
+@dataclass(frozen=True, kw_only=True)
+class RetrainAgain(Retrain):
+    """A second retrained model, fed in as a method: its distance to the first is the noise floor."""
+
+    replicate: ClassVar[int] = 1

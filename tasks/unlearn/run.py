@@ -1,0 +1,204 @@
+"""One unlearning in progress: the model under its scope, the data, the streams, the meter."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tasks.augment import Augmentation
+from tasks.devices import Engine
+from tasks.errors import AuditError, Diverged
+from tasks.modes import still_statistics
+from tasks.recipe import Optimizer, Recipe
+from tasks.resident import Batch, Subset
+from tasks.scopes import BoundScope
+from tasks.seeding import isolated_global_rng, torch_generator
+from tasks.training import make_optimizer
+
+Share = Callable[[str, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
+
+
+def compute_unshared(_name: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The share of a run that stands alone: compute, keep nothing."""
+    return compute()
+
+
+@dataclass
+class Meter:
+    """What an unlearning touched, counted where it happens."""
+
+    samples: int = 0
+    """Examples that went through a forward and backward pass, counted once for each pass."""
+    forward_samples: int = 0
+    """Examples that went through a forward pass alone (teachers, relabelling)."""
+    steps: int = 0
+    """Optimiser steps."""
+
+
+@dataclass
+class UnlearningRun:
+    """What a method may use. `model` is changed in place; everything else is read."""
+
+    model: nn.Module
+    """Images in [0, 1] to logits. Starts as the original; in train mode where the scope lets it."""
+    scope: BoundScope
+    """Names of the trainable parameters and of the buffers that may move; see `tasks.scopes`."""
+    forget: Subset
+    retain: Subset
+    validation: Subset
+    """Disjoint from training and test data: rewind, thresholds."""
+    num_classes: int
+    seed: int
+    """Seed of this model; streams are derived from it by purpose."""
+    fresh_model: Callable[[tuple[str | int, ...]], nn.Module]
+    """A newly initialised model of the same architecture, for a purpose (EU-k, bad teacher)."""
+    augmentation: Augmentation | None = None
+    """The recipe's augmentation; `batches` applies it."""
+    share: Share = compute_unshared
+    """Stored stages that do not depend on the scope (saliency, Fisher): `share(name, compute)`."""
+    on_epoch: Callable[[int, nn.Module], None] | None = None
+    """Called after every epoch with its number from 1, for per-example trajectories."""
+    recipe: Recipe | None = None
+    """How the original was trained; EU-k trains its layers so."""
+    retrain_path: tuple[str | int, ...] = ("retrain", 0)
+    """Seed path of the first retrained model: `fresh_model` of it gives that model's initialisation, and
+    training with it that model's data order. EU-k follows it."""
+    engine: Engine = field(default_factory=lambda: Engine(device="cpu"))
+    """Device and precision of the steps; the default suits a run that stands alone on the CPU."""
+    meter: Meter = field(default_factory=Meter)
+    notes: dict[str, float] = field(default_factory=dict)
+    """Diagnostics that the method reports (mask size, rewound epoch, rate of examples it left alone)."""
+    scores: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Per-example scores of earlier stages by name (memorisation, privacy risk), each of length `N`."""
+    original: nn.Module = field(init=False)
+    """The original model: frozen, in eval mode. The teacher of SCRUB, the labeller of boundary shrink."""
+    _epoch: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.original = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.engine.begin()
+        self.scope.apply(self.model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model and the data live."""
+        return self.forget.data.device
+
+    @property
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters in scope, by name."""
+        return self.scope.parameters(self.model)
+
+    def generator(self, *purpose: str | int) -> torch.Generator:
+        """A CPU generator for one purpose of this run."""
+        return torch_generator("unlearn", self.seed, *purpose)
+
+    def note(self, name: str, value: float) -> None:
+        """Report a diagnostic of this unlearning; it is stored beside the costs."""
+        self.notes[name] = float(value)
+
+    def optimizer(
+        self,
+        *,
+        lr: float,
+        kind: Optimizer = "sgd",
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+    ) -> torch.optim.Optimizer:
+        """An optimiser over the scope alone: nothing outside it has decay or momentum."""
+        return make_optimizer(
+            self.trainable.values(), kind, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=False
+        )
+
+    def batches(
+        self, subset: Subset, batch_size: int, *purpose: str | int, augment: bool = True
+    ) -> Iterator[Batch]:
+        """One shuffled pass; equal purposes give equal orders, whatever the method."""
+        return subset.batches(
+            batch_size,
+            generator=self.generator("order", *purpose),
+            augmentation=self.augmentation if augment else None,
+        )
+
+    def cycle(self, subset: Subset, batch_size: int, *purpose: str | int) -> Iterator[Batch]:
+        """Shuffled passes without end (the shorter loader of a paired method)."""
+        if not len(subset):
+            raise AuditError("unlearning: expected at least one example to cycle through, got none")
+        turn = 0
+        while True:
+            yield from self.batches(subset, batch_size, *purpose, turn)
+            turn += 1
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean cross-entropy of the model on a batch, counted by the meter."""
+        return F.cross_entropy(self.logits(batch.images), batch.labels)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The model's logits with gradients, counted as a forward and backward pass.
+
+        Batch norms normalise a batch of one example by their running statistics: it has none of its own.
+        """
+        self.meter.samples += len(images)
+        single = still_statistics(self.model) if len(images) == 1 else nullcontext()
+        with single, self.engine.autocast():
+            return self.model(images)
+
+    def teacher_logits(self, teacher: nn.Module, images: Tensor) -> Tensor:
+        """Logits without gradients, counted as a forward pass."""
+        self.meter.forward_samples += len(images)
+        with torch.no_grad(), self.engine.autocast():
+            return teacher(images)
+
+    def step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """One descent step on `loss`.
+
+        Raises:
+            Diverged: the loss is not finite.
+        """
+        if not torch.isfinite(loss):
+            raise Diverged(
+                f"unlearning: non-finite loss after {self.meter.steps} steps; lower the learning rate"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        self.engine.backward(loss)
+        self.engine.step(optimizer)
+        self.meter.steps += 1
+
+    def end_epoch(self) -> None:
+        """Tell the run that an epoch is over (trajectories)."""
+        self._epoch += 1
+        if self.on_epoch is not None:
+            self.scope.evaluate(self.model)
+            self.on_epoch(self._epoch, self.model)
+            self.scope.train(self.model)
+
+    def finish(self) -> None:
+        """Leave the model in eval mode with every gradient switch as it was, and check the contract.
+
+        Raises:
+            Diverged: a weight is not finite.
+        """
+        self.scope.release(self.model)
+        state = self.model.state_dict()
+        if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
+            raise Diverged("unlearning: a weight is not finite; lower the learning rate")
+        self.scope.verify(self.original.state_dict(), state)
+
+
+def unlearn(method: Any, run: UnlearningRun) -> Meter:
+    """Run a method to its end and check that nothing outside the scope moved.
+
+    Dropout draws from the global generators; they are put on the run's own stream and put back.
+    """
+    with isolated_global_rng("unlearn", "dropout", run.seed):
+        method(run)
+    run.finish()
+    return run.meter

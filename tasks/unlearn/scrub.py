@@ -1,0 +1,173 @@
+"""SCRUB: obey the original model on the retain set, disobey it on the forget set; and rewinding (SCRUB+R).
+
+With teacher t (the original), student s, and KL_T(t || s) = T^2 KL(softmax(z_t / T) || softmax(z_s / T)):
+
+    max steps, the first `max_epochs` epochs:  max E_{D_f} KL_T(t || s)
+    min steps, every epoch, after the max steps:  min gamma E_{D_r} CE(s(x), y) + alpha E_{D_r} KL_T(t || s)
+
+The student starts as the teacher, where the divergence and its gradient are zero: the first max step moves it
+only as far as train-mode batch norms make the two differ, and later steps grow from there.
+
+Rewind: r* = error of the *final* student on validation examples of the forget set's classes; take back the
+weights of the epoch whose forget error is closest to r*.
+
+Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023, arXiv 2302.09880, eq. 3-4, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tasks.errors import AuditError
+from tasks.unlearn.base import SearchRange, register, require
+from tasks.unlearn.descent import Descent
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+    from tasks.resident import Subset
+    from tasks.unlearn.run import UnlearningRun
+
+
+@register("scrub")
+@dataclass(frozen=True, kw_only=True)
+class Scrub(Descent):
+    """Alternate distillation away from the original on the forget set and towards it on the retain set.
+
+    The defaults are the paper's for CIFAR-10 at large scale; its other rows differ in every field.
+    """
+
+    epochs: int = 3
+    """Passes over the retain set (min steps)."""
+    max_epochs: int = 2
+    """Epochs that begin with a pass of max steps over the forget set ("msteps")."""
+    batch_size: int = 64
+    """Retain examples per step."""
+    forget_batch_size: int = 64
+    """Forget examples per max step."""
+    lr: float = 5e-4
+    """Learning rate before any decay."""
+    alpha: float = 0.001
+    """Weight of the distillation on the retain set."""
+    gamma: float = 0.99
+    """Weight of the cross-entropy on the retain set."""
+    temperature: float = 4.0
+    """Temperature T of the distillation."""
+    decay_epochs: tuple[int, ...] = ()
+    """Epochs, counted from 1, after which the learning rate is multiplied by 0.1."""
+
+    needs_retain: ClassVar[bool] = True
+    passes: ClassVar[str] = "E*nr + max_epochs*nf"
+    paper: ClassVar[str] = "Kurmanji et al. 2023, arXiv 2302.09880"
+    search: ClassVar[Mapping[str, SearchRange]] = {
+        "lr": ("loguniform", 1e-4, 1e-2),
+        "alpha": ("loguniform", 1e-3, 3.0),
+        "gamma": ("loguniform", 0.1, 3.0),
+        "max_epochs": ("choice", (1, 2, 3, 4)),
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.max_epochs >= 0, "max_epochs", "0 or more", self.max_epochs)
+        require(self.forget_batch_size >= 1, "forget_batch_size", "at least 1", self.forget_batch_size)
+        require(self.alpha >= 0, "alpha", "0 or more", self.alpha)
+        require(self.gamma >= 0, "gamma", "0 or more", self.gamma)
+        require(self.temperature > 0, "temperature", "a positive number", self.temperature)
+        require(all(e >= 1 for e in self.decay_epochs), "decay_epochs", "epochs from 1", self.decay_epochs)
+
+    def __call__(self, run: UnlearningRun) -> None:
+        """Run the max and min epochs."""
+        optimizer = self.make_optimizer(run)
+        for epoch in range(self.epochs):
+            self.run_epoch(run, optimizer, epoch)
+
+    def run_epoch(self, run: UnlearningRun, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+        """One epoch, counted from 0: max steps if it is among the first `max_epochs`, then min steps."""
+        decays = sum(after <= epoch for after in self.decay_epochs)
+        for group in optimizer.param_groups:
+            group["lr"] = self.lr * 0.1**decays
+        if epoch < self.max_epochs:
+            for batch in run.batches(run.forget, self.forget_batch_size, "forget", epoch):
+                _, divergence = self._distil(run, batch.images)
+                run.step(optimizer, -divergence)
+        for batch in run.batches(run.retain, self.batch_size, "retain", epoch):
+            student, divergence = self._distil(run, batch.images)
+            run.step(optimizer, self.gamma * _cross_entropy(student, batch.labels) + self.alpha * divergence)
+        run.end_epoch()
+
+    def _distil(self, run: UnlearningRun, images: Tensor) -> tuple[Tensor, Tensor]:
+        student = run.logits(images)
+        teacher = run.teacher_logits(run.original, images)
+        return student, distillation(teacher, student, temperature=self.temperature)
+
+
+@register("scrub_r")
+@dataclass(frozen=True, kw_only=True)
+class ScrubRewind(Scrub):
+    """SCRUB, rewound to the epoch whose forget error matches that of unseen examples (SCRUB+R)."""
+
+    needs_validation: ClassVar[bool] = True
+
+    def __call__(self, run: UnlearningRun) -> None:
+        """Run all epochs, then load the checkpoint of the matching one."""
+        optimizer = self.make_optimizer(run)
+        checkpoints, errors = [], []
+        for epoch in range(self.epochs):
+            self.run_epoch(run, optimizer, epoch)
+            checkpoints.append({k: v.detach().clone() for k, v in run.model.state_dict().items()})
+            errors.append(float((~_correct(run, run.forget)).mean()))
+        if not checkpoints:
+            return
+        chosen = closest_epoch(errors, matched_error(run))
+        run.model.load_state_dict(checkpoints[chosen])
+        run.note("rewound_epoch", chosen + 1)
+
+
+def distillation(teacher: Tensor, student: Tensor, *, temperature: float) -> Tensor:
+    """T^2 KL(softmax(teacher / T) || softmax(student / T)), mean over the `n` rows of logits."""
+    import torch.nn.functional as F
+
+    target = F.log_softmax(teacher / temperature, dim=1)
+    answer = F.log_softmax(student / temperature, dim=1)
+    return temperature**2 * F.kl_div(answer, target, log_target=True, reduction="batchmean")
+
+
+def closest_epoch(errors: list[float], reference: float) -> int:
+    """Position of the error closest to the reference; the latest among equals (it saw most min steps)."""
+    return min(range(len(errors)), key=lambda epoch: (abs(errors[epoch] - reference), -epoch))
+
+
+def matched_error(run: UnlearningRun) -> float:
+    """Validation error of the model as it is, with the forget set's class proportions.
+
+    Raises:
+        AuditError: a class of the forget set has no validation example.
+    """
+    wrong = ~_correct(run, run.validation)
+    labels = run.validation.labels.cpu().numpy()
+    error = 0.0
+    for label, count in zip(*run.forget.labels.unique(return_counts=True), strict=True):
+        among = wrong[labels == int(label)]
+        if not len(among):
+            raise AuditError(
+                f"scrub_r: expected validation examples of class {int(label)}, which the forget set holds"
+            )
+        error += float(among.mean()) * int(count) / len(run.forget)
+    return error
+
+
+def _correct(run: UnlearningRun, subset: Subset) -> np.ndarray:
+    from tasks.scoring import score
+
+    run.meter.forward_samples += len(subset)
+    return score(run.model, subset).correct
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    import torch.nn.functional as F
+
+    return F.cross_entropy(logits, labels)

@@ -1,0 +1,144 @@
+"""UNSIR: impair with learnt noise, then repair on retained examples.
+
+    noise of each forgotten class c:  N_c = argmin -CE(f_o(N), c) + penalty mean |N|^2
+    impair: descend on the noise (labelled c) together with a few retained examples of each other class
+    repair: descend on those retained examples alone
+
+Tarun et al., "Fast Yet Effective Machine Unlearning", IEEE TNNLS 2023, arXiv 2111.08947. It forgets
+whole classes. The paper learns noise in normalised space; models here take pixels, so noise is mid-grey plus
+a quarter of a standard normal, penalised as its distance from mid-grey, and is not clipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tasks.errors import AuditError
+from tasks.recipe import Optimizer
+from tasks.unlearn.base import SearchRange, register, require
+from tasks.unlearn.descent import Descent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tasks.resident import Subset
+    from tasks.unlearn.run import UnlearningRun
+
+_GREY, _SPREAD = 0.5, 0.25
+
+
+@register("unsir")
+@dataclass(frozen=True, kw_only=True)
+class Unsir(Descent):
+    """Error-maximising noise, one impair phase and one repair phase; for forgetting classes."""
+
+    epochs: int = 1
+    """Passes of the impair phase, and again of the repair phase."""
+    optimizer: Optimizer = "adam"
+    """sgd, adam or adamw."""
+    lr: float = 0.02
+    """Learning rate of the impair phase."""
+    weight_decay: float = 0.0
+    """L2 coefficient, on the layer scope alone."""
+    repair_lr: float = 0.01
+    """Learning rate of the repair phase."""
+    retain_per_class: int = 1000
+    """Retained examples of each class in both phases, at most."""
+    noise_images: int = 256
+    """Noise images learnt for each forgotten class."""
+    noise_copies: int = 20
+    """Times each noise image occurs in the impair phase."""
+    noise_steps: int = 40
+    """Adam steps that learn the noise."""
+    noise_lr: float = 0.1
+    """Learning rate of the noise."""
+    noise_penalty: float = 0.1
+    """Weight of the squared size of the noise."""
+
+    needs_retain: ClassVar[bool] = True
+    passes: ClassVar[str] = "noise_steps*noise_images*classes + E*(noise + 2*retain_per_class*K)"
+    paper: ClassVar[str] = "Tarun et al. 2023, arXiv 2111.08947"
+    search: ClassVar[Mapping[str, SearchRange]] = {
+        "lr": ("loguniform", 1e-4, 5e-2),
+        "repair_lr": ("loguniform", 1e-4, 5e-2),
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.repair_lr > 0, "repair_lr", "a positive number", self.repair_lr)
+        require(self.noise_lr > 0, "noise_lr", "a positive number", self.noise_lr)
+        require(self.noise_penalty >= 0, "noise_penalty", "0 or more", self.noise_penalty)
+        require(self.noise_steps >= 0, "noise_steps", "0 or more", self.noise_steps)
+        for name in ("retain_per_class", "noise_images", "noise_copies"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+
+    def __call__(self, run: UnlearningRun) -> None:
+        """Learn the noise, impair, repair."""
+        if not self.epochs:
+            return
+        kept = self._retained(run)
+        impairing = self._with_noise(run, kept)
+        for phase, subset, lr in (("impair", impairing, self.lr), ("repair", kept, self.repair_lr)):
+            optimizer = run.optimizer(
+                lr=lr, kind=self.optimizer, momentum=self.momentum, weight_decay=self.weight_decay
+            )
+            for epoch in range(self.epochs):
+                # noise is learnt at fixed pixels: moving it would be another image
+                batches = run.batches(subset, self.batch_size, phase, epoch, augment=phase == "repair")
+                for batch in batches:
+                    run.step(optimizer, run.loss(batch))
+                run.end_epoch()
+
+    def _retained(self, run: UnlearningRun) -> Subset:
+        """Retained examples of the classes that stay, at most `retain_per_class` of each."""
+        import torch
+
+        forgotten = run.forget.labels.unique()
+        order = torch.randperm(len(run.retain), generator=run.generator("unsir", "retain")).to(run.device)
+        labels = run.retain.labels[order]
+        rows = [
+            order[labels == label][: self.retain_per_class]
+            for label in labels.unique()
+            if not bool((forgotten == label).any())
+        ]
+        if not rows:
+            raise AuditError(
+                "unsir: expected a retained class outside the forget set, got none (it forgets classes)"
+            )
+        return run.retain.at(torch.cat(rows))
+
+    def _with_noise(self, run: UnlearningRun, kept: Subset) -> Subset:
+        """The retained examples and the copies of the learnt noise, as one selection."""
+        import torch
+
+        from tasks.resident import ResidentData, Subset
+
+        classes = run.forget.labels.unique()
+        noise = [self.learn_noise(run, int(label)) for label in classes]
+        images = torch.cat([kept.data.pixels(kept.ids), *noise])
+        labels = torch.cat([kept.labels, classes.repeat_interleave(self.noise_images)])
+        data = ResidentData(images=images, labels=labels, num_classes=run.num_classes)
+        copies = torch.arange(len(kept), len(images), device=run.device).repeat(self.noise_copies)
+        ids = torch.cat([torch.arange(len(kept), device=run.device), copies])
+        return Subset(data=data, ids=ids, labels=labels[ids])
+
+    def learn_noise(self, run: UnlearningRun, label: int) -> Tensor:
+        """Images on which the original errs most about `label`, `noise_images x C x H x W`."""
+        import torch
+        import torch.nn.functional as F
+
+        shape = (self.noise_images, *run.forget.data.images.shape[1:])
+        start = torch.randn(shape, generator=run.generator("unsir", "noise", label)).to(run.device)
+        noise = (_GREY + _SPREAD * start).requires_grad_()
+        target = torch.full((self.noise_images,), label, device=run.device)
+        optimizer = torch.optim.Adam([noise], lr=self.noise_lr)
+        for _ in range(self.noise_steps):
+            run.meter.samples += len(noise)
+            size = (noise - _GREY).square().flatten(1).sum(dim=1).mean()
+            loss = self.noise_penalty * size - F.cross_entropy(run.original(noise), target)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        return noise.detach()

@@ -1,0 +1,54 @@
+"""Small sweeps for the tests: one TOML text, and runs of it in this process."""
+
+from pathlib import Path
+
+TINY = """
+name = "tiny"
+[data]
+name = "synthetic"
+options = { num_train = 120, num_test = 40, num_classes = 3, channels = 1, height = 8, width = 8, seed = 1 }
+[axes]
+architecture = ["net"]
+method = ["finetune", "gradient_ascent"]
+scope = ["all", "head"]
+attack = ["none", "fgsm", "population"]
+forget_set = ["random:fraction=0.2"]
+seed = [0]
+[training]
+epochs = 2
+batch_size = 32
+[evaluation]
+bootstrap = 20
+fairness_bootstrap = 5
+[architectures.net]
+timm = "resnet18"
+options = { layers = [1, 1, 1, 1], channels = [4, 4, 4, 4] }
+[methods.finetune]
+epochs = 1
+[methods.gradient_ascent]
+epochs = 1
+[attacks.fgsm]
+eps = [0.05]
+[execution]
+backend = "inline"
+device = "cpu"
+"""
+
+
+def write_config(folder: Path, text: str = TINY, **changes: str) -> Path:
+    """Write the tiny sweep, each `old` replaced by its `new`, and return its path."""
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "audit.toml"
+    path.write_text(text)
+    return path
+
+
+def changed(replacements: dict[str, str]) -> str:
+    """The tiny sweep with pieces of its text replaced; each must occur."""
+    text = TINY
+    for old, new in replacements.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text

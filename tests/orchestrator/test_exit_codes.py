@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import Exit, one_line, run_command
+from tasks.errors import AuditError
+
+ROOT = Path(__file__).parents[2]
+
+
+def raising(error: BaseException):
+    def main() -> int:
+        raise error
+
+    return main
+
+
+def test_what_main_returns_is_the_exit_code() -> None:
+    assert run_command(lambda: Exit.CELLS_FAILED) == 1
+    assert run_command(lambda: None) == 0
+
+
+def test_a_users_error_is_one_line_and_two(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(raising(AuditError("lr: expected\n  a number,\tgot 'x'"))) == 2
+    assert capsys.readouterr().err == "error: lr: expected a number, got 'x'\n"
+
+
+def test_an_interrupt_is_130(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_command(raising(ZeroDivisionError()))
+
+
+def test_one_line() -> None:
+    assert one_line(ValueError(" a\n\n b ")) == "a b"
+
+
+def test_a_closed_pipe_is_silent() -> None:
+    code = (
+        "import sys; from orchestrator.errors import run_command\n"
+        "sys.exit(run_command(lambda: [print('x' * 1000) for _ in range(10_000)] and None))"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import synthetic_results as synthetic
+
+from orchestrator import query
+from orchestrator.errors import run_command
+from tasks.errors import AuditError, UnknownName
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = str(tmp_path_factory.mktemp("results"))
+    synthetic.fill(made)
+    return made
+
+
+def output(capsysbinary: pytest.CaptureFixture[bytes], *arguments: str) -> str:
+    assert query.main(list(arguments)) == 0
+    return capsysbinary.readouterr().out.decode()
+
+
+def run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "orchestrator.query", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, **more)  # type: ignore[call-overload]
+
+
+def test_a_query_by_name_with_parameters(root: str, capsysbinary) -> None:
+    shown = output(
+        capsysbinary,
+        "per_class",
+        "--results",
+        root,
+        "--param",
+        "method=scrub",
+        "split=test",
+        "--format",
+        "json",
+    )
+    assert {row["method"] for row in json.loads(shown)} == {"scrub"}
+
+
+def test_a_statement(root: str, capsysbinary) -> None:
+    shown = output(capsysbinary, "select count(*) as n from cells", "--results", root, "--format", "csv")
+    assert shown == "n\n109\n"
+
+
+def test_a_parameter_of_a_statement(root: str, capsysbinary) -> None:
+    shown = output(capsysbinary, "select $x as x", "--results", root, "--param", "x=2.5", "--format", "csv")
+    assert shown == "x\n2.5\n"
+
+
+def test_the_suffix_of_the_output_names_the_form(root: str, tmp_path: Path, capsysbinary) -> None:
+    path = tmp_path / "failures.parquet"
+    assert output(capsysbinary, "failures", "--results", root, "--output", str(path)) == ""
+    assert pq.read_table(path).num_rows == 2
+
+
+def test_the_list_names_every_query(capsysbinary) -> None:
+    shown = output(capsysbinary, "--list")
+    assert "leaderboard: Which unlearning method comes closest" in shown
+    assert "--param cell_id=VALUE" in shown
+    assert "[top=20]" in shown
+
+
+def test_the_export_names_its_files(root: str, tmp_path: Path, capsysbinary) -> None:
+    shown = output(capsysbinary, "--results", root, "--export", str(tmp_path / "out"))
+    assert shown.splitlines()[-1] == str(tmp_path / "out" / "views.sql")
+
+
+def test_verify_and_repair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = str(tmp_path / "results")
+    store = synthetic.Store(made)
+    store.check_ready()
+    assert query.main(["--results", made, "--verify"]) == 0
+    store.files.write("metrics/aa.arrow", b"ARROW1")
+    capsys.readouterr()
+    assert query.main(["--results", made, "--verify"]) == 1
+    assert capsys.readouterr().out == "metrics/aa.arrow: truncated or corrupt\n"
+    assert query.main(["--results", made, "--repair"]) == 0
+    assert capsys.readouterr().out == "metrics/aa.arrow: truncated or corrupt: moved to _damaged\n"
+    assert query.main(["--results", made, "--verify"]) == 0
+
+
+def test_the_prompt_goes_on_after_an_error(root: str, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sys.stdin", io.StringIO("select\n7 as seven;\nselect nope;\nfailures\nselect 8 as eight")
+    )
+    assert query.main(["--results", root]) == 0
+    captured = capsys.readouterr()
+    assert "seven" in captured.out
+    assert "Diverged" in captured.out
+    assert "eight" in captured.out
+    assert captured.err.startswith("error: query: Binder Error")
+
+
+@pytest.mark.parametrize("text", ["x", "=1", "1x=2"])
+def test_a_parameter_without_name_or_value_is_refused(text: str) -> None:
+    with pytest.raises(AuditError, match="--param: expected name=value"):
+        query.parse_params((text,))
+
+
+def test_an_unknown_query_names_the_nearest(root: str) -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'leaderboard'"):
+        query.main(["leaderbord", "--results", root])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["leaderbord"],
+        ["selec 1"],
+        ["drop view leaderboard"],
+        ["failures", "--output", "/no/x.csv"],
+        ["failures", "--param", "top=3"],
+        ["roc_one_cell"],
+    ],
+)
+def test_errors_are_one_line_and_two(root: str, arguments: list[str], capsys) -> None:
+    assert run_command(lambda: query.main([*arguments, "--results", root])) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_the_command_exits_with_two(tmp_path: Path) -> None:
+    found = run("failures", "--results", str(tmp_path / "absent"))
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("error: results: no directory")
+
+
+def test_help_needs_neither_duckdb_nor_pyarrow() -> None:
+    code = (
+        "import sys; from orchestrator import query\n"
+        "try: query.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('duckdb', 'pyarrow', 'pandas', 'torch', 'ray') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_query_needs_neither_torch_nor_ray(root: str) -> None:
+    code = (
+        "import sys; from orchestrator import query, store\n"
+        "assert not {'pandas', 'duckdb', 'pyarrow.dataset'} & set(sys.modules)\n"
+        f"query.main(['leaderboard', '--results', {root!r}])\n"
+        "sys.stderr.write(str([m for m in ('torch', 'ray') if m in sys.modules]))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert found.stderr == "[]"
+    assert "scrub" in found.stdout

@@ -1,0 +1,72 @@
+"""Synthetic observations whose per-example distinguishability is known, for the membership tests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.shadows.layout import ShadowLayout, TargetPool
+from tasks.shadows.observations import Observations, RunBlock, State
+
+TEST_IDS = 1_000_000
+
+
+def make_layout(
+    shadows: int, targets: int, size: int, draws: int = 1, *, examples: int = 0, seed: int = 0
+) -> ShadowLayout:
+    """One pool "t" of the first `targets` examples, four classes."""
+    ids = np.arange(examples or targets + 40)
+    pool = TargetPool(name="t", ids=ids[:targets], forget_size=size, draws=draws)
+    return ShadowLayout(train_ids=ids, labels=ids % 4, num_shadows=shadows, pools=(pool,), seed=seed)
+
+
+def observe(
+    layout: ShadowLayout,
+    generator: np.random.Generator,
+    *,
+    shift: float | np.ndarray = 0.0,
+    retained: float | np.ndarray = 3.0,
+    spread: float | np.ndarray = 1.0,
+    never_spread: float | np.ndarray = 1.0,
+    offset: float = 0.0,
+    correlation: float = 0.0,
+    tests: int = 0,
+    base: bool = False,
+    method: str = "m",
+) -> Observations:
+    """Gaussian phi around each example's own difficulty.
+
+    Args:
+        layout: shadows and draws of pool "t".
+        generator: of the noise.
+        shift: mean of UNLEARNED above NEVER, in units of its spread, scalar or one per target.
+        retained: the same for RETAINED.
+        spread: standard deviation of UNLEARNED and RETAINED.
+        never_spread: standard deviation of NEVER.
+        offset: added to every example of every run: a global shift of the outputs.
+        correlation: between the draws of one shadow.
+        tests: test examples.
+        base: the base models instead, where nothing is unlearned.
+        method: name.
+    """
+    targets = layout.pools[0].ids
+    ids = np.concatenate([targets, TEST_IDS + np.arange(tests)])
+    difficulty = np.random.default_rng(layout.seed).normal(0, 2, len(ids))
+    pad = (0, tests)
+    means = {State.UNLEARNED: shift, State.RETAINED: retained}
+    padded = {s: np.pad(np.broadcast_to(np.asarray(m, float), len(targets)), pad) for s, m in means.items()}
+    wide = np.pad(np.broadcast_to(np.asarray(spread, float), len(targets)), pad, constant_values=1)
+    narrow = np.pad(np.broadcast_to(np.asarray(never_spread, float), len(targets)), pad, constant_values=1)
+    blocks = []
+    for shadow in range(layout.num_shadows):
+        shared = generator.normal(size=len(ids))
+        for draw in range(1 if base else layout.pools[0].draws):
+            state = layout.states(shadow, ids, pool="" if base else "t", draw=draw)
+            own = generator.normal(size=len(ids))
+            noise = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+            trained = np.isin(state, [int(s) for s in means])
+            phi = difficulty + offset + np.where(trained, wide, narrow) * noise
+            for one, mean in padded.items():
+                phi += np.where(state == one, mean, 0.0)
+            phi = phi.astype(np.float32)
+            blocks.append(RunBlock(base=shadow, draw=draw, state=state, phi=phi, loss=np.logaddexp(0, -phi)))
+    return Observations.from_blocks(blocks, method=method, scope="all", family="t", example_ids=ids)

@@ -1,0 +1,184 @@
+"""Statistics of single examples: intervals that cover, calibrated discoveries, risk from base shadows."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm, rankdata
+from shadow_simulation import make_layout, observe
+
+from tasks.attacks.lira import LiRA, ULiRA
+from tasks.errors import AuditError
+from tasks.metrics.audit import calibrated_discoveries, retain_harm, select_and_report
+from tasks.metrics.per_example import (
+    accuracy_interval,
+    auc_by_example,
+    by_example,
+    discoveries,
+    example_risk,
+    hanley_mcneil,
+)
+from tasks.shadows.games import compare
+from tasks.shadows.observations import Observations, RunBlock, State
+
+
+def test_figures_of_the_document() -> None:
+    """MEMBERSHIP.md 1.9: SE(AUC = .5) = .044 at 64 and 128; 60 % at n = 256 has [.539, .662]."""
+    error = hanley_mcneil(np.array(0.5), np.array(64), np.array(128))
+    assert error == pytest.approx(0.044, abs=5e-4)
+    low, high = accuracy_interval(np.array([154 / 256]), np.array([128]), np.array([128]))
+    assert low[0] == pytest.approx(0.539, abs=0.001)
+    assert high[0] == pytest.approx(0.662, abs=0.001)
+
+
+@pytest.mark.parametrize(("shadows", "draws", "size"), [(64, 1, 80), (128, 2, 50)])
+@pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])
+def test_intervals_cover_the_truth(shadows: int, draws: int, size: int, shift: float) -> None:
+    """Truth: accuracy Phi(d / 2), AUC Phi(d / sqrt 2); draws of a shadow correlate with .5; 200 examples.
+
+    95 % intervals must cover in at least 91 %: under the null the fitted direction is itself noise, and
+    four standard errors of 200 repetitions would be 6 points.
+    """
+    layout = make_layout(shadows, 200, size, draws, seed=2)
+    observed = observe(layout, np.random.default_rng(21), shift=shift, correlation=0.5)
+    table = by_example(ULiRA().score(compare(observed, "G2")))
+    accuracy, auc = norm.cdf(shift / 2), norm.cdf(shift / np.sqrt(2))
+    assert np.mean((table.accuracy_low <= accuracy) & (accuracy <= table.accuracy_high)) >= 0.91
+    assert np.mean((table.auc_low <= auc) & (auc <= table.auc_high)) >= 0.91
+    assert table.accuracy.mean() == pytest.approx(accuracy, abs=0.02)
+    assert table.auc.mean() == pytest.approx(auc, abs=0.02)
+
+
+def test_ranking_across_folds_would_be_biased() -> None:
+    """Why an example's AUC compares only within a fold: leave-one-out null AUC is .45 when ranked across."""
+    game = compare(observe(make_layout(64, 300, 150), np.random.default_rng(22)), "G2")
+    scores = ULiRA(folds=0).score(game)
+    ranks = rankdata(np.where(scores.label >= 0, scores.score, np.inf), axis=0)
+    positive, negative = (scores.label == 1).sum(0), (scores.label == 0).sum(0)
+    across = ((ranks * (scores.label == 1)).sum(0) - positive * (positive + 1) / 2) / (positive * negative)
+    assert across.mean() < 0.47
+    assert auc_by_example(scores).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_best_threshold_in_sample_is_not_used() -> None:
+    """Trap 3: the maximum over thresholds has null mean .545 at 64 and 128; the 1/2 rule has .5."""
+    game = compare(observe(make_layout(256, 200, 50), np.random.default_rng(23)), "G2")
+    phi, label = game.block(slice(0, 200))
+    best = []
+    for x in range(200):
+        cuts = phi[label[:, x] >= 0, x]
+        tpr = (phi[label[:, x] == 1, x][:, None] > cuts).mean(0)
+        fpr = (phi[label[:, x] == 0, x][:, None] > cuts).mean(0)
+        best.append(((tpr - fpr) / 2 + 0.5).max())
+    assert np.mean(best) == pytest.approx(0.545, abs=0.01)
+    assert by_example(ULiRA().score(game)).accuracy.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_benjamini_hochberg_by_hand() -> None:
+    found = discoveries(np.array([0.03, 0.001, 0.2, 0.012]), rate=0.05)
+    np.testing.assert_allclose(found.q_value, [0.04, 0.004, 0.2, 0.024])
+    assert found.discovered.tolist() == [True, True, False, True]
+    assert (found.tested, found.uncorrected) == (4, 3)
+    assert found.expected_by_chance == pytest.approx(0.2)
+    with pytest.raises(AuditError, match="rate"):
+        discoveries(np.array([0.1]), rate=0)
+
+
+def test_discoveries_are_calibrated_and_find_what_is_there() -> None:
+    """Trap 5: 300 examples; null p-values uniform within four standard errors; then 45 real ones."""
+    layout = make_layout(64, 300, 150)
+    null = compare(observe(layout, np.random.default_rng(24)), "G2")
+    result = calibrated_discoveries(ULiRA().score, null, repeats=6)
+    for level in (0.05, 0.2):
+        share = (result.p_value <= level).mean()
+        assert share == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 300))
+    assert result.found.discovered.sum() <= 3
+    shift = np.where(np.arange(300) < 45, 2.0, 0.0)
+    real = compare(observe(layout, np.random.default_rng(25), shift=shift), "G2")
+    found = calibrated_discoveries(ULiRA().score, real, repeats=6).found.discovered
+    assert found[:45].sum() >= 40
+    assert found[45:].sum() <= 8
+
+
+def test_selected_examples_are_reported_by_other_shadows() -> None:
+    """Trap 6: with nothing to find, the top tenth looks exposed where it was selected and .50 elsewhere."""
+    observed = observe(make_layout(64, 400, 200), np.random.default_rng(26))
+    halves = [ULiRA().score(compare(observed.of_half(h), "G2")) for h in (0, 1)]
+    chosen = select_and_report(*halves, share=0.1, repeats=50)
+    assert len(chosen.example_ids) == 40
+    assert chosen.auc_selecting.mean() > 0.62
+    assert chosen.mean_reported.value == pytest.approx(0.5, abs=0.05)
+    assert chosen.mean_reported.low <= 0.5 <= chosen.mean_reported.high
+    with pytest.raises(AuditError, match="different halves"):
+        select_and_report(halves[0], halves[0], share=0.1)
+    with pytest.raises(AuditError, match="share"):
+        select_and_report(*halves, share=0.0)
+
+
+def test_selection_keeps_examples_that_are_vulnerable() -> None:
+    shift = np.where(np.arange(400) < 40, 2.0, 0.0)
+    observed = observe(make_layout(64, 400, 200), np.random.default_rng(27), shift=shift)
+    halves = [ULiRA().score(compare(observed.of_half(h), "G2")) for h in (0, 1)]
+    chosen = select_and_report(*halves, share=0.1, repeats=50)
+    assert (chosen.example_ids < 40).mean() > 0.8
+    assert chosen.mean_reported.low > 0.7
+
+
+def harm(after: Observations, before: Observations) -> tuple[float, float, float]:
+    result = retain_harm(
+        LiRA().score(compare(before.of_half(0), "G0")),
+        ULiRA(game="G3").score(compare(after.of_half(1), "G3")),
+        repeats=60,
+    )
+    assert result.mean_change.low <= result.mean_change.value <= result.mean_change.high
+    return result.share_worse.value, result.mean_change.low, result.mean_change.high
+
+
+def test_retain_harm_is_nil_for_the_control_and_seen_for_the_harmful() -> None:
+    """Trap 5: half of the examples "got worse" when nothing happened; halves differ, so no regression."""
+    layout, generator = make_layout(96, 200, 10), np.random.default_rng(28)
+    before = observe(layout, generator, base=True, retained=1.0, method="none")
+    share, low, high = harm(observe(layout, generator, retained=1.0), before)
+    assert share == pytest.approx(0.5, abs=0.12)
+    assert low <= 0 <= high
+    share, low, _ = harm(observe(layout, generator, retained=1.8), before)
+    assert share > 0.75
+    assert low > 0
+
+
+def test_retain_harm_refuses_shared_shadows_and_other_games() -> None:
+    layout, generator = make_layout(16, 40, 10), np.random.default_rng(29)
+    before = LiRA().score(compare(observe(layout, generator, base=True), "G0"))
+    after = ULiRA(game="G3").score(compare(observe(layout, generator), "G3"))
+    with pytest.raises(AuditError, match="different halves"):
+        retain_harm(before, after)
+    with pytest.raises(AuditError, match="G0 before and G3 after"):
+        retain_harm(after, before)
+
+
+def test_memorisation_is_the_difference_of_being_right() -> None:
+    """Feldman's score by hand: 4 shadows, in on 0 and 2."""
+    state = np.array([[1, 1], [0, 0], [1, 1], [0, 0]], dtype=np.int8)
+    correct = np.array([[1, 1], [0, 1], [1, 1], [1, 1]], dtype=np.int8)
+    blocks = [
+        RunBlock(
+            base=j, draw=0, state=state[j], phi=np.array([3.0, 2.0]) * state[j] + j * 0.1, correct=correct[j]
+        )
+        for j in range(4)
+    ]
+    observed = Observations.from_blocks(
+        blocks, method="none", scope="s", family="f", example_ids=np.arange(2)
+    )
+    risk = example_risk(observed)
+    np.testing.assert_allclose(risk.memorisation, [0.5, 0.0])
+    np.testing.assert_allclose(risk.memorisation_error, [np.sqrt(0.5 / 2), 0.0])
+    spread = 2 * np.sqrt(0.02)
+    np.testing.assert_allclose(risk.privacy_risk, [(3.0 - 0.1) / spread, (2.0 - 0.1) / spread], rtol=1e-5)
+
+
+def test_risk_orders_examples_by_their_effect() -> None:
+    effect = np.linspace(0, 4, 200)
+    observed = observe(make_layout(64, 200, 100), np.random.default_rng(30), base=True, retained=effect)
+    risk = example_risk(observed, of="confidence")
+    assert np.corrcoef(rankdata(risk.privacy_risk), effect)[0, 1] > 0.95
+    assert np.isin(State.NEVER, observed.state)
+    with pytest.raises(AuditError, match="of='confidence'"):
+        example_risk(observed)

@@ -1,0 +1,137 @@
+import re
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from tasks import registry as registry_module
+from tasks.errors import AuditError, UnknownName
+from tasks.registry import Registry, import_plugins, parse_text
+
+MODULE = """
+from dataclasses import dataclass
+from {package}.base import things
+
+@things.register("{name}")
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    size: int = 1
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package `shelf` with a registry in `base`, one entry, and a module that must not be imported."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "base.py").write_text(
+        "from tasks.registry import Registry\n"
+        "things = Registry('thing', package='shelf', group='lethe.things', skip=('heavy',))\n"
+    )
+    (folder / "one.py").write_text(MODULE.format(package="shelf", name="one"))
+    (folder / "heavy.py").write_text("raise RuntimeError('imported')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [name for name in sys.modules if name.split(".")[0] in ("shelf", "plug")]:
+        del sys.modules[name]
+
+
+def things():
+    from shelf.base import things as made
+
+    return made
+
+
+def test_built_in_entries_are_found_without_an_import(package):
+    assert things().names() == ["one"]
+    assert things().build("one", {"size": 4}, where="things.one").size == 4
+
+
+def test_unknown_entries_and_keys_name_the_nearest(package):
+    with pytest.raises(UnknownName, match=re.escape("axes.thing: no thing 'onee'. Did you mean 'one'?")):
+        things().get("onee", where="axes.thing")
+    with pytest.raises(UnknownName, match=re.escape("things.one: no key 'sise'. Did you mean 'size'?")):
+        things().build("one", {"sise": 4}, where="things.one")
+
+
+def test_duplicate_names_tell_the_first_owner(package):
+    first = things().get("one")
+    with pytest.raises(AuditError, match=re.escape("thing 'one' is already defined by shelf.one.Thing")):
+
+        @things().register("one")
+        @dataclass(frozen=True)
+        class Other:
+            pass
+
+    assert things().get("one") is first
+    assert things().register("one")(first) is first
+
+
+@pytest.mark.parametrize("decorate", [lambda cls: cls, dataclass])
+def test_entries_must_be_frozen_dataclasses(decorate):
+    class Plain:
+        pass
+
+    with pytest.raises(AuditError, match="thing 'plain' must be a frozen dataclass"):
+        Registry("thing", package="tasks.attacks", group="x").register("plain")(decorate(Plain))
+
+
+def test_a_failed_load_fails_again(package):
+    (package / "broken.py").write_text("raise RuntimeError('broken entry')\n")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="broken entry"):
+            things().names()
+
+
+def test_entry_points_are_loaded(package, monkeypatch):
+    class Entry:
+        def load(self):
+            @things().register("installed")
+            @dataclass(frozen=True)
+            class Installed:
+                pass
+
+    monkeypatch.setattr(
+        registry_module, "entry_points", lambda group: [Entry()] if group == "lethe.things" else []
+    )
+    assert things().names() == ["installed", "one"]
+
+
+def test_plugins_add_entries_and_their_failures_are_user_errors(package):
+    (package.parent / "plug.py").write_text(MODULE.format(package="shelf", name="two"))
+    import_plugins(("plug",))
+    assert things().names() == ["one", "two"]
+    with pytest.raises(AuditError, match="plugins: cannot import 'plug_absent': ModuleNotFoundError"):
+        import_plugins(("plug_absent",))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "values"),
+    [
+        ("pgd", "pgd", {}),
+        ("pgd:", "pgd", {}),
+        ("pgd:steps=20", "pgd", {"steps": 20}),
+        ("pgd:steps=20, lr=1e-3", "pgd", {"steps": 20, "lr": 0.001}),
+        ("pgd:eps=0.1;0.2", "pgd", {"eps": [0.1, 0.2]}),
+        ("pgd:eps=0.1;", "pgd", {"eps": [0.1]}),
+        ("m:on=true,off=False", "m", {"on": True, "off": False}),
+        ("file:path=data/ids.csv", "file", {"path": "data/ids.csv"}),
+        ("file:path=s3://bucket/ids.csv", "file", {"path": "s3://bucket/ids.csv"}),
+        ("m:names=a;b", "m", {"names": ["a", "b"]}),
+        ("m:x=-3,y=(1)", "m", {"x": -3, "y": 1}),
+        ("m:x='quoted'", "m", {"x": "quoted"}),
+        ("m:x={}", "m", {"x": "{}"}),
+    ],
+)
+def test_text_names_an_entry_and_its_parameters(text, name, values):
+    parsed = parse_text(text, where="axes.attack")
+    assert parsed == (name, values)
+    assert [type(v) for v in parsed[1].values()] == [type(v) for v in values.values()]
+
+
+def test_text_without_an_equals_sign_is_refused():
+    with pytest.raises(
+        AuditError, match=re.escape("axes.attack: 'pgd:20': expected key=value after 'pgd:', got '20'")
+    ):
+        parse_text("pgd:20", where="axes.attack")
