@@ -1,39 +1,34 @@
-"""Ray, on this machine or on a cluster: hosts, then Tune over the cells."""
+"""The Ray backends: train and unlearn on model hosts, shadows as tasks, cells through Tune."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_worker_niceness", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+from orchestrator.session import connected  # first: it sets what Ray reads when it is imported
 
-import ray
-from ray import tune
-from ray.actor import ActorHandle
+import ray  # isort: skip
+from ray import tune  # isort: skip
 
 from orchestrator import rows
 from orchestrator.backends import Work, cell_event, model_event, needs_shadows
 from orchestrator.config import Execution
+from orchestrator.dispatch import HostDied, HostPool
 from orchestrator.errors import one_line
-from orchestrator.events import Event, Listener
-from orchestrator.hosts import Dispatcher, ModelHost
+from orchestrator.events import Event
+from orchestrator.fleet import drain, fleet, host_count
 from orchestrator.plan import Cell, ModelSpec, blocks
 from orchestrator.shadows import check_plan, run_tasks
-from orchestrator.trials import CellTrial
+from orchestrator.trials import QUEUE, CellTrial
 from tasks.errors import AuditError
 
-QUEUE = 2
-"""Cells at a host: one runs, one waits, so that the device never waits for a trial."""
+FOLD_ABOVE = 10_000
+"""Cells above which a trial is a model with all its attacks: Tune's time per trial grows with trials."""
+TRIAL_RETRIES = 2
 
 
 class RayBackend:
@@ -45,83 +40,46 @@ class RayBackend:
 
     def __init__(self, *, address: str) -> None:
         self._address = address
+        self._local = address == "local"
 
     def run(self, work: Work) -> None:
         """See `backends.Backend.run`."""
         execution = work.plan.config.execution
-        with self._connected(execution):
+        slots = QUEUE * host_count(execution, os.cpu_count() or 1, 0)
+        with connected(self._address, slots=slots) as folder:
             # Shadow tasks come before the hosts, which would hold the accelerators that they need.
             if needs_shadows(work):
                 _unlearn_shadows(work, execution)
             if (work.cells or work.models) and not work.stop.is_set():
-                with _hosts(work, execution) as hosts:
-                    _train(work, hosts)
-                    if work.cells and not work.stop.is_set():
-                        _measure(work, hosts)
-
-    @contextlib.contextmanager
-    def _connected(self, execution: Execution) -> Iterator[None]:
-        # A bare ray.init() would join whatever cluster happens to run on this machine.
-        options: dict[str, Any] = {
-            "log_to_driver": False,
-            "configure_logging": True,
-            "logging_level": "ERROR",
-        }
-        if self._address == "local":
-            slots = QUEUE * _host_count(execution, os.cpu_count() or 1, 0)
-            options |= {"resources": {"trial": slots}, "include_dashboard": False}
-        try:
-            ray.init(address=self._address, namespace="lethe", **options)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise AuditError(f"backend: cannot connect to Ray ({self._address}): {one_line(error)}") from None
-        try:
-            yield
-        finally:
-            ray.shutdown()
+                with fleet(work, local=self._local) as pool:
+                    train(work, pool)
+                    measure(work, pool, folder)
 
 
-def _host_count(execution: Execution, cpus: int, gpus: int) -> int:
-    if execution.hosts:
-        return execution.hosts
-    return gpus if gpus else max(1, cpus // execution.threads)
-
-
-@contextlib.contextmanager
-def _hosts(work: Work, execution: Execution) -> Iterator[list[ActorHandle]]:
-    """Start the hosts, let each check every architecture and scope, and end them afterwards."""
-    available = ray.cluster_resources()
-    gpus = int(available.get("GPU", 0)) if execution.device in ("auto", "cuda") else 0
-    count = _host_count(execution, int(available.get("CPU", 1)), gpus)
-    options: dict[str, Any] = {"num_gpus": min(1.0, gpus / count)} if gpus else {"num_cpus": 0}
-    hosts = [ModelHost.options(**options).remote(work.plan.config, work.store.root) for _ in range(count)]
-    try:
-        for problem in ray.get([host.check.remote() for host in hosts]):
-            if problem:
-                raise AuditError(problem)
-        yield hosts
-    finally:
-        for host in hosts:
-            ray.kill(host)
-
-
-def _train(work: Work, hosts: Sequence[ActorHandle]) -> None:
+def train(work: Work, pool: HostPool) -> None:
     """Train the originals and the retrained models, one at a time on each host."""
     work.listener(Event(kind="phase", name="training", total=len(work.models)))
-    waiting = list(reversed(work.models))
-    running: dict[ray.ObjectRef, tuple[ActorHandle, ModelSpec]] = {}
-    idle = list(hosts)
-    while running or (waiting and not work.stop.is_set()):
-        while idle and waiting and not work.stop.is_set():
-            host, spec = idle.pop(), waiting.pop()
-            running[host.make_model.remote(spec.model_id)] = (host, spec)
-        ready, _ = ray.wait(list(running), num_returns=1)
-        host, spec = running.pop(ready[0])
-        idle.append(host)
+
+    def make(spec: ModelSpec) -> str | None:
+        if work.stop.is_set():
+            return None
         try:
-            error = ray.get(ready[0])
-        except ray.exceptions.RayError as died:
-            error = f"the host process ended while it trained this model: {one_line(died)[:300]}"
-        work.listener(model_event(spec, error))
+            return pool.run(
+                spec.model_id, spec.model_id, lambda host: host.make_model.remote(spec.model_id), limit=1
+            )
+        except HostDied as error:
+            return one_line(error)
+
+    threads = ThreadPoolExecutor(max_workers=len(pool.hosts))
+    try:
+        specs = {threads.submit(make, spec): spec for spec in work.models}
+        for done in as_completed(specs):
+            error = done.result()
+            if not work.stop.is_set() or error is not None:
+                work.listener(model_event(specs[done], error))
+    finally:
+        # A second Ctrl-C comes through here: the hosts that threads wait for are ended by the caller.
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _unlearn_shadows(work: Work, execution: Execution) -> None:
@@ -131,82 +89,113 @@ def _unlearn_shadows(work: Work, execution: Execution) -> None:
         raise AuditError(problem)
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0)) if execution.device in ("auto", "cuda") else 0
-    if gpus:
-        run_tasks(work, slots=gpus, options={"num_gpus": 1, "num_cpus": 0})
+    if gpus or execution.device == "cuda":
+        run_tasks(work, slots=max(gpus, execution.hosts, 1), options={"num_gpus": 1, "num_cpus": 0})
     else:
-        slots = max(1, int(resources.get("CPU", 1)) // execution.threads)
+        slots = max(execution.hosts, int(resources.get("CPU", 1)) // execution.threads, 1)
         run_tasks(work, slots=slots, options={"num_cpus": execution.threads})
 
 
-def _measure(work: Work, hosts: list[ActorHandle]) -> None:
-    """Let Tune fan out the cells."""
+def measure(work: Work, pool: HostPool, folder: Path) -> None:
+    """Let Tune fan out the cells.
+
+    Raises:
+        AuditError: results cannot be written.
+    """
+    if not work.cells or work.stop.is_set():
+        return
     work.listener(Event(kind="phase", name="cells", total=len(work.cells)))
-    ordered = blocks(work.cells, QUEUE * len(hosts))
-    dispatcher = Dispatcher.remote(len(hosts))
     trainable = tune.with_resources(
-        tune.with_parameters(CellTrial, hosts=hosts, dispatcher=dispatcher, root=work.store.root),
-        {"cpu": 0, "trial": 1},
+        tune.with_parameters(CellTrial, pool=pool, run_id=work.run_id), {"cpu": 0, "trial": 1}
     )
-    # Finished cells are files and restart from them; Tune's own state serves nobody afterwards.
-    scratch = tempfile.mkdtemp(prefix="lethe-tune-")
+    progress = _Progress(work)
     tuner = tune.Tuner(
         trainable,
-        param_space={
-            "cell": tune.grid_search([rows.cell_row(work.plan, c, run_id=work.run_id) for c in ordered])
-        },
+        param_space={"work": tune.grid_search(trials(work.cells, QUEUE * len(pool.hosts)))},
         tune_config=tune.TuneConfig(reuse_actors=True),
         run_config=tune.RunConfig(
-            name=work.run_id,
-            storage_path=scratch,
+            name="tune",
+            # Finished cells are files and restart from them; Tune's own state serves nobody afterwards.
+            storage_path=str(folder),
             verbose=0,
-            callbacks=[CellProgress(work.listener, {c.cell_id: c for c in ordered})],
-            stop=_StopWhenAsked(work),
+            callbacks=[progress],
+            stop=_StopWhenAsked(work, progress),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            failure_config=tune.FailureConfig(max_failures=2),
+            failure_config=tune.FailureConfig(max_failures=TRIAL_RETRIES),
         ),
     )
-    try:
-        tuner.fit()
-        # Draining: trials have been let go, but their hosts finish and write what they had begun.
-        ray.get([host.drained.remote() for host in hosts])
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    tuner.fit()
+    # Draining: trials have been let go, but their hosts finish and write what they had begun.
+    drain(pool)
+    if progress.problem:
+        raise AuditError(progress.problem)
 
 
-class _StopWhenAsked(tune.Stopper):
-    """Ends the experiment once the user asked for it; failures alone never do, unless the config says so."""
+def trials(cells: Sequence[Cell], width: int) -> list[dict[str, Any]]:
+    """The work of each trial: a cell, or in a large sweep all cells of a model."""
+    ordered = blocks(cells, width)
+    if len(ordered) <= FOLD_ABOVE:
+        return [{"model_id": cell.model_id, "cells": [cell.cell_id]} for cell in ordered]
+    folded: dict[str, list[str]] = {}
+    for cell in ordered:
+        folded.setdefault(cell.model_id, []).append(cell.cell_id)
+    return [{"model_id": model_id, "cells": ids} for model_id, ids in folded.items()]
+
+
+class _Progress(tune.Callback):
+    """Turns Tune's results into events, and into rows where no host was left to write them."""
 
     def __init__(self, work: Work) -> None:
-        self._stop = work.stop
-        self._allowed = work.plan.config.execution.max_failures
-        self._failed = 0
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        self._failed += result.get("cell_status") == "failed"
-        return False
-
-    def stop_all(self) -> bool:
-        return self._stop.is_set() or bool(self._allowed and self._failed >= self._allowed)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune snapshots its stopper; an event of this process cannot travel and need not
-
-
-class CellProgress(tune.Callback):
-    """Turns Tune's results into events."""
-
-    def __init__(self, listener: Listener, cells: dict[str, Cell]) -> None:
-        self._listener = listener
-        self._cells = cells
+        self._work = work
+        self._cells = {cell.cell_id: cell for cell in work.cells}
+        self.failed = 0
+        self.problem = ""
+        """Why a trial failed for good. Failed cells are results, so this is the disk or a bug."""
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A cell has ended, one way or the other."""
-        if result.get("cell_id") not in self._cells:
+        cell = self._cells.get(result.get("cell_id", ""))
+        if cell is None:
             return
         row = {k: result.get(f"cell_{k}") for k in ("status", "seconds", "error_type", "error")}
-        self._listener(cell_event(self._cells[result["cell_id"]], row))
+        if row["error_type"] == HostDied.__name__:
+            self._write(cell, row)
+        self.failed += row["status"] == "failed"
+        self._work.listener(cell_event(cell, row))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has failed as often as it may."""
+        error = trial.get_error()
+        self.problem = one_line(getattr(error, "cause", None) or error)
+
+    def _write(self, cell: Cell, row: dict[str, Any]) -> None:
+        whole = rows.cell_row(self._work.plan, cell, run_id=self._work.run_id) | row
+        try:
+            self._work.store.write("cells", cell.cell_id, [whole | {"finished_at": datetime.now(UTC)}])
+        except AuditError as error:
+            self.problem = str(error)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks into every snapshot; ours hold displays and locks
+
+
+class _StopWhenAsked(tune.Stopper):
+    """Ends the experiment on Ctrl-C, where results cannot be written, or after `max_failures`."""
+
+    def __init__(self, work: Work, progress: _Progress) -> None:
+        self._stop = work.stop
+        self._allowed = work.plan.config.execution.max_failures
+        self._progress = progress
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        if self._stop.is_set() or self._progress.problem:
+            return True
+        return bool(self._allowed and self._progress.failed >= self._allowed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune snapshots its stopper; an event of this process cannot travel and need not

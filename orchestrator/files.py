@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from tasks.errors import AuditError
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
+"""Names of unfinished files; no other hidden file is ours."""
 
 
 class Files(Protocol):
@@ -176,9 +180,12 @@ class LocalFiles:
     def stale(self, *, seconds: float) -> list[str]:
         limit = time.time() - seconds
         found = []
-        for directory, _, names in os.walk(self.root):
-            paths = (Path(directory, name) for name in names if name.startswith("."))
-            found += [p.relative_to(self.root).as_posix() for p in paths if p.stat().st_mtime < limit]
+        for directory, below, names in os.walk(self.root):
+            below[:] = [name for name in below if not name.startswith(".")]
+            for path in (Path(directory, name) for name in names if TEMPORARY.fullmatch(name)):
+                with contextlib.suppress(FileNotFoundError):  # its writer has just finished
+                    if path.stat().st_mtime < limit:
+                        found.append(path.relative_to(self.root).as_posix())
         return sorted(found)
 
 

@@ -80,7 +80,7 @@ class Store:
         self._held: dict[str, frozenset[str]] = {}
 
     def check_ready(self) -> None:
-        """Make the root, mark it with the schema version, and prove that it can be written.
+        """Make the root, mark it with the schema version, prove that it can be written, clear stale files.
 
         Raises:
             AuditError: it is not a directory, cannot be written, or holds results of another version.
@@ -91,6 +91,7 @@ class Store:
         self.files.remove(probe)
         if not self.files.exists(MARKER):
             self.files.write(MARKER, json.dumps({"schema_version": SCHEMA_VERSION}).encode())
+        self._clear_stale()
 
     def check_version(self) -> None:
         """Refuse results that another schema version wrote."""
@@ -213,9 +214,13 @@ class Store:
         if repair:
             for found in damage:
                 self.files.move(found.file, f"{DAMAGED}/{found.file}")
-            for name in self.files.stale(seconds=STALE_SECONDS):
-                self.files.remove(name)
+            self._clear_stale()
         return damage
+
+    def _clear_stale(self) -> None:
+        """Remove what killed writers left behind; younger files may belong to a writer that lives."""
+        for name in self.files.stale(seconds=STALE_SECONDS):
+            self.files.remove(name)
 
     def diagnose(self, tables: Iterable[str]) -> AuditError | None:
         """The error that names the first unreadable file of some tables, if there is one."""

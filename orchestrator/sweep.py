@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -221,7 +222,7 @@ def conclude(plan: Plan, store: Store, command: Command, *, seconds: float, stop
         print(line, file=sys.stderr)  # noqa: T201
     if stopped:
         return Exit.INTERRUPTED
-    return Exit.CELLS_FAILED if failed else Exit.FINISHED
+    return Exit.CELLS_FAILED if failed or wanted - done else Exit.FINISHED
 
 
 @contextlib.contextmanager
@@ -233,15 +234,28 @@ def interruptible(stop: threading.Event, listener: Listener) -> Iterator[None]:
             raise KeyboardInterrupt
         stop.set()
         name = signal.Signals(number).name
+        if name == "SIGHUP":
+            _leave_terminal(terminals)
         listener(Event(kind="note", name=f"{name}: finishing what runs; once more stops at once"))
 
-    signals = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    terminals = [stream.fileno() for stream in (sys.stdout, sys.stderr) if stream.isatty()]
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not under nohup
+        signals.append(signal.SIGHUP)
     before: Mapping[signal.Signals, Any] = {s: signal.signal(s, ask) for s in signals}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave_terminal(terminals: list[int]) -> None:
+    """Write to nowhere in place of a terminal that has gone, where every write would fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in terminals:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _print(lines: list[str]) -> None:

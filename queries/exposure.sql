@@ -4,8 +4,20 @@
 -- param forget_set = null: only this forget set
 -- param method = null: only this method
 -- threshold is the score that 1 % of the same cell's non-members exceed; flagged: above it. retrained_flagged: the
--- same under the retrained model, where being flagged says nothing about memory.
-with scored as (
+-- same under the retrained model, where being flagged says nothing about memory. Of cells measured more than once the
+-- latest counts.
+with latest as (
+    select *
+    from cells
+    where attack_family = $family
+        and status = 'finished'
+        and ($forget_set is null or forget_set = $forget_set)
+        and ($method is null or method = $method or role = 'reference')
+    qualify row_number() over (
+        partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
+    ) = 1
+),
+scored as (
     select
         cells.cell_id,
         cells.model_id,
@@ -24,13 +36,9 @@ with scored as (
         examples.member,
         examples.score
     from examples
-    join cells on cells.cell_id = examples.cell_id
-    where cells.attack_family = $family
-        and cells.status = 'finished'
-        and examples.score is not null
+    join latest as cells on cells.cell_id = examples.cell_id
+    where examples.score is not null
         and examples.member is not null
-        and ($forget_set is null or cells.forget_set = $forget_set)
-        and ($method is null or cells.method = $method or cells.role = 'reference')
 ),
 thresholds as (
     select cell_id, statistic, quantile_disc(score, 0.99) as threshold

@@ -2,8 +2,17 @@
 -- grain: finished cell without attack, and split
 -- param split = null: only this split
 -- harmed: the retrained model is right and this one wrong. helped: the other way round. The interval of the share of
--- harmed examples is Wilson's at 95 %.
-with pairs as (
+-- harmed examples is Wilson's at 95 %. Of cells measured more than once the latest counts.
+with latest as (
+    select *
+    from cells
+    where attack_family = 'none'
+        and status = 'finished'
+    qualify row_number() over (
+        partition by dataset, architecture, forget_set, method, scope, seed order by finished_at desc, cell_id
+    ) = 1
+),
+pairs as (
     select
         cells.cell_id,
         cells.dataset,
@@ -13,20 +22,13 @@ with pairs as (
         cells.scope,
         cells.seed,
         cells.role,
-        reference.cell_id as reference_cell_id,
-        row_number() over (
-            partition by cells.cell_id
-            order by cast(reference.run_id = cells.run_id as integer) desc nulls last, reference.finished_at desc
-        ) as preference
-    from cells
-    join cells as reference
+        reference.cell_id as reference_cell_id
+    from latest as cells
+    join latest as reference
         on reference.model_id = cells.reference_id
-        and reference.attack = cells.attack
+        and reference.forget_set = cells.forget_set
         and reference.role = 'reference'
-        and reference.status = 'finished'
-    where cells.attack_family = 'none'
-        and cells.status = 'finished'
-        and cells.role <> 'reference'
+    where cells.role <> 'reference'
 ),
 answers as (
     select cell_id, split, example_id, correct
@@ -55,7 +57,6 @@ counted as (
         on theirs.cell_id = pairs.reference_cell_id
         and theirs.split = ours.split
         and theirs.example_id = ours.example_id
-    where pairs.preference = 1
     group by all
 )
 select

@@ -4,8 +4,18 @@
 -- difference is the mean over seeds of value minus that of the retrained model of the same seed. Its interval is
 -- Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of the seeds'
 -- own 95 % intervals. noise_floor is the largest distance of a second retraining over the seeds. Told apart: the
--- interval lies wholly beyond it. Undecided: no interval or no second retraining.
-with over_seeds as (
+-- interval lies wholly beyond it. Undecided: no interval or no second retraining. Of cells measured more than once
+-- the latest counts.
+with latest as (
+    select cell_id
+    from cells
+    where status = 'finished'
+        and ($forget_set is null or forget_set = $forget_set)
+    qualify row_number() over (
+        partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
+    ) = 1
+),
+over_seeds as (
     select
         dataset,
         architecture,
@@ -40,8 +50,8 @@ with over_seeds as (
         max(noise_floor) as noise_floor,
         max(n) as n
     from leaderboard
+    join latest using (cell_id)
     where label is null
-        and ($forget_set is null or forget_set = $forget_set)
     group by all
 )
 select

@@ -8,8 +8,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.catalogue import find_query
-from orchestrator.report.drawing import Look, Looks, Panel
-from orchestrator.report.evidence import Evidence, Place
+from orchestrator.report.drawing import MUTED, Look, Looks, Panel
+from orchestrator.report.evidence import ROLES, Evidence, Place
 
 if TYPE_CHECKING:
     from orchestrator.results import Results
@@ -59,6 +59,8 @@ class Figure:
     source: Source
     key: Sequence[tuple[str, Look]] = ()
     """What colours and shapes mean, where curves are not labelled themselves."""
+    title: str = ""
+    """Heading above it; plain text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,8 @@ class Table:
     source: Source
     quiet: frozenset[int] = frozenset()
     """Rows of references, set apart from what is audited."""
+    title: str = ""
+    """Heading above it; plain text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,8 @@ class Gallery:
     images: Sequence[tuple[str, str]]
     """Data URI and caption (HTML)."""
     source: Source
+    title: str = ""
+    """Heading above it; plain text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,19 +133,20 @@ class Context:
         left = len(self.evidence.places) - MOST_PLACES
         return f" {left} more places are not drawn; the SQL has them." if left > 0 else ""
 
-    def key(self) -> list[tuple[str, Look]]:
-        """The meaning of colours, then of shapes."""
+    def key(self, *, roles: bool = True, scopes: bool = True) -> list[tuple[str, Look]]:
+        """The meaning of colours, then of shapes.
+
+        Args:
+            roles: whether the figure draws the references.
+            scopes: whether it draws more than one scope.
+        """
         looks, evidence = self.looks, self.evidence
         first = evidence.scopes[0] if evidence.scopes else "all"
-        roles = [("reference", "retrained"), ("noise_floor", "retrained again"), ("ceiling", "doing nothing")]
-        key = [(text, looks.of(role, "", "")) for role, text in roles]
+        key = [(text, looks.of(role, "", "")) for role, text in ROLES.items()] if roles else []
         key += [(method, looks.of("audited", method, first)) for method in evidence.methods]
-        if evidence.several_scopes:
-            plain = [
-                (f"scope {s}", Look(colour=key[1][1].colour, marker=looks.of("audited", "", s).marker))
-                for s in evidence.scopes
-            ]
-            key += plain
+        if scopes and evidence.several_scopes:
+            shapes = [(s, looks.of("audited", "", s).marker) for s in evidence.scopes]
+            key += [(f"scope {s}", Look(colour=MUTED, marker=m, hollow=True)) for s, m in shapes]
         return key
 
 
@@ -150,16 +157,21 @@ def code(text: str) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """A number with a proper minus sign; a dash where it is unknown."""
-    return "\N{EN DASH}" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def measured(value: float | None, low: float | None, high: float | None, *, signed: bool = False) -> str:
+def measured(value: float | None, low: float | None, high: float | None) -> str:
     """A value with its interval beneath, as HTML."""
     if value is None:
         return "\N{EN DASH}"
-    sign = "+" if signed and value > 0 else ""
-    ends = "" if low is None or high is None else f'<span class="ci">{number(low)} to {number(high)}</span>'
-    return f"{sign}{number(value)}{ends}"
+    ends = (
+        ""
+        if low is None or high is None
+        else f'<span class="ci">{number(low, 2)} to {number(high, 2)}</span>'
+    )
+    return f"{number(value)}{ends}"
 
 
 def duration(seconds: float | None) -> str:

@@ -110,7 +110,7 @@ class Panel:
             directory.mkdir(parents=True, exist_ok=True)
             with mpl.rc_context({**STYLE, "svg.hashsalt": self.name}):
                 for path in paths:
-                    self.canvas.savefig(path, bbox_inches="tight", pad_inches=0.03, transparent=True)
+                    self.canvas.savefig(path, transparent=True)
         except OSError as error:
             raise AuditError(f"--figures: cannot write {directory}: {error.strerror}") from error
         return paths
@@ -124,8 +124,6 @@ class Panel:
             self.canvas.savefig(
                 sink,
                 format="svg",
-                bbox_inches="tight",
-                pad_inches=0.03,
                 transparent=True,
                 metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")),
             )

@@ -26,24 +26,9 @@ from orchestrator.report.plots import Line, curves, distribution
 from tasks.metrics.intervals import clopper_pearson
 
 PER_EXAMPLE = "python -m orchestrator.sweep --axes.attack none population u_lira --out {root}"
-WORST = 12
+WORST = 10
 """Examples shown as images for each place."""
 FPR_GRID = np.logspace(-4, 0, 25)
-
-EXCESS = """
-with reference as (
-    select model_id, cell_id, row_number() over (partition by model_id order by finished_at desc) as preference
-    from cells where role = 'reference' and attack_family = 'none' and status = 'finished'
-)
-select cells.method, cells.scope, cells.role, ours.phi - theirs.phi as excess
-from cells
-join reference on reference.model_id = cells.reference_id and preference = 1
-join examples as ours on ours.cell_id = cells.cell_id and ours.split = 'forget'
-join examples as theirs on theirs.cell_id = reference.cell_id and theirs.split = 'forget'
-    and theirs.example_id = ours.example_id
-where cells.architecture = $architecture and cells.forget_set = $forget_set and cells.attack_family = 'none'
-    and cells.status = 'finished' and cells.role <> 'reference' and isfinite(ours.phi) and isfinite(theirs.phi)
-"""
 
 
 def examples_section(context: Context) -> Section:
@@ -77,14 +62,15 @@ def _distributions(context: Context) -> list[Block]:
             "just as surely. A long tail to the right is a few examples on which the method failed. Bands "
             f"hold for the whole curve at 95&nbsp;%. Scope {escape(scope)}.",
             panels=panels,
-            source=Source(query="hardest_examples"),
+            source=Source(query="excess_confidence"),
+            key=context.key(scopes=False),
         )
     ]
 
 
 def _distribution(context: Context, place: Place) -> Panel | None:
-    rows = context.results.sql(
-        EXCESS, architecture=place.architecture, forget_set=place.forget_set
+    rows = context.results.query(
+        "excess_confidence", architecture=place.architecture, forget_set=place.forget_set
     ).to_pylist()
     parts: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     first = context.evidence.scopes[0] if context.evidence.scopes else "all"
@@ -94,11 +80,7 @@ def _distribution(context: Context, place: Place) -> Panel | None:
     if not parts:
         return None
     found = [
-        (
-            method if role == "audited" else context.evidence.label(role, method, scope),
-            np.array(parts[role, method, scope]),
-            context.looks.of(role, method, scope),
-        )
+        (np.array(parts[role, method, scope]), context.looks.of(role, method, scope))
         for role, method, scope in sorted(parts, key=lambda m: (ROLE_ORDER.index(m[0]), m))
     ]
     return distribution(
@@ -136,12 +118,13 @@ def _worst(context: Context) -> list[Block]:
         note = f" No images: {escape(examples.why_not)}." if examples.why_not else ""
         blocks.append(
             Gallery(
-                caption=f"<strong>{escape(place.text)}</strong>: forgotten examples that stay farthest "
+                caption="Forgotten examples that stay farthest "
                 "from what retraining makes of them, over all audited models. Id and class; excess "
                 "confidence in logits (positive: still "
                 "remembered); how many unlearned models answer right, and how many retrained ones." + note,
                 images=pictures,
                 source=Source(query="hardest_examples", params={"top": WORST}),
+                title=place.text,
             )
         )
     return blocks
@@ -172,6 +155,7 @@ def _rocs(context: Context) -> list[Block]:
                 "Clopper-Pearson intervals.",
                 panels=panels,
                 source=Source(query="roc_one_cell", params={"cell_id": "CELL"}),
+                key=[*context.key(scopes=False), ("guessing", Look(colour=MUTED, marker="-"))],
             )
         )
     if not any(f.attack_family == "per_example" for f in membership):
@@ -213,6 +197,7 @@ def _roc_panel(context: Context, place: Place) -> Panel | None:
         y_axis="true positive rate",
         words=f"ROC curves of membership attacks, {place.text}",
         log=True,
+        labelled=False,
     )
 
 

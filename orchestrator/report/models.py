@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from html import escape
 
 from orchestrator.report.blocks import Block, Context, Figure, Missing, Section, Source, code
 from orchestrator.report.drawing import INK, MUTED, Look, Panel
@@ -33,13 +32,14 @@ def trade_off_section(context: Context) -> Section:
         if panels:
             blocks.append(
                 Figure(
-                    caption=f"<strong>{escape(place.text)}</strong>. Each row is a model, the line at 0 is "
+                    caption="Each row is a model, the line at 0 is "
                     "the retrained one, the grey band what a second retraining differs by. A method that "
                     "forgets and costs nothing has all its intervals touching the bands; one that buys "
                     "forgetting with accuracy, robustness or evenness leaves them to the left (to the "
                     "right for fairness).",
                     panels=panels,
                     source=Source(query="verdict", params={"forget_set": place.forget_set}),
+                    title=place.text,
                 )
             )
     return Section(
@@ -152,58 +152,38 @@ def _layer_panel(architecture: str, attack: str, rows: list[dict]) -> Panel:
     ]
     return forest(
         f"layers-{architecture}-{attack}",
-        f"{architecture}, {attack} at eps {eps:g}, {rows[0]['models']} models",
+        f"{architecture}, {attack} at eps {eps:g}\n{rows[0]['models']} models",
         marks,
-        axis="rank correlation of fairness gap and robust accuracy lost",
+        axis="correlation of gap and accuracy lost",
         words=f"Correlation by layer of {architecture}",
     )
 
 
-GAPS = """
-select
-    cells.architecture, cells.method, cells.scope, cells.role, cells.model_id, cells.forget_set, cells.seed,
-    avg(layers.gap) as gap, avg(layers.ci_low) as gap_low, avg(layers.ci_high) as gap_high
-from layers join cells on cells.cell_id = layers.cell_id
-where layers.label is null and layers.definition = $definition and isfinite(layers.gap)
-group by all
-"""
-
-
 def _gap_figure(context: Context, definition: str) -> list[Block]:
     """Mean gap over layers against robust accuracy, a dot for each model and seed."""
-    gaps = {
-        (r["architecture"], r["model_id"], r["forget_set"]): r
-        for r in context.results.sql(GAPS, definition=definition).to_pylist()
-    }
-    cells = context.results.query("robust_drop", split="test").to_pylist()
-    largest = max((r["eps"] for r in cells), default=0.0)
-    ids = {(r["architecture"], r["forget_set"], r["method"], r["scope"], r["seed"]): r for r in gaps.values()}
-    dots: dict[tuple[str, str], list[Dot]] = defaultdict(list)
-    for row in cells:
-        gap = ids.get((row["architecture"], row["forget_set"], row["method"], row["scope"], row["seed"]))
-        if gap is None or row["eps"] != largest:
-            continue
-        dots[row["architecture"], row["attack"]].append(
+    dots: dict[tuple[str, str, float], list[Dot]] = defaultdict(list)
+    for row in context.results.query("gap_and_robustness", definition=definition).to_pylist():
+        dots[row["architecture"], row["attack"], row["eps"]].append(
             Dot(
-                x=gap["gap"],
-                y=row["value"],
-                x_low=gap["gap_low"],
-                x_high=gap["gap_high"],
-                y_low=row["ci_low"],
-                y_high=row["ci_high"],
+                x=row["gap"],
+                y=row["robust_accuracy"],
+                x_low=row["gap_low"],
+                x_high=row["gap_high"],
+                y_low=row["robust_accuracy_low"],
+                y_high=row["robust_accuracy_high"],
                 look=context.looks.of(row["role"], row["method"], row["scope"]),
             )
         )
     panels = [
         points(
-            f"gap-robust-{architecture}-{attack}",
-            f"{architecture}, {attack} at eps {largest:g}",
+            f"gap-robust-{architecture}-{attack}-{eps:g}",
+            f"{architecture}, {attack} at eps {eps:g}",
             found,
             x_axis="fairness gap, mean over layers",
             y_axis="robust accuracy, test",
             words=f"Fairness gap against robust accuracy, {architecture}, {attack}",
         )
-        for (architecture, attack), found in dots.items()
+        for (architecture, attack, eps), found in dots.items()
     ]
     if not panels:
         return []
@@ -212,7 +192,7 @@ def _gap_figure(context: Context, definition: str) -> list[Block]:
             caption="A dot is a model of one seed. Dots that fall to the right and downwards go with the "
             "claim that uneven layers are fragile ones.",
             panels=panels,
-            source=Source(query="robust_drop", params={"split": "test"}),
+            source=Source(query="gap_and_robustness", params={"definition": definition}),
             key=context.key(),
         )
     ]
@@ -325,8 +305,8 @@ def scope_section(context: Context) -> Section:
                 "the shapes of one colour to see what touching fewer layers saves and costs. Horizontal "
                 "bars reach over the seeds." + alone,
                 panels=panels,
-                source=Source(query="layer_scope_cost"),
-                key=context.key(),
+                source=Source(query="unlearning_cost"),
+                key=context.key(roles=False),
             )
         ]
     return Section(

@@ -18,6 +18,7 @@ SHAPES = {
     "v": '<path d="M6 10.5 1.5 2h9z"/>',
     "P": '<path d="M4 1h4v3h3v4H8v3H4V8H1V4h3z"/>',
     "X": '<path d="M1 3 3 1l3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3z"/>',
+    "-": '<path d="M0 6h12"/>',
     "h": '<path d="M6 1l4.3 2.5v5L6 11 1.7 8.5v-5z"/>',
 }
 """Markers of matplotlib in a 12 x 12 box."""
@@ -84,7 +85,16 @@ def _figure(figure: Figure, root: str) -> str:
     key = "".join(f"<span>{_glyph(look)}{escape(text)}</span>" for text, look in figure.key)
     shown = f'<div class="key">{key}</div>' if key else ""
     caption = f"<figcaption>{figure.caption}</figcaption>"
-    return f'<figure>{shown}<div class="panels">{panels}</div>{caption}{_sql(figure.source, root)}</figure>'
+    words = f"<div>{caption}{_sql(figure.source, root)}</div>"
+    count = len(figure.panels)
+    kind = "one" if count == 1 else "even" if count in (2, 4) else "many"
+    return (
+        f'{_heading(figure)}<figure class="{kind}">{shown}<div class="panels">{panels}</div>{words}</figure>'
+    )
+
+
+def _heading(block: Figure | Gallery | Table) -> str:
+    return f"<h3>{escape(block.title)}</h3>" if block.title else ""
 
 
 def _glyph(look: Look) -> str:
@@ -106,7 +116,7 @@ def _gallery(gallery: Gallery, root: str) -> str:
         for uri, caption in gallery.images
     )
     caption = f"<figcaption>{gallery.caption}</figcaption>"
-    return f'<figure><ul class="gallery">{items}</ul>{caption}{_sql(gallery.source, root)}</figure>'
+    return f'{_heading(gallery)}<figure><ul class="gallery">{items}</ul>{caption}{_sql(gallery.source, root)}</figure>'
 
 
 def _table(table: Table, root: str) -> str:
@@ -116,7 +126,7 @@ def _table(table: Table, root: str) -> str:
         for index, row in enumerate(table.rows)
     )
     return (
-        f'<figure><div class="scroll"><table><thead><tr>{heading}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'{_heading(table)}<figure><div class="scroll"><table><thead><tr>{heading}</tr></thead><tbody>{rows}</tbody></table></div>'
         f"<figcaption>{table.caption}</figcaption>{_sql(table.source, root)}</figure>"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +73,7 @@ def forest(
         if origin is not None:
             axes.axvline(origin, color=MUTED, lw=0.8, zorder=1)
         if log:
-            axes.set_xscale("log")
+            _log_x(axes)
         for row, mark in enumerate(reversed(marks)):
             _interval(axes, "x", mark.value, row, mark.low, mark.high, mark.look)
             _point(axes, mark.value, row, mark.look)
@@ -83,7 +84,8 @@ def forest(
         axes.grid(axis="x", color=RULE, lw=0.4)
         axes.set_axisbelow(True)
         _titles(axes, title, axis, "")
-        axes.locator_params(axis="x", nbins=5) if not log else None
+        if not log:
+            axes.locator_params(axis="x", nbins=5)
     return Panel(name=name, canvas=canvas, words=words)
 
 
@@ -97,8 +99,9 @@ def curves(
     words: str,
     log: bool = False,
     limits: tuple[float, float] | None = None,
+    labelled: bool = True,
 ) -> Panel:
-    """Curves that end in their own labels."""
+    """Curves that end in their own labels, unless a key names them."""
     with styled():
         canvas, axes = new_axes(2.7, WIDTH)
         if log:
@@ -111,7 +114,7 @@ def curves(
                 line.y,
                 color=line.look.colour,
                 ls=line.look.dash,
-                marker="" if len(line.x) > 30 else line.look.marker,
+                marker=line.look.marker if labelled else "",
                 markerfacecolor=face,
                 ms=3.2,
                 zorder=3,
@@ -122,7 +125,8 @@ def curves(
             axes.set_ylim(*limits)
         axes.grid(color=RULE, lw=0.4)
         _titles(axes, title, x_axis, y_axis)
-        _end_labels(axes, lines)
+        if labelled:
+            _end_labels(axes, lines)
     return Panel(name=name, canvas=canvas, words=words)
 
 
@@ -133,7 +137,7 @@ def points(
     with styled():
         canvas, axes = new_axes(2.7)
         if log_x:
-            axes.set_xscale("log")
+            _log_x(axes)
         for dot in dots:
             _interval(axes, "x", dot.x, dot.y, dot.x_low, dot.x_high, dot.look)
             _interval(axes, "y", dot.y, dot.x, dot.y_low, dot.y_high, dot.look)
@@ -147,37 +151,18 @@ def points(
 
 
 def distribution(
-    name: str, title: str, parts: Sequence[tuple[str, np.ndarray, Look]], *, axis: str, words: str
+    name: str, title: str, parts: Sequence[tuple[np.ndarray, Look]], *, axis: str, words: str
 ) -> Panel:
     """Empirical distribution functions with their simultaneous 95 % bands (Dvoretzky, Kiefer, Wolfowitz)."""
     with styled():
         canvas, axes = new_axes(2.7)
-        lines = []
-        for label, values, look in parts:
+        for values, look in parts:
             x = np.sort(np.asarray(values, dtype=np.float64))
             y = np.arange(1, len(x) + 1) / len(x)
             reach = np.sqrt(np.log(2 / 0.05) / (2 * len(x)))
+            low, high = np.clip(y - reach, 0, 1), np.clip(y + reach, 0, 1)
             axes.step(x, y, where="post", color=look.colour, ls=look.dash, lw=1.3, zorder=3)
-            axes.fill_between(
-                x,
-                np.clip(y - reach, 0, 1),
-                np.clip(y + reach, 0, 1),
-                step="post",
-                color=look.colour,
-                alpha=0.1,
-                lw=0,
-            )
-            middle = int(len(x) * (0.25 + 0.5 * len(lines) / max(len(parts) - 1, 1)))
-            lines.append((label, float(x[min(middle, len(x) - 1)]), float(y[min(middle, len(y) - 1)]), look))
-        for label, x_at, y_at, look in lines:
-            axes.annotate(
-                label,
-                (x_at, y_at),
-                xytext=(5, -4),
-                textcoords="offset points",
-                color=look.colour,
-                fontsize=7.5,
-            )
+            axes.fill_between(x, low, high, step="post", color=look.colour, alpha=0.1, lw=0)
         axes.axvline(0, color=MUTED, lw=0.8)
         axes.set_ylim(0, 1)
         axes.grid(color=RULE, lw=0.4)
@@ -185,8 +170,18 @@ def distribution(
     return Panel(name=name, canvas=canvas, words=words)
 
 
+def _log_x(axes: Axes) -> None:
+    """A log axis that is read in plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def _titles(axes: Axes, title: str, x_axis: str, y_axis: str) -> None:
-    axes.set_title(title, pad=7)
+    axes.set_title("\n".join(line for part in title.split("\n") for line in wrap(part, 42)), pad=7)
     axes.set_xlabel(x_axis)
     axes.set_ylabel(y_axis)
 
@@ -215,7 +210,7 @@ def _end_labels(axes: Axes, lines: Sequence[Line]) -> None:
     axes.autoscale_view()
     to_display = axes.transData
     heights = [float(to_display.transform((right, line.y[-1]))[1]) for line in drawn]
-    moved = spread(heights, gap=8.5 * axes.figure.dpi / 72)
+    moved = spread(heights, gap=9.5 * axes.figure.dpi / 72)
     for line, height, target in zip(drawn, heights, moved, strict=True):
         colour = INK if line.look.colour == INK else line.look.colour
         axes.annotate(

@@ -71,14 +71,15 @@ def _table(evidence: Evidence, place: Place, cost: dict) -> Table:
             ]
         )
     return Table(
-        caption=f"<strong>{escape(place.text)}</strong>. <em>Distance</em> is the mean absolute difference "
+        caption="<em>Distance</em> is the mean absolute difference "
         "from retraining in accuracy on forgotten, retained and test examples. Under each value its "
-        "interval, then <span class='diff'>the difference from retraining</span>, in colour where it is "
+        "interval, then the difference from retraining, in colour where it is "
         "told apart from the noise floor. Membership AUC is that of the statistic that best tells doing "
         "nothing from retraining.",
         heading=["model", "distance", *(text for _, _, text in COLUMNS), "cost, retraining = 1"],
         rows=rows,
         source=Source(query="verdict", params={"forget_set": place.forget_set}),
+        title=place.text,
         quiet=frozenset(quiet),
     )
 
@@ -121,7 +122,7 @@ def _cell(finding: Finding | None) -> str:
     sign = "+" if finding.difference > 0 else ""
     reach = ""
     if finding.difference_low is not None:
-        reach = f" ({number(finding.difference_low)} to {number(finding.difference_high)})"
+        reach = f"<br>{number(finding.difference_low, 2)} to {number(finding.difference_high, 2)}"
     return f'{value}<span class="{kind}">{sign}{number(finding.difference)}{reach}</span>'
 
 

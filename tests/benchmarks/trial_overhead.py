@@ -19,7 +19,7 @@ from orchestrator import cluster  # sets Ray's environment before ray is importe
 import ray  # isort: skip
 from ray import tune  # isort: skip
 
-from orchestrator.hosts import Dispatcher
+from orchestrator.dispatch import Dispatcher, HostPool
 from orchestrator.trials import CellTrial
 
 
@@ -27,21 +27,28 @@ from orchestrator.trials import CellTrial
 class TrivialHost:
     """Answers like a host whose cells cost nothing."""
 
+    def drained(self) -> None:
+        """Up."""
+
+    def check(self) -> None:
+        """Nothing is wrong."""
+
     def run_cell(self, cell_id: str, run_id: str) -> dict[str, Any]:
         return {"cell_id": cell_id, "status": "finished", "seconds": 0.0, "error_type": None, "error": None}
 
 
 def lethe_seconds(cells: int, root: str) -> float:
     """Wall seconds for `cells` trivial cells through the sweep's trainable."""
-    hosts = [TrivialHost.remote() for _ in range(2)]
-    dispatcher = Dispatcher.remote(len(hosts))
+    names = ["trivial-0", "trivial-1"]
+    hosts = [TrivialHost.options(name=name).remote() for name in names]
+    pool = HostPool(dispatcher=Dispatcher.remote(names), hosts=tuple(hosts))
     trainable = tune.with_resources(
-        tune.with_parameters(CellTrial, hosts=hosts, dispatcher=dispatcher, root=root), {"cpu": 0, "trial": 1}
+        tune.with_parameters(CellTrial, pool=pool, run_id="r"), {"cpu": 0, "trial": 1}
     )
-    values = [{"cell_id": f"{i:08x}", "model_id": f"{i // 4:08x}", "run_id": "r"} for i in range(cells)]
+    values = [{"model_id": f"{i // 4:08x}", "cells": [f"{i:08x}"]} for i in range(cells)]
     tuner = tune.Tuner(
         trainable,
-        param_space={"cell": tune.grid_search(values)},
+        param_space={"work": tune.grid_search(values)},
         tune_config=tune.TuneConfig(reuse_actors=True),
         run_config=tune.RunConfig(
             name="lethe",
@@ -75,7 +82,9 @@ def default_seconds(trials: int, root: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cells", type=int, default=500)
     parser.add_argument("--default-trials", type=int, default=20)
     options = parser.parse_args()

@@ -1,0 +1,383 @@
+"""One page on one deletion request, to be filed: `python -m orchestrator.certificate RESULTS --forget-set ...`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import tyro
+
+from orchestrator.errors import Exit, run_command
+from tasks.errors import AuditError, unknown_name
+
+if TYPE_CHECKING:
+    from orchestrator.report.evidence import Evidence, Finding, Place
+    from orchestrator.results import Results
+
+EXAMPLES = """examples:
+  python -m orchestrator.certificate results --forget-set random:fraction=0.1 --method scrub
+  python -m orchestrator.certificate results --forget-set random:fraction=0.1 --method scrub --scope last-1
+  python -m orchestrator.certificate results --forget-set mine --method salun --architecture vit --output mine.html
+"""
+IDS_SHOWN = 60
+CHANCE = 0.05
+"""Share of examples that a second retraining puts above the threshold of exposure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """Write one page on one forget set and the method chosen for it: evidence, controls, limits."""
+
+    results: Annotated[str, tyro.conf.Positional] = "results"
+    """Results directory: what the sweep was given as --out."""
+    forget_set: str
+    """The deletion request, as named on the forget_set axis."""
+    method: str
+    """The unlearning method that was applied."""
+    architecture: str | None = None
+    """The architecture; may be left out where there is one."""
+    scope: str | None = None
+    """The layer scope; may be left out where there is one."""
+    output: Path = Path("certificate.html")
+    """File to write."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What the page is about, once every name is known to exist."""
+
+    architecture: str
+    forget_set: str
+    method: str
+    scope: str
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and write the page."""
+    command = tyro.cli(
+        Command,
+        args=arguments,
+        prog="python -m orchestrator.certificate",
+        description=f"{Command.__doc__}\n\n{EXAMPLES}",
+    )
+    from orchestrator.report.write import write_text  # matplotlib, duckdb: not for --help
+    from orchestrator.results import Results
+
+    with Results(command.results) as results:
+        page = certificate(results, choose(results, command))
+    write_text(command.output, page, flag="--output")
+    sys.stderr.write(f"certificate in {command.output}\n")
+    return Exit.FINISHED
+
+
+def choose(results: Results, command: Command) -> Subject:
+    """Find the audited model that the flags name.
+
+    Raises:
+        AuditError: a name is unknown, or several architectures or scopes fit and none was named.
+    """
+    rows = results.sql(
+        "select distinct forget_set, method, architecture, scope from cells"
+        " where role = 'audited' and status = 'finished'"
+    ).to_pylist()
+    if not rows:
+        raise AuditError(
+            f"{command.results}: no audited cell has finished; python -m orchestrator.sweep computes them"
+        )
+    chosen: dict[str, str] = {}
+    for name in ("forget_set", "method", "architecture", "scope"):
+        valid = sorted({r[name] for r in rows})
+        given = getattr(command, name)
+        flag = f"--{name.replace('_', '-')}"
+        if given is None and len(valid) > 1:
+            raise AuditError(f"{flag}: expected one of {', '.join(valid)}")
+        value = valid[0] if given is None else given
+        if value not in valid:
+            raise unknown_name(name.replace("_", " "), value, valid, where=flag)
+        chosen[name] = value
+        rows = [r for r in rows if r[name] == value]
+    return Subject(**chosen)
+
+
+def certificate(results: Results, subject: Subject) -> str:
+    """The page as HTML."""
+    from orchestrator.report.evidence import gather
+    from orchestrator.report.page import document
+
+    evidence = gather(results)
+    place = next(
+        p
+        for p in evidence.places
+        if (p.architecture, p.forget_set) == (subject.architecture, subject.forget_set)
+    )
+    found = [
+        f
+        for f in evidence.at(place, method=subject.method, scope=subject.scope, role="audited")
+        if f.group is not None
+    ]
+    parts = [
+        "<header><h1>Record of a deletion audit</h1>"
+        "<p class='subtitle'>An audit is evidence, not proof. This page states what was asked, what was "
+        "done, what was measured, and what that cannot show.</p></header>",
+        _asked(results, subject),
+        _done(results, subject),
+        _found(evidence, place, found),
+        _evidence(evidence, place, found),
+        _exposed(results, subject),
+        _limits(found),
+        _origin(results),
+        "<div class='sign'><span>Name and role</span><span>Date and signature</span></div>",
+    ]
+    title = f"Deletion audit: {subject.forget_set}, {subject.method}"
+    return document(title, f'<div class="sheet">{"".join(parts)}</div>')
+
+
+def _list(items: dict[str, str]) -> str:
+    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{v}</dd>" for k, v in items.items() if v) + "</dl>"
+
+
+def _asked(results: Results, subject: Subject) -> str:
+    rows = results.sql(
+        "select forget_sets.* from forget_sets where forget_digest in"
+        " (select forget_digest from cells where forget_set = $forget_set and architecture = $architecture"
+        " and method = $method and scope = $scope) order by example_id",
+        **vars(subject),
+    ).to_pylist()
+    classes = Counter(r["label"] for r in rows)
+    by_class = ", ".join(f"{n} of class {label}" for label, n in sorted(classes.items()))
+    digests = sorted({r["forget_digest"] for r in rows})
+    sizes = results.sql(
+        "select max(forget_size) as n from cells where forget_set = $forget_set",
+        forget_set=subject.forget_set,
+    ).to_pylist()
+    ids = [r["example_id"] for r in rows]
+    shown = (
+        f"<details class='sql'><summary>all ids</summary><pre>{_wrapped(ids)}</pre></details>" if ids else ""
+    )
+    return "<h2>What was asked</h2>" + _list(
+        {
+            "forget set": f"<code>{escape(subject.forget_set)}</code>",
+            "examples": f"{len(ids) or sizes[0]['n']}{f' ({by_class})' if by_class else ''}{shown}",
+            "digest of the ids": " ".join(f"<code>{escape(d)}</code>" for d in digests)
+            or "not recorded in these results",
+        }
+    )
+
+
+def _wrapped(ids: list[int]) -> str:
+    return "\n".join(" ".join(map(str, ids[i : i + 16])) for i in range(0, len(ids), 16))
+
+
+def _done(results: Results, subject: Subject) -> str:
+    rows = results.sql(
+        "select distinct models.model_id, models.weights_digest, models.params_json, models.seed, "
+        "models.device_seconds, models.trainable_parameters, models.num_parameters, models.finished_at"
+        " from models join cells on cells.model_id = models.model_id"
+        " where cells.forget_set = $forget_set and cells.architecture = $architecture"
+        " and cells.method = $method and cells.scope = $scope and cells.status = 'finished' order by "
+        "models.seed",
+        **vars(subject),
+    ).to_pylist()
+    params = sorted({r["params_json"] or "{}" for r in rows})
+    shares = {
+        r["trainable_parameters"] / r["num_parameters"]
+        for r in rows
+        if r["trainable_parameters"] and r["num_parameters"]
+    }
+    changed = ", ".join(f"{share:.0%} of the parameters" for share in sorted(shares))
+    models = "<br>".join(
+        f"seed {r['seed']}: <code>{escape(r['model_id'])}</code>, weights SHA-256 "
+        f"<code>{escape((r['weights_digest'] or 'unknown')[:32])}</code>"
+        + (f", {r['finished_at']:%Y-%m-%d %H:%M} UTC" if r["finished_at"] else "")
+        for r in rows
+    )
+    return "<h2>What was done</h2>" + _list(
+        {
+            "method": f"<code>{escape(subject.method)}</code>, parameters "
+            + "; ".join(escape(_plain_params(p)) for p in params),
+            "layer scope": f"<code>{escape(subject.scope)}</code>{f': {changed}' if changed else ''}",
+            "architecture": f"<code>{escape(subject.architecture)}</code>",
+            "models": models,
+        }
+    )
+
+
+def _plain_params(text: str) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in json.loads(text).items()) or "none"
+
+
+def _found(evidence: Evidence, place: Place, found: list[Finding]) -> str:
+    from orchestrator.report.evidence import clearest, unnoticed, why_told_apart
+
+    best = clearest(found)
+    apart = sum(f.told_apart for f in found)
+    controls = [f for fs in evidence.measured(place, "ceiling").values() for f in fs]
+    seen = sum(f.told_apart for f in controls)
+    if best is not None:
+        text = (
+            "The unlearned model <strong>can be told from</strong> a model retrained without the data, on "
+            f"{apart} of {len(found)} measures. Most clearly: {escape(why_told_apart(best))}."
+        )
+    elif controls and not seen:
+        text = (
+            "<strong>No finding.</strong> The unlearned model was not told from a retrained one, but "
+            "neither was the untouched original: this audit could not have seen a failure, and should be "
+            "repeated with more power."
+        )
+    else:
+        text = (
+            f"On none of {len(found)} measures was the unlearned model told from one retrained without the "
+            f"data; {escape(unnoticed(found))}. This is absence of evidence within these limits."
+        )
+    power = f" The same measures tell the untouched original from retraining on {seen} of {len(controls)}."
+    return f"<h2>Finding</h2><div class='verdict'><p>{text}{power if controls else ''}</p></div>"
+
+
+def _evidence(evidence: Evidence, place: Place, found: list[Finding]) -> str:
+    from orchestrator.report.blocks import measured, number
+    from orchestrator.report.tables import telling_measure
+
+    rows = []
+    for metric, split in dict.fromkeys((f.metric, f.split) for f in found):
+        same = [f for f in found if (f.metric, f.split) == (metric, split)]
+        telling = telling_measure(evidence, place, metric, split)
+        pick = max(same, key=lambda f: (f.told_apart, f.measure == telling, f.clearness))
+        others = {
+            role: next((f for f in evidence.at(place, role=role) if f.measure == pick.measure), None)
+            for role in ("reference", "noise_floor", "ceiling")
+        }
+        cells = [
+            measured(f.value, f.value_low, f.value_high) if f else "&ndash;" for f in (pick, *others.values())
+        ]
+        low, high = number(pick.difference_low, 2), number(pick.difference_high, 2)
+        difference = f"{number(pick.difference)}<span class='ci'>{low} to {high}</span>"
+        mark = f"<span class='{'apart' if pick.told_apart else 'same'}'>{escape(pick.verdict)}</span>"
+        rows.append([escape(pick.words), *cells, difference, number(pick.noise_floor), mark])
+    heading = (
+        "measure",
+        "unlearned",
+        "retrained",
+        "retrained again",
+        "doing nothing",
+        "difference",
+        "noise",
+        "",
+    )
+    head = "".join(f"<th>{h}</th>" for h in heading)
+    body = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in rows)
+    seeds = max((f.seeds for f in found), default=0)
+    return (
+        "<h2>Evidence and controls</h2>"
+        f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<p class='ci' style='white-space: normal'>Means over {seeds} seed{'s' if seeds != 1 else ''} "
+        "with 95 % intervals. Difference: unlearned minus retrained. Noise: how far a second retraining "
+        "lay from the first. Told apart: the interval of the difference lies wholly beyond the noise. Of "
+        "several attacks or statistics the one that speaks most against the model is shown.</p>"
+    )
+
+
+def exposed_examples(rows: list[dict[str, Any]], subject: Subject) -> tuple[list[int], float, int]:
+    """Forget examples whose confidence stays above what a second retraining explains, in every seed.
+
+    Args:
+        rows: of queries/excess_confidence.sql.
+        subject: the model.
+
+    Returns:
+        Ids by falling mean excess, the threshold in logits, and how many examples were judged.
+    """
+    noise = [r["excess"] for r in rows if r["role"] == "noise_floor"]
+    excess: dict[int, list[float]] = {}
+    for r in rows:
+        if r["role"] == "audited" and (r["method"], r["scope"]) == (subject.method, subject.scope):
+            excess.setdefault(r["example_id"], []).append(r["excess"])
+    if not noise or not excess:
+        return [], float("nan"), len(excess)
+    threshold = float(np.quantile(noise, 1 - CHANCE))
+    above = [i for i, values in excess.items() if min(values) > threshold]
+    return sorted(above, key=lambda i: -sum(excess[i]) / len(excess[i])), threshold, len(excess)
+
+
+def _exposed(results: Results, subject: Subject) -> str:
+    rows = results.query(
+        "excess_confidence", architecture=subject.architecture, forget_set=subject.forget_set
+    ).to_pylist()
+    ids, threshold, judged = exposed_examples(rows, subject)
+    if not judged or threshold != threshold:
+        text = "Single examples cannot be judged: answers without attack, or those of a second retraining, are missing."
+        return f"<h2>Examples that remain exposed</h2><p>{text}</p>"
+    text = (
+        f"{len(ids)} of {judged} examples keep a confidence that lies more than {threshold:.1f} logits "
+        f"above the retrained model in every seed; under a second retraining {CHANCE:.0%} do by chance in "
+        "one seed. " + _recognised(results, subject)
+    )
+    listed = ", ".join(map(str, ids[:IDS_SHOWN])) + (
+        f" and {len(ids) - IDS_SHOWN} more" if len(ids) > IDS_SHOWN else ""
+    )
+    return f"<h2>Examples that remain exposed</h2><p>{text}</p>" + (
+        f"<p>Ids, most exposed first: {listed}.</p>" if ids else ""
+    )
+
+
+def _recognised(results: Results, subject: Subject) -> str:
+    """What a per-example attack recognises, if one was run."""
+    rows = [
+        r
+        for r in results.query("exposure", forget_set=subject.forget_set, method=subject.method).to_pylist()
+        if (r["architecture"], r["scope"]) == (subject.architecture, subject.scope) and r["role"] == "audited"
+    ]
+    if not rows:
+        return "No per-example membership attack was run."
+    flagged = {r["example_id"] for r in rows if r["flagged"] and not r["retrained_flagged"]}
+    names = ", ".join(sorted({r["attack"] for r in rows}))
+    return (
+        f"Per-example attacks ({names}) recognise {len(flagged)} examples at 1 % false positives that they "
+        "do not recognise in the retrained "
+        f"model{': ' + ', '.join(map(str, sorted(flagged)[:IDS_SHOWN])) if flagged else ''}."
+    )
+
+
+def _limits(found: list[Finding]) -> str:
+    attacks = sorted({f.attack for f in found if f.attack_family != "none"})
+    items = [
+        "It does not prove that the data has no influence left: another attack may see what these did not"
+        + (f" (run here: {escape(', '.join(attacks))})" if attacks else " (no attack was run here)")
+        + ".",
+        "It says nothing about copies of the data, backups, logs, caches, or models derived before the "
+        "deletion.",
+        "It holds for the models named above, not for the method in general, nor for other requests.",
+        "Noise floor and intervals come from a limited number of retrainings and examples.",
+    ]
+    if "per_example" not in {f.attack_family for f in found}:
+        items.insert(1, "Averages can hide single examples; no per-example attack stands behind this page.")
+    return "<h2>What this does not show</h2><ul>" + "".join(f"<li>{i}</li>" for i in items) + "</ul>"
+
+
+def _origin(results: Results) -> str:
+    rows = results.sql(
+        "select run_id, git_commit, git_dirty, config_digest, dataset, dataset_digest from runs"
+        " order by started_at desc limit 1"
+    ).to_pylist()
+    if not rows:
+        return "<h2>Origin</h2><p>No run is recorded.</p>"
+    row = rows[0]
+    commit = f"<code>{escape(row['git_commit'])}</code>" if row["git_commit"] else "unknown"
+    return "<h2>Origin</h2>" + _list(
+        {
+            "run": escape(row["run_id"]),
+            "code": commit + (" with uncommitted changes" if row["git_dirty"] else ""),
+            "configuration": f"<code>{escape((row['config_digest'] or 'unknown')[:32])}</code>",
+            "data set": f"{escape(row['dataset'] or 'unknown')} "
+            f"<code>{escape((row['dataset_digest'] or '')[:32])}</code>",
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,101 @@
+"""A notebook on the results of a sweep, for marimo: `marimo edit orchestrator/notebook.py -- --results results`.
+
+It is a plain Python file: each function is a cell, what it takes are the names that other cells return. As a
+script (`python -m orchestrator.notebook`) it runs every cell on the directory `results`.
+"""
+
+import marimo
+
+app = marimo.App(width="medium", app_title="Unlearning audit")
+
+
+@app.cell
+def _():
+    import marimo as mo
+
+    from orchestrator.results import Results
+
+    return Results, mo
+
+
+@app.cell
+def _(mo):
+    root = str(mo.cli_args().get("results") or "results")
+    return (root,)
+
+
+@app.cell
+def _(Results, mo, root):
+    results = Results(root)
+    mo.md(
+        f"# Unlearning audit\n\nTables and views of `{root}`: " + ", ".join(f"`{n}`" for n in results.names)
+    )
+    return (results,)
+
+
+@app.cell
+def _(mo, results):
+    mo.md(
+        "## Which models can be told from retraining?\n\nA query that ships, by name: `queries/verdict.sql`."
+    )
+    verdict = results.query("verdict").to_pandas()
+    audited = verdict[verdict.role == "audited"]
+    told_apart = (
+        audited.assign(apart=audited.verdict == "told apart")
+        .groupby(["architecture", "forget_set", "method", "scope"])
+        .apart.agg(["sum", "count"])
+        .reset_index()
+    )
+    told_apart
+    return (told_apart,)
+
+
+@app.cell
+def _(mo, results):
+    mo.md(
+        "## Your own SQL\n\nParameters are `$name`; every row of `leaderboard` has the retrained value beside it."
+    )
+    forgetting = results.sql(
+        """
+        select architecture, forget_set, method, scope, seed, value, retrained, difference, difference_low,
+            difference_high, noise_floor
+        from leaderboard
+        where metric = $metric and split = $split and attack = 'none' and label is null
+        order by architecture, forget_set, abs(difference)
+        """,
+        metric="accuracy",
+        split="forget",
+    ).to_pandas()
+    forgetting
+    return (forgetting,)
+
+
+@app.cell
+def _(forgetting):
+    from matplotlib.figure import Figure
+
+    shown = forgetting.dropna(subset=["difference", "difference_low", "difference_high"]).reset_index(
+        drop=True
+    )
+    figure = Figure(figsize=(7, 0.28 * len(shown) + 1.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axvline(0, color="grey", lw=0.8)
+    axes.hlines(shown.index, shown.difference_low, shown.difference_high, lw=1)
+    axes.plot(shown.difference, shown.index, "o", ms=4)
+    axes.set_yticks(shown.index, shown.method + " / " + shown.scope + ", " + shown.forget_set)
+    axes.set_xlabel("forget accuracy minus retrained")
+    figure
+    return (figure,)
+
+
+@app.cell
+def _(mo, results):
+    mo.md("## A whole table as a DataFrame")
+    costs = results.to_df("costs")
+    seconds = costs.groupby("stage").seconds.agg(["count", "sum", "median"])
+    seconds
+    return (seconds,)
+
+
+if __name__ == "__main__":
+    app.run()

@@ -1,0 +1,67 @@
+-- Where does each model stand in evenness over classes and in robust accuracy?
+-- grain: finished cell under an adversarial attack, at its largest eps, and fairness definition
+-- param definition = null: only this definition of the gap
+-- param split = "test": where robust accuracy is measured
+-- gap is the mean over layers; gap_low and gap_high are the means of the ends of the layers' intervals, which is wider
+-- than an interval of the mean. Of cells measured more than once the latest counts.
+with latest as (
+    select *
+    from cells
+    where status = 'finished'
+    qualify row_number() over (
+        partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
+    ) = 1
+),
+even as (
+    select
+        latest.model_id,
+        latest.forget_set,
+        layers.definition,
+        avg(layers.gap) as gap,
+        avg(layers.ci_low) as gap_low,
+        avg(layers.ci_high) as gap_high
+    from layers
+    join latest on latest.cell_id = layers.cell_id
+    where layers.label is null
+        and isfinite(layers.gap)
+        and ($definition is null or layers.definition = $definition)
+    group by all
+),
+robust as (
+    select
+        latest.*,
+        metrics.param as eps,
+        metrics.value,
+        metrics.ci_low,
+        metrics.ci_high
+    from metrics
+    join latest on latest.cell_id = metrics.cell_id
+    where metrics.metric = 'robust_accuracy'
+        and metrics.label is null
+        and metrics.split = $split
+    qualify metrics.param = max(metrics.param) over (partition by metrics.cell_id)
+)
+select
+    robust.dataset,
+    robust.architecture,
+    robust.attack,
+    robust.eps,
+    even.definition,
+    robust.forget_set,
+    robust.role,
+    robust.method,
+    robust.scope,
+    robust.seed,
+    even.gap,
+    even.gap_low,
+    even.gap_high,
+    robust.value as robust_accuracy,
+    robust.ci_low as robust_accuracy_low,
+    robust.ci_high as robust_accuracy_high
+from robust
+join even
+    on even.model_id = robust.model_id
+    and even.forget_set = robust.forget_set
+order by
+    robust.dataset, robust.architecture, robust.attack, even.definition, robust.forget_set, robust.role, robust.method,
+    robust.scope, robust.seed;

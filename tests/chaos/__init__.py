@@ -1,0 +1,1 @@
+"""Kills sweeps at seeded random moments and compares what they leave with an undisturbed run."""
