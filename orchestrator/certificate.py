@@ -244,10 +244,10 @@ def _evidence(evidence: Evidence, place: Place, found: list[Finding]) -> str:
     from orchestrator.report.tables import telling_measure
 
     rows = []
-    for metric, split in dict.fromkeys((f.metric, f.split) for f in found):
-        same = [f for f in found if (f.metric, f.split) == (metric, split)]
-        telling = telling_measure(evidence, place, metric, split)
-        pick = max(same, key=lambda f: (f.told_apart, f.measure == telling, f.clearness))
+    for group, split in dict.fromkeys((f.group, f.split) for f in found):
+        same = [f for f in found if (f.group, f.split) == (group, split)]
+        telling = {telling_measure(evidence, place, f.metric, split) for f in same}
+        pick = max(same, key=lambda f: (f.told_apart, f.measure in telling, f.clearness))
         others = {
             role: next((f for f in evidence.at(place, role=role) if f.measure == pick.measure), None)
             for role in ("reference", "noise_floor", "ceiling")

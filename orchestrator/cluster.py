@@ -44,6 +44,14 @@ class RayBackend:
 
     def run(self, work: Work) -> None:
         """See `backends.Backend.run`."""
+        try:
+            self._run(work)
+        except ray.exceptions.RayError as error:
+            raise AuditError(
+                f"backend: Ray ended while the sweep ran; the same command goes on ({one_line(error)[:300]})"
+            ) from error
+
+    def _run(self, work: Work) -> None:
         execution = work.plan.config.execution
         slots = QUEUE * host_count(execution, os.cpu_count() or 1, 0)
         with connected(self._address, slots=slots) as folder:

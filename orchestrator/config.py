@@ -36,6 +36,9 @@ class Data:
     """Normalisation inside the model, by channel. A constant: statistics of the data would leak members."""
     std: tuple[float, ...] = (0.25,)
     """Normalisation inside the model, by channel."""
+    scores: str = ""
+    """File of per-example scores (.npz of `python -m orchestrator.scores`) that forget sets and methods rank
+    by; a path that every node can reach."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,9 @@ class Evaluation:
     """Splits whose robust accuracy is measured."""
     fairness_split: Literal["forget", "retain", "test"] = "test"
     """Examples on which the fairness gap per normalisation layer is measured."""
-    fairness_definitions: tuple[str, ...] = ("norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm")
+    fairness_definitions: tuple[
+        Literal["norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm"], ...
+    ] = ("norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm")
     """Definition ids of the fairness gap (METHODS 2.2 leaves the paper's choice open)."""
     fairness_bootstrap: int = 100
     """Resamples behind the interval of a fairness gap."""
@@ -114,11 +119,12 @@ class Shadows:
     """Forget draws per shadow; 0 takes a full partition of its targets."""
     forget_fraction: float = 0.25
     """Size of one forget draw, as a share of the target pool (the cell's forget set)."""
-    batch: int = 8
+    batch: int = 16
     """Shadows that one task trains together, whole pairs."""
-    strategy: str = "grouped:8"
-    """How a batch is trained: loop, or grouped:K in lockstep (architectures that cannot be stacked fall back
-    to the loop). Results of two strategies differ in their last bits, so it is part of their identity."""
+    strategy: str = "grouped:16:channels_last"
+    """How a batch is trained: loop, or grouped:K[:channels_last], K models in lockstep; architectures that
+    cannot be stacked fall back to the loop. Results of two strategies differ in their last bits: it is part
+    of the models' identity."""
     retrain_control: bool = True
     """Also retrain every shadow without each of its draws: the floor, and H0 of game G1."""
     trajectories: bool = False
@@ -129,6 +135,27 @@ class Shadows:
     """Mislabelled training examples that each pair includes by a fair coin (one-run audit)."""
     seed: int = 0
     """Seed of masks, draws and shadow initialisations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Search of hyper-parameters before the audit, with the same budget for every method."""
+
+    trials: int = 0
+    """Trials for each architecture, method and scope, the configured values first; 0 does not tune."""
+    metric: str = "average_gap"
+    """What is minimised, on the tuning forget set, the retain set and the validation set; `metric:split`
+    where a metric has several splits, such as js_to_retrained:forget."""
+    seed: int = 7919
+    """Seed of the original and the retrained model of the search, and of its draws; none of the axis."""
+    search: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Ranges by method and field in place of the method's own: lr = ["loguniform", 1e-4, 1e-1]."""
+    chosen: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What a search has found, by "architecture/method/scope"; wins over [methods]. `--tune` fills it in."""
+
+    def __post_init__(self) -> None:
+        if self.trials < 0:
+            raise AuditError(f"trials: expected 0 or more, got {self.trials}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +204,7 @@ class SweepConfig:
     unlearning: Unlearning = field(default_factory=Unlearning)
     evaluation: Evaluation = field(default_factory=Evaluation)
     shadows: Shadows = field(default_factory=Shadows)
+    tuning: Tuning = field(default_factory=Tuning)
     execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
@@ -186,6 +214,8 @@ class SweepConfig:
                 raise AuditError(f"axes.{axis.name}: expected at least one value, got none")
             if len(set(values)) != len(values):
                 raise AuditError(f"axes.{axis.name}: a value is listed twice: {list(values)}")
+        if self.tuning.trials and self.tuning.seed in self.axes.seed:
+            raise AuditError(f"tuning.seed: expected none of axes.seed, got {self.tuning.seed}")
         for rule in self.exclude:
             for key in rule:
                 names = [f.name for f in dataclasses.fields(self.axes)]

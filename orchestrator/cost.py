@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.plan import Cell, ModelSpec, Plan
+from orchestrator.shadow_cost import shadow_lines, shadow_summary
 from orchestrator.shadow_plan import summarise as summarise_shadows
 from orchestrator.store import Store
 
@@ -16,19 +17,26 @@ UNKNOWN_UNTIL_START = (
 )
 
 
-def summarise(plan: Plan, store: Store, *, missing: list[Cell]) -> dict[str, Any]:
+def summarise(
+    plan: Plan, store: Store, *, missing: list[Cell], tuning: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Counts by axis, distinct stages, what sharing saves, and time from past costs.
 
     Args:
         plan: the whole grid.
         store: results so far; their costs give the time estimates.
         missing: the cells that a run would compute.
+        tuning: counts of the search before the audit, where there is one.
     """
     kinds = Counter(model.kind for model in plan.models.values())
     single = [cell for cell in plan.cells if cell.model_id in plan.models]
     naive = sum(len(plan.stages(cell)) for cell in single)
     distinct = len(plan.models)
     estimate, unknown = _seconds(plan, store, missing)
+    observed = shadow_summary(plan, store, missing=missing)
+    if observed:
+        unknown += observed["stages_without_past_cost"]
+        estimate = (estimate or 0.0) + observed["seconds"] if estimate or observed["seconds"] else None
     axes = plan.config.axes
     return {
         "cells": len(plan.cells),
@@ -40,11 +48,13 @@ def summarise(plan: Plan, store: Store, *, missing: list[Cell]) -> dict[str, Any
         "models_without_sharing": naive,
         "sharing_saves": 1 - distinct / naive,
         "shadows": summarise_shadows(plan.shadow_sets.values(), plan.shadow_groups.values()),
+        "observations": observed,
         "forget_sets": {name: len(f.ids) for name, f in plan.data.forget_sets.items()},
         "splits": {k: len(getattr(plan.data.splits, k)) for k in ("train", "validation", "test")},
         "device_seconds": estimate,
         "device_hours": None if estimate is None else estimate / 3600,
         "stages_without_past_cost": unknown,
+        "tuning": dict(tuning or {}),
         "not_checked_yet": UNKNOWN_UNTIL_START,
     }
 
@@ -95,6 +105,12 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
     if any(summary["shadows"].values()):
         named = {k.removeprefix("shadow_"): v for k, v in summary["shadows"].items()}
         lines.append("shadows     " + ", ".join(f"{count} {name}" for name, count in named.items()))
+        lines += shadow_lines(summary["observations"])
+    if summary["tuning"]:
+        lines.append(
+            "tuning      {searches} searches of at most {budget} trials, {trials} in all, on {forget_size} "
+            "examples that no audited forget set holds; {missing_searches} to run".format(**summary["tuning"])
+        )
     seconds = summary["device_seconds"]
     unknown = summary["stages_without_past_cost"]
     if seconds is None:

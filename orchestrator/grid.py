@@ -6,19 +6,22 @@ Imports neither torch nor ray: the plan of a sweep must answer in about a second
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from orchestrator.config import SweepConfig, digest
-from orchestrator.plan import Cell, DataPlan, ModelSpec, Plan, Role, matches
+from orchestrator.plan import Cell, DataPlan, ModelSpec, Plan, Role, matches, train_labels_by_side
+from orchestrator.risk_file import RiskScores, read_scores
+from orchestrator.search_plan import SearchConfig, tuning_forget_set
 from orchestrator.shadow_plan import RETRAINED_METHOD, ShadowGroup, ShadowSet, make_layout
 from tasks import fields
 from tasks.attacks.base import Attack, attacks
 from tasks.datasets.base import datasets
 from tasks.datasets.splits import make_splits
 from tasks.errors import AuditError, unknown_name
-from tasks.forget_sets.base import ForgetRequest, forget_kinds
+from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, forget_kinds
 from tasks.forget_sets.resolve import resolve as resolve_forget_set
 from tasks.registry import Registry, parse_text
 from tasks.scope_text import check_text
@@ -54,9 +57,17 @@ def resolve(
     return base, {**table, **inline}
 
 
-def build_method(config: SweepConfig, text: str) -> tuple[str, Method]:
-    """The method that an axis value names, with its hyper-parameters."""
+def place(architecture: str, method: str, scope: str) -> str:
+    """Key of what tuning has chosen for a method there."""
+    return f"{architecture}/{method}/{scope}"
+
+
+def build_method(
+    config: SweepConfig, text: str, architecture: str = "", scope: str = ""
+) -> tuple[str, Method]:
+    """The method that an axis value names, with its hyper-parameters; those that were tuned for the place."""
     base, values = resolve(methods, config.methods, text, where="methods")
+    values |= config.tuning.chosen.get(place(architecture, text, scope), {})
     return base, methods.build(base, values, where=f"methods.{text}")
 
 
@@ -77,14 +88,41 @@ def plan_data(config: SweepConfig) -> DataPlan:
         test_fraction=config.data.test_fraction,
         seed=config.data.split_seed,
     )
-    request = ForgetRequest(labels=labels, splits=splits)
-    chosen = {}
-    for text in config.axes.forget_set:
-        kind, values = resolve(forget_kinds, config.forget_sets, text, where="forget_sets", base_key="kind")
-        chosen[text] = resolve_forget_set(
-            forget_kinds.build(kind, values, where=f"forget_sets.{text}"), request
-        )
-    return DataPlan(source=source, digest=source.digest(), labels=labels, splits=splits, forget_sets=chosen)
+    content = source.digest()
+    scores = read_scores(config.data.scores, num_examples=len(labels.labels), dataset_digest=content)
+    request = ForgetRequest(labels=labels, splits=splits, scores=scores.values)
+    searching = isinstance(config, SearchConfig)
+    names = config.audited_forget_sets if isinstance(config, SearchConfig) else config.axes.forget_set
+    kinds = [build_forget_kind(config, text) for text in names]
+    for text, kind in zip(names, kinds, strict=True):
+        scores.require(kind.needs, where=f"forget_sets.{text}")
+    chosen = [_with_scores(resolve_forget_set(kind, request), scores, kind.needs) for kind in kinds]
+    if searching:
+        names, chosen = config.axes.forget_set, [tuning_forget_set(kinds[0], chosen, request)]
+    return DataPlan(
+        source=source,
+        digest=content,
+        labels=labels,
+        splits=splits,
+        scores=scores,
+        forget_sets=dict(zip(names, chosen, strict=True)),
+        test_split="validation" if searching else "test",
+    )
+
+
+def _with_scores(forget: ForgetSet, scores: RiskScores, names: Iterable[str]) -> ForgetSet:
+    """The forget set with the origin of the scores that chose it in its provenance."""
+    used = {name: scores.digest(name) for name in names}
+    if not used:
+        return forget
+    origin = {"scores": dict(scores.provenance), "scores_sha256": used}
+    return replace(forget, provenance={**forget.provenance, **origin})
+
+
+def build_forget_kind(config: SweepConfig, text: str) -> ForgetKind:
+    """The kind of forget set that an axis value names, with its parameters."""
+    kind, values = resolve(forget_kinds, config.forget_sets, text, where="forget_sets", base_key="kind")
+    return forget_kinds.build(kind, values, where=f"forget_sets.{text}")
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -96,11 +134,9 @@ def make_plan(config: SweepConfig) -> Plan:
     for text in config.axes.scope:
         check_text(text)
     builder = _Builder(config, plan_data(config))
-    cells = [
-        builder.cell(*point)
-        for point in _points(config)
-        if not _excluded(config, dict(zip(_AXES, point, strict=True)))
-    ]
+    wanted = _wanted(config)
+    points = [point for point in _points(config) if wanted(dict(zip(_AXES, point, strict=True)))]
+    cells = [builder.cell(*point) for point in points]
     unique = {cell.cell_id: cell for cell in cells if cell is not None}
     if not any(cell.role == "audited" for cell in unique.values()):
         raise AuditError("exclude: every audited cell of the grid is excluded; nothing to run")
@@ -126,6 +162,15 @@ def _points(config: SweepConfig) -> Iterable[tuple[Any, ...]]:
             yield architecture, forget_set, seed, method, scope, attack
 
 
+def _wanted(config: SweepConfig) -> Callable[[Mapping[str, Any]], bool]:
+    """Which points of the grid become cells; a search takes its trials and what they are compared with."""
+    if not isinstance(config, SearchConfig):
+        return lambda point: not _excluded(config, point)
+    trials = set(config.points)
+    controls = ("retrain", "no_op")
+    return lambda p: p["method"] in controls or (p["architecture"], p["method"], p["scope"]) in trials
+
+
 def _excluded(config: SweepConfig, point: Mapping[str, Any]) -> bool:
     if point["method"] in REFERENCES:
         return False
@@ -145,7 +190,11 @@ class _Builder:
         self.models: dict[str, ModelSpec] = {}
         self.shadow_sets: dict[str, ShadowSet] = {}
         self.shadow_groups: dict[str, ShadowGroup] = {}
-        self._methods = {text: build_method(config, text) for text in (*config.axes.method, *REFERENCES)}
+        self._method = cache(lambda *place: build_method(config, *place))
+        for text in (*config.axes.method, *REFERENCES):
+            built = self._method(text)[1]  # what is wrong is said even where no cell asks for the method
+            data.scores.require(getattr(built, "needs_scores", ()), where=f"methods.{text}")
+        self._sides = cache(lambda forget_set: train_labels_by_side(data, forget_set))
         self._attacks = {text: build_attack(config, text) for text in config.axes.attack}
         self._recipes = {name: config.recipe(name) for name in config.axes.architecture}
 
@@ -154,6 +203,7 @@ class _Builder:
     ) -> Cell | None:
         """The cell at a point of the grid; None where an attack on shadow models has none there."""
         base, built = self._attacks[attack]
+        self._check_forget(method, forget_set)
         if built.family == "per_example":
             stages = self._shadow_stages(architecture, forget_set, seed, method, scope, built)
             if stages is None:
@@ -170,6 +220,8 @@ class _Builder:
             "evaluation": self.config.evaluation,
             "forget": self.data.forget_sets[forget_set].digest,
         }
+        if self.data.test_split != "test":
+            identity["test"] = self.data.test_split
         return Cell(
             cell_id=digest(identity),
             model_id=stages[0],
@@ -182,6 +234,17 @@ class _Builder:
             seed=seed,
             role=REFERENCES.get(method, "audited"),
         )
+
+    def _check_forget(self, method: str, forget_set: str) -> None:
+        """Refuse a method that cannot forget such a set, by the labels on both sides."""
+        check = getattr(self._method(method)[1], "check_forget", None)
+        if check is None:
+            return
+        try:
+            check(*self._sides(forget_set))
+        except AuditError as error:
+            where = f"{method} with forget set {forget_set}"
+            raise AuditError(f"{where}: {error}; exclude the combination with an [[exclude]] table") from None
 
     def _shadow_stages(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: Attack
@@ -230,23 +293,29 @@ class _Builder:
         return found
 
     def _shadow_group(self, shadows: ShadowSet, method: str, scope: str, forget_set: str) -> str:
-        base, built = self._methods[method]
+        base, built = self._method(method, shadows.architecture, scope)
         identity = {
             "base": base,
             "version": getattr(built, "version", 1),
             "params": fields.to_plain(built),
             "unlearning": self.config.unlearning,
             "trajectories": self.config.shadows.trajectories,
+            **self._scores_identity(built),
         }
         name = RETRAINED_METHOD if method == "retrain" else method
         return self._add_group(shadows.group(name, scope, forget_set, identity))
+
+    def _scores_identity(self, built: Method) -> dict[str, Any]:
+        """The numbers of the stored scores that a method ranks by; nothing where it reads none."""
+        used = {name: self.data.scores.digest(name) for name in getattr(built, "needs_scores", ())}
+        return {"scores": used} if used else {}
 
     def _add_group(self, group: ShadowGroup) -> str:
         self.shadow_groups[group.group_id] = group
         return group.group_id
 
     def _model(self, architecture: str, forget_set: str, seed: int, method: str, scope: str) -> ModelSpec:
-        base, built = self._methods[method]
+        base, built = self._method(method, architecture, scope)
         if getattr(built, "from_scratch", False):
             return self._trained(architecture, seed, forget_set, replicate=built.replicate)  # type: ignore[attr-defined]
         original = self._trained(architecture, seed, forget_set, replicate=None)
@@ -263,6 +332,7 @@ class _Builder:
             "scope": scope,
             "unlearning": self.config.unlearning,
             "seed": seed,
+            **self._scores_identity(built),
         }
         return self._add(
             identity,

@@ -58,7 +58,10 @@ class ModelHost:
 
     def make_model(self, model_id: str) -> str | None:
         """Make sure that a model is stored; the reason where it cannot be made."""
-        return self._bench().make_model(model_id)
+        try:
+            return self._bench().make_model(model_id)
+        except SystemExit as error:
+            return f"SystemExit: {error}"
 
     def run_cell(self, cell_id: str, run_id: str) -> dict[str, Any]:
         """Measure a cell and write its rows, or say how it failed.
@@ -69,8 +72,11 @@ class ModelHost:
         if row is not None:
             return row
         bench = self._bench()
-        with self._time_limit(bench, cell_id, run_id):
-            return bench.run_cell(cell_id, run_id=run_id)
+        try:
+            with self._time_limit(bench, cell_id, run_id):
+                return bench.run_cell(cell_id, run_id=run_id)
+        except SystemExit as error:  # an actor that lets it through ends for good
+            return self._failed(bench, cell_id, run_id, "SystemExit", f"the code called sys.exit({error})")
 
     def drained(self) -> None:
         """Answer once every call before this one has ended."""
@@ -93,16 +99,15 @@ class ModelHost:
 
     def _give_up(self, bench: Workbench, cell_id: str, run_id: str) -> None:
         """Write the failure of a hanging cell, then end the process: nothing else can stop its thread."""
-        plan = bench.plan
-        cell = next(cell for cell in plan.cells if cell.cell_id == cell_id)
-        row = rows.cell_row(plan, cell, run_id=run_id)
-        row |= {
-            "status": "failed",
-            "error_type": "Timeout",
-            "error": f"no result after {self._timeout:.0f} s",
-            "finished_at": datetime.now(UTC),
-        }
         try:
-            self._store.write("cells", cell_id, [row])
+            self._failed(bench, cell_id, run_id, "Timeout", f"no result after {self._timeout:.0f} s")
         finally:
             os._exit(1)
+
+    def _failed(self, bench: Workbench, cell_id: str, run_id: str, kind: str, message: str) -> dict[str, Any]:
+        """Write the row of a cell that failed outside the workbench."""
+        cell = next(cell for cell in bench.plan.cells if cell.cell_id == cell_id)
+        row = rows.cell_row(bench.plan, cell, run_id=run_id)
+        row |= {"status": "failed", "error_type": kind, "error": message, "finished_at": datetime.now(UTC)}
+        self._store.write("cells", cell_id, [row])
+        return row

@@ -70,7 +70,8 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
         section = last_control and rows[position + 1]["role"] == "audited"
         cells = [_number(row, key) for _, key in COLUMNS]
         style = "dim" if row["role"] != "audited" else ""
-        table.add_row(row["method"], row["scope"], *cells, style=style, end_section=section)
+        tuned = f" (best of {row['tuning_trials']})" if row["tuning_trials"] else ""
+        table.add_row(row["method"] + tuned, row["scope"], *cells, style=style, end_section=section)
     return table
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
 
 from orchestrator.config import SweepConfig
+from orchestrator.risk_file import RiskScores
 from orchestrator.shadow_plan import ShadowGroup, ShadowSet
 from tasks.datasets.base import DataSource, Labels
 from tasks.datasets.splits import Splits
@@ -33,6 +34,10 @@ class DataPlan:
     labels: Labels
     splits: Splits
     forget_sets: Mapping[str, ForgetSet]
+    scores: RiskScores = field(default_factory=RiskScores)
+    """Scores of an earlier audit that forget sets and methods rank by."""
+    test_split: Literal["test", "validation"] = "test"
+    """What models are tested on: tuning selects on the validation set and leaves the test set alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +165,15 @@ def blocks(cells: Iterable[Cell], width: int) -> list[Cell]:
 
 def forgotten_classes(data: DataPlan, forget_set: str) -> tuple[int, ...]:
     """Classes of which no training example is retained."""
+    gone = np.setdiff1d(*train_labels_by_side(data, forget_set))
+    return tuple(int(c) for c in gone)
+
+
+def train_labels_by_side(data: DataPlan, forget_set: str) -> tuple[np.ndarray, np.ndarray]:
+    """True labels of the forgotten and of the retained training examples, by id (`nf` and `nr`, int64)."""
     forget = data.forget_sets[forget_set].ids
     retained = np.setdiff1d(data.splits.train, forget)
-    gone = np.setdiff1d(np.unique(data.labels.labels[forget]), np.unique(data.labels.labels[retained]))
-    return tuple(int(c) for c in gone)
+    return data.labels.labels[forget], data.labels.labels[retained]
 
 
 def matches(value: Any, pattern: Any) -> bool:

@@ -16,6 +16,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -96,7 +97,7 @@ class _RichDisplay:
             TextColumn("{task.fields[last]}", style="dim"),
             console=Console(stderr=True),
         )
-        self._task = None
+        self._task: TaskID | None = None
         self._failed = 0
 
     def __enter__(self) -> _RichDisplay:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from orchestrator.grid import build_attack, build_method
+from orchestrator.grid import build_attack, build_method, place
 from orchestrator.plan import Cell, Plan
 from tasks import fields
 from tasks.metrics.base import Metric
@@ -27,7 +27,8 @@ def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
     """The row of `cells` for a cell that finished; a failure overwrites status and error."""
     forget = plan.data.forget_sets[cell.forget_set]
     _, attack = build_attack(plan.config, cell.attack)
-    _, method = build_method(plan.config, cell.method)
+    _, method = build_method(plan.config, cell.method, cell.architecture, cell.scope)
+    tuned = place(cell.architecture, cell.method, cell.scope) in plan.config.tuning.chosen
     return {
         "cell_id": cell.cell_id,
         "model_id": cell.model_id,
@@ -41,6 +42,7 @@ def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
         "forget_digest": forget.digest,
         "forget_size": len(forget.ids),
         "role": cell.role,
+        "tuning_trials": plan.config.tuning.trials if tuned else None,
         "status": "finished",
         "attempt": 1,
         "host": socket.gethostname(),

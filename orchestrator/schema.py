@@ -137,6 +137,7 @@ TABLES = _tables(
             "seed": INT64,
             "role": STRING,  # audited, reference, noise_floor, ceiling
             "num_shadows": INT32,
+            "tuning_trials": INT32,  # budget of the search behind the method's values; null: as configured
             "status": STRING,  # finished, failed
             "error_type": STRING,
             "error": STRING,
@@ -283,6 +284,33 @@ TABLES = _tables(
         compactable=True,
     ),
     Table(
+        name="tuning",
+        key="search_id",
+        columns={
+            "search_id": STRING,
+            "dataset": STRING,
+            "architecture": STRING,
+            "method": STRING,
+            "scope": STRING,
+            "trial": INT32,  # 0 is the configured values
+            "params_json": STRING,  # the searched fields alone
+            "metric": STRING,
+            "value": FLOAT64,  # as measured; null where the trial failed
+            "ci_low": FLOAT64,
+            "ci_high": FLOAT64,
+            "seconds": FLOAT64,  # of the unlearning
+            "chosen": BOOL,
+            "budget": INT32,  # trials that every method was given
+            "error": STRING,
+            "forget_digest": STRING,
+            "forget_size": INT64,
+            "reference_id": STRING,  # the retrained model of the search
+            "cell_id": STRING,  # in the results of the search
+        },
+        required=("architecture", "method", "scope", "trial", "params_json", "chosen", "budget"),
+        compactable=True,
+    ),
+    Table(
         name="forget_sets",
         key="forget_digest",
         columns={
@@ -352,7 +380,7 @@ def to_arrow(table: Table, rows: Sequence[Mapping[str, Any]] | pa.Table, *, key:
 
 def conform(arrow: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast to `schema`; columns that the table lacks are null, others are dropped."""
-    if arrow.schema.equals(schema):
+    if arrow.schema.equals(schema, check_metadata=True):
         return arrow
     columns = [
         arrow[f.name].cast(f.type) if f.name in arrow.column_names else pa.nulls(len(arrow), f.type)

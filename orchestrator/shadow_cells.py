@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from orchestrator.plan import Cell, Plan
 from orchestrator.shadow_plan import RETRAINED_METHOD, ShadowGroup
-from orchestrator.shadow_worker import read_run_blocks
+from orchestrator.shadow_rows import read_run_blocks
 from orchestrator.store import Store
 from tasks.errors import AuditError
 from tasks.evaluate import Settings
@@ -45,10 +45,9 @@ class ShadowCells:
         Raises:
             AuditError: observations are missing, or too few for the attack.
         """
-        if attack.game == "G0":
-            comparison = compare(self._base(cell), "G0")
-        else:
-            comparison = self._comparison(cell, attack.game)
+        comparison = (
+            compare(self._base(cell), "G0") if attack.game == "G0" else self._comparison(cell, attack.game)
+        )
         if hasattr(attack, "estimate"):
             return self._estimated(cell, attack, comparison)
         scores = attack.score(comparison)
@@ -64,47 +63,33 @@ class ShadowCells:
             metrics += self._harm(cell, attack, settings)
         return metrics, self._rows(scores, settings)
 
-    def _comparison(self, cell: Cell, game: str) -> Comparison:
-        observations = self._observations(self.plan.shadow_groups[cell.model_id])
+    def _comparison(self, cell: Cell, game: str, *, half: int | None = None) -> Comparison:
+        """The two hypotheses of a game; of one half of the shadow pairs where one is named."""
+        observations = self._observations(self.plan.shadow_groups[cell.model_id], half)
         if game != "G1":
             return compare(observations, game)
         group = self.plan.shadow_groups[cell.reference_id]
-        if group.method != RETRAINED_METHOD:
-            return compare(observations, "G1", reference=self._base(cell), reference_state=State.NEVER)
         if group.group_id == cell.model_id:
             # The floor: retrained without x against retrained models that never saw it. Base models would
             # differ by the size of their training set alone.
             return compare(observations, "G1", reference=observations, reference_state=State.NEVER)
-        reference = self._observations(group)
+        if group.method != RETRAINED_METHOD:
+            base = self._observations(self.plan.shadow_sets[cell.architecture].base(), half)
+            return compare(observations, "G1", reference=base, reference_state=State.NEVER)
+        reference = self._observations(group, half)
         return compare(observations, "G1", reference=reference, reference_state=State.UNLEARNED)
 
-    def _halves(self, cell: Cell, attack: Any, half: int) -> PerExampleScores:
-        observations = self._observations(self.plan.shadow_groups[cell.model_id])
-        reference = None
-        comparison = self._comparison(cell, attack.game)
-        if comparison.num_folds < 8:
-            raise AuditError("halves need at least 8 shadow pairs")
-        if attack.game == "G1":
-            (_, _, _), (reference, _, states) = comparison.sources
-            return attack.score(
-                compare(
-                    observations.of_half(half),
-                    "G1",
-                    reference=reference.of_half(half),
-                    reference_state=states[0],
-                )
-            )
-        return attack.score(compare(observations.of_half(half), attack.game))
-
     def _selected(self, cell: Cell, attack: Any, settings: Settings) -> list[Metric]:
-        """AUC of the most vulnerable tenth, chosen on one half of the pairs and measured on the other."""
+        """AUC of the most vulnerable tenth, chosen on one half of the pairs and measured on the other.
+
+        Left out where the halves hold too few shadows to score anything.
+        """
         if attack.game not in ("G1", "G2"):
             return []
         try:
-            first, second = self._halves(cell, attack, 0), self._halves(cell, attack, 1)
+            scores = [attack.score(self._comparison(cell, attack.game, half=half)) for half in (0, 1)]
             found = audit.select_and_report(
-                first,
-                second,
+                *scores,
                 share=SELECTED_SHARE,
                 repeats=settings.bootstrap,
                 seed=settings.seed,
@@ -122,7 +107,7 @@ class ShadowCells:
                 n=found.mean_reported.n,
                 higher_is="closer_to_retrained",
                 game=attack.game,
-                variant=f"{first.statistic}:most_vulnerable_tenth",
+                variant=f"{scores[0].statistic}:most_vulnerable_tenth",
             )
         ]
 
@@ -222,7 +207,11 @@ class ShadowCells:
     def _base(self, cell: Cell) -> Observations:
         return self._observations(self.plan.shadow_sets[cell.architecture].base())
 
-    def _observations(self, group: ShadowGroup) -> Observations:
+    def _observations(self, group: ShadowGroup, half: int | None = None) -> Observations:
+        whole = self._whole(group)
+        return whole if half is None else whole.of_half(half)
+
+    def _whole(self, group: ShadowGroup) -> Observations:
         if group.group_id not in self._held:
             layout = self.plan.shadow_sets[group.architecture].layout
             splits = self.plan.data.splits

@@ -19,7 +19,7 @@ from orchestrator.shadow_plan import (
     ShadowSet,
     missing_groups,
 )
-from orchestrator.store import Store
+from orchestrator.shadow_rows import block_rows, path_of
 from tasks import weights
 from tasks.shadows.observations import RunBlock, State
 from tasks.shadows.runs import ShadowBench, ShadowRun, Unlearning, shadow_runs
@@ -27,8 +27,6 @@ from tasks.shadows.training import Strategy
 
 if TYPE_CHECKING:
     from orchestrator.workbench import Workbench
-
-STATE_NAMES = {int(state): state.name.lower() for state in State}
 
 
 class ShadowWorker:
@@ -56,6 +54,7 @@ class ShadowWorker:
             augment_unlearning=config.unlearning.augment,
             norm_statistics=config.unlearning.norm_statistics,
             score_batch=config.evaluation.batch_size,
+            scores=self.plan.data.scores.values,
         )
 
     def run(self, numbers: Sequence[int]) -> list[str]:
@@ -75,13 +74,15 @@ class ShadowWorker:
 
     def _trained(self, numbers: Sequence[int], problems: list[str]) -> dict[int, nn.Module]:
         """The shadow models as trained, from the store or trained now; observed where they were not."""
-        base, found = self.shadows.base(), {}
-        absent = []
+        base = self.shadows.base()
+        found: dict[int, nn.Module] = {}
+        absent: list[int] = []
         for j in numbers:
             key = self.shadows.shadow_id(j)
             if self.store.has_blob("weights", key) and self._observed(base, j):
-                found[j] = self._build(("empty",))
-                weights.load(found[j], self.store.get_blob("weights", key))
+                model: nn.Module = self._build(("empty",))
+                weights.load(model, self.store.get_blob("weights", key))
+                found[j] = model.eval()
             else:
                 absent.append(j)
         for j, (model, run) in zip(absent, self.bench.train(absent) if absent else [], strict=True):
@@ -111,7 +112,7 @@ class ShadowWorker:
         groups = [g for g in missing if g.method not in (BASE_METHOD, RETRAINED_METHOD)]
         for pool in sorted({g.pool for g in groups}):
             mine = [g for g in groups if g.pool == pool]
-            methods = [build_method(self.plan.config, g.method)[1] for g in mine]
+            methods = [build_method(self.plan.config, g.method, g.architecture, g.scope)[1] for g in mine]
             work = [
                 Unlearning(label=g.group_id, method=method, scope=g.scope, pool=pool, draw=draw)
                 for draw in range(self.shadows.layout.pool(pool).draws)
@@ -127,7 +128,7 @@ class ShadowWorker:
     # -- files ----------------------------------------------------------------------------------------------
 
     def _observed(self, group: ShadowGroup, shadow: int) -> bool:
-        return self.store.has("observations", group.key(shadow), **_path(group))
+        return self.store.has("observations", group.key(shadow), **path_of(group))
 
     def _write_shadow(self, shadow: int, model: nn.Module, run: ShadowRun) -> None:
         layout, labels = self.shadows.layout, self.plan.data.labels
@@ -165,41 +166,20 @@ class ShadowWorker:
         tables = [self._rows(group, shadow, run) for run in runs if run.block is not None]
         key = group.key(shadow)
         self._write_model(group, shadow, runs, failed)
-        self.store.write("observations", key, pa.concat_tables(tables) if tables else [], **_path(group))
+        self.store.write("observations", key, pa.concat_tables(tables) if tables else [], **path_of(group))
 
     def _rows(self, group: ShadowGroup, shadow: int, run: ShadowRun) -> pa.Table:
+        """What a run showed: every example at its end, then its targets after each epoch."""
         assert run.block is not None
-        final = self._block(group, shadow, run.draw, self.bench.example_ids, run.block.state, run.block.phi)
-        tables = [final.append_column("loss", pa.array(run.block.loss, pa.float32()))]
+        shadow_id, ids = self.shadows.shadow_id(shadow), self.bench.example_ids
+        tables = [block_rows(shadow_id, group.pool, ids, run.block)]
         if run.trajectory is not None:
-            ids = self.shadows.layout.pool(group.pool).ids
-            state = self.shadows.layout.states(shadow, ids, pool=group.pool, draw=run.draw)
+            targets = self.shadows.layout.pool(group.pool).ids
+            state = self.shadows.layout.states(shadow, targets, pool=group.pool, draw=run.draw)
             for epoch, phi in enumerate(run.trajectory):
-                block = self._block(group, shadow, run.draw, ids, state, phi)
-                tables.append(block.append_column("epoch", pa.array(np.full(len(ids), epoch), pa.int32())))
+                block = RunBlock(base=shadow, draw=run.draw, state=state, phi=phi)
+                tables.append(block_rows(shadow_id, group.pool, targets, block, epoch=epoch))
         return pa.concat_tables(tables, promote_options="default")
-
-    def _block(
-        self,
-        group: ShadowGroup,
-        shadow: int,
-        draw: int,
-        ids: np.ndarray,
-        state: np.ndarray,
-        phi: np.ndarray,
-    ) -> pa.Table:
-        names = pa.array([STATE_NAMES[k] for k in sorted(STATE_NAMES)])
-        return pa.table(
-            {
-                "shadow_id": np.full(len(ids), self.shadows.shadow_id(shadow)),
-                "shadow": np.full(len(ids), shadow, dtype=np.int32),
-                "forget_set": np.full(len(ids), group.pool),
-                "draw": np.full(len(ids), draw, dtype=np.int32),
-                "state": pa.DictionaryArray.from_arrays(pa.array(state.astype(np.int32)), names),
-                "example_id": ids.astype(np.int32),
-                "phi": phi.astype(np.float32),
-            }
-        )
 
     def _write_model(
         self, group: ShadowGroup, shadow: int, runs: Sequence[ShadowRun], failed: Sequence[ShadowRun]
@@ -234,46 +214,11 @@ class ShadowWorker:
         self.store.write("models", group.key(shadow), [row])
 
 
-def _path(group: ShadowGroup) -> dict[str, str]:
-    return {"architecture": group.architecture, "method": group.method, "scope": group.scope or "all"}
-
-
 def _accuracy(
     block: RunBlock | None, inside: np.ndarray, example_ids: np.ndarray
 ) -> tuple[float | None, float | None]:
-    """Accuracy on members and on test examples; phi > 0 exactly where the true class has over half."""
+    """Accuracy on members and on test examples."""
     if block is None or block.correct is None:
         return None, None
     test = block.state == int(State.TEST)
     return float(block.correct[inside[example_ids]].mean()), float(block.correct[test].mean())
-
-
-def read_run_blocks(store: Store, group: ShadowGroup, num_shadows: int) -> list[RunBlock]:
-    """The final observations of every shadow model of a group, a block for each draw."""
-    blocks = []
-    for shadow in range(num_shadows):
-        table = store.read("observations", group.key(shadow), **_path(group))
-        table = table.filter(pa.compute.is_null(table["epoch"]))
-        draws = table["draw"].to_numpy()
-        columns = {name: table[name].to_numpy() for name in ("example_id", "phi", "loss")}
-        state = _state_codes(table["state"])
-        for draw in np.unique(draws):
-            rows = np.flatnonzero(draws == draw)
-            rows = rows[np.argsort(columns["example_id"][rows], kind="stable")]
-            blocks.append(
-                RunBlock(
-                    base=shadow,
-                    draw=int(draw),
-                    state=state[rows],
-                    phi=columns["phi"][rows],
-                    loss=columns["loss"][rows],
-                )
-            )
-    return blocks
-
-
-def _state_codes(column: pa.ChunkedArray) -> np.ndarray:
-    codes = {name: code for code, name in STATE_NAMES.items()}
-    combined = column.combine_chunks()
-    table = np.array([codes[name] for name in combined.dictionary.to_pylist()], dtype=np.int8)
-    return table[combined.indices.to_numpy()]

@@ -9,6 +9,7 @@ has changed, and from then on it does not matter how many of the small files are
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BATCH_ROWS = 131_072
+TENSORS = ("weights", "shared")
+"""Kinds of blobs that are safetensors files."""
 STALE_SECONDS = 3600.0
 ATTEMPTS = 5
 """How often a reader starts again because a compaction has removed a file between listing and opening."""
@@ -210,7 +213,7 @@ class Store:
             repair: move them below `_damaged/`, so that the next sweep computes them again, and remove what
                 killed writers left behind.
         """
-        damage = list(self._damage(TABLES))
+        damage = [*self._damage(TABLES), *self._damaged_blobs()]
         if repair:
             for found in damage:
                 self.files.move(found.file, f"{DAMAGED}/{found.file}")
@@ -383,6 +386,22 @@ class Store:
                     if reason:
                         yield Damage(file=file, reason=reason)
 
+    def _damaged_blobs(self) -> Iterator[Damage]:
+        """Tensors that are cut short, or not those that the row of their model names."""
+        try:
+            models = self.read("models").select(["model_id", "weights_digest"]).to_pylist()
+        except AuditError:  # named among the damaged tables
+            models = []
+        digests = {row["model_id"]: row["weights_digest"] for row in models}
+        for kind in TENSORS:
+            for key in sorted(self.blob_keys(kind)):
+                name = layout.blob_name(kind, key)
+                data = memoryview(self.files.read(name))
+                if not _whole_tensors(data):
+                    yield Damage(file=name, reason="truncated or corrupt")
+                elif kind == "weights" and digests.get(key) not in (None, hashlib.sha256(data).hexdigest()):
+                    yield Damage(file=name, reason="not the weights that were written for this model")
+
     def _unreadable(self, table: Table, file: str) -> str:
         try:
             self._load(table, file).validate(full=True)
@@ -397,6 +416,17 @@ class Store:
 
 class WrongVersion(AuditError):
     """A file was written under another schema version."""
+
+
+def _whole_tensors(data: memoryview) -> bool:
+    """Whether a safetensors file is as long as its header says."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(bytes(data[8 : 8 + length]))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return False
+    return len(data) == 8 + length + max(ends, default=0)
 
 
 def _serialise(arrow: pa.Table) -> pa.Buffer:

@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from orchestrator import cost, provenance
+from orchestrator import cost, provenance, tuning
 from orchestrator.backends import Work, make_backend
 from orchestrator.config import SweepConfig, load, parse_assignment
 from orchestrator.describe import describe
@@ -73,12 +74,16 @@ class Command:
     """Run the cells that match, such as "method=scrub,scope=last-*"; their references stay."""
     limit: int = 0
     """Run at most that many audited cells; 0 runs all."""
+    tune: int = 0
+    """Before the audit, give every method that many trials per architecture and scope; 0 as configured."""
     rerun: Literal["none", "failed", "all"] = "none"
     """Compute again what has failed, or everything that is selected."""
     display: DisplayName = "auto"
     """How progress is shown on stderr."""
     describe: str | None = None
     """Explain and stop: methods, attacks, datasets, forget_sets, config, or one entry (methods.scrub)."""
+    report: bool = True
+    """Write report.html into a local results directory at the end."""
     format: Literal["table", "json"] = "table"
     """Form of the plan and of the closing summary on stdout."""
 
@@ -92,14 +97,18 @@ def main() -> int:
         return Exit.FINISHED
     config = configure(command)
     import_plugins(config.plugins)
-    plan = make_plan(config)
-    if command.only or command.limit:
-        plan = select(plan, command.only, command.limit)
+    plan = planned(config, command)
     store = Store(command.out)
     if command.dry_run:
         return _show_plan(plan, store, command)
     store.check_ready()
     return run(plan, store, command)
+
+
+def planned(config: SweepConfig, command: Command) -> Plan:
+    """The plan of a configuration with the cells that `--only` and `--limit` leave."""
+    plan = make_plan(config)
+    return select(plan, command.only, command.limit) if command.only or command.limit else plan
 
 
 def _description() -> str:
@@ -114,6 +123,8 @@ def configure(command: Command) -> SweepConfig:
             overrides[f"axes.{axis}"] = list(values)
     if command.backend:
         overrides["execution.backend"] = command.backend
+    if command.tune:
+        overrides["tuning.trials"] = command.tune
     return load(command.source, overrides)
 
 
@@ -123,17 +134,42 @@ def import_configured(command: Command) -> None:
 
 
 def _show_plan(plan: Plan, store: Store, command: Command) -> int:
-    summary = cost.summarise(plan, store, missing=missing_cells(plan, store, "none"))
+    searches = None
+    if plan.config.tuning.trials:
+        search = tuning.plan_search(plan)
+        searches = tuning.summarise(search, store)
+        plan = planned(tuning.with_choices(plan.config, search, store), command)
+    summary = cost.summarise(plan, store, missing=missing_cells(plan, store, "none"), tuning=searches)
     _print([json.dumps(summary, indent=2)] if command.format == "json" else cost.plan_lines(summary))
     return Exit.FINISHED
 
 
 def missing_cells(plan: Plan, store: Store, rerun: str) -> list[Cell]:
-    """Cells without a row; with `rerun` also those whose row is to be replaced."""
-    done = store.keys("cells") if rerun != "all" else set()
+    """Cells without a row, or whose other rows are lost; with `rerun` also those to be replaced."""
+    done = whole_cells(plan, store) if rerun != "all" else set()
     if rerun == "failed":
         done -= failed_cells(store)
     return [cell for cell in plan.cells if cell.cell_id not in done]
+
+
+def whole_cells(plan: Plan, store: Store) -> set[str]:
+    """Ids of the cells that failed, or that finished and still have all that they wrote.
+
+    A file that was removed or moved aside since (`query --repair`) takes its cell with it.
+    """
+    plain = {cell.cell_id for cell in plan.cells if cell.attack == "none"}
+    unrecorded = plan.models.keys() - store.keys("models")
+    on_unrecorded = {cell.cell_id for cell in plan.cells if cell.model_id in unrecorded}
+    measured = store.keys("metrics") & store.keys("examples")
+    lost = (plain - store.keys("layers")) | on_unrecorded
+    done = store.keys("cells")
+    return (done & measured) - lost | (failed_cells(store) & done)
+
+
+def discard_unrecorded(plan: Plan, store: Store) -> None:
+    """Remove weights whose row in `models` is lost or was never written, so that both are made again."""
+    for model_id in (plan.models.keys() & store.blob_keys("weights")) - store.keys("models"):
+        store.delete_blob("weights", model_id)
 
 
 def failed_cells(store: Store) -> set[str]:
@@ -160,30 +196,49 @@ def forget_results(plan: Plan, store: Store, cells: list[Cell], *, models: bool)
 
 
 def run(plan: Plan, store: Store, command: Command) -> int:
-    """Compute what is missing and print what came out."""
-    started = datetime.now(UTC)
+    """Search what is to be tuned, compute what is missing and print what came out."""
     clock = time.perf_counter()
-    cells = missing_cells(plan, store, command.rerun)
-    if command.rerun != "none":
-        forget_results(plan, store, cells, models=command.rerun == "all")
-    models = missing_models(plan, store, cells)
-    run_id = provenance.run_identity(plan.config, started)
     stop = threading.Event()
     with display(command.display) as listener, interruptible(stop, listener):
-        if cells:
-            _write_run(plan, store, run_id, started)
-            listener(Event(kind="note", name=f"{run_id}: {len(cells)} cells, results in {command.out}"))
-            work = Work(
-                plan=plan,
-                store=store,
-                run_id=run_id,
-                models=models,
-                cells=cells,
-                listener=listener,
-                stop=stop,
-            )
-            make_backend(plan.config.execution.backend).run(work)
+
+        def search(trials: Plan, results: Store) -> None:
+            results.check_ready()
+            compute(trials, results, rerun="none", listener=listener, stop=stop)
+
+        if plan.config.tuning.trials:
+            config = tuning.tuned(plan, store, search)
+            if config is None:
+                listener(Event(kind="note", name="tuning has not ended: nothing is audited yet"))
+            else:
+                plan = planned(config, command)
+                compute(plan, store, rerun=command.rerun, listener=listener, stop=stop)
+        else:
+            compute(plan, store, rerun=command.rerun, listener=listener, stop=stop)
     return conclude(plan, store, command, seconds=time.perf_counter() - clock, stopped=stop.is_set())
+
+
+def compute(plan: Plan, store: Store, *, rerun: str, listener: Listener, stop: threading.Event) -> None:
+    """Compute what is missing of a plan on the configured backend."""
+    started = datetime.now(UTC)
+    cells = missing_cells(plan, store, rerun)
+    if rerun != "none":
+        forget_results(plan, store, cells, models=rerun == "all")
+    if not cells:
+        return
+    discard_unrecorded(plan, store)
+    run_id = provenance.run_identity(plan.config, started)
+    _write_run(plan, store, run_id, started)
+    listener(Event(kind="note", name=f"{run_id}: {len(cells)} cells, results in {store.root}"))
+    work = Work(
+        plan=plan,
+        store=store,
+        run_id=run_id,
+        models=missing_models(plan, store, cells),
+        cells=cells,
+        listener=listener,
+        stop=stop,
+    )
+    make_backend(plan.config.execution.backend).run(work)
 
 
 def _write_run(plan: Plan, store: Store, run_id: str, started: datetime) -> None:
@@ -214,6 +269,12 @@ def conclude(plan: Plan, store: Store, command: Command, *, seconds: float, stop
         f"{len(done) - len(failed)} of {len(wanted)} cells finished, {len(failed)} failed, {seconds:.0f} s",
         f"results in {command.out}: python -m orchestrator.query leaderboard --results {command.out}",
     ]
+    if command.report and done and not stopped and "://" not in command.out:
+        from orchestrator.report.write import build, write_text  # matplotlib: the plan can do without
+
+        page = Path(command.out) / "report.html"
+        write_text(page, build(command.out)[0], flag="--out")
+        lines.append(f"report in {page}")
     if failed:
         lines.append(f"failures: python -m orchestrator.query failures --results {command.out}")
     if stopped:

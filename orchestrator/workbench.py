@@ -31,7 +31,7 @@ from tasks.attacks.base import AdversarialAttack, PopulationAttack
 from tasks.augment import augmentation
 from tasks.costs import Cost, measure
 from tasks.devices import Engine, limit_threads
-from tasks.errors import AuditError
+from tasks.errors import AuditError, Diverged
 from tasks.fairness import fairness_gaps
 from tasks.forget_sets.poisons import stamp
 from tasks.metrics.base import Metric
@@ -86,15 +86,20 @@ class Workbench:
             for scope in sorted({s for a, _, s in needed if a == architecture}):
                 bound = bind(scope, model, norm_statistics=self.plan.config.unlearning.norm_statistics)
                 for method in sorted({m for a, m, s in needed if (a, s) == (architecture, scope)}):
-                    self._check_method(method, scope, architecture, bound.parameters(model))
+                    self._check_method(method, scope, architecture, bound.parameters(model), model)
 
     def _check_method(
-        self, method: str, scope: str, architecture: str, parameters: Mapping[str, nn.Parameter]
+        self,
+        method: str,
+        scope: str,
+        architecture: str,
+        parameters: Mapping[str, nn.Parameter],
+        model: nn.Module,
     ) -> None:
-        check = getattr(build_method(self.plan.config, method)[1], "check_scope", None)
+        check = getattr(build_method(self.plan.config, method, architecture, scope)[1], "check_scope", None)
         try:
             if check is not None:
-                check(parameters)
+                check(parameters, model)
         except AuditError as error:
             place = f"{method} under scope {scope} of {architecture}"
             raise AuditError(f"{place}: {error}; exclude the combination with an [[exclude]] table") from None
@@ -124,7 +129,7 @@ class Workbench:
     def resident_data(self, forget_set: str | None) -> ResidentData:
         """The device-resident data set; a copy with stamped pixels where a backdoor forget set needs one."""
         forget = self.plan.data.forget_sets[forget_set] if forget_set else None
-        key = forget_set if forget and forget.trigger else ""
+        key = forget_set or "" if forget and forget.trigger else ""
         if key not in self._data:
             images = self.plan.data.source.read_images()
             if forget and forget.trigger:
@@ -157,7 +162,7 @@ class Workbench:
             return data.forget_sets[forget_set].ids
         if split == "retain":
             return np.setdiff1d(data.splits.train, data.forget_sets[forget_set].ids)
-        return getattr(data.splits, split)
+        return getattr(data.splits, data.test_split if split == "test" else split)
 
     # -- models ---------------------------------------------------------------------------------------------
 
@@ -245,7 +250,7 @@ class Workbench:
         model = self.build(spec.architecture, ("empty",))
         model.load_state_dict(original.state_dict())
         run = self.unlearning_run(spec, model)
-        _, method = build_method(self.plan.config, spec.method)
+        _, method = build_method(self.plan.config, spec.method, spec.architecture, spec.scope)
         meter = unlearn(method, run)
         return model, {
             "samples": meter.samples,
@@ -284,6 +289,7 @@ class Workbench:
             if config.unlearning.augment
             else None,
             share=lambda name, compute: self._shared(spec, name, compute),
+            scores=self.plan.data.scores.values,
         )
 
     def _shared(
@@ -344,7 +350,10 @@ class Workbench:
             model = self._model(model_id)
             everything = self.resident_data(None).subset(np.arange(len(self.plan.data.labels.labels)))
             batch_size = self.plan.config.evaluation.batch_size
-            self._outputs[model_id] = score(model, everything, batch_size=batch_size)
+            outputs = score(model, everything, batch_size=batch_size)
+            if not np.isfinite(outputs.logits).all():
+                raise Diverged("the model's logits are not finite; lower the learning rate of its method")
+            self._outputs[model_id] = outputs
             while len(self._outputs) > 8:
                 self._outputs.popitem(last=False)
         self._outputs.move_to_end(model_id)
@@ -414,7 +423,8 @@ class Workbench:
 
     def _model_row(self, spec: ModelSpec) -> dict[str, Any]:
         data = self.plan.data
-        params = build_method(self.plan.config, spec.method)[1] if spec.method else None
+        place = spec.method, spec.architecture, spec.scope
+        params = build_method(self.plan.config, *place)[1] if spec.method else None
         return {
             "model_id": spec.model_id,
             "kind": spec.kind,

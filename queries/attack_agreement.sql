@@ -1,10 +1,21 @@
 -- Do two membership attacks single out the same forget examples?
--- grain: model and pair of attacks (with their statistics)
+-- grain: audited or reference model (by its place in the grid) and pair of attacks (with their statistics)
 -- param split = "forget": the examples compared
--- rho is Spearman's rank correlation of the scores; its interval is Bonett and Wright's.
-with scored as (
+-- rho is Spearman's rank correlation over examples of the score, or for per-example attacks of each example's
+-- own AUC (or epsilon) over shadow models; its interval is Bonett and Wright's. Of cells measured more than
+-- once the latest counts.
+with latest as (
+    select *
+    from cells
+    where attack_family in ('population', 'per_example')
+        and status = 'finished'
+    qualify row_number() over (
+        partition by dataset, architecture, forget_set, method, scope, seed, attack
+        order by finished_at desc, cell_id
+    ) = 1
+),
+scored as (
     select
-        cells.model_id,
         cells.dataset,
         cells.architecture,
         cells.method,
@@ -16,10 +27,10 @@ with scored as (
         examples.example_id,
         avg(examples.score) as score
     from examples
-    join cells on cells.cell_id = examples.cell_id
+    join latest as cells on cells.cell_id = examples.cell_id
     where examples.split = $split
         and examples.score is not null
-        and cells.status = 'finished'
+        and (cells.attack_family = 'population' or examples.member is null)
     group by all
 ),
 paired as (
@@ -31,12 +42,13 @@ paired as (
         other.score as other_score
     from scored as one
     join scored as other
-        on other.model_id = one.model_id
-        and other.example_id = one.example_id
-        and other.seed = one.seed
+        on other.dataset = one.dataset
+        and other.architecture = one.architecture
         and other.forget_set = one.forget_set
         and other.method = one.method
         and other.scope = one.scope
+        and other.seed = one.seed
+        and other.example_id = one.example_id
         and other.attack > one.attack
 ),
 ranked as (
@@ -46,12 +58,14 @@ ranked as (
         rank() over (pair order by other_score) + (count(*) over (pair_and_other) - 1) / 2.0 as other_rank
     from paired
     window
-        pair as (partition by model_id, forget_set, method, scope, seed, attack, other_attack),
+        pair as (partition by dataset, architecture, forget_set, method, scope, seed, attack, other_attack),
         pair_and_score as (
-            partition by model_id, forget_set, method, scope, seed, attack, other_attack, score
+            partition by
+                dataset, architecture, forget_set, method, scope, seed, attack, other_attack, score
         ),
         pair_and_other as (
-            partition by model_id, forget_set, method, scope, seed, attack, other_attack, other_score
+            partition by
+                dataset, architecture, forget_set, method, scope, seed, attack, other_attack, other_score
         )
 ),
 correlated as (
@@ -65,7 +79,6 @@ correlated as (
         role,
         attack,
         other_attack,
-        model_id,
         count(*) as n,
         case
             when count(distinct score) > 1 and count(distinct other_score) > 1
@@ -87,7 +100,6 @@ select
     n,
     rho,
     spearman_low(rho, n) as rho_low,
-    spearman_high(rho, n) as rho_high,
-    model_id
+    spearman_high(rho, n) as rho_high
 from correlated
-order by dataset, architecture, forget_set, attack, other_attack, role, method, scope, seed, model_id;
+order by dataset, architecture, forget_set, attack, other_attack, role, method, scope, seed;

@@ -3,7 +3,8 @@
 -- param family = "per_example": per_example, or population
 -- param forget_set = null: only this forget set
 -- param method = null: only this method
--- threshold is the score that 1 % of the same cell's non-members exceed; flagged: above it. retrained_flagged: the
+-- threshold is the score that 1 % of the same cell's non-members exceed; flagged: above it. A per-example attack scores
+-- an example under many shadow models: score is the median, so flagged is what holds under most. retrained_flagged: the
 -- same under the retrained model, where being flagged says nothing about memory. Of cells measured more than once the
 -- latest counts.
 with latest as (
@@ -46,16 +47,23 @@ thresholds as (
     where not member
     group by all
 ),
+members as (
+    select
+        * exclude (score, member),
+        median(score) as score
+    from scored
+    where member
+    group by all
+),
 judged as (
     select
-        scored.*,
+        members.*,
         thresholds.threshold,
-        scored.score > thresholds.threshold as flagged
-    from scored
+        members.score > thresholds.threshold as flagged
+    from members
     join thresholds
-        on thresholds.cell_id = scored.cell_id
-        and thresholds.statistic is not distinct from scored.statistic
-    where scored.member
+        on thresholds.cell_id = members.cell_id
+        and thresholds.statistic is not distinct from members.statistic
 )
 select
     ours.dataset,

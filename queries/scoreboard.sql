@@ -6,7 +6,8 @@
 -- show the reference itself, those of retrain_again the noise of retraining twice, those of no_op doing nothing.
 -- robust: test accuracy under the strongest attack at its largest eps. mia_auc: loss threshold, forget against test.
 -- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds divided
--- by those of the retrained model.
+-- by those of the retrained model. tuning_trials: budget of the search behind the method's values; null where they
+-- are those of the configuration.
 with plain as (
     select
         cell_id,
@@ -61,6 +62,7 @@ by_seed as (
         cells.method,
         cells.scope,
         cells.role,
+        cells.tuning_trials,
         cells.seed,
         plain.* exclude (cell_id),
         robust.robust,
@@ -86,6 +88,7 @@ select
     method,
     scope,
     role,
+    tuning_trials,
     count(distinct seed) as seeds,
     avg(forget_accuracy) as forget_accuracy,
     avg(retain_accuracy) as retain_accuracy,
@@ -99,7 +102,7 @@ select
     avg(fairness) as fairness,
     avg(cost) as cost
 from by_seed
-group by dataset, architecture, forget_set, method, scope, role
+group by dataset, architecture, forget_set, method, scope, role, tuning_trials
 order by
     dataset,
     architecture,
@@ -107,4 +110,5 @@ order by
     case role when 'reference' then 0 when 'noise_floor' then 1 when 'ceiling' then 2 else 3 end,
     average_gap nulls last,
     method,
-    scope
+    scope,
+    tuning_trials

@@ -4,7 +4,8 @@
 -- difference is the mean over seeds of value minus that of the retrained model of the same seed. Its interval is
 -- Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of the seeds'
 -- own 95 % intervals. noise_floor is the largest distance of a second retraining over the seeds. Told apart: the
--- interval lies wholly beyond it. Undecided: no interval or no second retraining. Of cells measured more than once
+-- interval lies wholly beyond it. Undecided: no interval or no second retraining; a per-example attack needs none, for
+-- its retrained control is many models. Of cells measured more than once
 -- the latest counts.
 with latest as (
     select cell_id
@@ -47,7 +48,8 @@ over_seeds as (
                 then avg(difference) + t975(count(difference) - 1) * stddev_samp(difference) / sqrt(count(difference))
             when count(difference) = count(difference_high) then max(difference_high)
         end as difference_high,
-        max(noise_floor) as noise_floor,
+        -- The retrained control of a per-example attack is many retrained models: its interval holds their noise.
+        coalesce(max(noise_floor), max(case when attack_family = 'per_example' then 0.0 end)) as noise_floor,
         max(n) as n
     from leaderboard
     join latest using (cell_id)

@@ -112,6 +112,7 @@ def method_is_described(method: Method, make_run: MakeRun = small_run) -> None:
     names = {f.name for f in dataclasses.fields(method)}  # type: ignore[arg-type]
     missing = sorted(names - field_docs(cls).keys())
     assert not missing, f"{cls.__name__}: fields without a string literal under them: {missing}"
+    assert "base" not in names, f"{cls.__name__}: a field 'base' would hide the `base` of variants in a sweep"
     odd = sorted(getattr(method, "search", {}).keys() - names)
     assert not odd, f"{cls.__name__}: search names no field: {odd}"
     assert isinstance(getattr(cls, "needs_retain", None), bool), f"{cls.__name__}: needs_retain is not set"

@@ -10,6 +10,7 @@ import math
 import textwrap
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from tasks.errors import AuditError, unknown_name
@@ -32,7 +33,7 @@ def build(cls: type[D], values: Mapping[str, Any], *, where: str) -> D:
     for key in values:
         if key not in known:
             raise unknown_name("key", key, known, where=where)
-    hints = get_type_hints(cls)
+    hints = _type_hints(cls)
     arguments = {key: convert(hints[key], v, where=_join(where, key)) for key, v in values.items()}
     for name, field in known.items():
         absent = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -42,6 +43,12 @@ def build(cls: type[D], values: Mapping[str, Any], *, where: str) -> D:
         return cls(**arguments)
     except AuditError as error:
         raise type(error)(_at(where, str(error))) from None
+
+
+@cache
+def _type_hints(cls: type) -> dict[str, Any]:
+    """Resolved annotations; resolving takes longer than building, and a search builds thousands."""
+    return get_type_hints(cls)
 
 
 def _join(where: str, key: str) -> str:

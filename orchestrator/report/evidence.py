@@ -217,7 +217,10 @@ def gather(results: Results) -> Evidence:
 
 def signed(value: float | None) -> str:
     """A difference with its sign, three decimals."""
-    return "unknown" if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+    if value is None:
+        return "unknown"
+    rounded = round(value, 3)
+    return f"{rounded:+.3f}".replace("-", "\N{MINUS SIGN}") if rounded else "0.000"
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -233,12 +236,12 @@ def clearest(findings: Iterable[Finding]) -> Finding | None:
 
 def why_told_apart(finding: Finding) -> str:
     """The evidence of one finding in a sentence."""
-    floor = f"{finding.noise_floor or 0:.3f}"
-    return (
-        f"{finding.words} differs from retraining by {signed(finding.difference)} "
-        f"({interval(finding.difference_low, finding.difference_high)}); retraining again differs by up to "
-        f"{floor}"
-    )
+    reach = interval(finding.difference_low, finding.difference_high)
+    if finding.attack_family == "per_example":
+        control = "the control is many retrained models"
+    else:
+        control = f"retraining again differs by up to {finding.noise_floor or 0:.3f}"
+    return f"{finding.words} differs from retraining by {signed(finding.difference)} ({reach}); {control}"
 
 
 def unnoticed(findings: Sequence[Finding]) -> str:

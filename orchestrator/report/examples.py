@@ -23,6 +23,7 @@ from orchestrator.report.evidence import ROLE_ORDER, Finding, Place
 from orchestrator.report.exposure import exposure_table
 from orchestrator.report.images import read_examples
 from orchestrator.report.plots import Line, curves, distribution
+from orchestrator.report.shadows import comparison_blocks, stopping_blocks, vulnerability_blocks
 from tasks.metrics.intervals import clopper_pearson
 
 PER_EXAMPLE = "python -m orchestrator.sweep --axes.attack none population u_lira --out {root}"
@@ -33,7 +34,14 @@ FPR_GRID = np.logspace(-4, 0, 25)
 
 def examples_section(context: Context) -> Section:
     """Distribution over forgotten examples, the worst ones, ROC curves, exposed examples."""
-    blocks: list[Block] = [*_distributions(context), *_worst(context), *_rocs(context), *_exposed(context)]
+    blocks: list[Block] = [
+        *_distributions(context),
+        *_worst(context),
+        *vulnerability_blocks(context),
+        *_rocs(context),
+        *comparison_blocks(context),
+        *_exposed(context),
+    ]
     return Section(
         anchor="examples",
         title="Single examples",
@@ -174,7 +182,11 @@ def _rocs(context: Context) -> list[Block]:
 def _roc_panel(context: Context, place: Place) -> Panel | None:
     lines: list[Line] = []
     for family in ("population", "per_example"):
-        found = context.evidence.at(place, metric="auc", attack_family=family)
+        found = [
+            f
+            for f in context.evidence.at(place, metric="auc", split="forget", attack_family=family)
+            if ":" not in f.variant or f.variant.endswith(":pooled")
+        ]
         if found:
             lines += _roc_lines(context, place, family, found)
     if not lines:
@@ -239,7 +251,7 @@ def _roc(context: Context, finding: Finding) -> dict[str, Any] | None:
     if not cells:
         return None
     rows = context.results.query("roc_one_cell", cell_id=cells[0]["cell_id"]).to_pylist()
-    rows = [r for r in rows if r["statistic"] == finding.variant]
+    rows = [r for r in rows if r["statistic"] == finding.variant.partition(":")[0]]
     if not rows:
         return None
     return roc_on_grid(rows)
@@ -275,7 +287,7 @@ def order_section(context: Context) -> Section:
         Missing(
             reason="The order of forgetting is read from shadow models that are observed after each epoch "
             "of unlearning; none are stored here.",
-            command=PER_EXAMPLE.format(root=context.root),
+            command=f"{PER_EXAMPLE.format(root=context.root)} --set shadows.trajectories=true",
         )
     ]
     if len(epochs) > 1:
@@ -286,7 +298,8 @@ def order_section(context: Context) -> Section:
                 "they are forgotten too well.",
                 panels=_order_panels(context, rows),
                 source=Source(query="forgetting_order"),
-            )
+            ),
+            *stopping_blocks(context),
         ]
     return Section(
         anchor="order",
@@ -303,6 +316,8 @@ def _order_panels(context: Context, rows: list[dict[str, Any]]) -> list[Panel]:
     dashes = {"unlearned": "-", "never": "--", "retained": "-.", "test": ":"}
     panels = []
     for (architecture, method, scope), found in sorted(groups.items()):
+        if len({r["epoch"] for r in found}) < 2:
+            continue
         colour = context.looks.of("audited", method, scope).colour
         lines = []
         for state in dashes:

@@ -13,6 +13,8 @@ from tasks.metrics.intervals import clopper_pearson
 def exposure_table(context: Context, family: str = "per_example") -> Table | None:
     """Shares of flagged examples by model under a per-example attack; None without one."""
     rows = context.results.query("exposure", family=family).to_pylist()
+    attacks = _telling_attacks(context, family)
+    rows = [r for r in rows if attacks.get((r["architecture"], r["forget_set"])) == r["attack"]]
     groups: dict[tuple[str, ...], list[dict]] = defaultdict(list)
     for r in rows:
         key = (r["architecture"], r["forget_set"], r["attack"], r["statistic"] or "", r["role"], r["method"])
@@ -30,7 +32,7 @@ def exposure_table(context: Context, family: str = "per_example") -> Table | Non
             [
                 escape(architecture),
                 code(forget_set),
-                escape(f"{attack} {statistic}".strip()),
+                escape(attack if statistic in attack else f"{attack} {statistic}"),
                 escape(context.evidence.label(role, method, scope)),
                 _share([r["flagged"] for r in found]),
                 _share([r["retrained_flagged"] for r in control]),
@@ -45,6 +47,16 @@ def exposure_table(context: Context, family: str = "per_example") -> Table | Non
         source=Source(query="exposure", params={"family": family}),
         quiet=frozenset(quiet),
     )
+
+
+def _telling_attacks(context: Context, family: str) -> dict[tuple[str, str], str]:
+    """At each place the attack that best recognises forgotten examples when nothing was unlearned."""
+    best: dict[tuple[str, str], tuple[float, str]] = {}
+    for f in context.evidence.findings:
+        if (f.metric, f.split, f.attack_family, f.role) == ("auc", "forget", family, "ceiling"):
+            place = (f.architecture, f.forget_set)
+            best[place] = max(best.get(place, (-1.0, "")), (f.value, f.attack))
+    return {place: attack for place, (_, attack) in best.items()}
 
 
 def _share(flags: list[bool]) -> str:

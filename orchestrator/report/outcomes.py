@@ -9,6 +9,7 @@ from orchestrator.report.blocks import Block, Context, Figure, Missing, Section,
 from orchestrator.report.drawing import Panel
 from orchestrator.report.evidence import ROLE_ORDER
 from orchestrator.report.plots import Mark, forest
+from orchestrator.report.shadows import retain_harm_blocks
 
 
 def harm_section(context: Context) -> Section:
@@ -43,6 +44,7 @@ def harm_section(context: Context) -> Section:
                 source=Source(query="harm"),
             )
         ]
+    blocks += retain_harm_blocks(context)
     return Section(
         anchor="harm",
         title="Harm to examples that were to be kept",

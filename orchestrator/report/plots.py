@@ -151,7 +151,13 @@ def points(
 
 
 def distribution(
-    name: str, title: str, parts: Sequence[tuple[np.ndarray, Look]], *, axis: str, words: str
+    name: str,
+    title: str,
+    parts: Sequence[tuple[np.ndarray, Look]],
+    *,
+    axis: str,
+    words: str,
+    origin: float = 0.0,
 ) -> Panel:
     """Empirical distribution functions with their simultaneous 95 % bands (Dvoretzky, Kiefer, Wolfowitz)."""
     with styled():
@@ -163,7 +169,7 @@ def distribution(
             low, high = np.clip(y - reach, 0, 1), np.clip(y + reach, 0, 1)
             axes.step(x, y, where="post", color=look.colour, ls=look.dash, lw=1.3, zorder=3)
             axes.fill_between(x, low, high, step="post", color=look.colour, alpha=0.1, lw=0)
-        axes.axvline(0, color=MUTED, lw=0.8)
+        axes.axvline(origin, color=MUTED, lw=0.8)
         axes.set_ylim(0, 1)
         axes.grid(color=RULE, lw=0.4)
         _titles(axes, title, axis, "share of forgotten examples")
@@ -181,7 +187,8 @@ def _log_x(axes: Axes) -> None:
 
 
 def _titles(axes: Axes, title: str, x_axis: str, y_axis: str) -> None:
-    axes.set_title("\n".join(line for part in title.split("\n") for line in wrap(part, 42)), pad=7)
+    lines = [line for part in title.split("\n") for line in wrap(part, 46)]
+    axes.figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=8.5, fontweight="bold")
     axes.set_xlabel(x_axis)
     axes.set_ylabel(y_axis)
 

@@ -15,7 +15,7 @@ from orchestrator.report.blocks import (
     measured,
     number,
 )
-from orchestrator.report.evidence import ROLE_ORDER, ROLES, Evidence, Finding, Place
+from orchestrator.report.evidence import ROLE_ORDER, ROLES, Evidence, Finding, Place, signed
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("accuracy", "forget", "accuracy, forgotten"),
@@ -73,7 +73,7 @@ def _table(evidence: Evidence, place: Place, cost: dict) -> Table:
     return Table(
         caption="<em>Distance</em> is the mean absolute difference "
         "from retraining in accuracy on forgotten, retained and test examples. Under each value its "
-        "interval, then the difference from retraining, in colour where it is "
+        "interval, then &Delta;, the difference from retraining, in colour where it is "
         "told apart from the noise floor. Membership AUC is that of the statistic that best tells doing "
         "nothing from retraining.",
         heading=["model", "distance", *(text for _, _, text in COLUMNS), "cost, retraining = 1"],
@@ -104,10 +104,14 @@ def _pick(evidence: Evidence, place: Place, found: list[Finding], metric: str, s
     return next((f for f in candidates if f.measure == chosen), candidates[0])
 
 
-def telling_measure(evidence: Evidence, place: Place, metric: str, split: str) -> tuple[str, ...] | None:
+def telling_measure(
+    evidence: Evidence, place: Place, metric: str, split: str, *, family: str | None = None
+) -> tuple[str, ...] | None:
     """The measure of a metric on which doing nothing differs most from retraining."""
     controls = [
-        f for f in evidence.at(place, role="ceiling", metric=metric, split=split) if f.difference is not None
+        f
+        for f in evidence.at(place, role="ceiling", metric=metric, split=split)
+        if f.difference is not None and family in (None, f.attack_family)
     ]
     return max(controls, key=lambda f: (abs(f.difference or 0), f.measure)).measure if controls else None
 
@@ -119,11 +123,10 @@ def _cell(finding: Finding | None) -> str:
     if finding.role == "reference" or finding.difference is None:
         return value
     kind = "diff apart" if finding.told_apart else "diff"
-    sign = "+" if finding.difference > 0 else ""
     reach = ""
     if finding.difference_low is not None:
         reach = f"<br>{number(finding.difference_low, 2)} to {number(finding.difference_high, 2)}"
-    return f'{value}<span class="{kind}">{sign}{number(finding.difference)}{reach}</span>'
+    return f'{value}<span class="{kind}">&Delta;&nbsp;{signed(finding.difference)}{reach}</span>'
 
 
 def _ratio(price: dict | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -85,6 +85,9 @@ class ShadowBench:
     score_batch: int = 256
     """Examples per forward pass. Scoring is a loop over models: measured, stacks gain nothing from 256 on."""
 
+    scores: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Stored per-example scores that methods may rank by, each of length `N`."""
+
     def subset(self, ids: np.ndarray) -> Subset:
         """Examples under the labels that shadows are trained with: canaries carry their planted one."""
         subset = self.data.subset(ids)
@@ -97,10 +100,11 @@ class ShadowBench:
         labels[planted] = canaries.labels[order][np.searchsorted(canaries.ids[order], ids[planted])]
         return subset.with_labels(torch.from_numpy(labels).to(subset.labels.device))
 
-    def phi_and_loss(self, model: nn.Module, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logit-scaled confidence and cross-entropy of examples, float32."""
+    def statistics(self, model: nn.Module, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logit-scaled confidence, cross-entropy (float32), and 1 where the answer is right, by example."""
         outputs = score(model, self.subset(ids), batch_size=self.score_batch)
-        return outputs.phi.astype(np.float32), outputs.loss.astype(np.float32)
+        phi, loss = outputs.phi.astype(np.float32), outputs.loss.astype(np.float32)
+        return phi, loss, outputs.correct.astype(np.int8)
 
     # -- training ------------------------------------------------------------------------------------
 
@@ -223,17 +227,19 @@ class ShadowBench:
             recipe=self.recipe,
             retrain_path=self.retrain_path(shadow, what.pool, what.draw),
             engine=self.engine,
+            scores=self.scores,
         )
 
     def _observed(self, run: ShadowRun, model: nn.Module, shadow: int) -> ShadowRun:
         """The run with the model's statistics; with an error where they are of no use."""
         if run.error:
             return run
-        phi, loss = self.phi_and_loss(model, self.example_ids)
+        phi, loss, correct = self.statistics(model, self.example_ids)
         if not (np.isfinite(phi).all() and np.isfinite(loss).all()):
             return replace(run, error="scoring: a logit is not finite; lower the learning rate")
         state = self.layout.states(shadow, self.example_ids, pool=run.pool, draw=run.draw)
-        return replace(run, block=RunBlock(base=shadow, draw=run.draw, state=state, phi=phi, loss=loss))
+        block = RunBlock(base=shadow, draw=run.draw, state=state, phi=phi, loss=loss, correct=correct)
+        return replace(run, block=block)
 
 
 WHOLE_SET = ("fisher_train",)
@@ -285,7 +291,7 @@ class _Trajectory:
     def __call__(self, epoch: int, model: nn.Module) -> None:
         """Look at the model."""
         began = time.perf_counter()
-        self.rows.append(self._bench.phi_and_loss(model, self._ids)[0])
+        self.rows.append(self._bench.statistics(model, self._ids)[0])
         self.seconds += time.perf_counter() - began
 
 

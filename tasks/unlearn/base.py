@@ -10,6 +10,7 @@ from tasks.errors import AuditError
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from tasks.unlearn.run import UnlearningRun
@@ -43,11 +44,19 @@ class Method(Protocol):
     search: ClassVar[Mapping[str, SearchRange]] = MappingProxyType({})
     """The published search range of each field that is worth tuning; equal budgets draw from it."""
 
-    def check_scope(self, parameters: Mapping[str, nn.Parameter]) -> None:
-        """Refuse a layer scope, given the parameters it holds, before any work.
+    def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
+        """Refuse a layer scope, given the parameters of the model that it holds, before any work.
 
         Raises:
             AuditError: the method cannot do anything under this scope.
+        """
+        return
+
+    def check_forget(self, forget_labels: np.ndarray, retain_labels: np.ndarray) -> None:
+        """Refuse a forget set, given the labels on both sides (`nf` and `nr`, int64), while planning.
+
+        Raises:
+            AuditError: the method cannot forget such a set.
         """
         return
 

@@ -45,7 +45,10 @@ class BoundaryExpand(Descent):
         """Train the forget set towards the extra class."""
         import torch
 
-        widened = [(head, _new_row(run, head, name)) for name, head in _heads_in_scope(run)]
+        widened = [(head, _new_row(run, head, name)) for name, head in _heads(run.trainable, run.model)]
+        for head, _ in widened:
+            if head.out_features != run.num_classes:
+                raise AuditError(f"classifier: expected {run.num_classes} outputs, got {head.out_features}")
         optimizer = self.make_optimizer(run)
         optimizer.add_param_group({"params": [p for _, extra in widened for p in extra.parameters()]})
         forget = run.forget.with_labels(torch.full_like(run.forget.labels, run.num_classes))
@@ -57,25 +60,27 @@ class BoundaryExpand(Descent):
                     run.step(optimizer, run.loss(batch))
             run.end_epoch()
 
+    def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
+        """Refuse a scope without the classifier."""
+        _heads(parameters, model)
 
-def _heads_in_scope(run: UnlearningRun) -> list[tuple[str, nn.Linear]]:
-    """The classification layers (two in distilled transformers), which must be in the layer scope."""
+
+def _heads(parameters: Mapping[str, nn.Parameter], model: nn.Module) -> list[tuple[str, nn.Linear]]:
+    """The classification layers (two in distilled transformers).
+
+    Raises:
+        AuditError: one is not linear, or not in the layer scope.
+    """
     from torch import nn
 
     from tasks.layers import layer_groups
 
-    heads = [(name, run.model.get_submodule(name)) for name in layer_groups(run.model)[-1].module_names]
+    heads = [(name, model.get_submodule(name)) for name in layer_groups(model)[-1].module_names]
     for name, head in heads:
-        if not isinstance(head, nn.Linear) or head.out_features != run.num_classes:
-            raise AuditError(
-                f"boundary_expand: expected a linear classifier with {run.num_classes} outputs, "
-                f"got '{name}' ({type(head).__name__})"
-            )
-        if f"{name}.weight" not in run.trainable:
-            raise AuditError(
-                f"boundary_expand: expected a layer scope that holds the classifier '{name}', "
-                f"got '{run.scope.text}'"
-            )
+        if not isinstance(head, nn.Linear):
+            raise AuditError(f"scope: expected a linear classifier, got '{name}' ({type(head).__name__})")
+        if f"{name}.weight" not in parameters:
+            raise AuditError(f"scope: expected the classifier '{name}' in it")
     return heads  # type: ignore[return-value]
 
 

@@ -77,7 +77,7 @@ class ConvolutionTranspose(Descent):
                 weight.copy_(weight.transpose(2, 3).clone())
         recover(self, run, lambda epoch: 0.5 * (1 + math.cos(math.pi * epoch / self.epochs)))
 
-    def check_scope(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a scope without a kernel to transpose."""
         self.transposed(parameters)
 
@@ -140,7 +140,7 @@ class MaskedSmallGradients(Descent):
             for hook in hooks:
                 hook.remove()
 
-    def check_scope(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a scope without convolutions."""
         convolutions(parameters)
 

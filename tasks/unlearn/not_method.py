@@ -3,8 +3,8 @@
     theta_l <- -theta_l for the first layers l;   min over the layer scope of  E_{D_r} CE(f(x), y)
 
 Khalil et al., "NoT: Federated Unlearning via Weight Negation", CVPR 2025, arXiv 2503.05657. Evidence:
-abstract [P]; definition, and the first layer as the default, in a note on the paper [2] and in two public
-re-implementations that negate the weight of the first convolution [C]. The paper is about federated
+abstract [P]; definition, and the first layer as the default, in a note on the paper [2] and in a public
+re-implementation that negates the weight of the first convolution [C]. The paper is about federated
 learning; its centralised use is fine-tuning with one client, with the settings of plain fine-tuning here
 [inf]. A layer is a module with a weight of two or more dimensions (convolution, linear, patch embedding)
 that the layer scope holds: under a narrower scope it is the first layer *of the scope* [inf].
@@ -54,7 +54,7 @@ class NoT(Descent):
                 weight.neg_()
         recover(self, run, lambda _epoch: 1.0)
 
-    def check_scope(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a scope with fewer layers than are negated."""
         self.negated(parameters)
 

@@ -50,12 +50,12 @@ COMPUTED_RANKINGS = (
 class SequentialUnlearning(Method):
     """Rank, split, and unlearn group after group with a base method."""
 
-    base: str = "random_labels"
+    base_method: str = "random_labels"
     """Name of the unlearning method that each group gets."""
     base_params: dict[str, Any] = field(default_factory=dict)
-    """Hyper-parameters of `base`; what is absent keeps its default."""
+    """Hyper-parameters of `base_method`; what is absent keeps its default."""
     group_methods: tuple[str, ...] = ()
-    """One method per group from the lowest score to the highest, instead of `base`; no_op skips a group."""
+    """One method per group from the lowest score to the highest, instead of `base_method`; no_op skips a group."""
     group_params: dict[str, Any] = field(default_factory=dict)
     """Hyper-parameters of the methods in `group_methods`, one table per method name."""
     groups: int = 3
@@ -99,13 +99,13 @@ class SequentialUnlearning(Method):
         Raises:
             AuditError: an unknown method or hyper-parameter, a sequence inside a sequence, or a retraining.
         """
-        names = self.group_methods or (self.base,) * self.groups
+        names = self.group_methods or (self.base_method,) * self.groups
         return [self._method(name) for name in names]
 
-    def check_scope(self, parameters: Mapping[str, nn.Parameter]) -> None:
+    def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a scope that the method of a group refuses."""
         for method in self.stages():
-            method.check_scope(parameters)
+            method.check_scope(parameters, model)
 
     def __call__(self, run: UnlearningRun) -> None:
         """Unlearn the groups in their order."""
@@ -129,7 +129,7 @@ class SequentialUnlearning(Method):
         return [np.sort(rows) for rows in np.array_split(ranked, self.groups)]
 
     def _method(self, name: str) -> Method:
-        where = "group_methods" if self.group_methods else "base"
+        where = "group_methods" if self.group_methods else "base_method"
         cls = methods.get(name, where=where)
         if issubclass(cls, SequentialUnlearning) or getattr(cls, "from_scratch", False):
             raise AuditError(f"{where}: expected a method that changes an original model, got '{name}'")

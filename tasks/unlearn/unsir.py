@@ -21,6 +21,7 @@ from tasks.unlearn.base import SearchRange, register, require
 from tasks.unlearn.descent import Descent
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from tasks.resident import Subset
@@ -90,6 +91,11 @@ class Unsir(Descent):
                 for batch in batches:
                     run.step(optimizer, run.loss(batch))
                 run.end_epoch()
+
+    def check_forget(self, forget_labels: np.ndarray, retain_labels: np.ndarray) -> None:
+        """Refuse a forget set with examples of every class."""
+        if set(retain_labels.tolist()) <= set(forget_labels.tolist()):
+            raise AuditError("expected a retained class without forget examples (it forgets classes), got none")
 
     def _retained(self, run: UnlearningRun) -> Subset:
         """Retained examples of the classes that stay, at most `retain_per_class` of each."""

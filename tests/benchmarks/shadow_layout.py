@@ -1,11 +1,11 @@
-"""One shadow for all methods against fresh shadows for each method; and processes against threads. Digits, CPU.
+"""One shadow for all methods against fresh shadows for each; processes against threads. Digits, CPU.
 
     python tests/benchmarks/shadow_layout.py [--shadows 8] [--epochs 6] [--repeats 3]
 
-Part 1 trains N shadows and unlearns from each with M methods, then does what the peers do: N new shadows for
-every method. Both are run, not extrapolated; the plan's size (256 shadows, 18 method-scope pairs) follows from
-the measured cost of one unlearning. Part 2 trains the same shadows in 2 processes of 1 thread and in 1 process
-of 2 threads, in wall time: it means something on an idle machine only.
+Part 1 trains N shadows and unlearns from each with M methods, then does what the peers do: N new shadows
+for every method. Both are run, not extrapolated; the plan's size (256 shadows, 18 method-scope pairs) follows
+from the measured cost of one unlearning. Part 2 trains the same shadows in 2 processes of 1 thread and in 1
+process of 2 threads, in wall time: it means something on an idle machine only.
 """
 
 from __future__ import annotations
@@ -152,9 +152,8 @@ def compare_processes(shadows: int, epochs: int, repeats: int) -> None:
         for _ in range(repeats):
             times["2 processes x 1 thread"].append(run([everyone[::2], everyone[1::2]], 1))
             times["1 process x 2 threads"].append(run([everyone], 2))
-    print(
-        f"{shadows} shadows in lockstep, wall seconds, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
-    )
+    load = os.getloadavg()[0]
+    print(f"{shadows} shadows in lockstep, wall seconds, {os.cpu_count()} processors, load {load:.1f}")
     for name, values in times.items():
         print(f"  {name:24s} {statistics.median(values):6.2f}")
 

@@ -20,8 +20,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--inline", type=int, default=2, help="sweeps without Ray, each killed --kills times")
     parser.add_argument("--kills", type=int, default=6)
-    parser.add_argument("--local", type=int, default=1, help="sweeps on a private Ray, each kind killed in turn")
-    parser.add_argument("--kinds", nargs="+", default=LOCAL, help="what is killed on Ray; any of %(default)s, shadow")
+    parser.add_argument(
+        "--local", type=int, default=1, help="sweeps on a private Ray, each kind killed in turn"
+    )
+    parser.add_argument(
+        "--kinds", nargs="+", default=LOCAL, help="what is killed on Ray; any of %(default)s, shadow"
+    )
     parser.add_argument("--pairs", type=int, default=1, help="times that two sweeps share one directory")
     parser.add_argument("--config", type=Path, help="TOML of the sweep; a tiny one where it is left out")
     options = parser.parse_args()

@@ -13,6 +13,7 @@ MARK = "LETHE_CHAOS_RUN"
 TITLES = {
     "ModelHost": "host",
     "CellTrial": "trial",
+    "ResourceTrainable": "trial",
     "Dispatcher": "dispatcher",
     "run_shadows": "shadow",
     "raylet": "raylet",
@@ -27,6 +28,7 @@ class Process:
     pid: int
     kind: str
     """driver, host, trial, dispatcher, shadow, raylet, gcs, or other."""
+    title: str = ""
 
 
 def of_run(mark: str) -> list[Process]:
@@ -41,7 +43,7 @@ def _found(entry: bytes) -> Iterator[Process]:
         with contextlib.suppress(OSError):
             if entry in (folder / "environ").read_bytes().split(b"\0"):
                 title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                yield Process(int(folder.name), _kind(title))
+                yield Process(int(folder.name), _kind(title), title[:160])
 
 
 def _kind(title: str) -> str:

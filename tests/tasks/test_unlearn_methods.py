@@ -385,8 +385,18 @@ def test_boundary_expand_forgets_and_leaves_k_outputs() -> None:
 
 
 def test_boundary_expand_refuses_a_scope_without_the_head() -> None:
-    with pytest.raises(AuditError, match="boundary_expand: expected a layer scope that holds the classifier"):
-        BoundaryExpand()(small_run(scope="norm-only"))
+    run, whole = small_run(scope="norm-only"), small_run()
+    BoundaryExpand().check_scope(whole.trainable, whole.model)
+    for refused in (lambda: BoundaryExpand().check_scope(run.trainable, run.model), lambda: BoundaryExpand()(run)):
+        with pytest.raises(AuditError, match="scope: expected the classifier 'head' in it"):
+            refused()
+
+
+def test_unsir_refuses_a_forget_set_of_every_class() -> None:
+    labels = np.arange(4)
+    Unsir().check_forget(labels[:3], labels)
+    with pytest.raises(AuditError, match="expected a retained class"):
+        Unsir().check_forget(labels, labels)
 
 
 # --- SCRUB -------------------------------------------------------------------------------------------------

@@ -42,11 +42,12 @@ def test_a_scope_without_convolutions_is_refused(name):
 
 @pytest.mark.parametrize("method", ["ct", "msg", "not", "rum"])
 def test_the_plan_can_ask_for_the_refusal_before_any_work(method):
-    params = {"base": "ct"} if method == "rum" else {}
+    params = {"base_method": "ct"} if method == "rum" else {}
     built = methods.build(method, params, where=method)
-    built.check_scope(tiny_run("all").trainable)
+    whole, norms = tiny_run("all"), tiny_run("norm-only")
+    built.check_scope(whole.trainable, whole.model)
     with pytest.raises(AuditError, match="expected"):
-        built.check_scope(tiny_run("norm-only").trainable)
+        built.check_scope(norms.trainable, norms.model)
 
 
 def test_smallest_gradients_are_reset_and_the_rest_is_damped():

@@ -62,7 +62,7 @@ def test_groups_follow_the_scores_and_each_stage_starts_where_the_last_ended(rec
     scores = np.zeros(96)
     scores[:12] = [5, 1, 9, 3, 11, 7, 0, 10, 2, 8, 4, 6]
     run = tiny_run(scores={"memorisation": scores})
-    meter = unlearn(Rum(base="recorder", ranking="memorisation", groups=3), run)
+    meter = unlearn(Rum(base_method="recorder", ranking="memorisation", groups=3), run)
     groups = [ids for ids, *_ in SEEN]
     assert groups == [[1, 3, 6, 8], [0, 5, 10, 11], [2, 4, 7, 9]]
     assert all(retain == list(range(12, 60)) for _, retain, _, _ in SEEN)
@@ -76,15 +76,15 @@ def test_groups_follow_the_scores_and_each_stage_starts_where_the_last_ended(rec
 
 def test_reversed_order_takes_the_same_groups_backwards(recorder):
     run = tiny_run()
-    unlearn(Rum(base="recorder", order="low_to_high"), run)
-    unlearn(Rum(base="recorder", order="high_to_low"), tiny_run())
+    unlearn(Rum(base_method="recorder", order="low_to_high"), run)
+    unlearn(Rum(base_method="recorder", order="high_to_low"), tiny_run())
     groups = [ids for ids, *_ in SEEN]
     assert groups[:3] == groups[:2:-1]
 
 
 def test_shuffled_control_partitions_the_same_examples_without_a_ranking(recorder):
     run = tiny_run()
-    unlearn(Rum(base="recorder", order="shuffled", ranking="no such scores", groups=5), run)
+    unlearn(Rum(base_method="recorder", order="shuffled", ranking="no such scores", groups=5), run)
     groups = [ids for ids, *_ in SEEN]
     assert sorted(len(g) for g in groups) == [2, 2, 2, 3, 3]
     assert sorted(i for group in groups for i in group) == list(range(12))
@@ -93,12 +93,12 @@ def test_shuffled_control_partitions_the_same_examples_without_a_ranking(recorde
 
 def test_ties_go_by_example_id(recorder):
     run = tiny_run(scores={"constant": np.ones(96)})
-    unlearn(Rum(base="recorder", ranking="constant", groups=2), run)
+    unlearn(Rum(base_method="recorder", ranking="constant", groups=2), run)
     assert [ids for ids, *_ in SEEN] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
 
 
 def test_more_groups_than_examples_leaves_the_empty_ones_out(recorder):
-    unlearn(Rum(base="recorder", groups=5), tiny_run(forget=3))
+    unlearn(Rum(base_method="recorder", groups=5), tiny_run(forget=3))
     assert [len(ids) for ids, *_ in SEEN] == [1, 1, 1]
 
 
@@ -115,13 +115,13 @@ def test_each_group_may_have_its_own_method(recorder):
 def test_epochs_are_counted_over_all_groups(recorder):
     epochs = []
     run = tiny_run(on_epoch=lambda epoch, model: epochs.append((epoch, model.training)))
-    unlearn(Rum(base="recorder", groups=3), run)
+    unlearn(Rum(base_method="recorder", groups=3), run)
     assert epochs == [(1, False), (2, False), (3, False)]
 
 
 def test_one_group_of_a_deterministic_method_is_that_method():
     first, second = tiny_run(), tiny_run()
-    unlearn(Rum(base="not", base_params={"epochs": 0}, groups=1), first)
+    unlearn(Rum(base_method="not", base_params={"epochs": 0}, groups=1), first)
     unlearn(methods.build("not", {"epochs": 0}, where="not"), second)
     states = first.model.state_dict(), second.model.state_dict()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -129,7 +129,7 @@ def test_one_group_of_a_deterministic_method_is_that_method():
 
 @pytest.mark.parametrize("scope", ["all", "head"])
 @pytest.mark.parametrize(
-    "method", [Rum(base_params={"epochs": 1}), Rsu(base="gradient_ascent", proxy_epochs=1)]
+    "method", [Rum(base_params={"epochs": 1}), Rsu(base_method="gradient_ascent", proxy_epochs=1)]
 )
 def test_equal_seeds_give_equal_weights_inside_the_scope(method, scope):
     first, second, third = tiny_run(scope), tiny_run(scope), tiny_run(scope, seed=1)
@@ -150,8 +150,8 @@ def test_scores_that_must_be_stored_are_named_for_the_plan():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"base": "rsu"}, "base: expected a method that changes an original model, got 'rsu'"),
-        ({"base": "retrain"}, "base: expected a method that changes an original model, got 'retrain'"),
+        ({"base_method": "rsu"}, "base_method: expected a method that changes an original model, got 'rsu'"),
+        ({"base_method": "retrain"}, "base_method: expected a method that changes an original model, got 'retrain'"),
         ({"base_params": {"learning_rate": 1}}, "base_params: no key 'learning_rate'"),
         ({"group_methods": ["no_op"]}, "group_methods: expected one method for each of 3 groups, got 1"),
         ({"group_params": {"scrub": {}}}, "group_params.scrub: expected a method of group_methods"),
@@ -165,7 +165,7 @@ def test_bad_values_are_refused_before_any_work(params, message):
 
 def test_a_misspelt_base_names_the_nearest():
     with pytest.raises(UnknownName, match="Did you mean 'random_labels'"):
-        Rum(base="random_label")
+        Rum(base_method="random_label")
 
 
 def test_missing_and_broken_scores_are_refused_by_name():

@@ -1,0 +1,121 @@
+"""Memorisation and privacy risk from the stored observations of shadow models; imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from orchestrator.config import SweepConfig
+from orchestrator.risk_file import score_digest
+from orchestrator.shadow_plan import BASE_METHOD
+from orchestrator.shadow_rows import run_blocks
+from orchestrator.store import Store
+from tasks import fields
+from tasks.datasets.base import datasets
+from tasks.errors import AuditError, unknown_name
+from tasks.metrics.per_example import example_risk
+from tasks.registry import import_plugins, parse_text
+from tasks.shadows.observations import Observations, RunBlock
+
+
+def shadow_scores(
+    root: str,
+    *,
+    architecture: str,
+    half: int | None = None,
+    of: Literal["correct", "confidence"] = "correct",
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Scores of every example of the data set and where they came from.
+
+    Args:
+        root: results of a sweep whose shadow models have finished.
+        architecture: name on its axis.
+        half: the pairs to use, 0 (even) or 1 (odd); None for all. Who reports on the chosen examples with
+            the same shadow models should choose by one half (winner's curse).
+        of: what memorisation counts, see `tasks.metrics.per_example.example_risk`.
+
+    Returns:
+        Scores by name, each `N` float64 and NaN where too few shadow models know; provenance.
+
+    Raises:
+        AuditError: there are no results, no shadow models of this architecture, or too few of them.
+    """
+    store = Store(root)
+    if not store.files.usable():
+        raise AuditError(f"results: no directory '{root}'")
+    store.check_version()
+    shadows = _latest_set(store, architecture)
+    observations = _base_observations(store, architecture, {row["shadow_id"] for row in shadows})
+    if half is not None:
+        observations = observations.of_half(half)
+    risk = example_risk(observations, of=of)
+    run, num_examples = _run_of(store, shadows[0]["dataset_digest"])
+    scores = {}
+    for name in ("memorisation", "privacy_risk"):
+        scores[name] = np.full(num_examples, np.nan)
+        scores[name][risk.example_ids] = getattr(risk, name)
+    provenance = {
+        "results": root,
+        "run_ids": run,
+        "architecture": architecture,
+        "shadow_set": _set_of(shadows[0]),
+        "num_shadows": len(np.unique(observations.base)),
+        "half": half,
+        "memorisation_of": of,
+        "dataset_digest": shadows[0]["dataset_digest"],
+        "sha256": {name: score_digest(values) for name, values in scores.items()},
+    }
+    return scores, provenance
+
+
+def _set_of(row: dict[str, Any]) -> str:
+    return str(row["pair_id"]).rpartition("-")[0]
+
+
+def _latest_set(store: Store, architecture: str) -> list[dict[str, Any]]:
+    """Rows of the shadow models of the layout that finished last."""
+    rows = store.read("shadows").to_pylist()
+    mine = [row for row in rows if row["architecture"] == architecture]
+    if not mine:
+        known = {row["architecture"] for row in rows}
+        if known:
+            raise unknown_name("architecture with shadow models", architecture, known)
+        raise AuditError(
+            f"results: {store.root} holds no shadow models; a sweep with a per-example attack "
+            "(lira, u_lira, ...) on its attack axis trains them"
+        )
+    latest = _set_of(max(mine, key=lambda row: row["finished_at"]))
+    return [row for row in mine if _set_of(row) == latest]
+
+
+def _base_observations(store: Store, architecture: str, wanted: set[str]) -> Observations:
+    path = {"architecture": architecture, "method": BASE_METHOD, "scope": "all"}
+    blocks: list[RunBlock] = []
+    ids: np.ndarray | None = None
+    for entry in store.snapshot("observations").singles:
+        if dict(entry.path) != path:
+            continue
+        table = store.read("observations", entry.key, **path)
+        if not table.num_rows or table["shadow_id"][0].as_py() not in wanted:
+            continue
+        blocks += run_blocks(table["shadow"][0].as_py(), table)
+        ids = np.sort(table["example_id"].to_numpy()) if ids is None else ids
+    if ids is None:
+        raise AuditError(f"results: {store.root} holds no observations of shadow models of '{architecture}'")
+    return Observations.from_blocks(blocks, method=BASE_METHOD, scope="", family="", example_ids=ids)
+
+
+def _run_of(store: Store, dataset_digest: str) -> tuple[Sequence[str], int]:
+    """Runs on this data, and how many examples it has; the data set itself knows."""
+    runs = [row for row in store.read("runs").to_pylist() if row["dataset_digest"] == dataset_digest]
+    if not runs:
+        raise AuditError(f"results: {store.root} names no run on the data of its shadow models")
+    latest = max(runs, key=lambda row: row["started_at"])
+    config = fields.build(SweepConfig, json.loads(latest["config_json"]), where="runs.config_json")
+    import_plugins(config.plugins)
+    name, inline = parse_text(config.data.name, where="data.name")
+    source = datasets.build(name, {**config.data.options, **inline}, where="data.options")
+    return sorted(row["run_id"] for row in runs), len(source.read_labels().labels)

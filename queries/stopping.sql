@@ -1,0 +1,232 @@
+-- Is there an epoch at which unlearning could stop and protect every example?
+-- grain: architecture, method, scope, forget set and epoch of unlearning
+-- param architecture = null: only this architecture
+-- param method = null: only this method
+-- Of each example: the standardised difference of its phi (logit of the confidence) where it was unlearned
+-- against where it was never seen, over shadow models, 0 where the two cannot be told apart. mean_distance is
+-- the mean of its size over examples; chance is what identical models would show. remembered and
+-- overforgotten: share of examples more than two standard errors above or below (about 2.5 % each by chance):
+-- where no epoch brings both down, no single stopping point protects all. closest_here: share of examples
+-- whose smallest distance is at this epoch, and closest_low to closest_high the 5 % and 95 % quantiles of
+-- those epochs. Noise alone spreads them too, so the last columns choose on one half of the shadow pairs and
+-- measure on the other: held_out_single stops all examples at that half's best epoch, held_out_own each at
+-- its own, and agreement is Spearman's correlation of the two halves' epochs. Write with shadows.trajectories
+-- = true.
+with by_shadow as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        epoch,
+        example_id,
+        (shadow // 2) % 2 as half,
+        state = 'unlearned' as unlearned,
+        shadow,
+        avg(phi) as phi
+    from observations
+    where epoch is not null
+        and state in ('unlearned', 'never')
+        and ($architecture is null or architecture = $architecture)
+        and ($method is null or method = $method)
+    group by all
+),
+sides as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        epoch,
+        example_id,
+        half,
+        avg(phi) filter (where unlearned) as mean_unlearned,
+        avg(phi) filter (where not unlearned) as mean_never,
+        var_samp(phi) filter (where unlearned) as variance_unlearned,
+        var_samp(phi) filter (where not unlearned) as variance_never,
+        1.0 / count(*) filter (where unlearned) + 1.0 / count(*) filter (where not unlearned) as squared_error
+    from by_shadow
+    group by grouping sets (
+        (architecture, method, scope, forget_set, epoch, example_id, half),
+        (architecture, method, scope, forget_set, epoch, example_id)
+    )
+    having count(*) filter (where unlearned) > 1
+        and count(*) filter (where not unlearned) > 1
+),
+standardised as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        epoch,
+        example_id,
+        half,
+        squared_error,
+        (mean_unlearned - mean_never)
+            / nullif(sqrt((variance_unlearned + variance_never) / 2), 0) as separation
+    from sides
+),
+closest as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        half,
+        example_id,
+        first(epoch order by abs(separation), epoch) as closest_epoch
+    from standardised
+    where separation is not null
+    group by architecture, method, scope, forget_set, half, example_id
+),
+by_epoch as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        half,
+        epoch,
+        count(*) as examples,
+        avg(abs(separation)) as mean_distance,
+        avg(sqrt(2 * squared_error / pi())) as chance,
+        avg(cast(separation > 2 * sqrt(squared_error) as double)) as remembered,
+        avg(cast(separation < -2 * sqrt(squared_error) as double)) as overforgotten
+    from standardised
+    where separation is not null
+    group by architecture, method, scope, forget_set, half, epoch
+),
+best_epochs as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        half,
+        first(epoch order by mean_distance, epoch) as best_epoch
+    from by_epoch
+    group by architecture, method, scope, forget_set, half
+),
+chosen as (
+    select
+        closest.*,
+        best_epochs.best_epoch,
+        1 - half as judging_half
+    from closest
+    join best_epochs using (architecture, method, scope, forget_set, half)
+),
+judged as (
+    select
+        *,
+        half as judging_half
+    from standardised
+    where half is not null
+),
+held_out as (
+    select
+        chosen.architecture,
+        chosen.method,
+        chosen.scope,
+        chosen.forget_set,
+        avg(abs(judged.separation)) filter (where judged.epoch = chosen.best_epoch) as held_out_single,
+        avg(abs(judged.separation)) filter (where judged.epoch = chosen.closest_epoch) as held_out_own
+    from chosen
+    join judged using (architecture, method, scope, forget_set, example_id, judging_half)
+    group by all
+),
+halves as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        example_id,
+        max(closest_epoch) filter (where half = 0) as first_epoch,
+        max(closest_epoch) filter (where half = 1) as second_epoch
+    from closest
+    where half is not null
+    group by all
+    having count(*) = 2
+),
+ranked as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        rank() over (first_half) + (count(*) over (first_tie) - 1) / 2.0 as first_rank,
+        rank() over (second_half) + (count(*) over (second_tie) - 1) / 2.0 as second_rank
+    from halves
+    window
+        first_half as (partition by architecture, method, scope, forget_set order by first_epoch),
+        first_tie as (partition by architecture, method, scope, forget_set, first_epoch),
+        second_half as (partition by architecture, method, scope, forget_set order by second_epoch),
+        second_tie as (partition by architecture, method, scope, forget_set, second_epoch)
+),
+agreed as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        case
+            when count(distinct first_rank) > 1 and count(distinct second_rank) > 1
+                then corr(first_rank, second_rank)
+        end as agreement
+    from ranked
+    group by architecture, method, scope, forget_set
+),
+spread as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        quantile_disc(closest_epoch, 0.05) as closest_low,
+        quantile_disc(closest_epoch, 0.5) as closest_median,
+        quantile_disc(closest_epoch, 0.95) as closest_high
+    from closest
+    where half is null
+    group by architecture, method, scope, forget_set
+),
+chosen_here as (
+    select
+        architecture,
+        method,
+        scope,
+        forget_set,
+        closest_epoch as epoch,
+        count(*) as chosen
+    from closest
+    where half is null
+    group by all
+)
+select
+    by_epoch.architecture,
+    by_epoch.method,
+    by_epoch.scope,
+    by_epoch.forget_set,
+    by_epoch.epoch,
+    by_epoch.examples,
+    by_epoch.mean_distance,
+    by_epoch.chance,
+    by_epoch.remembered,
+    by_epoch.overforgotten,
+    coalesce(chosen_here.chosen, 0) / by_epoch.examples as closest_here,
+    by_epoch.epoch = best_epochs.best_epoch as best_single,
+    spread.closest_low,
+    spread.closest_median,
+    spread.closest_high,
+    held_out.held_out_single,
+    held_out.held_out_own,
+    agreed.agreement
+from by_epoch
+join best_epochs using (architecture, method, scope, forget_set)
+join spread using (architecture, method, scope, forget_set)
+left join held_out using (architecture, method, scope, forget_set)
+left join agreed using (architecture, method, scope, forget_set)
+left join chosen_here using (architecture, method, scope, forget_set, epoch)
+where by_epoch.half is null
+    and best_epochs.half is null
+order by by_epoch.architecture, by_epoch.method, by_epoch.scope, by_epoch.forget_set, by_epoch.epoch;

@@ -1,0 +1,124 @@
+"""The second terminal: running, finished, killed and failed sweeps, from their files alone."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from audited import NOON, audited_root, write_cell, write_run
+
+from orchestrator.status import as_json, lines, main, open_store, read_status
+from orchestrator.store import Store
+from tasks.errors import AuditError
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path / "made"))
+
+
+def at(minutes):
+    return NOON + timedelta(minutes=minutes)
+
+
+def test_a_running_sweep_shows_rate_and_time_left(store):
+    write_run(store, cells=10)
+    for seed in range(4):
+        write_cell(store, "finetune", seed=seed, minutes=2 * seed)
+    status = read_status(store, now=at(7))
+    assert (status.state, status.finished, status.left) == ("running", 4, 6)
+    assert status.seconds_per_cell == pytest.approx(120)
+    assert status.remaining == timedelta(minutes=12)
+    text = "\n".join(lines(status))
+    assert "0.5 cells a minute, about 12 min left (until 2026-03-01 12:19 UTC)" in text
+    assert "finetune 4" in text
+
+
+def test_a_sweep_that_writes_nothing_has_stopped(store):
+    write_run(store, cells=10)
+    for seed in range(4):
+        write_cell(store, "finetune", seed=seed, minutes=2 * seed)
+    status = read_status(store, now=at(6 + 21))
+    assert status.state == "stopped"
+    assert "6 cells are missing" in "\n".join(lines(status))
+    assert read_status(store, now=at(6 + 19)).state == "running"
+
+
+def test_a_finished_sweep_with_failures_names_them(store, capsys):
+    write_run(store, cells=2)
+    write_cell(store, "finetune")
+    write_cell(store, "scrub", status="failed", error_type="Diverged", error="loss is nan")
+    assert main([store.root]) == 1
+    out = capsys.readouterr().out
+    assert "done with failures" in out
+    assert "1 x Diverged: loss is nan" in out
+    assert "scrub 0 (+1 failed)" in out
+
+
+def test_only_cells_of_this_run_set_the_pace(store):
+    write_run(store, cells=10)
+    for seed in range(3):
+        write_cell(store, "finetune", seed=seed, minutes=seed, run_id="earlier")
+    write_cell(store, "finetune", seed=3, minutes=60)
+    status = read_status(store, now=at(60))
+    assert status.seconds_per_cell is None
+    assert status.finished == 4
+    assert "unknown until two cells" in "\n".join(lines(status))
+
+
+def test_planned_ids_leave_out_cells_of_other_sweeps(store):
+    write_run(store, cells=2)
+    ids = [write_cell(store, "finetune"), write_cell(store, "salun")]
+    write_cell(store, "other")
+    store.put_blob("plans", "tiny-1", json.dumps({"cell_ids": [ids[0], "missing"]}).encode())
+    status = read_status(store, now=at(1))
+    assert (status.finished, status.left) == (1, 1)
+    assert status.by_axis["method"] == {"finetune": (1, 0)}
+
+
+def test_without_a_run_nothing_is_claimed(store):
+    store.check_ready()
+    status = read_status(store, now=at(0))
+    assert status.state == "no run recorded"
+    assert status.left is None
+    assert "0 of ? done" in "\n".join(lines(status))
+
+
+def test_the_latest_run_counts(store):
+    write_run(store, "b-first", cells=50, at=at(0))
+    write_run(store, "a-later", cells=1, at=at(5))
+    write_cell(store, "finetune", run_id="a-later")
+    assert read_status(store, now=at(6)).run_id == "a-later"
+
+
+def test_a_real_finished_sweep(capsys):
+    assert main([audited_root(), "--format", "json", "--watch", "5"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["state"] == "done"
+    assert shown["left"] == 0
+    assert shown["finished"] == shown["planned"] == 21
+    by_attack = shown["by_axis"]["attack"]
+    assert sum(v["finished"] for v in by_attack.values()) == 21
+
+
+def test_json_holds_what_the_text_says(store):
+    write_run(store, cells=3)
+    write_cell(store, "finetune")
+    shown = as_json(read_status(store, now=at(1)))
+    assert json.loads(json.dumps(shown)) == shown
+    assert (shown["finished"], shown["left"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["absent"], "no directory 'absent'"), (["x", "--watch", "-1"], "--watch")]
+)
+def test_bad_arguments_are_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AuditError, match=message):
+        main(arguments)
+
+
+def test_another_version_is_refused(store):
+    store.check_ready()
+    store.files.write("store.json", b'{"schema_version": 99}')
+    with pytest.raises(AuditError):
+        open_store(store.root)
