@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,12 +83,13 @@ def needs_shadows(work: Work) -> bool:
 
 
 def shadow_batches(work: Work) -> list[tuple[str, list[int]]]:
-    """Shadow models whose observations are incomplete, by architecture, some whole pairs at a time."""
+    """Shadow models whose observations are incomplete, by architecture and batch."""
     size = work.plan.config.shadows.batch
-    found = []
+    found: list[tuple[str, list[int]]] = []
     for architecture in work.plan.shadow_sets:
         numbers = sorted(missing_groups(work.plan, work.store, architecture))
-        found += [(architecture, numbers[i : i + size]) for i in range(0, len(numbers), size)]
+        batches = itertools.groupby(numbers, key=lambda j: j // size)
+        found += [(architecture, list(batch)) for _, batch in batches]
     return found
 
 

@@ -1,4 +1,4 @@
-"""One page on one deletion request, to be filed: `python -m orchestrator.certificate RESULTS --forget-set ...`."""
+"""One page on one deletion request, to be filed: `python -m orchestrator.certificate RESULTS ...`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   python -m orchestrator.certificate results --forget-set random:fraction=0.1 --method scrub
   python -m orchestrator.certificate results --forget-set random:fraction=0.1 --method scrub --scope last-1
-  python -m orchestrator.certificate results --forget-set mine --method salun --architecture vit --output mine.html
+  python -m orchestrator.certificate results --forget-set mine --method salun --output mine.html
 """
-IDS_SHOWN = 60
+IDS_SHOWN = 40
 CHANCE = 0.05
 """Share of examples that a second retraining puts above the threshold of exposure."""
 
@@ -66,9 +66,10 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m orchestrator.certificate",
         description=f"{Command.__doc__}\n\n{EXAMPLES}",
     )
-    from orchestrator.report.write import write_text  # matplotlib, duckdb: not for --help
+    from orchestrator.report.write import check_folder, write_text  # matplotlib, duckdb: not for --help
     from orchestrator.results import Results
 
+    check_folder(command.output, flag="--output")
     with Results(command.results) as results:
         page = certificate(results, choose(results, command))
     write_text(command.output, page, flag="--output")
@@ -310,7 +311,9 @@ def _exposed(results: Results, subject: Subject) -> str:
     ).to_pylist()
     ids, threshold, judged = exposed_examples(rows, subject)
     if not judged or threshold != threshold:
-        text = "Single examples cannot be judged: answers without attack, or those of a second retraining, are missing."
+        text = (
+            "Single examples cannot be judged: answers of this model or of a second retraining are missing."
+        )
         return f"<h2>Examples that remain exposed</h2><p>{text}</p>"
     text = (
         f"{len(ids)} of {judged} examples keep a confidence that lies more than {threshold:.1f} logits "

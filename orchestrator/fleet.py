@@ -56,9 +56,9 @@ def fleet(work: Work, *, local: bool) -> Iterator[HostPool]:
     count, options = host_resources(work.plan.config.execution, ray.cluster_resources(), local=local)
     names = [f"{work.run_id}-{secrets.token_hex(3)}-host-{index}" for index in range(count)]
     arguments = work.plan.config, work.store.root
-    hosts = [ModelHost.options(name=name, **options).remote(*arguments) for name in names]
+    hosts = [ModelHost.options(name=name, **options).remote(*arguments) for name in names]  # type: ignore[attr-defined]
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    dispatcher = Dispatcher.options(scheduling_strategy=here).remote(names)
+    dispatcher = Dispatcher.options(scheduling_strategy=here).remote(names)  # type: ignore[attr-defined]
     pool = HostPool(dispatcher=dispatcher, hosts=tuple(hosts))
     ended = threading.Event()
     watch = threading.Thread(target=_watch, args=(work, pool, ended), daemon=True)

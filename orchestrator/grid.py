@@ -283,6 +283,8 @@ class _Builder:
             "layout": layout.digest,
             "strategy": self.config.shadows.strategy,
         }
+        if self.config.shadows.strategy != "loop":
+            identity["batch"] = self.config.shadows.batch  # it bounds the stacks, and so moves last bits
         found = ShadowSet(
             architecture=architecture,
             layout=layout,

@@ -1,4 +1,4 @@
-"""A notebook on the results of a sweep, for marimo: `marimo edit orchestrator/notebook.py -- --results results`.
+"""A notebook on the results of a sweep: `marimo edit orchestrator/notebook.py -- --results results`.
 
 It is a plain Python file: each function is a cell, what it takes are the names that other cells return. As a
 script (`python -m orchestrator.notebook`) it runs every cell on the directory `results`.
@@ -52,9 +52,7 @@ def _(mo, results):
 
 @app.cell
 def _(mo, results):
-    mo.md(
-        "## Your own SQL\n\nParameters are `$name`; every row of `leaderboard` has the retrained value beside it."
-    )
+    mo.md("## Your own SQL\n\nParameters are `$name`; `leaderboard` has the retrained value beside each.")
     forgetting = results.sql(
         """
         select architecture, forget_set, method, scope, seed, value, retrained, difference, difference_low,

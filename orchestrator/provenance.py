@@ -50,6 +50,7 @@ def run_row(plan: Plan, *, run_id: str, started: datetime, counts: dict[str, int
         "config_json": canonical(config),
         "packages_json": json.dumps({p: _version(p) for p in _PACKAGES}, sort_keys=True),
         "host_json": json.dumps(host(), sort_keys=True),
+        "devices_json": json.dumps(devices(), sort_keys=True),
         "dataset": config.data.name,
         "dataset_digest": plan.data.digest,
         "splits_digest": plan.data.splits.digest,
@@ -90,3 +91,24 @@ def host() -> dict[str, Any]:
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
     }
+
+
+def devices() -> dict[str, Any]:
+    """Processor and NVIDIA accelerators of the driver's machine, read without torch.
+
+    The device that each model was made on is in the `models` table.
+    """
+    drivers = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    return {
+        "cpu": _named(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine(),
+        "gpus": [_named(path, "Model") for path in drivers],
+    }
+
+
+def _named(path: Path, key: str) -> str | None:
+    """The value behind the first `key : value` line of a file of /proc."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), None)

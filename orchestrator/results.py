@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow.csv
 
 from orchestrator.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.errors import one_line
+from orchestrator.known_methods import known_methods
 from orchestrator.schema import PUBLISHED, TABLES
 from orchestrator.store import Store
 from tasks.errors import AuditError, unknown_name
@@ -50,7 +51,8 @@ class Results:
         self._connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
         for table in TABLES.values():
             self._connection.register(table.name, table.query_schema.empty_table())
-        self._connection.register("published", published())
+        for name, shipped in SHIPPED.items():
+            self._connection.register(name, shipped())
         views = VIEWS.read_text(encoding="utf-8")
         self._connection.execute(views)
         # A view is read again whenever it is used, and so are the tables that it names.
@@ -70,7 +72,7 @@ class Results:
     @property
     def names(self) -> list[str]:
         """Tables and views that a query may name."""
-        return [*TABLES, "published", *self._behind]
+        return [*TABLES, *SHIPPED, *self._behind]
 
     def sql(self, text: str, **params: Any) -> pa.Table:
         """Run SQL and return the rows of its last statement.
@@ -115,9 +117,9 @@ class Results:
         written = []
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            for name in (*TABLES, "published"):
+            for name in (*TABLES, *SHIPPED):
                 path = directory / f"{name}.parquet"
-                source = self.store.dataset(name) if name in TABLES else published()
+                source = self.store.dataset(name) if name in TABLES else SHIPPED[name]()
                 with pq.ParquetWriter(path, source.schema, compression="zstd") as writer:
                     for batch in source.to_batches():
                         writer.write_batch(batch)
@@ -183,6 +185,10 @@ def published() -> pa.Table:
         column_types=PUBLISHED, include_columns=PUBLISHED.names, strings_can_be_null=True
     )
     return pyarrow.csv.read_csv(path, convert_options=options)
+
+
+SHIPPED: Mapping[str, Callable[[], pa.Table]] = {"published": published, "methods": known_methods}
+"""Tables that come with the code and not from a sweep."""
 
 
 def _words(text: str) -> set[str]:

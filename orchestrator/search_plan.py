@@ -32,9 +32,7 @@ class SearchConfig(SweepConfig):
     """Architecture, method and scope of each trial: the grid holds more than are asked for."""
 
 
-def tuning_forget_set(
-    kind: ForgetKind, audited: Sequence[ForgetSet], request: ForgetRequest
-) -> ForgetSet:
+def tuning_forget_set(kind: ForgetKind, audited: Sequence[ForgetSet], request: ForgetRequest) -> ForgetSet:
     """A forget set like the first audited one, drawn from what no audited one holds.
 
     Same kind, parameters and size where that is possible; of another class where the own class is used up;

@@ -53,9 +53,7 @@ def connected(address: str, *, slots: int) -> Iterator[Path]:
                 resources = {"trial": slots}
                 options |= {"resources": resources, "include_dashboard": False, "_temp_dir": str(folder)}
                 _private_token()
-                with _deaf_to_hangup():
-                    ray.init(address="local", **options)
-            else:
+            with _own_signals(deaf_children=address == "local"):
                 ray.init(address=address, **options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise AuditError(f"backend: cannot connect to Ray ({address}): {one_line(error)}") from None
@@ -98,16 +96,18 @@ def _private_token() -> None:
 
 
 @contextlib.contextmanager
-def _deaf_to_hangup() -> Iterator[None]:
-    """Processes started meanwhile ignore SIGHUP, which a closing terminal sends to all of them.
+def _own_signals(*, deaf_children: bool) -> Iterator[None]:
+    """Keep the handlers of this process, which Ray replaces: its own for SIGTERM aborts.
 
-    The driver hears it and lets them finish. (Ray itself makes them deaf to Ctrl-C.)
+    With `deaf_children` processes that are started meanwhile ignore SIGHUP, which a closing terminal sends to all
+    of them; the driver hears it and lets them finish. (Ray itself makes them deaf to Ctrl-C.)
     """
-    if not hasattr(signal, "SIGHUP"):
-        yield
-        return
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.getsignal(number) for number in numbers}
+    if deaf_children and len(numbers) == 3:
+        signal.signal(numbers[2], signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

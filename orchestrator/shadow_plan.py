@@ -144,6 +144,16 @@ def summarise(sets: Iterable[ShadowSet], groups: Iterable[ShadowGroup]) -> dict[
     return counts
 
 
+def batch_of(layout: ShadowLayout, shadow: int, size: int) -> range:
+    """The shadow models that are trained together with one, whatever is left to do.
+
+    Lockstep training rounds by the size of its stack: fixed batches keep a resumed sweep equal to an
+    undisturbed one, bit for bit.
+    """
+    start = shadow - shadow % size
+    return range(start, min(start + size, layout.num_shadows))
+
+
 def missing_groups(plan: Plan, store: Store, architecture: str) -> dict[int, list[ShadowGroup]]:
     """Groups that still lack observations of a shadow model, by shadow; none that are complete."""
     groups = [g for g in plan.shadow_groups.values() if g.architecture == architecture]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from orchestrator.shadow_plan import (
     RETRAINED_METHOD,
     ShadowGroup,
     ShadowSet,
+    batch_of,
     missing_groups,
 )
 from orchestrator.shadow_rows import block_rows, path_of
@@ -68,8 +69,11 @@ class ShadowWorker:
         problems: list[str] = []
         trained = self._trained(numbers, problems)
         self._retrain({j: missing[j] for j in numbers}, problems)
-        for j in trained:
-            self._unlearn(j, trained[j], missing[j], problems)
+        for j in numbers:
+            if j in trained:
+                self._unlearn(j, trained[j], missing[j], problems)
+            else:
+                self._give_up(j, missing[j], problems)
         return problems
 
     def _trained(self, numbers: Sequence[int], problems: list[str]) -> dict[int, nn.Module]:
@@ -85,25 +89,55 @@ class ShadowWorker:
                 found[j] = model.eval()
             else:
                 absent.append(j)
-        for j, (model, run) in zip(absent, self.bench.train(absent) if absent else [], strict=True):
-            self._write_shadow(j, model, run)
-            self._write(base, j, [run], problems)
-            if not run.error:
-                found[j] = model.eval()
-        return {j: found[j] for j in numbers if j in found}
+        for batch in self._batches(absent):
+            for j, (model, run) in zip(batch, self.bench.train(batch), strict=True):
+                if j not in absent:
+                    continue
+                self._write_shadow(j, model, run)
+                self._write(base, j, [run], problems)
+                if not run.error:
+                    found[j] = model.eval()
+        return found
+
+    def _batches(self, numbers: Iterable[int]) -> list[range]:
+        """The whole batches that hold some shadow models."""
+        size = self.plan.config.shadows.batch
+        return list(dict.fromkeys(batch_of(self.shadows.layout, j, size) for j in numbers))
 
     def _retrain(self, missing: dict[int, list[ShadowGroup]], problems: list[str]) -> None:
-        """The exact control of every draw, a batch of the configured size at a time."""
-        wanted = [(j, g) for j, groups in missing.items() for g in groups if g.method == RETRAINED_METHOD]
-        draws = [(j, g.pool, d) for j, g in wanted for d in range(self.shadows.layout.pool(g.pool).draws)]
-        runs: dict[tuple[int, str], list[ShadowRun]] = {}
-        size = self.plan.config.shadows.batch
-        for start in range(0, len(draws), size):
-            part = draws[start : start + size]
-            for (j, pool, _), run in zip(part, self.bench.retrain(part), strict=True):
-                runs.setdefault((j, pool), []).append(run)
-        for j, group in wanted:
-            self._write(group, j, runs[j, group.pool], problems)
+        """The exact control of every draw, as many at a time as shadow models are trained together."""
+        wanted = {(j, g.pool): g for j, groups in missing.items() for g in groups if _is_control(g)}
+        runs: dict[tuple[int, str], list[ShadowRun]] = {place: [] for place in wanted}
+        for pool in sorted({pool for _, pool in wanted}):
+            for part in self._control_batches([j for j, other in wanted if other == pool], pool):
+                for (j, _, _), run in zip(part, self.bench.retrain(part), strict=True):
+                    if (j, pool) in runs:
+                        runs[j, pool].append(run)
+        for (j, pool), group in wanted.items():
+            self._write(group, j, runs[j, pool], problems)
+
+    def _control_batches(self, numbers: Sequence[int], pool: str) -> Iterator[list[tuple[int, str, int]]]:
+        """Draws that are retrained together, cut alike whatever is left to do."""
+        size, draws = self.plan.config.shadows.batch, self.shadows.layout.pool(pool).draws
+        for batch in self._batches(numbers):
+            every = [(j, pool, d) for j in batch for d in range(draws)]
+            parts = [every[start : start + size] for start in range(0, len(every), size)]
+            yield from (part for part in parts if any(j in numbers for j, _, _ in part))
+
+    def _give_up(self, shadow: int, missing: Iterable[ShadowGroup], problems: list[str]) -> None:
+        """Write that nothing can be unlearned from a shadow model whose training diverged."""
+        for group in missing:
+            if group.method not in (BASE_METHOD, RETRAINED_METHOD):
+                run = ShadowRun(
+                    method=group.method,
+                    scope=group.scope,
+                    pool=group.pool,
+                    draw=0,
+                    block=None,
+                    seconds=0.0,
+                    error="the shadow model diverged",
+                )
+                self._write(group, shadow, [run], problems)
 
     def _unlearn(
         self, shadow: int, model: nn.Module, missing: Iterable[ShadowGroup], problems: list[str]
@@ -212,6 +246,10 @@ class ShadowWorker:
             "finished_at": datetime.now(UTC),
         }
         self.store.write("models", group.key(shadow), [row])
+
+
+def _is_control(group: ShadowGroup) -> bool:
+    return group.method == RETRAINED_METHOD
 
 
 def _accuracy(

@@ -249,7 +249,7 @@ def _outlook(status: Status) -> list[str]:
         return ["rate      unknown until two cells have finished"]
     if status.state == "stopped":
         return [
-            f"          {status.left} cells are missing and nothing is written: the same sweep command goes on"
+            f"          {status.left} cells are missing, nothing is written: the same sweep command goes on"
         ]
     return []
 

@@ -244,6 +244,8 @@ def compute(plan: Plan, store: Store, *, rerun: str, listener: Listener, stop: t
 def _write_run(plan: Plan, store: Store, run_id: str, started: datetime) -> None:
     counts = {"cells": len(plan.cells), "models": len(plan.models)}
     store.write("runs", run_id, [provenance.run_row(plan, run_id=run_id, started=started, counts=counts)])
+    cell_ids = [cell.cell_id for cell in plan.cells]
+    store.put_blob("plans", run_id, json.dumps({"cell_ids": cell_ids}).encode())
     for name, forget in plan.data.forget_sets.items():
         provenance_json = json.dumps(dict(forget.provenance), sort_keys=True, default=str)
         rows = [

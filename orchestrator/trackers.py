@@ -6,6 +6,7 @@ tensorboardX (Ray brings it), MLflow and Weights & Biases need their own package
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
 import sys
@@ -29,13 +30,15 @@ EXAMPLES = """examples:
 TrackerName = Literal["tensorboard", "mlflow", "wandb"]
 AXES = ("dataset", "architecture", "method", "scope", "forget_set", "seed")
 SQL = """
-select cells.model_id, cells.role, cells.dataset, cells.architecture, cells.method, cells.scope, cells.forget_set,
-    cells.seed, cells.method_params_json, cells.attack, cells.finished_at, metrics.metric, metrics.split,
+select cells.model_id, cells.role, cells.dataset, cells.architecture, cells.method, cells.scope,
+    cells.forget_set, cells.seed, cells.method_params_json,
+    cells.attack, cells.finished_at, metrics.metric, metrics.split,
     metrics.variant, metrics.param, metrics.value, metrics.ci_low, metrics.ci_high
 from cells
 join metrics on metrics.cell_id = cells.cell_id
 where cells.status = 'finished' and metrics.label is null
-order by cells.dataset, cells.architecture, cells.forget_set, cells.method, cells.scope, cells.seed, cells.finished_at
+order by cells.dataset, cells.architecture, cells.forget_set, cells.method, cells.scope, cells.seed,
+    cells.finished_at
 """
 MLFLOW_BATCH = 900
 """MLflow takes at most 1000 metrics in one request."""
@@ -43,14 +46,14 @@ MLFLOW_BATCH = 900
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Copy finished cells into an experiment tracker, one tracker run for each model; running again adds what is new."""
+    """Copy finished cells into an experiment tracker, a run for each model; running again adds what is new."""
 
     results: Annotated[str, tyro.conf.Positional] = "results"
     """Results directory: what the sweep was given as --out."""
     to: TrackerName
     """The tracker."""
     at: str = ""
-    """Where: a directory (tensorboard; default runs), a tracking URI (mlflow), nothing (wandb reads its own settings)."""
+    """A directory (tensorboard; default runs), a tracking URI (mlflow); wandb reads its own settings."""
     project: str = "lethe"
     """Experiment (mlflow) or project (wandb)."""
 
@@ -70,7 +73,7 @@ class Tracker(Protocol):
     """A place outside that keeps numbers."""
 
     def has(self, key: str) -> bool:
-        """Whether the record has been logged before; False where the tracker cannot tell and replaces instead."""
+        """Whether the record was logged before; False where the tracker cannot tell and replaces instead."""
         ...
 
     def log(self, record: Record) -> None:
@@ -195,7 +198,7 @@ class MLflow:
         )
 
     def log(self, record: Record) -> None:
-        """Create a run, log in batches, and end it; the key is set last, so that half a run is logged again."""
+        """Create a run, log in batches, end it; the key is set last, so that half a run is logged again."""
         run = self._client.create_run(self._experiment, run_name=record.name).info.run_id
         params = [self._param(name, str(value)[:6000]) for name, value in record.config.items()]
         self._client.log_batch(run, params=params)
@@ -223,7 +226,7 @@ class WandB:
         """Write the summary of a run."""
         run = self._wandb.init(
             project=self._project,
-            id=record.key[:64],
+            id=hashlib.sha256(record.key.encode()).hexdigest()[:32],
             name=record.name,
             config=dict(record.config),
             resume="allow",

@@ -69,17 +69,21 @@ class Search:
 
 
 def plan_search(plan: Plan) -> Search:
-    """The trials of every audited method of a plan that has something to search.
+    """The trials of every method that is audited on the first forget set and has something to search.
+
+    What is chosen serves the other forget sets too; a method that is kept from the first stays as configured.
 
     Raises:
-        AuditError: no audited method has a search range, or a configured range is wrong.
+        AuditError: no such method has a search range, or a configured range is wrong.
     """
     config = plan.config
-    places = dict.fromkeys((c.architecture, c.method, c.scope) for c in plan.cells if c.role == "audited")
+    first = config.axes.forget_set[0]
+    cells = [c for c in plan.cells if c.role == "audited" and c.forget_set == first]
+    places = dict.fromkeys((c.architecture, c.method, c.scope) for c in cells)
     lists = {method: _trials(config, method) for method in dict.fromkeys(m for _, m, _ in places)}
     trials = {where: lists[where[1]] for where in places if lists[where[1]]}
     if not trials:
-        raise AuditError("tuning: no audited method has a field to search; see --describe methods.<name>")
+        raise AuditError(f"tuning: no method that is audited on forget set {first} has a field to search")
     searching = make_plan(_search_config(config, trials))
     by_content = {_content(searching.config, cell): cell for cell in searching.cells}
     return Search(

@@ -35,6 +35,7 @@ scored as (
         examples.example_id,
         examples.label,
         examples.member,
+        examples.split,
         examples.score
     from examples
     join latest as cells on cells.cell_id = examples.cell_id
@@ -53,6 +54,7 @@ members as (
         median(score) as score
     from scored
     where member
+        and split = 'forget'
     group by all
 ),
 judged as (

@@ -7,8 +7,18 @@
 -- robust: test accuracy under the strongest attack at its largest eps. mia_auc: loss threshold, forget against test.
 -- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds divided
 -- by those of the retrained model. tuning_trials: budget of the search behind the method's values; null where they
--- are those of the configuration.
-with plain as (
+-- are those of the configuration. Of cells measured more than once the latest counts.
+with latest as (
+    select *
+    from cells
+    where attack_family = 'none'
+        and status = 'finished'
+    qualify row_number() over (
+        partition by dataset, architecture, forget_set, method, scope, tuning_trials, seed
+        order by finished_at desc, cell_id
+    ) = 1
+),
+plain as (
     select
         cell_id,
         max(value) filter (metric = 'accuracy' and split = 'forget') as forget_accuracy,
@@ -69,16 +79,14 @@ by_seed as (
         membership.mia_auc,
         fairness.fairness,
         case when cells.role = 'ceiling' then 0.0 else made.device_seconds / nullif(retrained.device_seconds, 0) end as cost
-    from cells
+    from latest as cells
     join plain on plain.cell_id = cells.cell_id
     left join fairness on fairness.cell_id = cells.cell_id
     left join robust on robust.model_id = cells.model_id and robust.forget_digest = cells.forget_digest
     left join membership on membership.model_id = cells.model_id and membership.forget_digest = cells.forget_digest
     left join models as made on made.model_id = cells.model_id
     left join models as retrained on retrained.model_id = cells.reference_id
-    where cells.attack_family = 'none'
-        and cells.status = 'finished'
-        and ($forget_set is null or cells.forget_set = $forget_set)
+    where ($forget_set is null or cells.forget_set = $forget_set)
         and ($architecture is null or cells.architecture = $architecture)
 )
 select

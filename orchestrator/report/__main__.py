@@ -40,10 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     from orchestrator.report.write import (
         build,
+        check_folder,
         write_figures,
         write_text,
     )  # matplotlib, duckdb: not for --help
 
+    check_folder(command.output, flag="--output")
     page, sections = build(command.results)
     write_text(command.output, page, flag="--output")
     sys.stderr.write(f"report in {command.output}: open it in a browser\n")

@@ -35,7 +35,7 @@ MEASURES: dict[tuple[str, str], Group] = {
     ("tpr_at_fpr", "retain"): "membership",
     ("mia_efficacy", "forget"): "membership",
 }
-"""What the verdict rests on. Other metrics restate these (ua is 1 - accuracy) or have retraining as their zero."""
+"""What the verdict rests on. Other metrics restate these (ua is 1 - accuracy) or are 0 for retraining."""
 SPLITS = {
     "forget": "the forgotten examples",
     "retain": "the retained examples",
@@ -125,7 +125,7 @@ class Finding:
 
     @property
     def clearness(self) -> float:
-        """How far the interval's near end lies beyond the noise floor, in half widths; below 0 if not told apart."""
+        """How far the interval's near end lies beyond the noise floor, in half widths."""
         if self.difference_low is None or self.difference_high is None or self.noise_floor is None:
             return float("-inf")
         near = max(self.difference_low, -self.difference_high)
@@ -152,7 +152,8 @@ class Finding:
             f"mean over eps up to {self.param or 0:g}",
             "auc": f"AUC of {attack} ({statistic})",
             "balanced_accuracy": f"balanced accuracy of {attack} ({statistic})",
-            "tpr_at_fpr": f"true positive rate of {attack} at {self.param or 0:.2g} false positives ({statistic})",
+            "tpr_at_fpr": f"true positive rate of {attack} at a false positive rate of "
+            f"{self.param or 0:.2g} ({statistic})",
             "mia_efficacy": f"share of forgotten examples that {attack} calls unseen ({statistic})",
         }.get(self.metric, f"{self.metric} on {where} ({self.attack})")
 

@@ -1,4 +1,4 @@
-"""How many forgotten examples an attack still recognises, beyond those it 'recognises' in a retrained model."""
+"""How many forgotten examples an attack still recognises, beside those it flags in a retrained model."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ def exposure_table(context: Context, family: str = "per_example") -> Table | Non
     rows = [r for r in rows if attacks.get((r["architecture"], r["forget_set"])) == r["attack"]]
     groups: dict[tuple[str, ...], list[dict]] = defaultdict(list)
     for r in rows:
-        key = (r["architecture"], r["forget_set"], r["attack"], r["statistic"] or "", r["role"], r["method"])
-        groups[(*key, r["scope"])].append(r)
+        names = ("architecture", "forget_set", "attack", "statistic", "role", "method", "scope")
+        groups[tuple(r[name] or "" for name in names)].append(r)
     if not groups:
         return None
-    body, quiet = [], set()
+    body: list[list[str]] = []
+    quiet: set[int] = set()
     for key in sorted(groups, key=lambda k: (*k[:4], ROLE_ORDER.index(k[4]), *k[5:])):
         architecture, forget_set, attack, statistic, role, method, scope = key
         found = groups[key]

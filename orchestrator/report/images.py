@@ -39,7 +39,9 @@ def read_examples(results: Results, ids: Iterable[int]) -> Examples:
     ).to_pylist()
     if not rows:
         return Examples(images={}, why_not="no run is recorded, so the data set is unknown")
-    config = json.loads(rows[0]["config_json"] or "{}").get("data", {})
+    config = json.loads(rows[0]["config_json"] or "{}").get("data")
+    if config is None:
+        return Examples(images={}, why_not="the run recorded no configuration, so the data set is unknown")
     try:
         source = _source(config)
         if source.digest() != rows[0]["dataset_digest"]:

@@ -19,8 +19,8 @@ def harm_section(context: Context) -> Section:
         lambda: defaultdict(list)
     )
     for row in rows:
-        place = (row["architecture"], row["forget_set"], row["split"])
-        groups[place][row["role"], row["method"], row["scope"]].append(row)
+        key = (row["architecture"], row["forget_set"], row["split"])
+        groups[key][row["role"], row["method"], row["scope"]].append(row)
     panels = []
     for place in context.drawn():
         for split in ("retain", "test"):

@@ -42,7 +42,8 @@ def render_page(
     return document(
         title,
         f'<header><h1>{escape(title)}</h1><p class="subtitle">{escape(subtitle)}</p>'
-        f'<dl class="facts">{shown}</dl><nav aria-label="Contents">{contents}</nav></header><main>{body}</main>',
+        f'<dl class="facts">{shown}</dl><nav aria-label="Contents">{contents}</nav></header>'
+        f"<main>{body}</main>",
     )
 
 
@@ -116,17 +117,21 @@ def _gallery(gallery: Gallery, root: str) -> str:
         for uri, caption in gallery.images
     )
     caption = f"<figcaption>{gallery.caption}</figcaption>"
-    return f'{_heading(gallery)}<figure><ul class="gallery">{items}</ul>{caption}{_sql(gallery.source, root)}</figure>'
+    words = f"{caption}{_sql(gallery.source, root)}"
+    return f'{_heading(gallery)}<figure><ul class="gallery">{items}</ul>{words}</figure>'
 
 
 def _table(table: Table, root: str) -> str:
     heading = "".join(f"<th>{escape(text)}</th>" for text in table.heading)
     rows = "".join(
-        f"<tr{' class=quiet' if index in table.quiet else ''}>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
+        f"<tr{' class=quiet' if index in table.quiet else ''}>"
+        + "".join(f"<td>{c}</td>" for c in row)
+        + "</tr>"
         for index, row in enumerate(table.rows)
     )
     return (
-        f'{_heading(table)}<figure><div class="scroll"><table><thead><tr>{heading}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'{_heading(table)}<figure><div class="scroll"><table><thead><tr>{heading}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
         f"<figcaption>{table.caption}</figcaption>{_sql(table.source, root)}</figure>"
     )
 

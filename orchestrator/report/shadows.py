@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.report.blocks import Block, Context, Figure, Gallery, Source, number
-from orchestrator.report.drawing import Look, Panel
+from orchestrator.report.drawing import PALETTE, Look, Panel
 from orchestrator.report.evidence import ROLE_ORDER, Place
 from orchestrator.report.images import read_examples
 from orchestrator.report.plots import Line, Mark, curves, distribution, forest
@@ -19,7 +19,7 @@ from tasks.metrics.intervals import wilson
 Row = dict[str, Any]
 MOST_EXPOSED = 10
 """Examples shown as images for each place."""
-REMEMBERED, OVERFORGOTTEN = "#d55e00", "#0072b2"
+REMEMBERED, OVERFORGOTTEN = PALETTE[1], PALETTE[0]
 
 
 def vulnerability_blocks(context: Context) -> list[Block]:
@@ -38,11 +38,12 @@ def vulnerability_blocks(context: Context) -> list[Block]:
     if not panels:
         return []
     figure = Figure(
-        caption="Each forgotten example has its own AUC: how well an attacker tells models that unlearned it from "
-        "models that never saw it (or were retrained without it), over shadow models. 0.5 is no trace. The black curve is exact retraining: its "
-        "spread is chance. A method has forgotten when its curve lies on the black one; a tail to the right is "
-        "the examples for which it failed. Bands hold for the whole curve at 95&nbsp;%, examples taken as "
-        "independent; they share shadow models, so read them as too narrow.",
+        caption="Each forgotten example has its own AUC: how well an attacker tells models that unlearned "
+        "it from models that never saw it (or were retrained without it), over shadow models. 0.5 is no "
+        "trace. The black curve is exact retraining: its spread is chance. A method has forgotten when its "
+        "curve lies on the black one; a tail to the right is the examples for which it failed. Bands hold "
+        "for the whole curve at 95&nbsp;%, examples taken as independent; they share shadow models, so "
+        "read them as too narrow.",
         panels=panels,
         source=Source(query="example_auc"),
         key=context.key(),
@@ -104,9 +105,9 @@ def _gallery(context: Context, place: Place, rows: list[Row]) -> Gallery:
         )
     note = f" No images: {escape(examples.why_not)}." if examples.why_not else ""
     return Gallery(
-        caption="Forgotten examples that the per-example attack recognises best, by the mean of their AUC over "
-        "audited models; beside it the AUC after exact retraining, and the method that hides the example "
-        "worst. The highest of many noisy numbers look worse than they are." + note,
+        caption="Forgotten examples that the per-example attack recognises best, by the mean of their AUC "
+        "over audited models; beside it the AUC after exact retraining, and the method that hides the "
+        "example worst. The highest of many noisy numbers look worse than they are." + note,
         images=images,
         source=Source(query="example_auc", params={"forget_set": place.forget_set}),
         title=f"{place.text}: most exposed under {rows[0]['attack']}",
@@ -121,9 +122,10 @@ def comparison_blocks(context: Context) -> list[Block]:
         return []
     return [
         Figure(
-            caption="AUC by the population attack and, below it, by the per-example attack on the tenth of examples that "
-            "it finds most vulnerable (found on one half of the shadow models, measured on the other). Where the "
-            "upper point lies near 0.5 and the lower one far to the right, the average hides the victims.",
+            caption="AUC by the population attack and, below it, by the per-example attack on the tenth of "
+            "examples that it finds most vulnerable (found on one half of the shadow models, measured on "
+            "the other). Where the upper point lies near 0.5 and the lower one far to the right, the "
+            "average hides the victims.",
             panels=panels,
             source=Source(query="population_vs_per_example"),
         )
@@ -179,9 +181,10 @@ def stopping_blocks(context: Context) -> list[Block]:
         return []
     return [
         Figure(
-            caption="Share of forgotten examples that are still remembered, and that are forgotten too well, after each "
-            "epoch of unlearning (each more than two standard errors from never seen; about 2.5&nbsp;% do so by "
-            "chance). Where the curves cross high, no single stopping point protects every example.",
+            caption="Share of forgotten examples that are still remembered, and that are forgotten too "
+            "well, after each epoch of unlearning (each more than two standard errors from never seen; "
+            "about 2.5&nbsp;% do so by chance). Where the curves cross high, no single stopping point "
+            "protects every example.",
             panels=panels,
             source=Source(query="stopping"),
         )
@@ -256,8 +259,9 @@ def retain_harm_blocks(context: Context) -> list[Block]:
         return []
     return [
         Figure(
-            caption="Privacy of those who stay: share of retained examples that a per-example attack recognises better "
-            "after unlearning than before. One half is no change; compare with the retrained row.",
+            caption="Privacy of those who stay: share of retained examples that a per-example attack "
+            "recognises better after unlearning than before. One half is no change; compare with the "
+            "retrained row.",
             panels=panels,
             source=Source(query="retain_harm"),
         )

@@ -96,7 +96,7 @@ def _distance(evidence: Evidence, place: Place, model: tuple[str, str, str]) -> 
 
 
 def _pick(evidence: Evidence, place: Place, found: list[Finding], metric: str, split: str) -> Finding | None:
-    """The finding of a column; where several attacks or statistics give one, the most telling of the controls."""
+    """The finding of a column; of several attacks or statistics the one that tells the controls apart best."""
     candidates = [f for f in found if (f.metric, f.split) == (metric, split)]
     if len(candidates) < 2:
         return candidates[0] if candidates else None

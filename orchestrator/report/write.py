@@ -77,6 +77,16 @@ def _facts(context: Context) -> list[tuple[str, str]]:
     return [(text, str(row[name])) for name, text in names.items()]
 
 
+def check_folder(path: Path, *, flag: str) -> None:
+    """Refuse a file whose directory does not exist, before the work of making it.
+
+    Raises:
+        AuditError: there is no such directory.
+    """
+    if not path.absolute().parent.is_dir():
+        raise AuditError(f"{flag}: cannot write {path}: no directory '{path.parent}'")
+
+
 def write_text(path: Path, text: str, *, flag: str) -> None:
     """Write a text file.
 

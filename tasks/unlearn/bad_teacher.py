@@ -44,6 +44,7 @@ class BadTeacher(Descent):
     """Temperature T of both teachers and of the student."""
 
     needs_retain: ClassVar[bool] = True
+    second_model: ClassVar[str] = "random teacher"
     passes: ClassVar[str] = "E*(nf + retain_fraction*nr)"
     paper: ClassVar[str] = "Chundawat et al. 2023, arXiv 2205.08096"
     search: ClassVar[Mapping[str, SearchRange]] = {

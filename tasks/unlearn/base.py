@@ -33,6 +33,8 @@ class Method(Protocol):
     """Whether it reads the retain set (a privacy engineer may no longer have it)."""
     needs_validation: ClassVar[bool] = False
     """Whether it reads the validation set."""
+    second_model: ClassVar[str] = ""
+    """Which further networks it trains or initialises besides the original ("random teacher"); empty: none."""
     from_scratch: ClassVar[bool] = False
     """True for the reference alone: trained on the retain set by the recipe, never given an original."""
     edits_weights: ClassVar[bool] = False

@@ -176,4 +176,5 @@ class Rsu(SequentialUnlearning):
     order: Literal["low_to_high", "high_to_low", "shuffled"] = "high_to_low"
     """Which group goes first; shuffled: random groups of the same examples (the control)."""
 
+    second_model: ClassVar[str] = "proxy model"
     paper: ClassVar[str] = "arXiv 2410.06446 (abstract; withdrawn)"

@@ -79,6 +79,7 @@ class Twin(Descent):
     """Predicted probability of hard from which an example is relabelled; lower where few are hard."""
 
     needs_retain: ClassVar[bool] = True
+    second_model: ClassVar[str] = "twin and curriculum models"
     needs_validation: ClassVar[bool] = True
     passes: ClassVar[str] = (
         "(E + twin_epochs + curriculum_epochs)*N + attack_steps*nf, and the validation set's"

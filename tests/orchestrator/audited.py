@@ -91,8 +91,10 @@ def write_accuracy(
     store.write("metrics", cell_id, [row | {"higher_is": "closer_to_retrained"}])
 
 
-def write_membership(store: Store, method: str, shift: float, *, attack: str = "u_lira") -> None:
-    """A per-example membership cell whose forgotten examples score `shift` higher than unseen ones."""
+def write_membership(
+    store: Store, method: str, shift: float, *, attack: str = "u_lira", split: str = "forget"
+) -> None:
+    """A per-example membership cell whose examples score `shift` higher than unseen ones."""
     cell_id = write_cell(store, method, attack=attack, attack_family="per_example")
     generator = np.random.default_rng(len(method))
     member = np.arange(200) < 100
@@ -103,17 +105,33 @@ def write_membership(store: Store, method: str, shift: float, *, attack: str = "
         [
             {
                 "example_id": i,
-                "split": "forget" if member[i] else "test",
+                "split": split if member[i] else "test",
                 "label": i % 3,
                 "score": score[i],
                 "statistic": "likelihood_ratio",
                 "member": bool(member[i]),
             }
             for i in range(200)
+        ]
+        + [
+            {
+                "example_id": i,
+                "split": split,
+                "label": i % 3,
+                "score": float((score[i] > score[100:]).mean()),
+                "statistic": "likelihood_ratio:auc",
+            }
+            for i in range(100)
         ],
         attack=attack,
     )
     auc = float((score[:100, None] > score[None, 100:]).mean())
-    row = {"metric": "auc", "split": "forget", "variant": "likelihood_ratio", "game": "G2", "value": auc}
+    row = {
+        "metric": "auc",
+        "split": "forget",
+        "variant": "likelihood_ratio:pooled",
+        "game": "G2",
+        "value": auc,
+    }
     ends = {"ci_low": auc - 0.05, "ci_high": auc + 0.05, "n": 200, "higher_is": "closer_to_retrained"}
     store.write("metrics", cell_id, [row | ends])

@@ -118,6 +118,13 @@ def test_without_a_second_retraining_no_example_is_judged():
     assert threshold != threshold
 
 
+def test_retained_examples_are_not_called_exposed(store):
+    for method, shift in (("retrain", 0.0), ("kept", 9.0)):
+        write_membership(store, method, shift, attack="retain_harm", split="retain")
+    with Results(store.root) as results:
+        assert results.query("exposure").num_rows == 0
+
+
 def test_per_example_attacks_name_the_recognised_examples(store):
     for method, shift in (("retrain", 0.0), ("retrain_again", 0.0), ("no_op", 9.0), ("kept", 9.0)):
         write_accuracy(store, write_cell(store, method), 0.5, 0.02)

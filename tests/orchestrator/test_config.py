@@ -44,7 +44,7 @@ def test_the_resolved_configuration_survives_its_own_json(tmp_path):
         ({"bootstrap = 20": "bootstrap = 3"}, "bootstrap: expected at least 20"),
         ({"[axes]": "[[exclude]]\nmetod = 'finetune'\n[axes]"}, "no axis 'metod'. Did you mean 'method'?"),
         ({"[axes]": "[axis]"}, "no key 'axis'. Did you mean 'axes'?"),
-        ({"name = \"tiny\"": "name = "}, "not valid TOML"),
+        ({'name = "tiny"': "name = "}, "not valid TOML"),
     ],
 )
 def test_bad_configuration_is_one_clear_line(tmp_path, replacements, message):

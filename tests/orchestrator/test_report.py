@@ -26,12 +26,13 @@ from PIL import Image
 from scipy import stats
 
 from orchestrator.report.__main__ import main
-from orchestrator.report.blocks import Figure, Missing, Table, number
-from orchestrator.report.drawing import spread
-from orchestrator.report.evidence import clearest, gather, signed
+from orchestrator.report.blocks import Figure, Gallery, Missing, Table, number
+from orchestrator.report.drawing import PALETTE, spread
+from orchestrator.report.evidence import clearest, gather, signed, why_told_apart
 from orchestrator.report.examples import roc_on_grid
 from orchestrator.report.images import data_uri, read_examples
-from orchestrator.report.write import build
+from orchestrator.report.page import STYLE_SHEET
+from orchestrator.report.write import build, write_text
 from orchestrator.results import Results
 from orchestrator.store import Store
 from tasks.datasets.base import datasets
@@ -141,11 +142,61 @@ def test_figures_follow_the_colours_of_the_page(real):
     drawn = re.findall(r"<svg role=.*?</svg>", page, flags=re.DOTALL)
     assert drawn
     for svg in drawn:
-        assert not re.search(r"(fill|stroke): #(0072b2|1d1d21|000000)", svg)
+        assert not re.search(r"(fill|stroke): #(1e3c99|1d1d21|000000)", svg)
         assert 'aria-label="' in svg
     assert any("var(--m0)" in svg for svg in drawn)
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
+
+
+CONES = {
+    "normal": np.eye(3),
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritan": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+"""Linear RGB as seen with no cones of a kind: Machado, Oliveira, Fernandes (2009), severity 1."""
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def linear(colour):
+    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    ratio = XYZ @ np.clip(rgb, 0, 1) / np.array([0.95047, 1.0, 1.08883])
+    f = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def contrast(one, other):
+    light, dark = sorted((float(linear(c) @ XYZ[1]) for c in (one, other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("vision", CONES)
+@pytest.mark.parametrize("paper", ["light", "dark"])
+def test_colours_of_methods_are_told_apart_by_everyone(paper, vision):
+    palettes = re.findall(r"--m\d: (#[0-9a-f]{6})", STYLE_SHEET.read_text())
+    light, dark, printed = palettes[:8], palettes[8:16], palettes[16:]
+    assert light == printed == list(PALETTE)
+    seen = [lab(np.array(CONES[vision]) @ linear(c)) for c in (light if paper == "light" else dark)]
+    assert min(np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]) > 20
+    ground = "#ffffff" if paper == "light" else "#16161a"
+    assert min(contrast(c, ground) for c in (light if paper == "light" else dark)) > 3
 
 
 def test_figures_are_written_as_vectors(real, tmp_path):
@@ -203,6 +254,8 @@ def test_unusable_places_are_one_line(tmp_path):
         main([str(tmp_path / "absent")])
     with pytest.raises(AuditError, match="--output: cannot write"):
         main([audited_root(), "--output", str(tmp_path / "absent" / "r.html")])
+    with pytest.raises(AuditError, match="--output: cannot write"):
+        write_text(tmp_path, "text", flag="--output")
 
 
 def test_failures_are_listed_and_counted(tmp_path):
@@ -326,12 +379,35 @@ def test_per_example_attacks_fill_their_parts(store):
     page, sections = build(store.root)
     checked(page)
     examples = next(s for s in sections if s.anchor == "examples")
-    assert any(isinstance(b, Figure) and b.source.query == "roc_one_cell" for b in examples.blocks)
     table = next(b for b in examples.blocks if isinstance(b, Table))
+    drawn = {b.source.query for b in examples.blocks if isinstance(b, Figure)}
+    assert {"example_auc", "roc_one_cell"} <= drawn
     shares = {row[3]: float(row[4].split("<")[0]) for row in table.rows}
     assert shares["doing nothing"] > shares["kept"] > shares["retrained again"]
     assert "Only population attacks" not in page
     assert "No per-example attack was run" not in page
+
+
+def test_per_example_measures_need_no_second_retraining(store):
+    for method, shift in (("retrain", 0.0), ("kept", 2.0)):
+        write_membership(store, method, shift)
+    (finding,) = (f for f in gather(Results(store.root)).findings if f.method == "kept")
+    assert finding.told_apart
+    assert "many retrained models" in why_told_apart(finding)
+
+
+def test_most_exposed_examples_come_first(store):
+    for method, shift in (("retrain", 0.0), ("no_op", 3.0), ("kept", 2.0)):
+        write_membership(store, method, shift)
+    with Results(store.root) as results:
+        rows = [r for r in results.query("example_auc").to_pylist() if r["method"] == "kept"]
+    best = max(rows, key=lambda r: r["auc"])
+    assert len(rows) == 100
+    _, sections = build(store.root)
+    blocks = next(s for s in sections if s.anchor == "examples").blocks
+    (gallery,) = (b for b in blocks if isinstance(b, Gallery) and b.source.query == "example_auc")
+    assert f"AUC {number(best['auc'], 2)}" in gallery.images[0][1]
+    assert "No images" in gallery.caption
 
 
 def test_order_of_forgetting_is_drawn_from_observations(store):

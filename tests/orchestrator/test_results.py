@@ -28,7 +28,7 @@ def results(store: Store) -> Results:
     return Results(store.root)
 
 
-@pytest.mark.parametrize("name", [*TABLES, "published", "leaderboard", "failures", "cost_by_stage"])
+@pytest.mark.parametrize("name", [*TABLES, "published", "methods", "leaderboard", "failures", "cost_by_stage"])
 def test_every_table_and_view_is_there(results: Results, name: str) -> None:
     assert name in results.names
     assert len(results.sql(f"describe {name}")) > 3

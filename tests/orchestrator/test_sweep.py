@@ -75,7 +75,8 @@ def test_the_reference_has_no_gap_to_itself(finished):
     gaps = [
         r["value"]
         for r in store.read("metrics").to_pylist()
-        if r["cell_id"] in reference and (r["metric"] == "average_gap" or r["metric"].endswith("_to_retrained"))
+        if r["cell_id"] in reference
+        and (r["metric"] == "average_gap" or r["metric"].endswith("_to_retrained"))
     ]
     assert gaps
     assert max(map(abs, gaps)) < 1e-12
@@ -123,7 +124,9 @@ def test_killing_the_driver_at_any_moment_loses_and_doubles_nothing(finished, tm
 def test_ctrl_c_drains_and_a_second_run_completes(finished, tmp_path):
     results = tmp_path / "results"
     command = [sys.executable, "-m", "orchestrator.sweep", finished[0] / "audit.toml", "--out", results]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
         while run.poll() is None and not list(results.rglob("models/*.arrow")):
             time.sleep(0.02)
         run.send_signal(signal.SIGINT)
@@ -136,7 +139,9 @@ def test_ctrl_c_drains_and_a_second_run_completes(finished, tmp_path):
 
 def test_a_failing_cell_is_a_row_and_the_sweep_goes_on(tmp_path):
     path = tmp_path / "audit.toml"
-    path.write_text(changed({"[methods.gradient_ascent]\nepochs = 1": "[methods.gradient_ascent]\nepochs = 3\nlr = 1e30"}))
+    path.write_text(
+        changed({"[methods.gradient_ascent]\nepochs = 1": "[methods.gradient_ascent]\nepochs = 3\nlr = 1e30"})
+    )
     ran = sweep(path, "--out", tmp_path / "results")
     assert ran.returncode == 1, ran.stderr
     rows = Store(str(tmp_path / "results")).read("cells").to_pylist()
@@ -144,7 +149,9 @@ def test_a_failing_cell_is_a_row_and_the_sweep_goes_on(tmp_path):
     assert len(rows) == 21
     assert {r["method"] for r in failed} == {"gradient_ascent"}
     assert {r["error_type"] for r in failed} == {"Diverged"}
-    repaired = sweep(path, "--out", tmp_path / "results", "--rerun", "failed", "--set", "methods.gradient_ascent.lr=0.001")
+    repaired = sweep(
+        path, "--out", tmp_path / "results", "--rerun", "failed", "--set", "methods.gradient_ascent.lr=0.001"
+    )
     assert repaired.returncode == 0, repaired.stderr
 
 

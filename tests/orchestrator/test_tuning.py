@@ -82,7 +82,9 @@ def test_the_chosen_values_are_never_worse_than_the_configured_ones(finished: Pa
 
 def test_the_first_trial_is_what_is_configured(finished: Path) -> None:
     for (_, method, _), trials in by_place(finished).items():
-        assert json.loads(trials[0]["params_json"]) == {"lr": {"finetune": 0.01, "gradient_ascent": 1e-4}[method]}
+        assert json.loads(trials[0]["params_json"]) == {
+            "lr": {"finetune": 0.01, "gradient_ascent": 1e-4}[method]
+        }
 
 
 def test_tuning_examples_are_none_of_the_audits(finished: Path) -> None:
@@ -113,7 +115,10 @@ def test_models_of_the_search_are_none_of_the_audits(finished: Path) -> None:
 
 def test_the_audit_runs_with_what_was_chosen(finished: Path) -> None:
     chosen = {
-        place: json.loads(t["params_json"]) for place, ts in by_place(finished).items() for t in ts if t["chosen"]
+        place: json.loads(t["params_json"])
+        for place, ts in by_place(finished).items()
+        for t in ts
+        if t["chosen"]
     }
     audited = [row for row in rows(finished, "cells") if row["role"] == "audited"]
     assert len(audited) == 12
@@ -205,7 +210,12 @@ def test_choice_takes_the_least_and_the_earlier_of_equals() -> None:
     assert tuning.choose([metric(0.2), metric(0.1), metric(0.1), None]) == 1
     assert tuning.choose([None, None]) == 0
     assert tuning.choose([metric(0.2, "better"), metric(0.9, "better")]) == 1
-    assert tuning.choose([metric(-0.2, "closer_to_retrained", "ua_gap"), metric(0.1, "closer_to_retrained", "ua_gap")]) == 1
+    assert (
+        tuning.choose(
+            [metric(-0.2, "closer_to_retrained", "ua_gap"), metric(0.1, "closer_to_retrained", "ua_gap")]
+        )
+        == 1
+    )
     with pytest.raises(AuditError, match="neither better high nor low"):
         tuning.choose([metric(0.2, "closer_to_retrained", "accuracy")])
 
@@ -279,9 +289,16 @@ def test_a_seed_of_the_audit_is_refused_for_the_search() -> None:
         config(**{"tuning.seed": 1})
 
 
+def test_methods_kept_from_the_first_forget_set_stay_as_configured() -> None:
+    excluded = {"forget_set": "random", "method": "unsir"}
+    asked = config(**{"axes.method": ["finetune", "unsir"], "axes.scope": ["all"], "exclude": [excluded]})
+    search = tuning.plan_search(make_plan(asked))
+    assert {method for _, method, _ in search.trials} == {"finetune"}
+
+
 def test_nothing_to_search_is_said() -> None:
     plan = make_plan(config(**{"axes.method": ["eu_k"]}))
-    with pytest.raises(AuditError, match="no audited method has a field to search"):
+    with pytest.raises(AuditError, match="audited on forget set random has a field to search"):
         tuning.plan_search(plan)
 
 

@@ -387,7 +387,10 @@ def test_boundary_expand_forgets_and_leaves_k_outputs() -> None:
 def test_boundary_expand_refuses_a_scope_without_the_head() -> None:
     run, whole = small_run(scope="norm-only"), small_run()
     BoundaryExpand().check_scope(whole.trainable, whole.model)
-    for refused in (lambda: BoundaryExpand().check_scope(run.trainable, run.model), lambda: BoundaryExpand()(run)):
+    for refused in (
+        lambda: BoundaryExpand().check_scope(run.trainable, run.model),
+        lambda: BoundaryExpand()(run),
+    ):
         with pytest.raises(AuditError, match="scope: expected the classifier 'head' in it"):
             refused()
 

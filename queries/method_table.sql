@@ -1,0 +1,122 @@
+-- What does each method need and cost, and how close to retraining does it come?
+-- grain: dataset, architecture, forget set, scope and method, over seeds
+-- param scope = "all": layer scope
+-- param architecture = null: only this architecture
+-- param forget_set = null: only this forget set
+-- param per_example = "u_lira_g2": attack whose AUC is the per-example risk
+-- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is the mean
+-- over seeds, low and high the envelope of their 95 % intervals; the row of retrain_again is what retraining twice
+-- differs by. seconds are those of the device; ratio is to retraining. mia_auc: loss threshold, forget against test, 0.5
+-- is no signal. risk_auc: the per-example attack on any forget set, mean over examples. Of cells measured more than once
+-- the latest counts.
+with latest as (
+    select *
+    from cells
+    where status = 'finished'
+        and (scope = $scope or role <> 'audited')
+        and ($architecture is null or architecture = $architecture)
+    qualify row_number() over (
+        partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
+    ) = 1
+),
+wanted as (
+    select * from latest where $forget_set is null or forget_set = $forget_set
+),
+plain as (
+    select
+        cell_id,
+        max(value) filter (metric = 'average_gap') as average_gap,
+        max(ci_low) filter (metric = 'average_gap') as gap_low,
+        max(ci_high) filter (metric = 'average_gap') as gap_high,
+        max(value) filter (metric = 'accuracy' and split = 'forget') as forget_accuracy,
+        max(value) filter (metric = 'accuracy' and split = 'test') as test_accuracy
+    from metrics
+    where label is null
+    group by cell_id
+),
+population as (
+    select
+        wanted.model_id,
+        wanted.forget_digest,
+        avg(metrics.value) as mia_auc
+    from metrics
+    join wanted on wanted.cell_id = metrics.cell_id
+    where metrics.metric = 'auc'
+        and metrics.variant = 'loss_threshold'
+    group by all
+),
+risks as (
+    select
+        latest.dataset,
+        latest.architecture,
+        latest.method,
+        avg(metrics.value) as risk_auc
+    from metrics
+    join latest on latest.cell_id = metrics.cell_id
+    where metrics.metric = 'auc'
+        and metrics.variant like '%:example_mean'
+        and latest.attack = $per_example
+    group by all
+),
+by_method as (
+    select
+        wanted.dataset,
+        wanted.architecture,
+        wanted.forget_set,
+        wanted.method,
+        wanted.role,
+        count(distinct wanted.seed) as seeds,
+        avg(plain.forget_accuracy) as forget_accuracy,
+        avg(plain.test_accuracy) as test_accuracy,
+        avg(plain.average_gap) as average_gap,
+        min(plain.gap_low) as gap_low,
+        max(plain.gap_high) as gap_high,
+        avg(if(wanted.role = 'ceiling', 0.0, made.device_seconds)) as seconds,
+        avg(if(wanted.role = 'ceiling', 0.0, made.device_seconds / nullif(retrained.device_seconds, 0))) as ratio,
+        avg(population.mia_auc) as mia_auc
+    from wanted
+    join plain on plain.cell_id = wanted.cell_id
+    left join models as made on made.model_id = wanted.model_id
+    left join models as retrained on retrained.model_id = wanted.reference_id
+    left join population
+        on population.model_id = wanted.model_id
+        and population.forget_digest = wanted.forget_digest
+    where wanted.attack_family = 'none'
+    group by all
+)
+select
+    by_method.dataset,
+    by_method.architecture,
+    by_method.forget_set,
+    by_method.method,
+    methods.paper,
+    concat_ws(
+        ', ',
+        if(methods.needs_retain, 'retain', null),
+        if(methods.needs_validation, 'validation', null),
+        nullif(methods.second_model, '')
+    ) as needs,
+    methods.passes,
+    by_method.seeds,
+    round(by_method.forget_accuracy, 3) as forget_accuracy,
+    round(by_method.test_accuracy, 3) as test_accuracy,
+    round(by_method.average_gap, 4) as average_gap,
+    round(by_method.gap_low, 4) as gap_low,
+    round(by_method.gap_high, 4) as gap_high,
+    round(by_method.seconds, 2) as seconds,
+    round(by_method.ratio, 2) as ratio,
+    round(by_method.mia_auc, 3) as mia_auc,
+    round(risks.risk_auc, 3) as risk_auc
+from by_method
+left join methods on methods.method = split_part(by_method.method, ':', 1)
+left join risks
+    on risks.dataset = by_method.dataset
+    and risks.architecture = by_method.architecture
+    and risks.method = by_method.method
+order by
+    by_method.dataset,
+    by_method.architecture,
+    by_method.forget_set,
+    case by_method.role when 'reference' then 0 when 'noise_floor' then 1 when 'ceiling' then 2 else 3 end,
+    by_method.average_gap nulls last,
+    by_method.method;

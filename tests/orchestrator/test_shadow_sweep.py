@@ -1,0 +1,139 @@
+"""Per-example audits in real processes: floor and ceiling, resume, kills, backends, later methods."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from shadow_sweeps import ROOT, command, copied, finished, observations, sweep
+
+from orchestrator.results import Results
+from orchestrator.store import Store
+
+
+def files(folder: Path, *tables: str) -> dict[str, int]:
+    """When each file of some tables was written."""
+    found = [p for table in tables for p in (folder / "results" / table).rglob("*") if p.is_file()]
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in found}
+
+
+def cells(folder: Path, query: str = "population_vs_per_example") -> dict[tuple[str, str, str], dict]:
+    with Results(str(folder / "results")) as results:
+        rows = results.query(query).to_pylist()
+    return {(r["method"], r["attack"], r["variant"]): r for r in rows}
+
+
+def test_retraining_is_the_floor_and_doing_nothing_the_ceiling() -> None:
+    found = cells(finished())
+    for attack in ("u_lira_g1", "u_lira_g2"):
+        for grain in ("pooled", "example_mean"):
+            floor = found["retrain", attack, f"u_lira_online:{grain}"]
+            ceiling = found["no_op", attack, f"u_lira_online:{grain}"]
+            assert floor["value_low"] < 0.5 < floor["value_high"]
+            assert ceiling["value_low"] > 0.6
+            assert ceiling["difference_low"] > 0
+            assert (floor["position"], ceiling["position"]) == (0, 1)
+
+
+def test_shadow_models_are_sound_and_every_state_is_observed() -> None:
+    with Results(str(finished() / "results")) as results:
+        (health,) = results.query("shadow_health").to_pylist()
+        states = results.sql(
+            "select state, count(distinct shadow) as shadows from observations "
+            "where method = 'finetune' and epoch is null group by state"
+        ).to_pylist()
+        harm = results.query("retain_harm").to_pylist()
+    assert (health["shadows"], health["unique_masks"], health["unbalanced_examples"]) == (16, 16, 0)
+    assert health["failed_draws"] == 0
+    assert health["train_accuracy"] > health["test_accuracy"] + 0.2
+    assert {s["state"]: s["shadows"] for s in states} == dict.fromkeys(
+        ("unlearned", "retained", "never", "test"), 16
+    )
+    assert {r["method"] for r in harm} == {"finetune", "no_op", "retrain"}
+    assert all(r["control"] is not None for r in harm)
+
+
+def test_running_again_computes_nothing(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    tables = ("observations", "shadows", "weights", "models", "cells", "metrics", "examples")
+    before = files(folder, *tables)
+    ran = sweep(folder)
+    assert ran.returncode == 0, ran.stderr
+    assert files(folder, *tables) == before
+    assert "shadow models" not in ran.stderr
+
+
+def test_a_kill_midway_changes_no_observation(tmp_path: Path) -> None:
+    killed = 0
+    for at_least in (3, 20):
+        words = command(tmp_path)
+        with subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            deadline = time.monotonic() + 240
+            while len(files(tmp_path, "observations")) < at_least and time.monotonic() < deadline:
+                time.sleep(0.02)
+            os.kill(process.pid, signal.SIGKILL)
+        killed += process.returncode == -signal.SIGKILL
+    assert killed == 2
+    done = len(files(tmp_path, "observations"))
+    assert 20 <= done < len(files(finished(), "observations"))
+    ran = sweep(tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert observations(tmp_path).equals(observations(finished()))
+    ours, theirs = cells(tmp_path), cells(finished())
+    assert {k: r["value"] for k, r in ours.items()} == {k: r["value"] for k, r in theirs.items()}
+
+
+@pytest.mark.slow
+def test_ray_tasks_give_the_same_bits(tmp_path: Path) -> None:
+    ran = sweep(tmp_path, "--backend", "local")
+    assert ran.returncode == 0, ran.stderr
+    assert observations(tmp_path).equals(observations(finished()))
+    ours, theirs = cells(tmp_path), cells(finished())
+    assert {k: r["value"] for k, r in ours.items()} == {k: r["value"] for k, r in theirs.items()}
+
+
+def test_a_later_method_that_ranks_by_risk_trains_no_shadow_again(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    scored = subprocess.run(
+        [
+            *(command(folder)[0], "-m", "orchestrator.scores", str(folder / "results")),
+            *("--architecture", "net", "--output", str(folder / "risk.npz")),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert scored.returncode == 0, scored.stderr
+    before = files(folder, "observations", "shadows", "weights")
+    changes = {"method": '["finetune", "by_risk"]', "scores": f'"{folder / "risk.npz"}"'}
+    ran = sweep(folder, **changes)
+    assert ran.returncode == 0, ran.stderr
+    after = files(folder, "observations", "shadows", "weights")
+    assert {name: after[name] for name in before} == before
+    new = after.keys() - before.keys()
+    assert len(new) == 16
+    assert all("method=by_risk" in name for name in new)
+    assert ("by_risk", "u_lira_g2", "u_lira_online:pooled") in cells(folder)
+
+
+def test_canaries_bound_epsilon_in_one_run(tmp_path: Path) -> None:
+    ran = sweep(
+        tmp_path,
+        *("--set", "shadows.canaries=24", "shadows.trajectories=false"),
+        attack='["u_lira_g2", "one_run"]',
+    )
+    assert ran.returncode == 0, ran.stderr
+    store = Store(str(tmp_path / "results"))
+    (row,) = [r for r in store.read("metrics").to_pylist() if r["metric"] == "epsilon_lower_bound"]
+    assert (row["game"], row["n"]) == ("G0", 16)
+    assert 0 <= row["ci_low"] <= row["value"] <= row["ci_high"]
+    assert row["ci_high"] > 0
+    (cell,) = [r for r in store.read("cells").to_pylist() if r["cell_id"] == row["cell_id"]]
+    assert cell["role"] == "ceiling"
