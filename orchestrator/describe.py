@@ -46,7 +46,15 @@ def _summary(cls: type) -> str:
 
 def _entry_lines(name: str, cls: type) -> list[str]:
     lines = [f"{name}: {_summary(cls)}"]
-    for attribute in ("paper", "passes", "needs_retain", "needs_validation", "second_model", "game", "family"):
+    for attribute in (
+        "paper",
+        "passes",
+        "needs_retain",
+        "needs_validation",
+        "second_model",
+        "game",
+        "family",
+    ):
         if hasattr(cls, attribute):
             lines.append(f"  {attribute}: {getattr(cls, attribute)}")
     return lines + _field_lines(cls, "  ")

@@ -139,7 +139,10 @@ def make_plan(config: SweepConfig) -> Plan:
     cells = [builder.cell(*point) for point in points]
     unique = {cell.cell_id: cell for cell in cells if cell is not None}
     if not any(cell.role == "audited" for cell in unique.values()):
-        raise AuditError("exclude: every audited cell of the grid is excluded; nothing to run")
+        raise AuditError(
+            "nothing to audit: every audited cell is excluded, or its attacks are about models that have not "
+            "unlearned (game G0); exclude less, or add an attack"
+        )
     return Plan(
         config=config,
         data=builder.data,

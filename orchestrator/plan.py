@@ -113,6 +113,12 @@ class Plan:
             shadow_groups={k: v for k, v in self.shadow_groups.items() if k in needed},
         )
 
+    def num_shadows(self, cell: Cell) -> int | None:
+        """Shadow models behind a cell; None where it rests on one model."""
+        if cell.model_id not in self.shadow_groups:
+            return None
+        return self.shadow_sets[cell.architecture].layout.num_shadows
+
     def stages(self, cell: Cell) -> set[str]:
         """Ids of the models, or of the groups of shadow models, that a cell needs."""
         if cell.model_id in self.shadow_groups:

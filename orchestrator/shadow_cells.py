@@ -16,6 +16,7 @@ from tasks.errors import AuditError
 from tasks.evaluate import Settings
 from tasks.metrics import audit
 from tasks.metrics.base import Metric
+from tasks.metrics.membership import SPLIT_OF_GAME
 from tasks.metrics.per_example import by_example
 from tasks.shadows.games import Comparison, PerExampleScores, compare
 from tasks.shadows.observations import Observations, State
@@ -61,7 +62,7 @@ class ShadowCells:
         metrics += self._selected(cell, attack, settings)
         if attack.game == "G3":
             metrics += self._harm(cell, attack, settings)
-        return metrics, self._rows(scores, settings)
+        return metrics, self._rows(cell, scores, settings)
 
     def _comparison(self, cell: Cell, game: str, *, half: int | None = None) -> Comparison:
         """The two hypotheses of a game; of one half of the shadow pairs where one is named."""
@@ -171,10 +172,15 @@ class ShadowCells:
             {"split": pa.array([], pa.string()), "example_id": pa.array([], pa.int32())}
         )
 
-    def _rows(self, scores: PerExampleScores, settings: Settings) -> pa.Table:
-        """Every scored (run, example) for ROC curves, then each example's AUC with its interval."""
-        base, column = np.nonzero(scores.label >= 0)
-        split = "retain" if scores.game == "G3" else "forget"
+    def _rows(self, cell: Cell, scores: PerExampleScores, settings: Settings) -> pa.Table:
+        """Scores of the targets in every run, for ROC curves, then each example's AUC with its interval.
+
+        Games over the whole training set (G0, G3) keep the runs of the targets alone: with every example they
+        would outgrow the observations.
+        """
+        targets = self.plan.data.forget_sets[cell.forget_set].ids
+        base, column = np.nonzero((scores.label >= 0) & np.isin(scores.example_ids, targets))
+        split = SPLIT_OF_GAME.get(scores.game, "all")
         labels = self.plan.data.labels.labels
         ids = scores.example_ids[column]
         runs = pa.table(

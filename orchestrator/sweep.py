@@ -62,8 +62,8 @@ class Command:
     source: Annotated[str, tyro.conf.Positional] = "quick"
     """TOML file, or a preset that ships with Lethe."""
     axes: AxesFlags = field(default_factory=AxesFlags)
-    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE")] = ()
-    """Any other key of the configuration, such as methods.scrub.lr=0.01."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="KEY=VALUE")] = ()
+    """Any other key of the configuration, such as methods.scrub.lr=0.01; may be given again."""
     out: str = "results"
     """Results directory: a path or URI that every node can reach."""
     backend: Literal["inline", "local", "cluster"] | None = None

@@ -105,7 +105,7 @@ def test_exclusions_spare_references(tmp_path):
 
 
 def test_excluding_every_audited_cell_is_refused(tmp_path):
-    with pytest.raises(AuditError, match="every audited cell"):
+    with pytest.raises(AuditError, match="every audited cell is excluded"):
         plan_of(tmp_path, exclude=[{"method": "*"}])
 
 

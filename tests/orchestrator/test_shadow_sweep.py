@@ -126,7 +126,7 @@ def test_a_later_method_that_ranks_by_risk_trains_no_shadow_again(tmp_path: Path
 def test_canaries_bound_epsilon_in_one_run(tmp_path: Path) -> None:
     ran = sweep(
         tmp_path,
-        *("--set", "shadows.canaries=24", "shadows.trajectories=false"),
+        *("--set", "shadows.canaries=24", "--set", "shadows.trajectories=false"),
         attack='["u_lira_g2", "one_run"]',
     )
     assert ran.returncode == 0, ran.stderr
