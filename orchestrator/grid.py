@@ -199,13 +199,19 @@ class _Builder:
             data.scores.require(getattr(built, "needs_scores", ()), where=f"methods.{text}")
         self._sides = cache(lambda forget_set: train_labels_by_side(data, forget_set))
         self._attacks = {text: build_attack(config, text) for text in config.axes.attack}
+        self._measured = {text: self._measurement(*entry) for text, entry in self._attacks.items()}
+        self._forget_digests = {name: forget.digest for name, forget in data.forget_sets.items()}
+        # A grid asks for the same model once for each attack and scope: 100,000 cells must plan in seconds.
+        self._model = cache(self._make_model)
+        self._trained = cache(self._make_trained)
+        self._check_forget = cache(self._refuse_forget)
         self._recipes = {name: config.recipe(name) for name in config.axes.architecture}
 
     def cell(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: str
     ) -> Cell | None:
         """The cell at a point of the grid; None where an attack on shadow models has none there."""
-        base, built = self._attacks[attack]
+        _, built = self._attacks[attack]
         self._check_forget(method, forget_set)
         if built.family == "per_example":
             stages = self._shadow_stages(architecture, forget_set, seed, method, scope, built)
@@ -217,11 +223,8 @@ class _Builder:
         identity = {
             "model": stages[0],
             "reference": stages[1],
-            "attack": base,
-            "params": fields.to_plain(built),
-            "version": getattr(built, "version", 1),
-            "evaluation": self.config.evaluation,
-            "forget": self.data.forget_sets[forget_set].digest,
+            "measured": self._measured[attack],
+            "forget": self._forget_digests[forget_set],
         }
         if self.data.test_split != "test":
             identity["test"] = self.data.test_split
@@ -238,7 +241,12 @@ class _Builder:
             role=REFERENCES.get(method, "audited"),
         )
 
-    def _check_forget(self, method: str, forget_set: str) -> None:
+    def _measurement(self, base: str, attack: Attack) -> str:
+        """Digest of how a model is measured: the attack and what holds for every evaluation."""
+        version = getattr(attack, "version", 1)
+        return digest([base, version, fields.to_plain(attack), fields.to_plain(self.config.evaluation)])
+
+    def _refuse_forget(self, method: str, forget_set: str) -> None:
         """Refuse a method that cannot forget such a set, by the labels on both sides."""
         check = getattr(self._method(method)[1], "check_forget", None)
         if check is None:
@@ -319,7 +327,9 @@ class _Builder:
         self.shadow_groups[group.group_id] = group
         return group.group_id
 
-    def _model(self, architecture: str, forget_set: str, seed: int, method: str, scope: str) -> ModelSpec:
+    def _make_model(
+        self, architecture: str, forget_set: str, seed: int, method: str, scope: str
+    ) -> ModelSpec:
         base, built = self._method(method, architecture, scope)
         if getattr(built, "from_scratch", False):
             return self._trained(architecture, seed, forget_set, replicate=built.replicate)  # type: ignore[attr-defined]
@@ -330,7 +340,7 @@ class _Builder:
         identity = {
             "kind": "unlearned",
             "original": original.model_id,
-            "forget": self.data.forget_sets[forget_set].digest,
+            "forget": self._forget_digests[forget_set],
             "method": base,
             "version": getattr(built, "version", 1),
             "params": fields.to_plain(built),
@@ -355,7 +365,9 @@ class _Builder:
             ),
         )
 
-    def _trained(self, architecture: str, seed: int, forget_set: str, *, replicate: int | None) -> ModelSpec:
+    def _make_trained(
+        self, architecture: str, seed: int, forget_set: str, *, replicate: int | None
+    ) -> ModelSpec:
         """The original (`replicate` None) or a retrained model."""
         forget = self.data.forget_sets[forget_set]
         retrained = replicate is not None
@@ -365,7 +377,7 @@ class _Builder:
             "seed": seed,
         }
         if retrained:
-            identity |= {"forget": forget.digest, "replicate": replicate}
+            identity |= {"forget": self._forget_digests[forget_set], "replicate": replicate}
         if forget.poisons:
             identity["poison"] = {"forget": forget.digest, "provenance": forget.provenance}
         return self._add(
