@@ -4,7 +4,8 @@
 -- param architecture = null: only this architecture
 -- Means over seeds; gap_low and gap_high are the envelope of the 95 % intervals of the seeds. The rows of retrain
 -- show the reference itself, those of retrain_again the noise of retraining twice, those of no_op doing nothing.
--- robust: test accuracy under the strongest attack at its largest eps. mia_auc: loss threshold, forget against test.
+-- robust: test accuracy under the strongest of the attacks that every model here has, at its largest eps.
+-- mia_auc: loss threshold, forget against test.
 -- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds divided
 -- by those of the retrained model. tuning_trials: budget of the search behind the method's values; null where they
 -- are those of the configuration. Of cells measured more than once the latest counts.
@@ -41,6 +42,23 @@ fairness as (
         and label is null
     group by cell_id
 ),
+attacked as (
+    select
+        dataset,
+        architecture,
+        forget_set,
+        attack,
+        count(distinct model_id) as models
+    from cells
+    where attack_family = 'adversarial'
+        and status = 'finished'
+    group by all
+),
+shared_attacks as (
+    select * exclude (models)
+    from attacked
+    qualify models = max(models) over (partition by dataset, architecture, forget_set)
+),
 robust as (
     select
         cells.model_id,
@@ -48,6 +66,11 @@ robust as (
         min(metrics.value) as robust
     from metrics
     join cells on cells.cell_id = metrics.cell_id
+    join shared_attacks
+        on shared_attacks.dataset = cells.dataset
+        and shared_attacks.architecture = cells.architecture
+        and shared_attacks.forget_set = cells.forget_set
+        and shared_attacks.attack = cells.attack
     where metrics.metric = 'robust_accuracy'
         and metrics.split = 'test'
         and metrics.label is null
