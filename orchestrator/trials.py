@@ -8,8 +8,9 @@ from ray import tune
 
 from orchestrator.dispatch import HostDied, HostPool
 
-QUEUE = 2
-"""Cells at a host: one runs, one waits, so that the device never waits for a trial."""
+QUEUE = 1
+"""Trials for each host. With more, short cells starve the extra ones: Tune hands every pending trial to an actor
+that has just become free and throws away the worker it was starting, without end (half of two cores)."""
 
 
 class CellTrial(tune.Trainable):

@@ -14,13 +14,13 @@ import tempfile
 import time
 from typing import Any
 
-from orchestrator import cluster  # sets Ray's environment before ray is imported
+import orchestrator.session  # noqa: F401 - sets Ray's environment before ray is imported
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
 
 from orchestrator.dispatch import Dispatcher, HostPool
-from orchestrator.trials import CellTrial
+from orchestrator.trials import QUEUE, CellTrial
 
 
 @ray.remote(num_cpus=0)
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--default-trials", type=int, default=20)
     options = parser.parse_args()
     ray.init(
-        address="local", log_to_driver=False, include_dashboard=False, resources={"trial": 2 * cluster.QUEUE}
+        address="local", log_to_driver=False, include_dashboard=False, resources={"trial": 2 * QUEUE}
     )
     with tempfile.TemporaryDirectory() as root:
         ours = 1000 * lethe_seconds(options.cells, root) / options.cells
