@@ -88,9 +88,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=500)
     parser.add_argument("--default-trials", type=int, default=20)
     options = parser.parse_args()
-    ray.init(
-        address="local", log_to_driver=False, include_dashboard=False, resources={"trial": 2 * QUEUE}
-    )
+    ray.init(address="local", log_to_driver=False, include_dashboard=False, resources={"trial": 2 * QUEUE})
     with tempfile.TemporaryDirectory() as root:
         ours = 1000 * lethe_seconds(options.cells, root) / options.cells
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "0"  # Tune as it comes
