@@ -5,6 +5,8 @@
 -- Layer "(mean)" is the mean over a model's layers.
 -- rho is Spearman's rank correlation over models; its interval is Bonett and Wright's, and needs four models.
 -- robust_drop is accuracy at eps 0 minus accuracy at eps, on the same examples.
+-- Models that share an original are not independent, so intervals are too narrow; near eps where accuracy
+-- saturates the sign may flip.
 with robust as (
     select
         attacked.model_id,
