@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.events import Event, Listener
+from orchestrator.events import Done, Event, Listener, Memory
 from orchestrator.plan import Cell, ModelSpec, Plan
 from orchestrator.shadow_plan import missing_groups
 from orchestrator.store import Store
@@ -55,7 +56,11 @@ class InlineBackend:
         for spec in work.models:
             if work.stop.is_set():
                 return
-            work.listener(model_event(spec, bench.make_model(spec.model_id)))
+            started = time.perf_counter()
+            problem = bench.make_model(spec.model_id)
+            seconds = time.perf_counter() - started
+            done = Done(problems=(problem,) if problem else (), seconds=seconds, memory=bench.memory())
+            work.listener(model_event(spec, done))
         if needs_shadows(work):
             self._shadows(work, bench)
         work.listener(Event(kind="phase", name="cells", total=len(work.cells)))
@@ -63,7 +68,7 @@ class InlineBackend:
             if work.stop.is_set():
                 return
             row = bench.run_cell(cell.cell_id, run_id=work.run_id)
-            work.listener(cell_event(cell, row))
+            work.listener(cell_event(cell, row, bench.memory()))
 
     def _shadows(self, work: Work, bench: Workbench) -> None:
         from orchestrator.shadow_worker import ShadowWorker
@@ -74,7 +79,11 @@ class InlineBackend:
         for architecture, numbers in waiting:
             if work.stop.is_set():
                 return
-            report_shadows(work, architecture, numbers, problems=workers[architecture].run(numbers))
+            started = time.perf_counter()
+            problems = workers[architecture].run(numbers)
+            seconds = time.perf_counter() - started
+            done = Done(problems=tuple(problems), seconds=seconds, memory=bench.memory())
+            report_shadows(work, architecture, numbers, done)
 
 
 def needs_shadows(work: Work) -> bool:
@@ -93,11 +102,18 @@ def shadow_batches(work: Work) -> list[tuple[str, list[int]]]:
     return found
 
 
-def report_shadows(work: Work, architecture: str, numbers: Sequence[int], *, problems: Sequence[str]) -> None:
+def report_shadows(work: Work, architecture: str, numbers: Sequence[int], done: Done) -> None:
     """Tell the audience that a batch of shadow models has ended."""
     for number in numbers:
-        work.listener(Event(kind="shadow", name=f"{architecture} shadow {number}"))
-    for problem in problems:
+        event = Event(
+            kind="shadow",
+            name=f"{architecture} shadow {number}",
+            seconds=done.seconds / len(numbers),
+            group=architecture,
+            memory=done.memory,
+        )
+        work.listener(event)
+    for problem in done.problems:
         work.listener(Event(kind="note", name=f"failed: {problem}"))
 
 
@@ -112,18 +128,32 @@ def make_backend(name: str) -> Backend:
     return RayBackend(address="local" if name == "local" else "auto")
 
 
-def model_event(spec: ModelSpec, error: str | None) -> Event:
+def model_event(spec: ModelSpec, done: Done) -> Event:
     """The event of a model that was made, or could not be."""
+    error = "; ".join(done.problems)
     words = (spec.architecture, spec.kind, spec.forget_set or "", f"seed {spec.seed}")
     return Event(
         kind="model",
         name=" ".join(filter(None, words)),
         status="failed" if error else "finished",
-        error=error or "",
+        error=error,
+        seconds=done.seconds,
+        group=model_group(spec),
+        memory=done.memory,
     )
 
 
-def cell_event(cell: Cell, row: dict[str, object]) -> Event:
+def model_group(spec: ModelSpec) -> str:
+    """Models of one group are expected to take equally long to train."""
+    return f"{spec.kind} {spec.architecture}"
+
+
+def cell_group(cell: Cell) -> str:
+    """Cells of one group are expected to take equally long."""
+    return f"{cell.architecture} {cell.method} {cell.attack}"
+
+
+def cell_event(cell: Cell, row: dict[str, object], memory: Memory | None) -> Event:
     """The event of a measured or failed cell."""
     failed = row["status"] == "failed"
     return Event(
@@ -132,4 +162,6 @@ def cell_event(cell: Cell, row: dict[str, object]) -> Event:
         status="failed" if failed else "finished",
         seconds=float(row.get("seconds") or 0.0),  # type: ignore[arg-type]
         error=f"{row.get('error_type')}: {row.get('error')}" if failed else "",
+        group=cell_group(cell),
+        memory=memory,
     )

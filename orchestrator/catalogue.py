@@ -38,10 +38,10 @@ class Query:
         known = {*self.defaults, *self.required}
         for name in given:
             if name not in known:
-                raise unknown_name("parameter", name, known, where=self.name)
+                raise unknown_name("parameter", name, known)
         absent = [name for name in self.required if name not in given]
         if absent:
-            raise AuditError(f"{self.name}: expected --param {absent[0]}=VALUE")
+            raise AuditError(f"expected --param {absent[0]}=VALUE")
         return {**self.defaults, **given}
 
 
@@ -61,7 +61,7 @@ def find_query(name: str) -> Query:
     known = catalogue()
     stem = Path(name).stem if name.endswith(".sql") else name
     if stem not in known:
-        raise unknown_name("query", name, known)
+        raise unknown_name("file or query" if name.endswith(".sql") else "query", name, known)
     return known[stem]
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import tyro
 
+from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, run_command
 from tasks.errors import AuditError, unknown_name
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from orchestrator.report.evidence import Evidence, Finding, Place
     from orchestrator.results import Results
 
-EXAMPLES = """examples:
-  python -m orchestrator.certificate results --forget-set random:fraction=0.1 --method scrub
-  python -m orchestrator.certificate results --forget-set random:fraction=0.1 --method scrub --scope last-1
-  python -m orchestrator.certificate results --forget-set mine --method salun --output mine.html
+EXAMPLES = """examples (after python -m orchestrator.sweep):
+  python -m orchestrator.certificate results --forget-set random \\
+      --method scrub --architecture resnet_small --scope all
+  python -m orchestrator.certificate results --forget-set random \\
+      --method scrub --architecture vit_small --scope last-1
+  python -m orchestrator.certificate results --forget-set half_of_class_3 \\
+      --method salun --architecture vit_small --scope all --output class-3.html
 """
-IDS_SHOWN = 40
+IDS_SHOWN = 25
 CHANCE = 0.05
 """Share of examples that a second retraining puts above the threshold of exposure."""
 
@@ -34,17 +37,17 @@ CHANCE = 0.05
 class Command:
     """Write one page on one forget set and the method chosen for it: evidence, controls, limits."""
 
-    results: Annotated[str, tyro.conf.Positional] = "results"
+    results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
     """Results directory: what the sweep was given as --out."""
-    forget_set: str
+    forget_set: Annotated[str, Flag(value="NAME")]
     """The deletion request, as named on the forget_set axis."""
-    method: str
+    method: Annotated[str, Flag(value="NAME")]
     """The unlearning method that was applied."""
-    architecture: str | None = None
-    """The architecture; may be left out where there is one."""
-    scope: str | None = None
-    """The layer scope; may be left out where there is one."""
-    output: Path = Path("certificate.html")
+    architecture: Annotated[str | None, Flag(value="NAME", otherwise="the only one")] = None
+    """The architecture, where there are several."""
+    scope: Annotated[str | None, Flag(value="SCOPE", otherwise="the only one")] = None
+    """The layer scope, where there are several."""
+    output: Annotated[Path, Flag(value="FILE")] = Path("certificate.html")
     """File to write."""
 
 
@@ -56,16 +59,19 @@ class Subject:
     forget_set: str
     method: str
     scope: str
+    role: str = "audited"
+    """ceiling for the control that leaves the original as it is."""
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The axes as parameters of a query."""
+        names = ("architecture", "forget_set", "method", "scope")
+        return {name: getattr(self, name) for name in names}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and write the page."""
-    command = tyro.cli(
-        Command,
-        args=arguments,
-        prog="python -m orchestrator.certificate",
-        description=f"{Command.__doc__}\n\n{EXAMPLES}",
-    )
+    command = parse(Command, arguments, prog="python -m orchestrator.certificate", examples=EXAMPLES)
     from orchestrator.report.write import check_folder, write_text  # matplotlib, duckdb: not for --help
     from orchestrator.results import Results
 
@@ -78,16 +84,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def choose(results: Results, command: Command) -> Subject:
-    """Find the audited model that the flags name.
+    """Find the audited model that the flags name, or the control that does nothing.
 
     Raises:
-        AuditError: a name is unknown, or several architectures or scopes fit and none was named.
+        AuditError: a name is unknown, several architectures or scopes fit and none was named, or every cell of
+            the model has failed.
     """
     rows = results.sql(
-        "select distinct forget_set, method, architecture, scope from cells"
-        " where role = 'audited' and status = 'finished'"
+        "select forget_set, method, architecture, scope, role, count(*) filter (where status = 'finished') as "
+        "finished, any_value(error_type || ': ' || error) as error from cells"
+        " where role in ('audited', 'ceiling') group by all"
     ).to_pylist()
-    if not rows:
+    if not any(r["finished"] for r in rows):
         raise AuditError(
             f"{command.results}: no audited cell has finished; python -m orchestrator.sweep computes them"
         )
@@ -103,7 +111,11 @@ def choose(results: Results, command: Command) -> Subject:
             raise unknown_name(name.replace("_", " "), value, valid, where=flag)
         chosen[name] = value
         rows = [r for r in rows if r[name] == value]
-    return Subject(**chosen)
+    if not rows[0]["finished"]:
+        raise AuditError(
+            f"--method: every cell of '{command.method}' has failed there ({rows[0]['error']}): nothing to certify"
+        )
+    return Subject(**chosen, role=rows[0]["role"])
 
 
 def certificate(results: Results, subject: Subject) -> str:
@@ -119,7 +131,7 @@ def certificate(results: Results, subject: Subject) -> str:
     )
     found = [
         f
-        for f in evidence.at(place, method=subject.method, scope=subject.scope, role="audited")
+        for f in evidence.at(place, method=subject.method, scope=subject.scope, role=subject.role)
         if f.group is not None
     ]
     parts = [
@@ -128,7 +140,7 @@ def certificate(results: Results, subject: Subject) -> str:
         "done, what was measured, and what that cannot show.</p></header>",
         _asked(results, subject),
         _done(results, subject),
-        _found(evidence, place, found),
+        _found(evidence, place, found, failures(results, subject)),
         _evidence(evidence, place, found),
         _exposed(results, subject),
         _limits(found),
@@ -148,7 +160,7 @@ def _asked(results: Results, subject: Subject) -> str:
         "select forget_sets.* from forget_sets where forget_digest in"
         " (select forget_digest from cells where forget_set = $forget_set and architecture = $architecture"
         " and method = $method and scope = $scope) order by example_id",
-        **vars(subject),
+        **subject.place,
     ).to_pylist()
     classes = Counter(r["label"] for r in rows)
     by_class = ", ".join(f"{n} of class {label}" for label, n in sorted(classes.items()))
@@ -183,7 +195,7 @@ def _done(results: Results, subject: Subject) -> str:
         " where cells.forget_set = $forget_set and cells.architecture = $architecture"
         " and cells.method = $method and cells.scope = $scope and cells.status = 'finished' order by "
         "models.seed",
-        **vars(subject),
+        **subject.place,
     ).to_pylist()
     params = sorted({r["params_json"] or "{}" for r in rows})
     shares = {
@@ -213,18 +225,31 @@ def _plain_params(text: str) -> str:
     return ", ".join(f"{name} = {value}" for name, value in json.loads(text).items()) or "none"
 
 
-def _found(evidence: Evidence, place: Place, found: list[Finding]) -> str:
+def failures(results: Results, subject: Subject) -> list[dict[str, Any]]:
+    """Attacks whose cells of the subject failed, and why."""
+    return results.sql(
+        "select attack, error_type, error, count(*) as times from cells where status = 'failed' and forget_set ="
+        " $forget_set and architecture = $architecture and method = $method and scope = $scope"
+        " group by all order by attack, error",
+        **subject.place,
+    ).to_pylist()
+
+
+def _found(evidence: Evidence, place: Place, found: list[Finding], failed: list[dict[str, Any]]) -> str:
     from orchestrator.report.evidence import clearest, unnoticed, why_told_apart
 
     best = clearest(found)
     apart = sum(f.told_apart for f in found)
-    controls = [f for fs in evidence.measured(place, "ceiling").values() for f in fs]
+    of_untouched = [f for fs in evidence.measured(place, "ceiling").values() for f in fs]
+    controls = [f for f in of_untouched if f.measure in {g.measure for g in found}]
     seen = sum(f.told_apart for f in controls)
     if best is not None:
         text = (
             "The unlearned model <strong>can be told from</strong> a model retrained without the data, on "
             f"{apart} of {len(found)} measures. Most clearly: {escape(why_told_apart(best))}."
         )
+        if apart == 1 and len(found) > 1:
+            text += " One measure alone is weak evidence: by chance 1 interval in 20 misses."
     elif controls and not seen:
         text = (
             "<strong>No finding.</strong> The unlearned model was not told from a retrained one, but "
@@ -236,8 +261,31 @@ def _found(evidence: Evidence, place: Place, found: list[Finding]) -> str:
             f"On none of {len(found)} measures was the unlearned model told from one retrained without the "
             f"data; {escape(unnoticed(found))}. This is absence of evidence within these limits."
         )
-    power = f" The same measures tell the untouched original from retraining on {seen} of {len(controls)}."
-    return f"<h2>Finding</h2><div class='verdict'><p>{text}{power if controls else ''}</p></div>"
+    power = f" The untouched original is told from retraining on {seen} of the same {len(controls)} measures."
+    if not controls:
+        power = " The control 'doing nothing' is missing, so what this audit could have seen is unknown."
+    elif any(f.role == "ceiling" for f in found):
+        power = " This model is itself the control that does nothing: it must be told from retraining."
+    absent = len({f.measure for f in of_untouched} - {g.measure for g in found})
+    if absent:
+        power += f" {absent} measures of that control were not taken of this model."
+    return f"<h2>Finding</h2><div class='verdict'><p>{text}{power}</p>{_failed(failed)}</div>"
+
+
+def _failed(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return ""
+    reasons = "; ".join(
+        f"{escape(r['attack'])}: {escape(r['error_type'] or '')}: {escape(r['error'] or '')}"
+        + (f" ({r['times']} times)" if r["times"] > 1 else "")
+        for r in rows
+    )
+    count = sum(r["times"] for r in rows)
+    what = "measurement of this model has" if count == 1 else "measurements of this model have"
+    return (
+        f"<p><strong>Incomplete.</strong> {count} {what} failed, so the finding rests on what is left. "
+        f"{reasons}.</p>"
+    )
 
 
 def _evidence(evidence: Evidence, place: Place, found: list[Finding]) -> str:
@@ -279,8 +327,16 @@ def _evidence(evidence: Evidence, place: Place, found: list[Finding]) -> str:
         f"<p class='ci' style='white-space: normal'>Means over {seeds} seed{'s' if seeds != 1 else ''} "
         "with 95 % intervals. Difference: unlearned minus retrained. Noise: how far a second retraining "
         "lay from the first. Told apart: the interval of the difference lies wholly beyond the noise. Of "
-        "several attacks or statistics the one that speaks most against the model is shown.</p>"
+        f"several attacks or statistics the one that speaks most against the model is shown.{_games(found)}</p>"
     )
+
+
+def _games(found: list[Finding]) -> str:
+    """What the games of the membership measures compare."""
+    from tasks.shadows.games import GAMES
+
+    used = sorted({f.game for f in found if f.game in GAMES})
+    return "".join(f" {game}: {escape(GAMES[game])}." for game in used)
 
 
 def exposed_examples(rows: list[dict[str, Any]], subject: Subject) -> tuple[list[int], float, int]:
@@ -296,7 +352,7 @@ def exposed_examples(rows: list[dict[str, Any]], subject: Subject) -> tuple[list
     noise = [r["excess"] for r in rows if r["role"] == "noise_floor"]
     excess: dict[int, list[float]] = {}
     for r in rows:
-        if r["role"] == "audited" and (r["method"], r["scope"]) == (subject.method, subject.scope):
+        if r["role"] == subject.role and (r["method"], r["scope"]) == (subject.method, subject.scope):
             excess.setdefault(r["example_id"], []).append(r["excess"])
     if not noise or not excess:
         return [], float("nan"), len(excess)
@@ -333,7 +389,8 @@ def _recognised(results: Results, subject: Subject) -> str:
     rows = [
         r
         for r in results.query("exposure", forget_set=subject.forget_set, method=subject.method).to_pylist()
-        if (r["architecture"], r["scope"]) == (subject.architecture, subject.scope) and r["role"] == "audited"
+        if (r["architecture"], r["scope"]) == (subject.architecture, subject.scope)
+        and r["role"] == subject.role
     ]
     if not rows:
         return "No per-example membership attack was run."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
@@ -19,16 +18,16 @@ from orchestrator.backends import Work, cell_event, model_event, needs_shadows
 from orchestrator.config import Execution
 from orchestrator.dispatch import HostDied, HostPool
 from orchestrator.errors import one_line
-from orchestrator.events import Event
-from orchestrator.fleet import drain, fleet, host_count
-from orchestrator.plan import Cell, ModelSpec, blocks
+from orchestrator.events import Done, Event, Memory
+from orchestrator.fleet import drain, fleet, host_resources
+from orchestrator.plan import Cell, ModelSpec
 from orchestrator.shadows import check_plan, run_tasks
-from orchestrator.trials import QUEUE, CellTrial
+from orchestrator.trials import UNWRITTEN, CellTrial, InOrder, WhenAdded
 from tasks.errors import AuditError
 
-FOLD_ABOVE = 10_000
-"""Cells above which a trial is a model with all its attacks: Tune's time per trial grows with trials."""
 TRIAL_RETRIES = 2
+SLOTS = 4096
+"""Trials for which this machine has room: enough for any number of hosts, which is what limits them."""
 
 
 class RayBackend:
@@ -53,8 +52,9 @@ class RayBackend:
 
     def _run(self, work: Work) -> None:
         execution = work.plan.config.execution
-        slots = QUEUE * host_count(execution, os.cpu_count() or 1, 0)
-        with connected(self._address, slots=slots) as folder:
+        with connected(self._address, slots=SLOTS) as folder:
+            hosts, _ = host_resources(execution, ray.cluster_resources(), local=self._local)
+            check_slots(work, int(ray.cluster_resources().get("trial", 0)), hosts)
             # Shadow tasks come before the hosts, which would hold the accelerators that they need.
             if needs_shadows(work):
                 _unlearn_shadows(work, execution)
@@ -64,27 +64,42 @@ class RayBackend:
                     measure(work, pool, folder)
 
 
+def check_slots(work: Work, offered: int, hosts: int) -> None:
+    """Say where a cluster's head node has too few trial slots for its hosts, which would wait for ever.
+
+    Raises:
+        AuditError: it has none.
+    """
+    advice = f"""start the head with --resources='{{"trial": {SLOTS}}}'"""
+    if offered == 0:
+        raise AuditError(f"backend: the head of the Ray cluster offers no trial slots; {advice}")
+    if offered < hosts:
+        text = f"{hosts - offered} of {hosts} model hosts will idle: the head offers {offered} trial slots; {advice}"
+        work.listener(Event(kind="note", name=text))
+
+
 def train(work: Work, pool: HostPool) -> None:
     """Train the originals and the retrained models, one at a time on each host."""
     work.listener(Event(kind="phase", name="training", total=len(work.models)))
 
-    def make(spec: ModelSpec) -> str | None:
+    def make(spec: ModelSpec) -> Done | None:
         if work.stop.is_set():
             return None
         try:
-            return pool.run(
+            done: Done = pool.run(
                 spec.model_id, spec.model_id, lambda host: host.make_model.remote(spec.model_id), limit=1
             )
         except HostDied as error:
-            return one_line(error)
+            return Done(problems=(one_line(error),))
+        return done
 
     threads = ThreadPoolExecutor(max_workers=len(pool.hosts))
     try:
         specs = {threads.submit(make, spec): spec for spec in work.models}
         for done in as_completed(specs):
-            error = done.result()
-            if not work.stop.is_set() or error is not None:
-                work.listener(model_event(specs[done], error))
+            result = done.result()
+            if result is not None:
+                work.listener(model_event(specs[done], result))
     finally:
         # A second Ctrl-C comes through here: the hosts that threads wait for are ended by the caller.
         threads.shutdown(wait=False, cancel_futures=True)
@@ -117,10 +132,16 @@ def measure(work: Work, pool: HostPool, folder: Path) -> None:
         tune.with_parameters(CellTrial, pool=pool, run_id=work.run_id), {"cpu": 0, "trial": 1}
     )
     progress = _Progress(work)
+    models = trials(work.cells)
     tuner = tune.Tuner(
         trainable,
-        param_space={"work": tune.grid_search(trials(work.cells, QUEUE * len(pool.hosts)))},
-        tune_config=tune.TuneConfig(reuse_actors=True),
+        tune_config=tune.TuneConfig(
+            search_alg=InOrder(models),
+            scheduler=WhenAdded(),
+            num_samples=len(models),
+            max_concurrent_trials=len(pool.hosts),
+            reuse_actors=True,
+        ),
         run_config=tune.RunConfig(
             name="tune",
             # Finished cells are files and restart from them; Tune's own state serves nobody afterwards.
@@ -139,26 +160,15 @@ def measure(work: Work, pool: HostPool, folder: Path) -> None:
         raise AuditError(progress.problem)
 
 
-class Grid(list[dict[str, Any]]):
-    """Values of a grid search that are copied by reference.
+def trials(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """The configuration of each trial: a model and all its cells.
 
-    For every trial Tune makes a deep copy of all values of the axis: time that grows with the square of the
-    cells, half a second for each of 5,000.
+    They stay on one host, which makes the model once; and Tune's time and memory go by trials, not by cells.
     """
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Grid:
-        return self
-
-
-def trials(cells: Sequence[Cell], width: int) -> Grid:
-    """The work of each trial: a cell, or in a large sweep all cells of a model."""
-    ordered = blocks(cells, width)
-    if len(ordered) <= FOLD_ABOVE:
-        return Grid({"model_id": cell.model_id, "cells": [cell.cell_id]} for cell in ordered)
     folded: dict[str, list[str]] = {}
-    for cell in ordered:
+    for cell in cells:
         folded.setdefault(cell.model_id, []).append(cell.cell_id)
-    return Grid({"model_id": model_id, "cells": ids} for model_id, ids in folded.items())
+    return [{"work": {"model_id": model_id, "cells": ids}} for model_id, ids in folded.items()]
 
 
 class _Progress(tune.Callback):
@@ -174,15 +184,29 @@ class _Progress(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """A cell has ended, one way or the other."""
-        cell = self._cells.get(result.get("cell_id", ""))
+        """Some cells have ended, one way or the other."""
+        for row in result.pop("rows", ()):
+            self._ended(row)
+
+    def _ended(self, row: dict[str, Any]) -> None:
+        cell = self._cells.get(row["cell_id"])
         if cell is None:
             return
-        row = {k: result.get(f"cell_{k}") for k in ("status", "seconds", "error_type", "error")}
+        if row["status"] == UNWRITTEN:
+            self.problem = str(row["error"])
+            return
+        # A trial that is tried again runs its finished cells again, which then only tell their rows.
+        del self._cells[cell.cell_id]
+        memory = row.pop("memory")
         if row["error_type"] == HostDied.__name__:
             self._write(cell, row)
         self.failed += row["status"] == "failed"
-        self._work.listener(cell_event(cell, row))
+        self._work.listener(cell_event(cell, row, Memory(**memory) if memory else None))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Let go of what Tune has gathered about a trial that is over: 15 KB that nobody reads."""
+        trial.run_metadata.metric_analysis = {}
+        trial.run_metadata.metric_n_steps = {}
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has failed as often as it may."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.recipe import Recipe
 from tasks.registry import literal
+
+LARGEST = 1e9
+"""Seconds and GiB: thirty years and an exabyte are no limit, and clocks overflow not far above."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +111,13 @@ class Evaluation:
     def __post_init__(self) -> None:
         if self.bootstrap < 20:
             raise AuditError(f"bootstrap: expected at least 20 resamples, got {self.bootstrap}")
+        if self.batch_size < 1:
+            raise AuditError(f"batch_size: expected at least 1, got {self.batch_size}")
+        if not 0 < self.confidence < 1:
+            raise AuditError(f"confidence: expected a number between 0 and 1, got {self.confidence}")
+        for rate in self.fprs:
+            if not 0 < rate < 1:
+                raise AuditError(f"fprs: expected numbers between 0 and 1, got {rate}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +146,10 @@ class Shadows:
     """Mislabelled training examples that each pair includes by a fair coin (one-run audit)."""
     seed: int = 0
     """Seed of masks, draws and shadow initialisations."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"loop|grouped:[1-9]\d*(:channels_last)?", self.strategy):
+            raise AuditError(f"strategy: expected loop or grouped:K[:channels_last], got '{self.strategy}'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,10 +191,21 @@ class Execution:
     """Bytes of models that one host keeps on its device; the least recently used goes first."""
     keep_unlearned: bool = True
     """Whether the weights of unlearned models are stored, so that a new attack needs no new unlearning."""
-    cell_timeout: float = 3600.0
-    """Seconds after which a cell counts as hanging and becomes a failed row."""
+    stage_timeout: float = 3600.0
+    """Seconds that training a model, unlearning, or measuring a cell may each take; after that it counts as
+    hanging and fails."""
     max_failures: int = 0
     """Stop early after that many failed cells; 0 never does."""
+
+    def __post_init__(self) -> None:
+        for name, smallest in (("hosts", 0), ("threads", 1), ("max_failures", 0)):
+            if getattr(self, name) < smallest:
+                raise AuditError(f"{name}: expected {smallest} or more, got {getattr(self, name)}")
+        for name in ("resident_gib", "stage_timeout"):
+            if not 0 < getattr(self, name) <= LARGEST:
+                raise AuditError(
+                    f"{name}: expected a positive number up to {LARGEST:g}, got {getattr(self, name)}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,15 +285,26 @@ def read_toml(source: str) -> dict[str, Any]:
         text = (resources.files("orchestrator") / "presets" / f"{source}.toml").read_text()
     else:
         path = Path(source)
+        if path.is_dir():
+            raise AuditError(f"{source}: expected a TOML file, got a directory")
         if not path.is_file():
             if path.suffix == ".toml" or "/" in source:
                 raise AuditError(f"configuration file not found: {source}")
             raise unknown_name("preset or configuration file", source, presets())
-        text = path.read_text()
+        text = _read_text(path)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise AuditError(f"{source}: not valid TOML: {error}") from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise AuditError(f"{path}: not valid TOML: expected UTF-8 text") from None
+    except OSError as error:
+        raise AuditError(f"{path}: cannot read this configuration: {error.strerror}") from None
 
 
 def load(source: str, overrides: Mapping[str, Any] | None = None) -> SweepConfig:

@@ -24,14 +24,14 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 
 
 def describe(topic: str) -> list[str]:
-    """Lines about `methods`, `methods.scrub`, ..., `config`, or the list of topics for an empty topic.
+    """Lines about `methods`, `methods.scrub`, ..., `config`, or one of its tables, `config.shadows`.
 
     Raises:
         UnknownName: there is no such topic or entry.
     """
     kind, _, name = topic.partition(".")
     if kind == "config":
-        return _config_lines(SweepConfig, "")
+        return _table_lines(name) if name else _config_lines(SweepConfig, "")
     if kind not in REGISTRIES:
         raise unknown_name("topic", kind, [*REGISTRIES, "config"], where="--describe")
     registry = REGISTRIES[kind]
@@ -71,6 +71,16 @@ def _field_lines(cls: type, indent: str) -> list[str]:
         if item.name in docs:
             lines.append(f"{indent}    {docs[item.name]}")
     return lines
+
+
+def _table_lines(name: str) -> list[str]:
+    """One table of the configuration."""
+    hints = get_type_hints(SweepConfig)
+    tables = {f.name: hints[f.name] for f in dataclasses.fields(SweepConfig)}
+    tables = {key: cls for key, cls in tables.items() if dataclasses.is_dataclass(cls)}
+    if name not in tables:
+        raise unknown_name("table", name, tables, where="--describe config")
+    return [f"[{name}]", *_field_lines(tables[name], "  ")]
 
 
 def _config_lines(cls: type, prefix: str) -> list[str]:

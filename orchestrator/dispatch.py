@@ -11,6 +11,8 @@ import ray
 from ray.actor import ActorHandle
 
 from orchestrator.errors import one_line
+from orchestrator.files import CannotWrite
+from tasks.errors import AuditError
 
 ATTEMPTS = 3
 """Hosts that may die under one piece of work before it counts as failed."""
@@ -19,7 +21,11 @@ RETRY_SECONDS = 1.0
 
 
 class HostDied(Exception):
-    """The work ended several hosts, or there is no host left that could do it."""
+    """The work ended several hosts."""
+
+
+class NoHostLeft(AuditError):
+    """There is no host that could do the work, through no fault of it."""
 
 
 @dataclass(kw_only=True)
@@ -214,26 +220,38 @@ class HostPool:
             limit: pieces of work that may be at one host at a time.
 
         Raises:
-            HostDied: it was what several hosts ran when they died, or no host is left.
+            HostDied: it was what several hosts ran when they died.
+            NoHostLeft: none can be had any more.
+            CannotWrite: the results cannot be written.
         """
         deaths = 0
         while True:
             index = ray.get(self.dispatcher.acquire.remote(key, model_id, limit))
             if index < 0:
                 problems = self.status().problems.values()
-                raise HostDied(f"no host is left: {'; '.join(sorted(set(problems)))}")
+                raise NoHostLeft(f"hosts: none is left: {'; '.join(sorted(set(problems)))}")
             try:
                 result = ray.get(call(self.hosts[index]))
             except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError) as error:
                 deaths += ray.get(self.dispatcher.lost.remote(key))
                 if deaths == ATTEMPTS:
                     raise HostDied(f"{deaths} hosts ended while they ran this: {_reason(error)}") from error
+            except ray.exceptions.RayTaskError as error:
+                self.dispatcher.release.remote(key)
+                raise_if_unwritable(error)
+                raise
             except BaseException:
                 self.dispatcher.release.remote(key)
                 raise
             else:
                 self.dispatcher.release.remote(key)
                 return result
+
+
+def raise_if_unwritable(error: ray.exceptions.RayTaskError) -> None:
+    """Raise the `CannotWrite` behind what Ray raised, where there is one."""
+    if isinstance(error.cause, CannotWrite):
+        raise CannotWrite(str(error.cause)) from None
 
 
 def _reason(error: Exception) -> str:

@@ -8,9 +8,11 @@ killed local writer leaves its dotted file behind (`stale` finds them), and a fi
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +22,19 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from tasks.errors import AuditError
+from tasks.time_limit import unlimited
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 """Names of unfinished files; no other hidden file is ours."""
+PASSWORD = re.compile(r"[^/]+://[^/]*:[^/]*@")
+FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class CannotWrite(AuditError):
+    """The place of the results takes no writes: it is full, read-only, forbidden or out of reach.
+
+    Never the fault of a cell, so it is not recorded as the failure of one: the sweep ends with this line.
+    """
 
 
 class Files(Protocol):
@@ -60,6 +72,14 @@ class Files(Protocol):
         """Remove a file; nothing happens where there is none."""
         ...
 
+    def stamp(self, path: str) -> tuple[int, ...] | None:
+        """What changes whenever the file is written again; None where there is none."""
+        ...
+
+    def size(self, path: str) -> int:
+        """Bytes of a file; 0 where there is none."""
+        ...
+
     def move(self, path: str, target: str) -> None:
         """Rename a file, making directories."""
         ...
@@ -77,6 +97,11 @@ class Files(Protocol):
         """The Arrow file system of `full`."""
         ...
 
+    @property
+    def lanes(self) -> int:
+        """Small files that are best worked on at once."""
+        ...
+
     def full(self, path: str) -> str:
         """The path within `filesystem`."""
         ...
@@ -91,6 +116,11 @@ def files_at(root: str | os.PathLike[str]) -> Files:
     text = os.fspath(root)
     if "://" not in text:
         return LocalFiles(Path(text))
+    if PASSWORD.match(text):
+        raise AuditError(
+            "results: expected a URI without a key or password, which would be shown and recorded; give them in "
+            "the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) or the provider's own files"
+        )
     try:
         filesystem, base = pafs.FileSystem.from_uri(text)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -102,6 +132,8 @@ def files_at(root: str | os.PathLike[str]) -> Files:
 
 class LocalFiles:
     """A directory on a local or network disk."""
+
+    lanes = 1
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -140,6 +172,7 @@ class LocalFiles:
         with pa.OSFile(str(self.root / path)) as source:
             return source.read_buffer()
 
+    @unlimited()
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         target = self.root / path
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
@@ -153,7 +186,7 @@ class LocalFiles:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise AuditError(f"results: cannot write {target}: {_reason(error)}") from error
+            raise CannotWrite(f"results: cannot write {target}: {self._hint(error)}") from error
 
     def settle(self, directory: str) -> None:
         if os.name != "posix":  # directories cannot be opened elsewhere
@@ -168,14 +201,33 @@ class LocalFiles:
         try:
             (self.root / path).unlink(missing_ok=True)
         except OSError as error:
-            raise AuditError(f"results: cannot remove {self.root / path}: {_reason(error)}") from error
+            raise CannotWrite(f"results: cannot remove {self.root / path}: {self._hint(error)}") from error
+
+    def stamp(self, path: str) -> tuple[int, ...] | None:
+        try:
+            found = os.stat(self.root / path)
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def size(self, path: str) -> int:
+        return (self.stamp(path) or (0,))[-1]
+
+    def _hint(self, error: OSError) -> str:
+        """The reason, how much space is left where that is the reason, and what to do."""
+        if error.errno not in FULL:
+            return f"{_reason(error)}; once it can be written the same command goes on"
+        place = next(p for p in (self.root, *self.root.absolute().parents) if p.is_dir())
+        usage = shutil.disk_usage(place)
+        left = f"{usage.free / 2**20:.1f} of {usage.total / 2**20:,.0f} MiB are free"
+        return f"{_reason(error)} ({left}); with more space the same command goes on"
 
     def move(self, path: str, target: str) -> None:
         try:
             (self.root / target).parent.mkdir(parents=True, exist_ok=True)
             os.replace(self.root / path, self.root / target)
         except OSError as error:
-            raise AuditError(f"results: cannot move {self.root / path}: {_reason(error)}") from error
+            raise CannotWrite(f"results: cannot move {self.root / path}: {self._hint(error)}") from error
 
     def stale(self, *, seconds: float) -> list[str]:
         limit = time.time() - seconds
@@ -191,6 +243,8 @@ class LocalFiles:
 
 class RemoteFiles:
     """A prefix of an object store, where a finished put is atomic and an unfinished one is invisible."""
+
+    lanes = 16
 
     def __init__(self, filesystem: pafs.FileSystem, base: str, uri: str) -> None:
         self.filesystem = filesystem
@@ -221,6 +275,7 @@ class RemoteFiles:
         with self.filesystem.open_input_file(self.full(path)) as source:
             return source.read_buffer()
 
+    @unlimited()
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         target = self.full(path)
         try:
@@ -230,7 +285,7 @@ class RemoteFiles:
                 self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
                 self._put(target, data)
         except (OSError, pa.ArrowException) as error:
-            raise AuditError(f"results: cannot write {self.describe(path)}: {_reason(error)}") from error
+            raise self._refused("write", path, error) from error
 
     def _put(self, target: str, data: bytes | pa.Buffer) -> None:
         sink = self.filesystem.open_output_stream(target)
@@ -246,8 +301,24 @@ class RemoteFiles:
         """A put that returned is durable."""
 
     def remove(self, path: str) -> None:
-        if self.exists(path):
-            self.filesystem.delete_file(self.full(path))
+        try:
+            if self.exists(path):
+                self.filesystem.delete_file(self.full(path))
+        except FileNotFoundError:  # another process has just removed it
+            return
+        except (OSError, pa.ArrowException) as error:
+            raise self._refused("remove", path, error) from error
+
+    def stamp(self, path: str) -> tuple[int, ...] | None:
+        info = self.filesystem.get_file_info(self.full(path))
+        return (info.mtime_ns or 0, info.size) if info.type == pafs.FileType.File else None
+
+    def size(self, path: str) -> int:
+        return (self.stamp(path) or (0,))[-1]
+
+    def _refused(self, action: str, path: str, error: Exception) -> CannotWrite:
+        what = f"results: cannot {action} {self.describe(path)}: {_reason(error)}"
+        return CannotWrite(f"{what}; once it can be written the same command goes on")
 
     def move(self, path: str, target: str) -> None:
         self.write(target, self.read(path))

@@ -26,6 +26,8 @@ INTERVALS = (("{}_low", "{}_high"), ("ci_low", "ci_high"))
 """Names of the columns with the ends of a column's interval; the second pair belongs to `value`."""
 COMPARED = ("value", "mean", "gap")
 """Columns in which the best of the rows that answer the same question is set bold."""
+DUST = 1e-12
+"""Magnitude below which text shows 0: sums of a thousand terms near 1 err by as much. Data forms keep the value."""
 NOT_A_PLACE = {"method", "scope", "seed", "higher_is", "cell_id", "model_id", "run_id", "n", "seeds", "role"}
 """Text columns by which rows compete rather than answer another question."""
 LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -45,12 +47,17 @@ def short(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{_without_dust(value):.4g}"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     return str(value)
+
+
+def _without_dust(value: float) -> float:
+    """Zero for what only rounding errors have kept from it."""
+    return 0.0 if abs(value) < DUST else value
 
 
 def _cells(table: pa.Table) -> list[list[str]]:
@@ -182,6 +189,7 @@ def _decimal(value: float) -> str:
         return str(value)
     if not math.isfinite(value):
         return r"\infty" if value > 0 else r"-\infty" if value < 0 else r"\mathrm{nan}"
+    value = _without_dust(value)
     if value and not 1e-3 <= abs(value) < 1e5:
         mantissa, exponent = f"{value:.2e}".split("e")
         return rf"{mantissa} \times 10^{{{int(exponent)}}}"

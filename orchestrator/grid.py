@@ -5,21 +5,30 @@ Imports neither torch nor ray: the plan of a sweep must answer in about a second
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from orchestrator.config import SweepConfig, digest
+from orchestrator.config import Data, SweepConfig, digest
 from orchestrator.plan import Cell, DataPlan, ModelSpec, Plan, Role, matches, train_labels_by_side
 from orchestrator.risk_file import RiskScores, read_scores
 from orchestrator.search_plan import SearchConfig, tuning_forget_set
-from orchestrator.shadow_plan import RETRAINED_METHOD, ShadowGroup, ShadowSet, make_layout
+from orchestrator.shadow_plan import (
+    CANARY_POOL,
+    RETRAINED_METHOD,
+    ShadowGroup,
+    ShadowSet,
+    forgets_canaries,
+    make_layout,
+)
 from tasks import fields
 from tasks.attacks.base import Attack, attacks
-from tasks.datasets.base import datasets
-from tasks.datasets.splits import make_splits
+from tasks.datasets.base import DataSource, Labels, datasets
+from tasks.datasets.contents import content_hashes
+from tasks.datasets.splits import Splits, make_splits
 from tasks.errors import AuditError, unknown_name
 from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, forget_kinds
 from tasks.forget_sets.resolve import resolve as resolve_forget_set
@@ -32,6 +41,10 @@ CODE_VERSION = 1
 
 REFERENCES: dict[str, Role] = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
 """Methods that every forget set is also run with: what a perfect, a repeated and no unlearning look like."""
+
+
+AXIS = {"methods": "axes.method", "attacks": "axes.attack", "forget_sets": "axes.forget_set"}
+"""Axis whose values name the entries of a table."""
 
 
 def resolve(
@@ -47,13 +60,14 @@ def resolve(
     `text` is a name, a name of a table, or `name:key=value,...`; what is written inline wins over the table,
     and a table wins over the defaults of the class.
     """
-    name, inline = parse_text(text, where=where)
+    name, inline = parse_text(text, where=AXIS[where])
     table = dict(tables.get(name, {}))
     base = table.pop(base_key, name)
     if not isinstance(base, str):
         raise AuditError(f"{where}.{name}.{base_key}: expected the name of a {registry.kind}, got {base!r}")
     if base not in registry.names():
-        raise unknown_name(registry.kind, base, {*registry.names(), *tables}, where=where)
+        place = f"{where}.{name}.{base_key}" if base != name else AXIS[where]
+        raise unknown_name(registry.kind, base, {*registry.names(), *tables}, where=place)
     return base, {**table, **inline}
 
 
@@ -77,26 +91,44 @@ def build_attack(config: SweepConfig, text: str) -> tuple[str, Attack]:
     return base, attacks.build(base, values, where=f"attacks.{text}")
 
 
-def plan_data(config: SweepConfig) -> DataPlan:
-    """Read labels, split them, and choose the forget sets."""
+def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
+    """The configured data set, its labels, and how they are split."""
     name, inline = parse_text(config.data.name, where="data.name")
+    datasets.get(name, where="data.name")
     source = datasets.build(name, {**config.data.options, **inline}, where="data.options")
-    labels = source.read_labels()
+    with _saying("data.options"):
+        labels = source.read_labels()
+    _check_normalisation(config.data, channels=labels.image_shape[0])
     splits = make_splits(
         labels,
         validation_fraction=config.data.validation_fraction,
         test_fraction=config.data.test_fraction,
         seed=config.data.split_seed,
     )
-    content = source.digest()
+    return source, labels, splits
+
+
+def plan_data(config: SweepConfig) -> DataPlan:
+    """Read labels, split them, and choose the forget sets."""
+    source, labels, splits = read_split(config)
+    with _saying("data.options"):
+        content = source.digest()
     scores = read_scores(config.data.scores, num_examples=len(labels.labels), dataset_digest=content)
-    request = ForgetRequest(labels=labels, splits=splits, scores=scores.values)
+    request = ForgetRequest(
+        labels=labels,
+        splits=splits,
+        scores=scores.values,
+        hashes=lambda: content_hashes(source, content),
+    )
     searching = isinstance(config, SearchConfig)
     names = config.audited_forget_sets if isinstance(config, SearchConfig) else config.axes.forget_set
     kinds = [build_forget_kind(config, text) for text in names]
     for text, kind in zip(names, kinds, strict=True):
         scores.require(kind.needs, where=f"forget_sets.{text}")
-    chosen = [_with_scores(resolve_forget_set(kind, request), scores, kind.needs) for kind in kinds]
+    chosen = []
+    for text, kind in zip(names, kinds, strict=True):
+        with _saying(f"forget_sets.{text}"):
+            chosen.append(_with_scores(resolve_forget_set(kind, request), scores, kind.needs))
     if searching:
         names, chosen = config.axes.forget_set, [tuning_forget_set(kinds[0], chosen, request)]
     return DataPlan(
@@ -108,6 +140,44 @@ def plan_data(config: SweepConfig) -> DataPlan:
         forget_sets=dict(zip(names, chosen, strict=True)),
         test_split="validation" if searching else "test",
     )
+
+
+@contextlib.contextmanager
+def _saying(where: str) -> Iterator[None]:
+    """Put the key of the configuration before what is wrong with its value."""
+    try:
+        yield
+    except AuditError as error:
+        raise type(error)(f"{where}: {error}") from None
+
+
+def _check_normalisation(data: Data, *, channels: int) -> None:
+    for name in ("mean", "std"):
+        count = len(getattr(data, name))
+        if count not in (1, channels):
+            raise AuditError(
+                f"data.{name}: expected 1 number, or {channels} as there are channels, got {count}"
+            )
+
+
+def _check_tables(config: SweepConfig) -> None:
+    """Refuse a misspelt table or exclusion, which would silently do nothing."""
+    for where, registry, base_key in (
+        ("methods", methods, "base"),
+        ("attacks", attacks, "base"),
+        ("forget_sets", forget_kinds, "kind"),
+    ):
+        tables = getattr(config, where)
+        for name, table in tables.items():
+            if base_key not in table and name not in registry.names():
+                raise unknown_name(registry.kind, name, registry.names(), where=where)
+    for axis, registry, tables in (("method", methods, config.methods), ("attack", attacks, config.attacks)):
+        for rule in config.exclude:
+            values = rule.get(axis, [])
+            for value in values if isinstance(values, (list, tuple)) else [values]:
+                name = str(value).partition(":")[0]
+                if not set("*?[") & set(name) and name not in (*registry.names(), *tables):
+                    raise unknown_name(registry.kind, name, (*registry.names(), *tables), where="exclude")
 
 
 def _with_scores(forget: ForgetSet, scores: RiskScores, names: Iterable[str]) -> ForgetSet:
@@ -131,8 +201,10 @@ def make_plan(config: SweepConfig) -> Plan:
     Raises:
         AuditError: anything in the configuration that can be known to be wrong before models are built.
     """
+    _check_tables(config)
     for text in config.axes.scope:
-        check_text(text)
+        with _saying("axes.scope"):
+            check_text(text)
     builder = _Builder(config, plan_data(config))
     wanted = _wanted(config)
     points = [point for point in _points(config) if wanted(dict(zip(_AXES, point, strict=True)))]
@@ -263,7 +335,8 @@ class _Builder:
         """Group of the cell and of its reference.
 
         Shadow models average over initialisations, so they serve the first seed alone; they know one
-        retrained control; and game G0 is about models that have not unlearned.
+        retrained control; and game G0 is about models that have not unlearned. An attack on forgotten
+        canaries forgets these, not the forget set, and stands at the first of the axis alone.
         """
         control = self.config.shadows.retrain_control
         if (
@@ -274,10 +347,15 @@ class _Builder:
             return None
         if getattr(attack, "game", "") == "G0" and method != "no_op":
             return None
+        pool = forget_set
+        if forgets_canaries(attack):
+            if forget_set != self.config.axes.forget_set[0]:
+                return None
+            pool = CANARY_POOL
         shadows = self._shadow_set(architecture)
         self._add_group(shadows.base())
-        reference = self._shadow_group(shadows, "retrain" if control else "no_op", "all", forget_set)
-        return self._shadow_group(shadows, method, scope, forget_set), reference
+        reference = self._shadow_group(shadows, "retrain" if control else "no_op", "all", pool)
+        return self._shadow_group(shadows, method, scope, pool), reference
 
     def _shadow_set(self, architecture: str) -> ShadowSet:
         if architecture in self.shadow_sets:
@@ -288,6 +366,7 @@ class _Builder:
             train_ids=data.splits.train,
             labels=data.labels.labels,
             forget_sets=data.forget_sets,
+            forget_canaries=any(forgets_canaries(attack) for _, attack in self._attacks.values()),
         )
         identity = {
             **self._training_identity(architecture),

@@ -96,4 +96,6 @@ def _(mo, results):
 
 
 if __name__ == "__main__":
-    app.run()
+    from orchestrator.errors import run_command
+
+    raise SystemExit(run_command(lambda: app.run() and None))

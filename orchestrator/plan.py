@@ -5,7 +5,6 @@ Imports neither torch nor ray.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -145,28 +144,16 @@ def select(plan: Plan, patterns: str, limit: int) -> Plan:
         c for c in plan.cells if c.role == "audited" and all(matches(c.axes[k], p) for k, p in rules.items())
     ]
     if not audited:
+        for key, pattern in rules.items():
+            values = {str(c.axes[key]) for c in plan.cells if c.role == "audited"}
+            if not any(matches(value, pattern) for value in values):
+                raise unknown_name(key.replace("_", " "), pattern, values, where="--only")
         raise AuditError(f"--only: no cell matches '{patterns}'")
     audited = audited[:limit] if limit else audited
     kept = {c.cell_id for c in audited}
     places = {(c.reference_id, c.attack) for c in audited}
     kept |= {c.cell_id for c in plan.cells if c.role != "audited" and (c.reference_id, c.attack) in places}
     return plan.only(kept)
-
-
-def blocks(cells: Iterable[Cell], width: int) -> list[Cell]:
-    """Order cells so that any `width` neighbours belong to different models and models stay resident.
-
-    Cells of one model run on one host; neighbours of one model would queue there while other hosts idle.
-    """
-    by_model: dict[str, list[Cell]] = {}
-    for cell in cells:
-        by_model.setdefault(cell.model_id, []).append(cell)
-    groups = list(by_model.values())
-    ordered: list[Cell] = []
-    for start in range(0, len(groups), width):
-        columns = itertools.zip_longest(*groups[start : start + width])
-        ordered.extend(cell for column in columns for cell in column if cell is not None)
-    return ordered
 
 
 def forgotten_classes(data: DataPlan, forget_set: str) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from typing import Any
 from orchestrator.config import SweepConfig, canonical, digest
 from orchestrator.plan import Plan
 from orchestrator.schema import SCHEMA_VERSION
+from orchestrator.store import Store
+from tasks.errors import AuditError
 
 _PACKAGES = (
     "accelerate",
@@ -58,6 +60,19 @@ def run_row(plan: Plan, *, run_id: str, started: datetime, counts: dict[str, int
         "plan_json": json.dumps(counts, sort_keys=True),
         "schema_version": SCHEMA_VERSION,
     }
+
+
+def check_shared(store: Store) -> None:
+    """Check that this process finds the run which the driver wrote before any work began.
+
+    Raises:
+        AuditError: it does not: results would be written where the driver never sees them.
+    """
+    if not store.keys("runs"):
+        raise AuditError(
+            f"--out: expected a directory or URI that every node reaches under this name, got {store.root}: "
+            f"{platform.node()} does not see the run there"
+        )
 
 
 def git_state(folder: Path) -> tuple[str | None, bool | None, str | None]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-
 from orchestrator.catalogue import Query, catalogue, parse_value
+from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, run_command
 from tasks.errors import AuditError
 
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   python -m orchestrator.query leaderboard --param metric=accuracy split=forget
-  python -m orchestrator.query "select metric, count(*) from metrics group by all" --format markdown
   python -m orchestrator.query robust_drop --format latex --output drop.tex
+  python -m orchestrator.query "select method, count(*) from cells group by all"
 """
 
 Form = Literal["table", "csv", "markdown", "latex", "json", "parquet", "arrow"]
@@ -29,38 +28,33 @@ Form = Literal["table", "csv", "markdown", "latex", "json", "parquet", "arrow"]
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Run SQL over the results of a sweep. With nothing to run, a terminal gets a prompt."""
+    """Run SQL over the results of a sweep: a query that ships, a file, a statement, or a prompt."""
 
-    query: Annotated[str, tyro.conf.Positional] = ""
+    query: Annotated[str, Flag(value="QUERY", otherwise="a prompt", positional=True)] = ""
     """Name of a query that ships (see --list), path of a .sql file, or a statement."""
-    results: str = "results"
+    results: Annotated[str, Flag(value="DIRECTORY")] = "results"
     """Results directory: what the sweep was given as --out."""
-    param: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """Parameters of the query, in place of the defaults of its header."""
-    format: Form | None = None
-    """Form of the answer; without it that of the suffix of --output, else an aligned table."""
-    output: Path | None = None
+    param: Annotated[tuple[str, ...], Flag(value="NAME=VALUE", otherwise="those of its header")] = ()
+    """Parameters of the query."""
+    format: Annotated[Form | None, Flag(otherwise="by the suffix of --output, else table")] = None
+    """Form of the answer."""
+    output: Annotated[Path | None, Flag(value="FILE", otherwise="stdout")] = None
     """File for the answer in place of stdout."""
-    list: bool = False
+    list: Annotated[bool, Flag(group="in place of a query")] = False
     """List the queries that ship, with their parameters, and stop."""
-    export: Path | None = None
+    export: Annotated[
+        Path | None, Flag(value="DIRECTORY", group="in place of a query", otherwise="no export")
+    ] = None
     """Write every table as Parquet into this directory, with the SQL of the views, and stop."""
-    verify: bool = False
+    verify: Annotated[bool, Flag(group="in place of a query")] = False
     """Read every result file, name those that are damaged, and stop."""
-    repair: bool = False
+    repair: Annotated[bool, Flag(group="in place of a query")] = False
     """Move damaged files aside, so that the next sweep computes them again, and stop."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, answer, and return the exit code."""
-    description = f"{Command.__doc__}\n\n{EXAMPLES}"
-    command = tyro.cli(
-        Command,
-        args=arguments,
-        prog="python -m orchestrator.query",
-        description=description,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    command = parse(Command, arguments, prog="python -m orchestrator.query", examples=EXAMPLES)
     if command.list:
         return _list()
     if command.verify or command.repair:
@@ -188,6 +182,7 @@ def _mark(text: str) -> str:
 
 def _try(results: Results, text: str) -> None:
     try:
+        results.refresh()
         name = text.rstrip("; ")
         _write(results.query(name) if is_name(name) else results.sql(text), "table", None)
         sys.stdout.flush()

@@ -1,9 +1,13 @@
-"""SQL over the results: DuckDB in memory on the Arrow files, which are only read."""
+"""SQL over the results: DuckDB in memory on the Arrow files, which are only read.
+
+A session reads each table of rows per cell or model once, and shows that state to all its queries. Tables of rows per
+example can be larger than memory: they are scanned file by file, and held only where they are small and asked again.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +35,18 @@ USER_ERRORS = (
 )
 
 
+LISTINGS = 6
+"""Times that files are listed anew for one statement, where a compaction moves them before they are opened."""
+HELD_BYTES = 64 * 2**20
+"""Bytes of files up to which a session keeps a table of rows per example that it reads a second time."""
+
+
 class Results:
-    """A read-only session over one results directory; a query sees the files that are there when it starts.
+    """A read-only session over one results directory; `refresh` shows it what has been written since.
+
+    Trust boundary: SQL, of whomever, reaches the tables of these results and nothing else. It runs in a database in
+    memory that opens no file and no address, loads no extension and cannot change that (`lock_configuration`); only
+    statements that read are accepted. It can still use up memory and time.
 
     Args:
         root: what the sweep was given as `--out`: a directory or a URI.
@@ -48,6 +62,8 @@ class Results:
                 f"results: no directory '{root}'; python -m orchestrator.sweep --out {root} makes it"
             )
         self.store.check_version()
+        self._held: set[str] = set()
+        self._scanned: set[str] = set()
         self._connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
         for table in TABLES.values():
             self._connection.register(table.name, table.query_schema.empty_table())
@@ -68,6 +84,14 @@ class Results:
     def close(self) -> None:
         """End the session."""
         self._connection.close()
+
+    def refresh(self) -> None:
+        """Forget what the session has read, so that queries see the files that are there now."""
+        for name in self._held:
+            self._connection.execute(f"drop table {name}")
+            self._connection.register(name, TABLES[name].query_schema.empty_table())
+        self._held.clear()
+        self._scanned.clear()
 
     @property
     def names(self) -> list[str]:
@@ -129,7 +153,8 @@ class Results:
             views.write_text("".join(reading) + "\n" + VIEWS.read_text(encoding="utf-8"), encoding="utf-8")
         except (OSError, pa.ArrowException) as error:
             damage = self.store.diagnose(TABLES)
-            raise damage or AuditError(f"export: cannot write {directory}: {one_line(error)}") from error
+            reason = getattr(error, "strerror", None) or one_line(error)
+            raise damage or AuditError(f"export: cannot write {directory}: {reason}") from error
         return [*written, views]
 
     def _statements(self, text: str) -> list[Any]:
@@ -146,15 +171,15 @@ class Results:
         return statements
 
     def _run(self, statements: list[Any], bound: Mapping[str, Any], *, used: set[str]) -> pa.Table:
-        for last in (False, True):
-            self._register(used)
+        for left in reversed(range(LISTINGS)):
             try:
+                self._provide(used)
                 return self._execute(statements, bound)
             except USER_ERRORS as error:
                 raise _sql_error(error) from error
             except (duckdb.Error, pa.ArrowException, OSError) as error:
                 damage = self.store.diagnose(sorted(used))
-                if damage or last:
+                if damage or not left:
                     raise damage or _sql_error(error) from error
                 # Every file can be read: a compaction moved some between listing and opening. List again.
         raise AssertionError("unreachable")
@@ -171,9 +196,27 @@ class Results:
         words = _words(text)
         return (words & TABLES.keys()).union(*(self._behind[v] for v in words & self._behind.keys()))
 
-    def _register(self, tables: Iterable[str]) -> None:
-        for name in tables:
-            self._connection.register(name, self.store.dataset(name))
+    def _provide(self, tables: set[str]) -> None:
+        """Put tables in place for a query: held by the session, or scanned when the query runs."""
+        for name in sorted(tables - self._held):
+            if self._keeps(name):
+                self._hold(name)
+            else:
+                self._connection.register(name, self.store.dataset(name))
+                self._scanned.add(name)
+
+    def _keeps(self, name: str) -> bool:
+        per_example = bool(TABLES[name].path)
+        return not per_example or (name in self._scanned and self.store.size(name) <= HELD_BYTES)
+
+    def _hold(self, name: str) -> None:
+        # DuckDB's own tables have statistics and decoded strings: joins are several times as fast as over Arrow.
+        self._connection.register("incoming", self.store.dataset(name))
+        self._connection.execute(f"create or replace temp table held_{name} as from incoming")
+        self._connection.unregister("incoming")
+        self._connection.execute(f"drop view if exists {name}")
+        self._connection.execute(f"alter table held_{name} rename to {name}")
+        self._held.add(name)
 
 
 def published() -> pa.Table:

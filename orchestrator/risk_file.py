@@ -24,9 +24,10 @@ class RiskScores:
     """Scores by name, each with a row for every example of the data set."""
 
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Name -> `N` or `N x d`, float64; not finite where unknown."""
+    """Name -> `N` or `N x d`, floating; not finite where unknown."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """Where they came from: results, architecture, number of shadow models, half, digest of the data set."""
+    """Where they came from: results, architecture, digest of the data set, and what made them (number of
+    shadow models and half; of features the model, its seed and the digest of its weights)."""
 
     def digest(self, name: str) -> str:
         """SHA-256 of the numbers of one score, part of the identity of whatever ranks by it."""
@@ -43,9 +44,11 @@ class RiskScores:
                 have = (
                     f"data.scores holds {', '.join(sorted(self.values))}" if self.values else "none is given"
                 )
+                how = f"{COMMAND} --kinds features" if name == "features" else COMMAND
+                need = "trained the original" if name == "features" else "ran per-example attacks"
                 raise AuditError(
-                    f"{where}: ranks by the score '{name}', and {have}; run {COMMAND} on a sweep with "
-                    'per-example attacks, then set [data] scores = "risk.npz"'
+                    f"{where}: ranks by the score '{name}', and {have}; run {how} on the results of a sweep "
+                    f'that {need}, then set [data] scores = "risk.npz"'
                 )
 
 
@@ -55,15 +58,26 @@ def score_digest(values: np.ndarray) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def check_target(path: Path) -> None:
+    """Refuse a file that cannot be written, before the work of making it.
+
+    Raises:
+        AuditError: its name does not end in .npz, or its directory does not exist.
+    """
+    if path.suffix != ".npz":
+        raise AuditError(f"--output: expected a name that ends in .npz, got {path}")
+    if not path.absolute().parent.is_dir():
+        raise AuditError(f"--output: cannot write {path}: no directory '{path.parent}'")
+
+
 def write_scores(path: Path, values: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> str:
     """Write the scores and their provenance as .npz without pickles; return the file's SHA-256.
 
     Raises:
         AuditError: the file cannot be written, or its name does not end in .npz.
     """
-    if path.suffix != ".npz":
-        raise AuditError(f"--output: expected a name that ends in .npz, got {path}")
-    arrays: dict[str, Any] = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
+    check_target(path)
+    arrays: dict[str, Any] = {name: np.asarray(array) for name, array in values.items()}
     arrays[PROVENANCE] = np.array(json.dumps(provenance, sort_keys=True))
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
@@ -88,7 +102,8 @@ def read_scores(source: str, *, num_examples: int, dataset_digest: str) -> RiskS
     except FileNotFoundError:
         raise AuditError(f"data.scores: no file '{source}'; {COMMAND} makes it") from None
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise AuditError(f"data.scores: cannot read {source}: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else "expected a .npz file of plain numbers"
+        raise AuditError(f"data.scores: cannot read {source}: {reason}; {COMMAND} makes it") from None
     provenance = json.loads(str(arrays.pop(PROVENANCE, "{}")))
     if provenance.get("dataset_digest", dataset_digest) != dataset_digest:
         raise AuditError(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import select
 import shutil
 import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,10 +29,15 @@ if "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().is_f
 
 import ray
 
-from orchestrator.errors import one_line
+from orchestrator import reaper
+from orchestrator.errors import Exit, one_line
 from tasks.errors import AuditError
 
 PREFIX = "lethe-"
+SERVICES = {"raylet", "gcs_server"}
+LOOK_SECONDS = 0.3
+STARTS = 3
+"""Tries to start a private Ray: on a machine that is overloaded its processes may not answer in time."""
 
 
 @contextlib.contextmanager
@@ -48,19 +56,109 @@ def connected(address: str, *, slots: int) -> Iterator[Path]:
     """
     with scratch() as folder:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "lethe"}
-        try:
-            if address == "local":
-                resources = {"trial": slots}
-                options |= {"resources": resources, "include_dashboard": False, "_temp_dir": str(folder)}
-                _private_token()
-            with _own_signals(deaf_children=address == "local"):
-                ray.init(address=address, **options)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise AuditError(f"backend: cannot connect to Ray ({address}): {one_line(error)}") from None
-        try:
+        if address != "local":
+            with _started(address, options):
+                yield folder
+            return
+        resources = {"trial": slots}
+        options |= {"resources": resources, "include_dashboard": False, "_temp_dir": str(folder)}
+        _private_token()
+        with reaper.reaped(folder), _started(address, options, folder):
             yield folder
+
+
+@contextlib.contextmanager
+def _started(address: str, options: dict[str, Any], folder: Path | None = None) -> Iterator[None]:
+    """Ray for a while; processes of a private one carry the mark of its folder, and their end is noticed."""
+    for left in reversed(range(STARTS if folder else 1)):
+        mark = reaper.marked(folder) if folder else contextlib.nullcontext()
+        watch = _Watch(folder) if folder else None
+        try:
+            with _own_signals(deaf_children=folder is not None), mark:
+                ray.init(address=address, **options)
+            break
+        except BaseException as error:  # Ray raises bare ones where its processes do not answer
+            if watch and folder:
+                watch.stop()
+                ray.shutdown()
+                reaper.kill(folder)
+            if not isinstance(error, Exception):
+                raise
+            if not left:
+                told = f"backend: cannot connect to Ray ({address}): {one_line(error)}"
+                raise AuditError(told) from None
+    try:
+        yield
+    finally:
+        if watch:
+            watch.stop()
+        ray.shutdown()
+
+
+class _Watch:
+    """Ends this process with one line when the raylet or the GCS of a private Ray dies.
+
+    Neither can be had back, and Ray would wait for a minute, then end this process with its own words. (Where
+    there is no /proc it does.)
+
+    Args:
+        folder: of the session, which need not have begun.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._awake, self._stop = os.pipe()
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no longer: from now on they are meant to end."""
+        os.close(self._stop)
+        self._thread.join()
+        os.close(self._awake)
+
+    def _wait(self) -> None:
+        handles: dict[int, str] = {}
+        try:
+            while True:
+                missing = SERVICES - set(handles.values())
+                ready, _, _ = select.select(
+                    [self._awake, *handles], [], [], LOOK_SECONDS if missing else None
+                )
+                if self._awake in ready:
+                    return
+                if ready:
+                    self._end(handles[ready[0]])
+                handles |= self._opened(missing)
         finally:
-            ray.shutdown()
+            for handle in handles:
+                os.close(handle)
+
+    def _opened(self, wanted: set[str]) -> dict[int, str]:
+        """Handles of the services that are there by now."""
+        found = {}
+        for process, name in reaper.members(self._folder).items() if wanted else ():
+            if name in wanted and _is_child(process):  # a raylet that starts a worker is for a moment two
+                with contextlib.suppress(OSError):
+                    found[os.pidfd_open(process)] = name
+        return found
+
+    def _end(self, died: str) -> None:
+        show_cursor = "\x1b[?25h\n" if sys.stderr.isatty() else ""
+        text = f"backend: Ray's {died} ended while the sweep ran; the same command goes on where it stopped"
+        terminal = os.dup(2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Ray's own words about it follow
+        os.write(terminal, f"{show_cursor}error: {text}\n".encode())
+        reaper.end(self._folder)
+        os._exit(Exit.BAD_INPUT)
+
+
+def _is_child(process: int) -> bool:
+    """Whether this process started that one."""
+    with contextlib.suppress(OSError, IndexError):
+        after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2]
+        return int(after_name.split()[1]) == os.getpid()
+    return False
 
 
 @contextlib.contextmanager
@@ -69,8 +167,9 @@ def scratch() -> Iterator[Path]:
     base = Path(tempfile.gettempdir())
     for left in base.glob(f"{PREFIX}[0-9]*-*"):
         process = left.name.split("-")[1]
-        if process.isdigit() and left.stat().st_uid == os.getuid() and not _running(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another sweep removes it at the same time
+            if process.isdigit() and left.stat().st_uid == os.getuid() and not _running(int(process)):
+                shutil.rmtree(left, ignore_errors=True)
     folder = base / f"{PREFIX}{os.getpid()}-{secrets.token_hex(3)}"
     folder.mkdir(mode=0o700)
     try:

@@ -12,6 +12,8 @@ from orchestrator.plan import Cell, Plan
 from orchestrator.shadow_plan import RETRAINED_METHOD, ShadowGroup
 from orchestrator.shadow_rows import read_run_blocks
 from orchestrator.store import Store
+from tasks.attacks.base import CrossFitted
+from tasks.attacks.lira import LiRA
 from tasks.errors import AuditError
 from tasks.evaluate import Settings
 from tasks.metrics import audit
@@ -46,9 +48,7 @@ class ShadowCells:
         Raises:
             AuditError: observations are missing, or too few for the attack.
         """
-        comparison = (
-            compare(self._base(cell), "G0") if attack.game == "G0" else self._comparison(cell, attack.game)
-        )
+        comparison = self._comparison(cell, attack.game)
         if hasattr(attack, "estimate"):
             return self._estimated(cell, attack, comparison)
         scores = attack.score(comparison)
@@ -62,10 +62,17 @@ class ShadowCells:
         metrics += self._selected(cell, attack, settings)
         if attack.game == "G3":
             metrics += self._harm(cell, attack, settings)
-        return metrics, self._rows(cell, scores, settings)
+        tables = [self._rows(cell, scores, settings)]
+        if attack.game != "G3" and isinstance(attack, CrossFitted) and attack.fdr > 0:
+            found = self._discoveries(cell, attack, comparison, settings)
+            metrics += audit.discovery_metrics(found, scores)
+            tables += self._p_values(scores, found)
+        return metrics, pa.concat_tables(tables, promote_options="default")
 
     def _comparison(self, cell: Cell, game: str, *, half: int | None = None) -> Comparison:
         """The two hypotheses of a game; of one half of the shadow pairs where one is named."""
+        if game == "G0":
+            return compare(self._base(cell, half), "G0")
         observations = self._observations(self.plan.shadow_groups[cell.model_id], half)
         if game != "G1":
             return compare(observations, game)
@@ -75,8 +82,7 @@ class ShadowCells:
             # differ by the size of their training set alone.
             return compare(observations, "G1", reference=observations, reference_state=State.NEVER)
         if group.method != RETRAINED_METHOD:
-            base = self._observations(self.plan.shadow_sets[cell.architecture].base(), half)
-            return compare(observations, "G1", reference=base, reference_state=State.NEVER)
+            return compare(observations, "G1", reference=self._base(cell, half), reference_state=State.NEVER)
         reference = self._observations(group, half)
         return compare(observations, "G1", reference=reference, reference_state=State.UNLEARNED)
 
@@ -114,12 +120,9 @@ class ShadowCells:
 
     def _harm(self, cell: Cell, attack: Any, settings: Settings) -> list[Metric]:
         """Whether retained examples are told apart more easily than before, on different shadows."""
-        observations = self._observations(self.plan.shadow_groups[cell.model_id])
-        targets = self.plan.shadow_sets[cell.architecture].layout.train_ids
-        before_runs = self._base(cell).of_half(0).of_examples(targets)
         harm = audit.retain_harm(
-            _lira(before_runs),
-            attack.score(compare(observations.of_half(1).of_examples(targets), "G3")),
+            LiRA().score(self._comparison(cell, "G0", half=0)),
+            attack.score(self._comparison(cell, "G3", half=1)),
             repeats=settings.bootstrap,
             seed=settings.seed,
             confidence=settings.confidence,
@@ -155,7 +158,7 @@ class ShadowCells:
             return audit.epsilon_metrics(result), table
         if canaries is None:
             raise AuditError("one_run: needs canaries; set shadows.canaries")
-        bounds = attack.estimate(comparison, canaries)
+        bounds = attack.estimate(comparison.of_examples(canaries.ids), canaries)
         values = np.array([bound.epsilon for bound in bounds])
         metric = Metric(
             metric="epsilon_lower_bound",
@@ -208,10 +211,46 @@ class ShadowCells:
         )
         return pa.concat_tables([runs, single], promote_options="default")
 
+    def _discoveries(
+        self, cell: Cell, attack: Any, comparison: Comparison, settings: Settings
+    ) -> audit.Calibrated:
+        """Which targets are told apart at the attack's false-discovery rate.
+
+        G0 is about every training example; only the targets are tested, the same as after unlearning.
+        """
+        targets = self.plan.data.forget_sets[cell.forget_set].ids
+        return audit.calibrated_discoveries(
+            attack.score,
+            comparison.of_examples(targets),
+            repeats=attack.permutations,
+            seed=settings.seed,
+            rate=attack.fdr,
+        )
+
+    def _p_values(self, scores: PerExampleScores, found: audit.Calibrated) -> list[pa.Table]:
+        """Each target's p-value, and the smallest false-discovery rate at which it counts (q-value)."""
+        ids = found.example_ids
+        columns = {
+            "split": np.full(len(ids), SPLIT_OF_GAME.get(scores.game, "all")),
+            "example_id": ids,
+            "label": self.plan.data.labels.labels[ids],
+        }
+        values = {"p_value": found.p_value, "q_value": found.found.q_value}
+        return [
+            pa.table(
+                {
+                    **columns,
+                    "statistic": np.full(len(ids), f"{scores.statistic}:{name}"),
+                    "score": value.astype(np.float32),
+                }
+            )
+            for name, value in values.items()
+        ]
+
     # -- observations ---------------------------------------------------------------------------------------
 
-    def _base(self, cell: Cell) -> Observations:
-        return self._observations(self.plan.shadow_sets[cell.architecture].base())
+    def _base(self, cell: Cell, half: int | None = None) -> Observations:
+        return self._observations(self.plan.shadow_sets[cell.architecture].base(), half)
 
     def _observations(self, group: ShadowGroup, half: int | None = None) -> Observations:
         whole = self._whole(group)
@@ -232,9 +271,3 @@ class ShadowCells:
                 self._held.popitem(last=False)
         self._held.move_to_end(group.group_id)
         return self._held[group.group_id]
-
-
-def _lira(base: Observations) -> PerExampleScores:
-    from tasks.attacks.lira import LiRA
-
-    return LiRA().score(compare(base, "G0"))

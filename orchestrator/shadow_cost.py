@@ -16,17 +16,21 @@ BYTES_PER_ROW = 18
 """Of `observations` on disk, measured at 32 million rows (tests/benchmarks/observations_scale.py)."""
 
 
-def shadow_summary(plan: Plan, store: Store, *, missing: Iterable[Cell]) -> dict[str, Any]:
+def shadow_summary(
+    plan: Plan, store: Store, *, missing: Iterable[Cell], seconds: Mapping[tuple[str, str, str], float]
+) -> dict[str, Any]:
     """Observations, bytes and time of the shadow models; empty where the plan has none.
 
     Args:
         plan: the whole grid.
-        store: results so far; their costs give the time.
+        store: results so far.
         missing: cells that a run would compute.
+        seconds: what shadow models took, by architecture, method and scope.
 
     Returns:
         observations_per_state: forget set -> state -> mean observations of a target in one method.
         observation_rows, observation_bytes: of a complete sweep, without trajectories.
+        missing_bytes: of those that a run would write.
         stages, seconds: (method, shadow model) pairs to compute, and their time from past costs.
         stages_without_past_cost: those that `seconds` leaves out.
     """
@@ -34,12 +38,12 @@ def shadow_summary(plan: Plan, store: Store, *, missing: Iterable[Cell]) -> dict
         return {}
     rows = sum(_rows(plan, group) for group in plan.shadow_groups.values())
     waiting = _waiting(plan, store, missing)
-    past = _past_seconds(store)
-    known = [past[_kind(group)] for group in waiting if _kind(group) in past]
+    known = [seconds[_kind(group)] for group in waiting if _kind(group) in seconds]
     return {
         "observations_per_state": _per_state(plan),
         "observation_rows": rows,
         "observation_bytes": rows * BYTES_PER_ROW,
+        "missing_bytes": sum(_rows_of_one(plan, group) for group in waiting) * BYTES_PER_ROW,
         "stages": len(waiting),
         "seconds": sum(known),
         "stages_without_past_cost": len(waiting) - len(known),
@@ -66,9 +70,13 @@ def _per_state(plan: Plan) -> dict[str, dict[str, float]]:
 
 
 def _rows(plan: Plan, group: ShadowGroup) -> int:
+    return plan.shadow_sets[group.architecture].layout.num_shadows * _rows_of_one(plan, group)
+
+
+def _rows_of_one(plan: Plan, group: ShadowGroup) -> int:
     layout, splits = plan.shadow_sets[group.architecture].layout, plan.data.splits
     draws = 1 if group.method == BASE_METHOD else layout.pool(group.pool).draws
-    return layout.num_shadows * draws * (len(splits.train) + len(splits.test))
+    return draws * (len(splits.train) + len(splits.test))
 
 
 def _waiting(plan: Plan, store: Store, missing: Iterable[Cell]) -> list[ShadowGroup]:
@@ -87,10 +95,11 @@ def _kind(group: ShadowGroup) -> tuple[str, str, str]:
     return group.architecture, group.method, group.scope
 
 
-def _past_seconds(store: Store) -> dict[tuple[str, str, str], float]:
+def past_shadow_seconds(store: Store) -> dict[tuple[str, str, str], float]:
     """Median seconds of a shadow model's training, or of all its draws under one method and scope."""
     found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for row in store.read("models").to_pylist():
+    columns = ["kind", "status", "architecture", "method", "scope", "seconds"]
+    for row in store.read("models").select(columns).to_pylist():
         if row["kind"] == "shadow" and row["status"] == "finished" and row["seconds"] is not None:
             found[row["architecture"], row["method"], row["scope"]].append(row["seconds"])
     return {key: statistics.median(values) for key, values in found.items()}

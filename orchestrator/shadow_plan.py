@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator.config import Shadows, digest
+from tasks.attacks.base import Attack
+from tasks.attacks.one_run import OneRun
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetSet
 from tasks.recipe import Recipe
@@ -23,6 +25,8 @@ BASE_METHOD = "none"
 """The shadow models as trained."""
 RETRAINED_METHOD = "retrained"
 """The exact control: each shadow model trained again without each of its draws."""
+CANARY_POOL = "canaries"
+"""Targets of the one-run audit after unlearning: every canary that a shadow model trained on is forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +76,18 @@ class ShadowSet:
         )
 
 
+def forgets_canaries(attack: Attack) -> bool:
+    """Whether an attack judges the forgetting of all canaries, whatever the forget set of its cell."""
+    return isinstance(attack, OneRun) and attack.game != "G0"
+
+
 def make_layout(
-    settings: Shadows, *, train_ids: np.ndarray, labels: np.ndarray, forget_sets: Mapping[str, ForgetSet]
+    settings: Shadows,
+    *,
+    train_ids: np.ndarray,
+    labels: np.ndarray,
+    forget_sets: Mapping[str, ForgetSet],
+    forget_canaries: bool = False,
 ) -> ShadowLayout:
     """Complementary pairs whose target pools are the forget sets of the sweep.
 
@@ -82,9 +96,11 @@ def make_layout(
         train_ids: the universe, sorted.
         labels: labels of the whole data set, by example id.
         forget_sets: by name on the axis.
+        forget_canaries: whether the canaries are a target pool too.
 
     Raises:
-        AuditError: a forget set poisons training, or too few observations would remain.
+        AuditError: a forget set poisons training, canaries are to be forgotten and there are none, or too
+            few observations would remain.
     """
     poisoned = [name for name, forget in forget_sets.items() if forget.poisons]
     if poisoned:
@@ -93,12 +109,17 @@ def make_layout(
             "per-example attacks need forget sets that do not"
         )
     pools = tuple(_pool(settings, name, forget.ids) for name, forget in forget_sets.items())
+    canaries = _canaries(settings, train_ids, labels, pools)
+    if forget_canaries:
+        if canaries is None:
+            raise AuditError("one_run: needs canaries; set shadows.canaries")
+        pools += (TargetPool(name=CANARY_POOL, ids=canaries.ids, forget_size=0),)
     layout = ShadowLayout(
         train_ids=train_ids,
         labels=labels[train_ids],
         num_shadows=settings.num,
         pools=pools,
-        canaries=_canaries(settings, train_ids, labels, pools),
+        canaries=canaries,
         seed=settings.seed,
     )
     check_demands(layout, Demands(per_example=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -43,10 +43,7 @@ def shadow_scores(
     Raises:
         AuditError: there are no results, no shadow models of this architecture, or too few of them.
     """
-    store = Store(root)
-    if not store.files.usable():
-        raise AuditError(f"results: no directory '{root}'")
-    store.check_version()
+    store = open_results(root)
     shadows = _latest_set(store, architecture)
     observations = _base_observations(store, architecture, {row["shadow_id"] for row in shadows})
     if half is not None:
@@ -69,6 +66,24 @@ def shadow_scores(
         "sha256": {name: score_digest(values) for name, values in scores.items()},
     }
     return scores, provenance
+
+
+def open_results(root: str) -> Store:
+    """The results in a directory.
+
+    Raises:
+        AuditError: there is none, or another version wrote it.
+    """
+    store = Store(root)
+    if not store.files.usable():
+        raise AuditError(f"results: no directory '{root}'")
+    store.check_version()
+    return store
+
+
+def config_of(run: Mapping[str, Any]) -> SweepConfig:
+    """The configuration of a row of `runs`."""
+    return fields.build(SweepConfig, json.loads(run["config_json"]), where="runs.config_json")
 
 
 def _set_of(row: dict[str, Any]) -> str:
@@ -114,7 +129,7 @@ def _run_of(store: Store, dataset_digest: str) -> tuple[Sequence[str], int]:
     if not runs:
         raise AuditError(f"results: {store.root} names no run on the data of its shadow models")
     latest = max(runs, key=lambda row: row["started_at"])
-    config = fields.build(SweepConfig, json.loads(latest["config_json"]), where="runs.config_json")
+    config = config_of(latest)
     import_plugins(config.plugins)
     name, inline = parse_text(config.data.name, where="data.name")
     source = datasets.build(name, {**config.data.options, **inline}, where="data.options")

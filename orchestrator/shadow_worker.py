@@ -22,6 +22,7 @@ from orchestrator.shadow_plan import (
 )
 from orchestrator.shadow_rows import block_rows, path_of
 from tasks import weights
+from tasks.errors import AuditError
 from tasks.shadows.observations import RunBlock, State
 from tasks.shadows.runs import ShadowBench, ShadowRun, Unlearning, shadow_runs
 from tasks.shadows.training import Strategy
@@ -56,6 +57,7 @@ class ShadowWorker:
             norm_statistics=config.unlearning.norm_statistics,
             score_batch=config.evaluation.batch_size,
             scores=self.plan.data.scores.values,
+            limited=lambda: workbench.limited(lambda error: None),
         )
 
     def run(self, numbers: Sequence[int]) -> list[str]:
@@ -64,9 +66,19 @@ class ShadowWorker:
         Returns:
             Why runs failed, a line for each; the others are written all the same.
         """
+        problems: list[str] = []
+        try:
+            self._run(numbers, problems)
+        except AuditError:
+            raise
+        except (Exception, SystemExit) as error:  # memory, time; what is not observed fails its cells
+            told = ", ".join(map(str, numbers))
+            problems.append(f"shadows {told} {self.shadows.architecture}: {type(error).__name__}: {error}")
+        return problems
+
+    def _run(self, numbers: Sequence[int], problems: list[str]) -> None:
         missing = missing_groups(self.plan, self.store, self.shadows.architecture)
         numbers = [j for j in numbers if j in missing]
-        problems: list[str] = []
         trained = self._trained(numbers, problems)
         self._retrain({j: missing[j] for j in numbers}, problems)
         for j in numbers:
@@ -74,7 +86,6 @@ class ShadowWorker:
                 self._unlearn(j, trained[j], missing[j], problems)
             else:
                 self._give_up(j, missing[j], problems)
-        return problems
 
     def _trained(self, numbers: Sequence[int], problems: list[str]) -> dict[int, nn.Module]:
         """The shadow models as trained, from the store or trained now; observed where they were not."""
@@ -235,7 +246,7 @@ class ShadowWorker:
             "replicate": shadow,
             "parent_id": group.group_id,
             "status": "failed" if failed else "finished",
-            "error_type": "Diverged" if failed else None,
+            "error_type": failed[0].error_type if failed else None,
             "error": failed[0].error if failed else None,
             "samples": sum(run.samples for run in runs),
             "forward_samples": sum(run.forward_samples for run in runs),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import ray
 
 from orchestrator.backends import Work, report_shadows, shadow_batches
 from orchestrator.config import SweepConfig
+from orchestrator.dispatch import raise_if_unwritable
 from orchestrator.errors import one_line
-from orchestrator.events import Event
+from orchestrator.events import Done, Event
 from tasks.errors import AuditError
+
+if TYPE_CHECKING:
+    from orchestrator.shadow_worker import ShadowWorker
+    from orchestrator.workbench import Workbench
 
 IN_FLIGHT = 2
 """Tasks submitted for each that can run, so that a worker never waits for the driver."""
@@ -18,9 +25,12 @@ IN_FLIGHT = 2
 
 # A GPU task would by default end its process after one call; imports and CUDA start-up cost seconds.
 @ray.remote(max_retries=3, max_calls=0, scheduling_strategy="SPREAD")
-def run_shadows(config: SweepConfig, root: str, architecture: str, numbers: list[int]) -> list[str]:
+def run_shadows(config: SweepConfig, root: str, architecture: str, numbers: list[int]) -> Done:
     """Train shadow models, unlearn from each, write what was observed; finished ones are left as they are."""
-    return _worker(config, root, architecture).run(numbers)
+    started = time.perf_counter()
+    bench, worker = _worker(config, root, architecture)
+    problems = worker.run(numbers)
+    return Done(problems=tuple(problems), seconds=time.perf_counter() - started, memory=bench.memory())
 
 
 @ray.remote(num_cpus=0, max_retries=3)
@@ -33,28 +43,25 @@ def check_plan(config: SweepConfig, root: str) -> str | None:
     return None
 
 
-_WORKERS: dict[tuple[str, str], tuple[SweepConfig, object]] = {}
+_WORKERS: dict[tuple[str, str], tuple[SweepConfig, Workbench, ShadowWorker]] = {}
 
 
-def _worker(config: SweepConfig, root: str, architecture: str):  # type: ignore[no-untyped-def]
-    """The worker of this process, kept between tasks: it holds the data set."""
+def _worker(config: SweepConfig, root: str, architecture: str) -> tuple[Workbench, ShadowWorker]:
+    """The workbench and worker of this process, kept between tasks: they hold the data set."""
     from orchestrator.shadow_worker import ShadowWorker
 
     held = _WORKERS.get((root, architecture))
     if held is None or held[0] != config:
-        held = config, ShadowWorker(_bench(config, root), architecture)
+        bench = _bench(config, root)
+        held = config, bench, ShadowWorker(bench, architecture)
         _WORKERS[root, architecture] = held
-    return held[1]
+    return held[1:]
 
 
-def _bench(config: SweepConfig, root: str):  # type: ignore[no-untyped-def]
-    from orchestrator.grid import make_plan
-    from orchestrator.store import Store
+def _bench(config: SweepConfig, root: str) -> Workbench:
     from orchestrator.workbench import Workbench
-    from tasks.registry import import_plugins
 
-    import_plugins(config.plugins)
-    return Workbench(make_plan(config), Store(root))
+    return Workbench.at(config, root)
 
 
 def run_tasks(work: Work, *, slots: int, options: dict[str, float]) -> None:
@@ -81,11 +88,14 @@ def run_tasks(work: Work, *, slots: int, options: dict[str, float]) -> None:
             return
         ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
         for reference in ready:
-            report_shadows(work, *running.pop(reference), problems=_result(reference))
+            report_shadows(work, *running.pop(reference), _result(reference))
 
 
-def _result(reference: ray.ObjectRef) -> list[str]:
+def _result(reference: ray.ObjectRef) -> Done:
     try:
-        return list(ray.get(reference))
+        done: Done = ray.get(reference)
     except ray.exceptions.RayError as error:
-        return [f"the task failed: {one_line(error)[:300]}"]
+        if isinstance(error, ray.exceptions.RayTaskError):
+            raise_if_unwritable(error)
+        return Done(problems=(f"the task failed: {one_line(error)[:300]}",))
+    return done

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-import tyro
-
+from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, run_command
+from orchestrator.pace import duration
 from orchestrator.store import Store
 from tasks.errors import AuditError
 
 EXAMPLES = """examples:
-  python -m orchestrator.status                     how far the sweep in results/ is
-  python -m orchestrator.status results --watch 5   again every five seconds, until all is done
+  python -m orchestrator.status                     how far the sweep is
+  python -m orchestrator.status results --watch 5   again every five seconds
   python -m orchestrator.status results --format json
 """
 AXES = ("architecture", "method", "scope", "attack", "forget_set", "seed")
@@ -35,10 +35,10 @@ RECENT = 50
 class Command:
     """Show how far a sweep is: running, finished or killed."""
 
-    results: Annotated[str, tyro.conf.Positional] = "results"
+    results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
     """Results directory: what the sweep was given as --out."""
-    watch: float = 0.0
-    """Show again every that many seconds, until every cell is done; 0 shows once."""
+    watch: Annotated[float, Flag(value="SECONDS", otherwise="show once", smallest=0)] = 0.0
+    """Show again every that many seconds, until every cell is done."""
     format: Literal["table", "json"] = "table"
     """Form of the answer on stdout."""
 
@@ -53,7 +53,8 @@ class Status:
     """Cells of the latest run; None where no run is recorded."""
     finished: int
     failed: int
-    models: int
+    models: dict[str, int]
+    """Finished models by kind."""
     by_axis: dict[str, dict[str, tuple[int, int]]]
     """Axis, value: cells finished and failed."""
     errors: tuple[tuple[str, int], ...]
@@ -94,14 +95,7 @@ class Status:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and show; 0 when nothing failed, 1 when a cell failed."""
-    command = tyro.cli(
-        Command,
-        args=arguments,
-        prog="python -m orchestrator.status",
-        description=f"{Command.__doc__}\n\n{EXAMPLES}",
-    )
-    if command.watch < 0:
-        raise AuditError(f"--watch: expected seconds, 0 or more, got {command.watch}")
+    command = parse(Command, arguments, prog="python -m orchestrator.status", examples=EXAMPLES)
     store = open_store(command.results)
     while True:
         status = read_status(store, now=datetime.now(UTC))
@@ -136,7 +130,7 @@ def read_status(store: Store, *, now: datetime) -> Status:
     if ids is not None:
         cells = [c for c in cells if c["cell_id"] in ids]
     failed = [c for c in cells if c["status"] == "failed"]
-    models = store.read("models").select(["finished_at"]).to_pylist()
+    models = store.read("models").select(["kind", "status", "finished_at"]).to_pylist()
     times = [r["finished_at"] for r in (*cells, *models) if r["finished_at"]]
     started = run["started_at"] if run else None
     return Status(
@@ -145,7 +139,7 @@ def read_status(store: Store, *, now: datetime) -> Status:
         planned=planned,
         finished=len(cells) - len(failed),
         failed=len(failed),
-        models=len(models),
+        models=dict(Counter(m["kind"] for m in models if m["status"] == "finished")),
         by_axis=_by_axis(cells),
         errors=tuple(Counter(f"{c['error_type']}: {c['error']}" for c in failed).most_common(5)),
         last_activity=max(times, default=started),
@@ -217,23 +211,26 @@ def as_json(status: Status) -> dict[str, Any]:
 
 def lines(status: Status) -> list[str]:
     """The status as lines of text."""
-    shown = [f"{status.run_id or 'no run'}: {status.state}"]
+    if status.run_id is None:
+        shown = ["no run is recorded here: no sweep has started, or its plan is not written yet"]
+    else:
+        shown = [f"{status.run_id}: {status.state}"]
     planned = "?" if status.planned is None else str(status.planned)
     failed = f", {status.failed} failed" if status.failed else ""
-    shown.append(
-        f"cells     {status.finished + status.failed} of {planned} done{failed}; {status.models} models made"
-    )
+    shown.append(f"{'cells':<13} {status.finished + status.failed} of {planned} done{failed}")
+    made = ", ".join(f"{count} {kind}" for kind, count in sorted(status.models.items()))
+    shown.append(f"{'models':<13} {made or 'none'} made")
     if status.last_activity is not None:
-        ago = _ago((status.now - status.last_activity).total_seconds())
-        shown.append(f"activity  last file {ago} ago ({status.last_activity:%Y-%m-%d %H:%M:%S} UTC)")
+        ago = duration((status.now - status.last_activity).total_seconds())
+        shown.append(f"{'activity':<13} last file {ago} ago ({status.last_activity:%Y-%m-%d %H:%M:%S} UTC)")
     shown += _outlook(status)
     for axis, values in status.by_axis.items():
         counts = ", ".join(
-            f"{v} {done}{f' (+{bad} failed)' if bad else ''}" for v, (done, bad) in values.items()
+            f"{v}: {done}{f' (+{bad} failed)' if bad else ''}" for v, (done, bad) in values.items()
         )
         if counts:
             shown.append(f"{axis:<13} {counts}")
-    shown += [f"failed    {times} x {error}" for error, times in status.errors]
+    shown += [f"{'failed':<13} {times} x {error}" for error, times in status.errors]
     return shown
 
 
@@ -243,23 +240,15 @@ def _outlook(status: Status) -> list[str]:
         rate = (
             f"{60 / status.seconds_per_cell:.3g} cells a minute" if status.seconds_per_cell else "no rate yet"
         )
-        left = _ago(status.remaining.total_seconds())
-        return [f"rate      {rate}, about {left} left (until {at:%Y-%m-%d %H:%M} UTC)"]
+        left = duration(status.remaining.total_seconds())
+        return [f"{'rate':<13} {rate}, about {left} left (until {at:%Y-%m-%d %H:%M} UTC)"]
     if status.state == "running":
-        return ["rate      unknown until two cells have finished"]
+        return [f"{'rate':<13} unknown until two cells have finished"]
     if status.state == "stopped":
         return [
-            f"          {status.left} cells are missing, nothing is written: the same sweep command goes on"
+            f"{'to do':<13} {status.left} cells are missing, nothing is written: the same sweep command goes on"
         ]
     return []
-
-
-def _ago(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
 
 
 if __name__ == "__main__":

@@ -15,43 +15,48 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
 from orchestrator import cost, provenance, tuning
-from orchestrator.backends import Work, make_backend
+from orchestrator.backends import Work, make_backend, needs_shadows, shadow_batches
+from orchestrator.command_line import Flag, parse
 from orchestrator.config import SweepConfig, load, parse_assignment
 from orchestrator.describe import describe
-from orchestrator.errors import Exit, run_command
+from orchestrator.errors import Exit, one_line, run_command
 from orchestrator.events import Event, Listener
 from orchestrator.grid import make_plan
 from orchestrator.leaderboard import print_leaderboard
+from orchestrator.past import Past, read_past
 from orchestrator.plan import Cell, ModelSpec, Plan, select
 from orchestrator.progress import DisplayName, display
-from orchestrator.store import Store
+from orchestrator.shadow_plan import ShadowGroup
+from orchestrator.shadow_rows import path_of
+from orchestrator.store import SMALL_FILES, Store
+from tasks.errors import AuditError
 from tasks.registry import import_plugins
 
 EXAMPLES = """examples:
-  python -m orchestrator.sweep                             audit the embedded digits in about three minutes
-  python -m orchestrator.sweep audit.toml --dry-run        what would run, what sharing saves, how long
-  python -m orchestrator.sweep audit.toml --axes.seed 0 1 2 --only "method=scrub" --backend cluster
+  python -m orchestrator.sweep                        the embedded digits
+  python -m orchestrator.sweep audit.toml --dry-run   what would run, how long
+  python -m orchestrator.sweep audit.toml --axes.seed 0 1 --only "method=scrub"
 """
+CELLS, PLACE, SHOWN = "which cells", "where", "what is shown"
+AS_CONFIGURED = "as configured"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AxesFlags:
     """Replace an axis of the configuration."""
 
-    architecture: tuple[str, ...] | None = None
+    architecture: Annotated[tuple[str, ...] | None, Flag(value="NAME", otherwise=AS_CONFIGURED)] = None
     """Architectures."""
-    method: tuple[str, ...] | None = None
+    method: Annotated[tuple[str, ...] | None, Flag(value="NAME", otherwise=AS_CONFIGURED)] = None
     """Unlearning methods."""
-    scope: tuple[str, ...] | None = None
+    scope: Annotated[tuple[str, ...] | None, Flag(value="SCOPE", otherwise=AS_CONFIGURED)] = None
     """Layer scopes."""
-    attack: tuple[str, ...] | None = None
+    attack: Annotated[tuple[str, ...] | None, Flag(value="NAME", otherwise=AS_CONFIGURED)] = None
     """Attacks."""
-    forget_set: tuple[str, ...] | None = None
+    forget_set: Annotated[tuple[str, ...] | None, Flag(value="NAME", otherwise=AS_CONFIGURED)] = None
     """Forget sets."""
-    seed: tuple[int, ...] | None = None
+    seed: Annotated[tuple[int, ...] | None, Flag(value="N", otherwise=AS_CONFIGURED)] = None
     """Seeds."""
 
 
@@ -59,38 +64,42 @@ class AxesFlags:
 class Command:
     """Audit unlearning methods against retraining, over a whole grid. Running again resumes."""
 
-    source: Annotated[str, tyro.conf.Positional] = "quick"
+    source: Annotated[str, Flag(value="CONFIGURATION", positional=True)] = "quick"
     """TOML file, or a preset that ships with Lethe."""
     axes: AxesFlags = field(default_factory=AxesFlags)
-    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="KEY=VALUE")] = ()
+    set: Annotated[tuple[str, ...], Flag(value="KEY=VALUE", repeated=True, otherwise=AS_CONFIGURED)] = ()
     """Any other key of the configuration, such as methods.scrub.lr=0.01; may be given again."""
-    out: str = "results"
-    """Results directory: a path or URI that every node can reach."""
-    backend: Literal["inline", "local", "cluster"] | None = None
-    """Where to run: this process, Ray on this machine, or the running Ray cluster."""
-    dry_run: bool = False
-    """Print the plan and stop."""
-    only: str = ""
+    only: Annotated[str, Flag(value="AXIS=VALUE,...", group=CELLS, otherwise="all")] = ""
     """Run the cells that match, such as "method=scrub,scope=last-*"; their references stay."""
-    limit: int = 0
-    """Run at most that many audited cells; 0 runs all."""
-    tune: int = 0
-    """Before the audit, give every method that many trials per architecture and scope; 0 as configured."""
-    rerun: Literal["none", "failed", "all"] = "none"
+    limit: Annotated[int, Flag(value="CELLS", group=CELLS, otherwise="all", smallest=0)] = 0
+    """Run at most that many audited cells."""
+    tune: Annotated[int | None, Flag(value="TRIALS", group=CELLS, otherwise=AS_CONFIGURED, smallest=0)] = None
+    """Before the audit, give every method that many trials per architecture and scope."""
+    rerun: Annotated[Literal["none", "failed", "all"], Flag(group=CELLS)] = "none"
     """Compute again what has failed, or everything that is selected."""
-    display: DisplayName = "auto"
+    out: Annotated[str, Flag(value="RESULTS", group=PLACE)] = "results"
+    """Results directory: a path or URI that every node can reach."""
+    backend: Annotated[
+        Literal["inline", "local", "cluster"] | None, Flag(group=PLACE, otherwise=AS_CONFIGURED)
+    ] = None
+    """This process, Ray on this machine, or the running Ray cluster."""
+    dry_run: Annotated[bool, Flag(group=SHOWN)] = False
+    """Print the plan and stop."""
+    probe: Annotated[bool, Flag(group=SHOWN)] = False
+    """With --dry-run: time a small sample of each kind of stage, in results where nothing has run yet."""
+    display: Annotated[DisplayName, Flag(group=SHOWN)] = "auto"
     """How progress is shown on stderr."""
-    describe: str | None = None
+    describe: Annotated[str | None, Flag(value="TOPIC", group=SHOWN, otherwise="nothing")] = None
     """Explain and stop: methods, attacks, datasets, forget_sets, config, or one entry (methods.scrub)."""
-    report: bool = True
+    report: Annotated[bool, Flag(group=SHOWN)] = True
     """Write report.html into a local results directory at the end."""
-    format: Literal["table", "json"] = "table"
+    format: Annotated[Literal["table", "json"], Flag(group=SHOWN)] = "table"
     """Form of the plan and of the closing summary on stdout."""
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, run, and return the exit code."""
-    command = tyro.cli(Command, prog="python -m orchestrator.sweep", description=_description())
+    command = parse(Command, arguments, prog="python -m orchestrator.sweep", examples=EXAMPLES)
     if command.describe is not None:
         import_configured(command)
         _print(describe(command.describe))
@@ -99,6 +108,8 @@ def main() -> int:
     import_plugins(config.plugins)
     plan = planned(config, command)
     store = Store(command.out)
+    if command.probe and not command.dry_run:
+        raise AuditError("--probe: expected together with --dry-run")
     if command.dry_run:
         return _show_plan(plan, store, command)
     store.check_ready()
@@ -111,10 +122,6 @@ def planned(config: SweepConfig, command: Command) -> Plan:
     return select(plan, command.only, command.limit) if command.only or command.limit else plan
 
 
-def _description() -> str:
-    return f"{Command.__doc__}\n\n{EXAMPLES}"
-
-
 def configure(command: Command) -> SweepConfig:
     """Defaults, then the file, then the flags."""
     overrides = dict(parse_assignment(text) for text in command.set)
@@ -123,7 +130,7 @@ def configure(command: Command) -> SweepConfig:
             overrides[f"axes.{axis}"] = list(values)
     if command.backend:
         overrides["execution.backend"] = command.backend
-    if command.tune:
+    if command.tune is not None:
         overrides["tuning.trials"] = command.tune
     return load(command.source, overrides)
 
@@ -139,9 +146,22 @@ def _show_plan(plan: Plan, store: Store, command: Command) -> int:
         search = tuning.plan_search(plan)
         searches = tuning.summarise(search, store)
         plan = planned(tuning.with_choices(plan.config, search, store), command)
-    summary = cost.summarise(plan, store, missing=missing_cells(plan, store, "none"), tuning=searches)
+    missing = missing_cells(plan, store, command.rerun)
+    summary = cost.summarise(
+        plan, store, missing=missing, past=_past(plan, store, missing, command), tuning=searches
+    )
     _print([json.dumps(summary, indent=2)] if command.format == "json" else cost.plan_lines(summary))
     return Exit.FINISHED
+
+
+def _past(plan: Plan, store: Store, missing: list[Cell], command: Command) -> Past:
+    """What stages took in these results, or in a probe where one is wanted."""
+    past = read_past(store)
+    if past.stages or not command.probe:
+        return past
+    from orchestrator.probe import probe  # torch: a plan without a probe does without
+
+    return probe(plan, missing)
 
 
 def missing_cells(plan: Plan, store: Store, rerun: str) -> list[Cell]:
@@ -149,6 +169,8 @@ def missing_cells(plan: Plan, store: Store, rerun: str) -> list[Cell]:
     done = whole_cells(plan, store) if rerun != "all" else set()
     if rerun == "failed":
         done -= failed_cells(store)
+        broken = failed_groups(store)
+        done -= {cell.cell_id for cell in plan.cells if broken and plan.stages(cell) & broken}
     return [cell for cell in plan.cells if cell.cell_id not in done]
 
 
@@ -178,6 +200,12 @@ def failed_cells(store: Store) -> set[str]:
     return {row["cell_id"] for row in table if row["status"] == "failed"}
 
 
+def failed_groups(store: Store) -> set[str]:
+    """Ids of the groups of shadow models of which one failed: their cells rest on fewer."""
+    table = store.read("models").select(["parent_id", "kind", "status"]).to_pylist()
+    return {row["parent_id"] for row in table if (row["kind"], row["status"]) == ("shadow", "failed")}
+
+
 def missing_models(plan: Plan, store: Store, cells: list[Cell]) -> list[ModelSpec]:
     """Models to train from scratch for the given cells, costliest kinds spread by their order."""
     wanted = plan.only(cell.cell_id for cell in cells).trained()
@@ -186,13 +214,26 @@ def missing_models(plan: Plan, store: Store, cells: list[Cell]) -> list[ModelSpe
 
 
 def forget_results(plan: Plan, store: Store, cells: list[Cell], *, models: bool) -> None:
-    """Remove the rows that are to be computed again, and with `models` the models behind them."""
+    """Remove what is to be computed again: rows of cells, models that failed, with `models` all behind the cells."""
     store.delete_all("cells", [cell.cell_id for cell in cells])
-    if models:
-        wanted = plan.only(cell.cell_id for cell in cells).models
-        store.delete_all("models", wanted)
-        for model_id in wanted:
-            store.delete_blob("weights", model_id)
+    part = plan.only(cell.cell_id for cell in cells)
+    wanted, shadows = set(part.models), shadow_keys(part)
+    if not models:
+        rows = store.read("models").select(["model_id", "status"]).to_pylist()
+        failed = {row["model_id"] for row in rows if row["status"] == "failed"}
+        wanted, shadows = wanted & failed, {key: shadows[key] for key in shadows.keys() & failed}
+    # Observations first: a kill in between leaves rows of models that are then written again.
+    for key, group in shadows.items():
+        store.delete("observations", key, **path_of(group))
+    store.delete_all("models", wanted | shadows.keys())
+    for model_id in wanted:
+        store.delete_blob("weights", model_id)
+
+
+def shadow_keys(plan: Plan) -> dict[str, ShadowGroup]:
+    """Key in the results of every shadow model of every group."""
+    sizes = {name: shadows.layout.num_shadows for name, shadows in plan.shadow_sets.items()}
+    return {g.key(j): g for g in plan.shadow_groups.values() for j in range(sizes[g.architecture])}
 
 
 def run(plan: Plan, store: Store, command: Command) -> int:
@@ -204,6 +245,7 @@ def run(plan: Plan, store: Store, command: Command) -> int:
         def search(trials: Plan, results: Store) -> None:
             results.check_ready()
             compute(trials, results, rerun="none", listener=listener, stop=stop)
+            tidy(results, listener, stop)
 
         if plan.config.tuning.trials:
             config = tuning.tuned(plan, store, search)
@@ -214,6 +256,7 @@ def run(plan: Plan, store: Store, command: Command) -> int:
                 compute(plan, store, rerun=command.rerun, listener=listener, stop=stop)
         else:
             compute(plan, store, rerun=command.rerun, listener=listener, stop=stop)
+        tidy(store, listener, stop)
     return conclude(plan, store, command, seconds=time.perf_counter() - clock, stopped=stop.is_set())
 
 
@@ -238,7 +281,36 @@ def compute(plan: Plan, store: Store, *, rerun: str, listener: Listener, stop: t
         listener=listener,
         stop=stop,
     )
+    listener(announcement(work))
     make_backend(plan.config.execution.backend).run(work)
+
+
+def announcement(work: Work) -> Event:
+    """What a run will do, and how long each stage may take where such stages have run."""
+    shadows = shadow_batches(work) if needs_shadows(work) else []
+    found = cost.stages(
+        work.plan,
+        read_past(work.store),
+        models=work.models,
+        shadows=shadows,
+        cells=work.cells,
+        store=work.store,
+    )
+    workers = cost.worker_count(work.plan.config.execution)
+    return Event(kind="stages", name=work.run_id, stages=found, workers=workers)
+
+
+def tidy(store: Store, listener: Listener, stop: threading.Event) -> None:
+    """Merge the small files of a sweep that has come to its end; what is left as it is can be read all the same."""
+    if stop.is_set():
+        return
+    try:
+        merged = store.compact(at_least=SMALL_FILES)
+    except AuditError as error:
+        listener(Event(kind="note", name=f"small files are not merged: {one_line(error)}"))
+    else:
+        if merged:
+            listener(Event(kind="note", name=f"merged {merged} small files"))
 
 
 def _write_run(plan: Plan, store: Store, run_id: str, started: datetime) -> None:
@@ -299,7 +371,7 @@ def interruptible(stop: threading.Event, listener: Listener) -> Iterator[None]:
         name = signal.Signals(number).name
         if name == "SIGHUP":
             _leave_terminal(terminals)
-        listener(Event(kind="note", name=f"{name}: finishing what runs; once more stops at once"))
+        listener(Event(kind="stopping", name=f"{name}: finishing what runs; once more stops at once"))
 
     terminals = [stream.fileno() for stream in (sys.stdout, sys.stderr) if stream.isatty()]
     signals = [signal.SIGINT, signal.SIGTERM]

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-import tyro
-
+from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, run_command
 from tasks.errors import AuditError
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   python -m orchestrator.trackers results --to tensorboard --at runs
   python -m orchestrator.trackers results --to mlflow --at sqlite:///mlflow.db
-  WANDB_MODE=offline python -m orchestrator.trackers results --to wandb
+  python -m orchestrator.trackers results --to wandb --project audits
 """
 TrackerName = Literal["tensorboard", "mlflow", "wandb"]
 AXES = ("dataset", "architecture", "method", "scope", "forget_set", "seed")
@@ -48,13 +47,13 @@ MLFLOW_BATCH = 900
 class Command:
     """Copy finished cells into an experiment tracker, a run for each model; running again adds what is new."""
 
-    results: Annotated[str, tyro.conf.Positional] = "results"
+    results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
     """Results directory: what the sweep was given as --out."""
     to: TrackerName
     """The tracker."""
-    at: str = ""
-    """A directory (tensorboard; default runs), a tracking URI (mlflow); wandb reads its own settings."""
-    project: str = "lethe"
+    at: Annotated[str, Flag(value="PLACE", otherwise="runs, or the tracker's own settings")] = ""
+    """A directory (tensorboard) or a tracking URI (mlflow); wandb takes none."""
+    project: Annotated[str, Flag(value="NAME")] = "lethe"
     """Experiment (mlflow) or project (wandb)."""
 
 
@@ -83,12 +82,7 @@ class Tracker(Protocol):
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and copy."""
-    command = tyro.cli(
-        Command,
-        args=arguments,
-        prog="python -m orchestrator.trackers",
-        description=f"{Command.__doc__}\n\n{EXAMPLES}",
-    )
+    command = parse(Command, arguments, prog="python -m orchestrator.trackers", examples=EXAMPLES)
     from orchestrator.results import Results  # duckdb and pyarrow: not for --help
 
     with Results(command.results) as results:

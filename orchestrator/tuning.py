@@ -5,6 +5,15 @@ ranges, compared with a retrained model of its own seed on a tuning forget set, 
 place of the test set. The trials are a sweep like any other, in results of its own below the audit's
 (`<results>/search`), so every backend runs them, they resume, and equal trials are computed once. On Ray
 they are Tune trials over the listed points; the list does not depend on the backend, so the choice does not.
+
+Trials run to their end: Tune's early-stopping schedulers (ASHA, median stopping) do not apply, for three reasons.
+An intermediate value exists for methods with epochs alone; influence, SSD and Fisher forgetting take one step,
+so the rest would get more draws for an equal budget, and equal budgets are the point. What a method has reached
+early says little of where it ends: NoT, CT, MSG and SCRUB's max steps damage the model first and repair it
+later, l1 and cosine schedules have their last value at the last epoch, and a trial that does nothing starts at a
+small gap, so that a rung after one epoch would keep timid values and stop strong ones. And asynchronous halving
+compares with whoever has reported by then: two backends, or a resumed run, would choose differently. The one
+early stop is that of a trial whose loss is no longer finite.
 """
 
 from __future__ import annotations

@@ -24,6 +24,14 @@ create or replace temp macro t975(df) as
         else 1.959963984540054 + 2.372271230 / df + 2.822502050 / df ** 2 + 2.555850000 / df ** 3
     end;
 
+-- 95 % interval of a mean over seeds: Student's t from three seeds on; with fewer it reaches from the lowest to the
+-- highest end of the seeds' own intervals.
+create or replace temp macro seeds_low(mean, sd, seeds, lowest) as
+    case when seeds >= 3 then mean - t975(seeds - 1) * sd / sqrt(seeds) else lowest end;
+
+create or replace temp macro seeds_high(mean, sd, seeds, highest) as
+    case when seeds >= 3 then mean + t975(seeds - 1) * sd / sqrt(seeds) else highest end;
+
 -- Interval of Spearman's rank correlation on Fisher's scale, with the variance of Bonett and Wright (2000).
 create or replace temp macro spearman_low(rho, n) as
     case
@@ -147,6 +155,15 @@ left join noise
     and noise.label is not distinct from measured.label
     and noise.param is not distinct from measured.param
     and noise.game is not distinct from measured.game;
+
+-- One row per place in the grid that has finished: of cells measured more than once the latest counts.
+create or replace temp view latest_cells as
+select *
+from cells
+where status = 'finished'
+qualify row_number() over (
+    partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
+) = 1;
 
 -- One row per cell or model that failed.
 create or replace temp view failures as

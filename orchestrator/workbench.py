@@ -7,12 +7,18 @@ path from a plan to numbers, so every backend gives the same rows.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
+import os
+import platform
+import signal
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,31 +26,56 @@ import torch
 from torch import Tensor, nn
 
 from orchestrator import rows
-from orchestrator.config import digest
+from orchestrator.config import SweepConfig, digest
 from orchestrator.errors import one_line
-from orchestrator.grid import build_attack, build_method
+from orchestrator.events import Memory
+from orchestrator.files import CannotWrite
+from orchestrator.grid import build_attack, build_method, make_plan
 from orchestrator.plan import Cell, ModelSpec, Plan, forgotten_classes
+from orchestrator.provenance import check_shared
 from orchestrator.shadow_cells import ShadowCells
 from orchestrator.store import Store
 from tasks import evaluate, fields, models, training, weights
 from tasks.attacks.base import AdversarialAttack, PopulationAttack
 from tasks.augment import augmentation
-from tasks.costs import Cost, measure
+from tasks.costs import Cost, measure, memory_in_use
 from tasks.devices import Engine, limit_threads
 from tasks.errors import AuditError, Diverged
 from tasks.fairness import fairness_gaps
 from tasks.forget_sets.poisons import stamp
 from tasks.metrics.base import Metric
+from tasks.registry import import_plugins
 from tasks.resident import ResidentData, Subset
 from tasks.robustness import RobustOutputs, robust_outputs
 from tasks.scopes import bind
 from tasks.scoring import Outputs, score
 from tasks.seeding import numpy_generator
+from tasks.time_limit import TimeLimit, time_limit
 from tasks.unlearn.run import UnlearningRun, unlearn
+
+T = TypeVar("T")
 
 
 class StageFailed(Exception):
     """The original model that an unlearning starts from could not be made."""
+
+
+class FailedBefore(Exception):
+    """Another process has tried to make this model, and recorded why it could not.
+
+    Args:
+        error_type: name of the exception that it met.
+        error: its message.
+    """
+
+    def __init__(self, error_type: str, error: str) -> None:
+        super().__init__(error)
+        self.error_type = error_type
+
+
+FAILURES = (Exception, SystemExit)
+"""What a plug-in may raise without ending the sweep; KeyboardInterrupt is the user's."""
+MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
 
 
 FORGET_FREE_STAGES = ("fisher_train",)
@@ -59,6 +90,22 @@ class Workbench:
         store: where finished work is found and written.
     """
 
+    @classmethod
+    def at(cls, config: SweepConfig, root: str) -> Workbench:
+        """The workbench of a worker, which has nothing but the configuration and the root of the results.
+
+        From then on SIGTERM (of a scheduler, of `ray stop`) ends the process at once, so that its work moves on. Ray
+        would raise SystemExit, which is indistinguishable from a plug-in that leaves: a failed row.
+
+        Raises:
+            AuditError: this machine lacks a plug-in or the data, or does not reach the results of the driver.
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        store = Store(root)
+        check_shared(store)
+        import_plugins(config.plugins)
+        return cls(make_plan(config), store)
+
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan = plan
         self.store = store
@@ -68,7 +115,6 @@ class Workbench:
         self._resident: OrderedDict[str, nn.Module] = OrderedDict()
         self._outputs: OrderedDict[str, Outputs] = OrderedDict()
         self._data: dict[str, ResidentData] = {}
-        self._broken: dict[str, Exception] = {}
         self._shadow_cells = ShadowCells(plan, store)
         self._cells = {cell.cell_id: cell for cell in plan.cells}
 
@@ -108,21 +154,68 @@ class Workbench:
         """Make sure that the model is stored; the reason where it cannot be made."""
         try:
             self._model(model_id)
-        except Exception as error:  # the reason becomes a row of every cell that needs the model
-            return f"{type(error).__name__}: {one_line(error)}"
+        except CannotWrite:
+            raise
+        except FAILURES as error:  # the reason becomes a row of every cell that needs the model
+            found = failure(error)
+            return f"{found['error_type']}: {found['error']}"
         return None
 
     def run_cell(self, cell_id: str, *, run_id: str) -> dict[str, Any]:
         """Measure one cell and write its rows; the `cells` row comes last, so its file means all is there."""
         started = time.perf_counter()
         row = rows.cell_row(self.plan, self._cells[cell_id], run_id=run_id)
+
+        def write(found: dict[str, Any]) -> None:
+            row.update(found, seconds=time.perf_counter() - started, finished_at=datetime.now(UTC))
+            self.store.write("cells", cell_id, [row])
+
         try:
-            self._measure_cell(self._cells[cell_id])
-        except Exception as error:  # a cell that fails is a row; the boundary is here
-            row |= {"status": "failed", "error_type": type(error).__name__, "error": one_line(error)}
-        row |= {"seconds": time.perf_counter() - started, "finished_at": datetime.now(UTC)}
-        self.store.write("cells", cell_id, [row])
+            with self.limited(lambda error: write(failure(error))):
+                self._with_room(lambda: self._measure_cell(self._cells[cell_id]))
+        except CannotWrite:  # not the fault of the cell
+            raise
+        except FAILURES as error:  # a cell that fails is a row; the boundary is here
+            if isinstance(error, TimeLimit):  # it may have left a model in the middle of something
+                self._resident.clear()
+                self._outputs.clear()
+            write(failure(error))
+        else:
+            write({})
         return row
+
+    def limited(self, record: Callable[[TimeLimit], None]) -> AbstractContextManager[None]:
+        """A stage that fails when it takes too long; where native code hangs, this process ends.
+
+        Args:
+            record: writes the failure of the stage, before this process ends.
+        """
+
+        def hung(error: TimeLimit) -> None:
+            record(error)
+            sys.stderr.write(f"error: {error}, in native code; the same command goes on\n")
+            sys.stderr.flush()
+
+        return time_limit(self.plan.config.execution.stage_timeout, hung=hung)
+
+    def _with_room(self, work: Callable[[], T]) -> T:
+        """Do a piece of work; where memory runs out once more, without the models that are kept for later."""
+        try:
+            return work()
+        except MEMORY_ERRORS:
+            self._resident.clear()
+            self._outputs.clear()
+            self._data.clear()
+            gc.collect()
+            if self.engine.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return work()
+
+    def memory(self) -> Memory:
+        """What this process holds on its device now."""
+        used, total = memory_in_use(self.engine.device)
+        machine, device = platform.node(), self.engine.name
+        return Memory(machine=machine, process=os.getpid(), device=device, used=used, total=total)
 
     # -- data -----------------------------------------------------------------------------------------------
 
@@ -186,29 +279,42 @@ class Workbench:
         if model_id in self._resident:
             self._resident.move_to_end(model_id)
             return self._resident[model_id]
-        if model_id in self._broken:
-            raise self._broken[model_id]
         spec = self.plan.models[model_id]
         if self.store.has_blob("weights", model_id):
             model: nn.Module = self.build(spec.architecture, ("empty",))
             weights.load(model, self.store.get_blob("weights", model_id))
         else:
+            self._refuse_failed(model_id)
             model = self._make(spec)
         model.eval()
         self._keep(model_id, model)
         return model
 
+    def _refuse_failed(self, model_id: str) -> None:
+        """A model that has failed is not tried again by each cell and host, which may cost a time limit each."""
+        if not self.store.has("models", model_id):
+            return
+        row = self.store.read("models", model_id).to_pylist()[0]
+        if row["status"] == "failed":
+            raise FailedBefore(row["error_type"], row["error"])
+
     def _make(self, spec: ModelSpec) -> nn.Module:
-        started = datetime.now(UTC)
         row = self._model_row(spec)
+
+        def record(error: BaseException) -> None:
+            written = row | failure(error) | {"finished_at": datetime.now(UTC)}
+            self.store.write("models", spec.model_id, [written])
+
+        def work() -> tuple[nn.Module, dict[str, Any]]:
+            return self._unlearn(spec) if spec.kind == "unlearned" else self._train(spec)
+
         try:
-            with measure(self.engine.device) as cost:
-                model, details = self._unlearn(spec) if spec.kind == "unlearned" else self._train(spec)
-        except Exception as error:
-            row |= {"status": "failed", "error_type": type(error).__name__, "error": one_line(error)}
-            row["finished_at"] = started
-            self.store.write("models", spec.model_id, [row])
-            self._broken[spec.model_id] = error
+            with self.limited(record), measure(self.engine.device) as cost:
+                model, details = self._with_room(work)
+        except CannotWrite:
+            raise
+        except FAILURES as error:
+            record(error)
             raise
         data = weights.dump(model)
         if spec.kind != "unlearned" or self.plan.config.execution.keep_unlearned:
@@ -245,7 +351,9 @@ class Workbench:
         assert spec.forget_set is not None
         try:
             original = self._model(spec.original_id)
-        except Exception as error:
+        except CannotWrite:
+            raise
+        except FAILURES as error:
             raise StageFailed(f"the original model failed: {one_line(error)}") from error
         model = self.build(spec.architecture, ("empty",))
         model.load_state_dict(original.state_dict())
@@ -461,6 +569,13 @@ class Workbench:
                 }
             ],
         )
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """The columns that say why a model or a cell failed."""
+    kind = error.error_type if isinstance(error, FailedBefore) else type(error).__name__
+    told = f"the code called sys.exit({error})" if isinstance(error, SystemExit) else one_line(error)
+    return {"status": "failed", "error_type": kind, "error": told or kind}
 
 
 _STAGES = {"original": "train", "retrained": "retrain", "unlearned": "unlearn"}

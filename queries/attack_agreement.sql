@@ -6,13 +6,8 @@
 -- once the latest counts.
 with latest as (
     select *
-    from cells
+    from latest_cells
     where attack_family in ('population', 'per_example')
-        and status = 'finished'
-    qualify row_number() over (
-        partition by dataset, architecture, forget_set, method, scope, seed, attack
-        order by finished_at desc, cell_id
-    ) = 1
 ),
 scored as (
     select
@@ -31,6 +26,7 @@ scored as (
     where examples.split = $split
         and examples.score is not null
         and (cells.attack_family = 'population' or examples.member is null)
+        and not regexp_matches(coalesce(examples.statistic, ''), ':[pq]_value$')
     group by all
 ),
 paired as (

@@ -7,14 +7,10 @@
 -- the same after exact unlearning. Of cells measured more than once the latest counts.
 with latest as (
     select *
-    from cells
+    from latest_cells
     where attack_family = 'per_example'
-        and status = 'finished'
         and ($architecture is null or architecture = $architecture)
         and ($forget_set is null or forget_set = $forget_set)
-    qualify row_number() over (
-        partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
-    ) = 1
 ),
 scored as (
     select

@@ -5,14 +5,10 @@
 -- excess is in logits of the confidence. Of cells measured more than once the latest counts.
 with latest as (
     select *
-    from cells
+    from latest_cells
     where attack_family = 'none'
-        and status = 'finished'
         and ($architecture is null or architecture = $architecture)
         and ($forget_set is null or forget_set = $forget_set)
-    qualify row_number() over (
-        partition by dataset, architecture, forget_set, method, scope, seed order by finished_at desc, cell_id
-    ) = 1
 ),
 forgotten as (
     select cell_id, example_id, label, phi

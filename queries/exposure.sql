@@ -9,14 +9,10 @@
 -- latest counts.
 with latest as (
     select *
-    from cells
+    from latest_cells
     where attack_family = $family
-        and status = 'finished'
         and ($forget_set is null or forget_set = $forget_set)
         and ($method is null or method = $method or role = 'reference')
-    qualify row_number() over (
-        partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
-    ) = 1
 ),
 scored as (
     select

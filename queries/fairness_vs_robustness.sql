@@ -1,12 +1,13 @@
 -- Do models whose layers treat classes less evenly lose more accuracy under attack?
 -- grain: dataset, architecture, fairness definition, layer, attack and eps
 -- param split = "test": where robust accuracy is measured
+-- param scope = "all": only models of this layer scope; null takes all
 -- param role = null: only models of this role, such as audited
--- Layer "(mean)" is the mean over a model's layers.
--- rho is Spearman's rank correlation over models; its interval is Bonett and Wright's, and needs four models.
--- robust_drop is accuracy at eps 0 minus accuracy at eps, on the same examples.
--- Models that share an original are not independent, so intervals are too narrow; near eps where accuracy
--- saturates the sign may flip.
+-- Layer "(mean)" is the mean over a model's layers. rho is Spearman's rank correlation over models; its
+-- interval is Bonett and Wright's, and needs four models. robust_drop is accuracy at eps 0 minus accuracy at
+-- eps, on the same examples. Models that share an original are not independent, and those that one method
+-- makes under several scopes are near-copies: intervals are too narrow. Near eps where accuracy saturates the
+-- sign may flip. Of cells measured more than once the latest counts.
 with robust as (
     select
         attacked.model_id,
@@ -16,6 +17,7 @@ with robust as (
         attacked.param as eps,
         avg(clean.value - attacked.value) as robust_drop  -- one model may stand under several forget sets
     from leaderboard as attacked
+    semi join latest_cells on latest_cells.cell_id = attacked.cell_id
     join leaderboard as clean
         on clean.cell_id = attacked.cell_id
         and clean.metric = attacked.metric
@@ -28,6 +30,7 @@ with robust as (
         and attacked.param > 0
         and attacked.split = $split
         and ($role is null or attacked.role = $role)
+        and ($scope is null or attacked.scope = $scope)
     group by all
 ),
 fair as (
@@ -38,9 +41,8 @@ fair as (
         min(layers.layer_index) as layer_index,
         avg(layers.gap) as gap
     from layers
-    join cells on cells.cell_id = layers.cell_id
-    where cells.status = 'finished'
-        and layers.label is null
+    join latest_cells as cells on cells.cell_id = layers.cell_id
+    where layers.label is null
         and isfinite(layers.gap)
     group by grouping sets (
         (cells.model_id, layers.definition, layers.layer),

@@ -3,9 +3,12 @@
 -- param metric = "accuracy": measure of closeness
 -- param split = "forget": where it is measured
 -- gap is the mean distance to the retrained model; share_differing counts models whose interval excludes 0.
+-- The interval of gap is Student's t over models, as if they were independent. Of cells measured more than
+-- once the latest counts.
 with audited as (
     select *
     from leaderboard
+    semi join latest_cells using (cell_id)
     where metric = $metric
         and split = $split
         and role = 'audited'

@@ -1,5 +1,6 @@
 -- In which order does unlearning let go of examples, and when should it have stopped?
 -- grain: architecture, method, scope, state and epoch of unlearning, over shadow models and draws
+-- param forget_set = null: only this target pool; null averages over all
 -- phi is the logit of the confidence in the true label. Unlearned examples should come to rest where never-seen ones
 -- are; passing below is forgetting too well. The interval is Student's t over shadow models at 95 %.
 with by_shadow as (
@@ -13,6 +14,7 @@ with by_shadow as (
         avg(phi) as phi
     from observations
     where epoch is not null
+        and ($forget_set is null or forget_set = $forget_set)
     group by all
 )
 select

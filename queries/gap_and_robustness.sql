@@ -4,24 +4,16 @@
 -- param split = "test": where robust accuracy is measured
 -- gap is the mean over layers; gap_low and gap_high are the means of the ends of the layers' intervals, which is wider
 -- than an interval of the mean. Of cells measured more than once the latest counts.
-with latest as (
-    select *
-    from cells
-    where status = 'finished'
-    qualify row_number() over (
-        partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
-    ) = 1
-),
-even as (
+with even as (
     select
-        latest.model_id,
-        latest.forget_set,
+        latest_cells.model_id,
+        latest_cells.forget_set,
         layers.definition,
         avg(layers.gap) as gap,
         avg(layers.ci_low) as gap_low,
         avg(layers.ci_high) as gap_high
     from layers
-    join latest on latest.cell_id = layers.cell_id
+    join latest_cells on latest_cells.cell_id = layers.cell_id
     where layers.label is null
         and isfinite(layers.gap)
         and ($definition is null or layers.definition = $definition)
@@ -29,13 +21,13 @@ even as (
 ),
 robust as (
     select
-        latest.*,
+        latest_cells.*,
         metrics.param as eps,
         metrics.value,
         metrics.ci_low,
         metrics.ci_high
     from metrics
-    join latest on latest.cell_id = metrics.cell_id
+    join latest_cells on latest_cells.cell_id = metrics.cell_id
     where metrics.metric = 'robust_accuracy'
         and metrics.label is null
         and metrics.split = $split

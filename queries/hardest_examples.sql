@@ -2,31 +2,28 @@
 -- grain: dataset, architecture, forget set and example, over audited models
 -- param top = 20: examples per forget set
 -- param method = null: only this method
--- phi is the logit of the confidence in the true label.
--- excess above 0: still remembered; below 0: forgotten more than retraining would.
+-- phi is the logit of the confidence in the true label. distance is the mean over models of how far phi is
+-- from the retrained model's, excess the same with its sign: above 0 still remembered, below 0 forgotten more
+-- than retraining would. noise_distance is that of a second retraining: where it is as large, the example is
+-- hard, not remembered. accuracy: share of the models that are right about the example. Of cells measured
+-- more than once the latest counts.
 with audited as (
     select
         cells.cell_id,
         cells.dataset,
         cells.architecture,
         cells.forget_set,
-        reference.cell_id as reference_cell_id,
-        row_number() over (
-            partition by cells.cell_id
-            order by
-                cast(reference.run_id = cells.run_id as integer) desc nulls last,
-                reference.finished_at desc
-        ) as preference
-    from cells
-    join cells as reference
+        cells.role,
+        reference.cell_id as reference_cell_id
+    from latest_cells as cells
+    join latest_cells as reference
         on reference.model_id = cells.reference_id
+        and reference.forget_set = cells.forget_set
         and reference.attack = cells.attack
         and reference.role = 'reference'
-        and reference.status = 'finished'
-    where cells.role = 'audited'
-        and cells.status = 'finished'
+    where cells.role in ('audited', 'noise_floor')
         and cells.attack_family = 'none'
-        and ($method is null or cells.method = $method)
+        and ($method is null or cells.method = $method or cells.role = 'noise_floor')
 ),
 forgotten as (
     select cell_id, example_id, label, phi, correct
@@ -39,6 +36,7 @@ compared as (
         audited.dataset,
         audited.architecture,
         audited.forget_set,
+        audited.role,
         unlearned.example_id,
         unlearned.label,
         unlearned.phi,
@@ -50,7 +48,6 @@ compared as (
     join forgotten as retrained
         on retrained.cell_id = audited.reference_cell_id
         and retrained.example_id = unlearned.example_id
-    where audited.preference = 1
 ),
 by_example as (
     select
@@ -59,11 +56,12 @@ by_example as (
         forget_set,
         example_id,
         any_value(label) as label,
-        count(*) as models,
-        avg(phi - retrained_phi) as excess,
-        avg(abs(phi - retrained_phi)) as distance,
-        avg(cast(correct as double)) as accuracy,
-        avg(cast(retrained_correct as double)) as retrained_accuracy
+        count(*) filter (role = 'audited') as models,
+        avg(phi - retrained_phi) filter (role = 'audited') as excess,
+        avg(abs(phi - retrained_phi)) filter (role = 'audited') as distance,
+        avg(abs(phi - retrained_phi)) filter (role = 'noise_floor') as noise_distance,
+        avg(cast(correct as double)) filter (role = 'audited') as accuracy,
+        avg(cast(retrained_correct as double)) filter (role = 'audited') as retrained_accuracy
     from compared
     group by dataset, architecture, forget_set, example_id
 )
@@ -76,10 +74,12 @@ select
     label,
     models,
     distance,
+    noise_distance,
     excess,
     accuracy,
     retrained_accuracy
 from by_example
+where models > 0
 window place as (partition by dataset, architecture, forget_set)
 qualify rank <= $top
 order by dataset, architecture, forget_set, rank;

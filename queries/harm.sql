@@ -5,12 +5,8 @@
 -- harmed examples is Wilson's at 95 %. Of cells measured more than once the latest counts.
 with latest as (
     select *
-    from cells
+    from latest_cells
     where attack_family = 'none'
-        and status = 'finished'
-    qualify row_number() over (
-        partition by dataset, architecture, forget_set, method, scope, seed order by finished_at desc, cell_id
-    ) = 1
 ),
 pairs as (
     select

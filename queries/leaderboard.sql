@@ -4,8 +4,11 @@
 -- param split = null: only this split
 -- param attack = null: only this attack
 -- param forget_set = null: only this forget set
--- difference is value minus that of the retrained model of the same seed. Its interval is Student's t over
--- seeds, and with one seed Newcombe's from the intervals of both. noise_floor: a second retrained model.
+-- difference is value minus that of the retrained model of the same seed. Its 95 % interval is Student's t
+-- over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of the seeds' own,
+-- which are Newcombe's from the intervals of both models. noise_floor: mean distance of a second retrained
+-- model. rank is by the distance alone: neighbours whose intervals overlap are not told apart by it. Of cells
+-- measured more than once the latest counts.
 with over_seeds as (
     select
         dataset,
@@ -25,11 +28,15 @@ with over_seeds as (
         avg(value) as value,
         avg(retrained) as retrained,
         avg(difference) as difference,
-        t975(count(difference) - 1) * stddev_samp(difference) / sqrt(count(difference)) as half_width,
-        min(difference_low) as single_low,
-        max(difference_high) as single_high,
+        seeds_low(
+            avg(difference), stddev_samp(difference), count(difference), min(difference_low)
+        ) as difference_low,
+        seeds_high(
+            avg(difference), stddev_samp(difference), count(difference), max(difference_high)
+        ) as difference_high,
         avg(noise_floor) as noise_floor
     from leaderboard
+    semi join latest_cells using (cell_id)
     where label is null
         and ($metric is null or metric = $metric)
         and ($split is null or split = $split)
@@ -58,8 +65,8 @@ select
     value,
     retrained,
     difference,
-    coalesce(difference - half_width, single_low) as difference_low,
-    coalesce(difference + half_width, single_high) as difference_high,
+    difference_low,
+    difference_high,
     noise_floor,
     higher_is
 from over_seeds

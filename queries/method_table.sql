@@ -4,20 +4,17 @@
 -- param architecture = null: only this architecture
 -- param forget_set = null: only this forget set
 -- param per_example = "u_lira_g2": attack whose AUC is the per-example risk
--- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is the mean
--- over seeds, low and high the envelope of their 95 % intervals; the row of retrain_again is what retraining twice
--- differs by. seconds are those of the device; ratio is to retraining. mia_auc: loss threshold, forget against test, 0.5
--- is no signal. risk_auc: the per-example attack on any forget set, mean over examples. Of cells measured more than once
--- the latest counts.
+-- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is
+-- the mean over seeds; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
+-- reaches from the lowest to the highest end of the seeds' own. The row of retrain_again is what retraining
+-- twice differs by. seconds are those of the device; ratio is to retraining. mia_auc: loss threshold, forget
+-- against test, 0.5 is no signal. risk_auc: the per-example attack on any forget set, mean over examples. Of
+-- cells measured more than once the latest counts.
 with latest as (
     select *
-    from cells
-    where status = 'finished'
-        and (scope = $scope or role <> 'audited')
+    from latest_cells
+    where (scope = $scope or role <> 'audited')
         and ($architecture is null or architecture = $architecture)
-    qualify row_number() over (
-        partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
-    ) = 1
 ),
 wanted as (
     select * from latest where $forget_set is null or forget_set = $forget_set
@@ -69,8 +66,18 @@ by_method as (
         avg(plain.forget_accuracy) as forget_accuracy,
         avg(plain.test_accuracy) as test_accuracy,
         avg(plain.average_gap) as average_gap,
-        min(plain.gap_low) as gap_low,
-        max(plain.gap_high) as gap_high,
+        greatest(
+            0,
+            seeds_low(
+                avg(plain.average_gap),
+                stddev_samp(plain.average_gap),
+                count(plain.average_gap),
+                min(plain.gap_low)
+            )
+        ) as gap_low,
+        seeds_high(
+            avg(plain.average_gap), stddev_samp(plain.average_gap), count(plain.average_gap), max(plain.gap_high)
+        ) as gap_high,
         avg(if(wanted.role = 'ceiling', 0.0, made.device_seconds)) as seconds,
         avg(if(wanted.role = 'ceiling', 0.0, made.device_seconds / nullif(retrained.device_seconds, 0))) as ratio,
         avg(population.mia_auc) as mia_auc

@@ -3,6 +3,7 @@
 -- param metric = "accuracy": a metric that is kept by class
 -- param split = "test": where it is measured
 -- param method = null: only this method
+-- Of cells measured more than once the latest counts.
 select
     dataset,
     architecture,
@@ -28,6 +29,7 @@ select
     n,
     higher_is
 from leaderboard
+semi join latest_cells using (cell_id)
 where label is not null
     and metric = $metric
     and split = $split

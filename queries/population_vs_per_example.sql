@@ -21,60 +21,45 @@ with latest as (
     ) = 1
 ),
 measured as (
-    select *
+    select
+        *,
+        max(value) filter (where role = 'ceiling') over same as ceiling,
+        max(ci_low) filter (where role = 'ceiling') over same as ceiling_low,
+        max(ci_high) filter (where role = 'ceiling') over same as ceiling_high
     from leaderboard
     join latest using (cell_id)
     where metric = $metric
         and split = $split
         and label is null
+    window same as (partition by dataset, architecture, forget_set, seed, attack, variant, game, param)
 )
 select
-    ours.dataset,
-    ours.architecture,
-    ours.forget_set,
-    ours.seed,
-    ours.role,
-    ours.method,
-    ours.scope,
-    ours.attack_family,
-    ours.attack,
-    ours.variant,
-    ours.game,
-    ours.param,
-    ours.value,
-    ours.ci_low as value_low,
-    ours.ci_high as value_high,
-    ours.retrained as floor,
-    ours.retrained_low as floor_low,
-    ours.retrained_high as floor_high,
-    ceiling.value as ceiling,
-    ceiling.ci_low as ceiling_low,
-    ceiling.ci_high as ceiling_high,
-    ours.difference,
-    ours.difference_low,
-    ours.difference_high,
-    (ours.value - ours.retrained) / nullif(ceiling.value - ours.retrained, 0) as position,
-    ours.n
-from measured as ours
-left join measured as ceiling
-    on ceiling.role = 'ceiling'
-    and ceiling.dataset = ours.dataset
-    and ceiling.architecture = ours.architecture
-    and ceiling.forget_set = ours.forget_set
-    and ceiling.seed = ours.seed
-    and ceiling.attack = ours.attack
-    and ceiling.variant = ours.variant
-    and ceiling.game is not distinct from ours.game
-    and ceiling.param is not distinct from ours.param
+    dataset,
+    architecture,
+    forget_set,
+    seed,
+    role,
+    method,
+    scope,
+    attack_family,
+    attack,
+    variant,
+    game,
+    param,
+    value,
+    ci_low as value_low,
+    ci_high as value_high,
+    retrained as floor,
+    retrained_low as floor_low,
+    retrained_high as floor_high,
+    ceiling,
+    ceiling_low,
+    ceiling_high,
+    difference,
+    difference_low,
+    difference_high,
+    (value - retrained) / nullif(ceiling - retrained, 0) as position,
+    n
+from measured
 order by
-    ours.dataset,
-    ours.architecture,
-    ours.forget_set,
-    ours.seed,
-    ours.role,
-    ours.method,
-    ours.scope,
-    ours.attack_family desc,
-    ours.attack,
-    ours.variant,
-    ours.param;
+    dataset, architecture, forget_set, seed, role, method, scope, attack_family desc, attack, variant, param;

@@ -3,11 +3,12 @@
 -- param row_set = null: only this set of published rows
 -- param method = null: only this method
 -- param scope = "all": our layer scope; papers unlearn the whole network
--- Published rows are comparable within one row_set only (for fine-tuning four papers print average gaps of 3.78, .65,
--- 2.06 and 2.79 on the same data), so each side carries its own retrained model. Printed percentages are divided by
--- 100, and forget accuracy (fa) becomes ua = 1 - fa. same_setting: our cell has the paper's data set, architecture
--- and forget set. mark: P the paper, C code or logs, 2 a secondary copy, R from memory. Misprints are left out, and
--- so are membership rates of single attacks, which also need the attack and its shadow models to be the same.
+-- Published rows are comparable within one row_set only (for fine-tuning four papers print average gaps of
+-- 3.78, .65, 2.06 and 2.79 on the same data), so each side carries its own retrained model. Printed
+-- percentages are divided by 100, and forget accuracy (fa) becomes ua = 1 - fa. same_setting: our cell has
+-- the paper's data set, architecture and forget set. Of our cells measured more than once the latest counts.
+-- mark: P the paper, C code or logs, 2 a secondary copy, R from memory. Misprints are left out, and so are
+-- membership rates of single attacks, which also need the attack and its shadow models to be the same.
 with printed as (
     select
         row_set,
@@ -72,6 +73,7 @@ from compared
 join leaderboard as ours
     on split_part(ours.method, ':', 1) = compared.method
     and ours.metric = compared.metric
+semi join latest_cells on latest_cells.cell_id = ours.cell_id
 where ours.label is null
     and ours.scope = $scope
     and ($method is null or compared.method = $method)

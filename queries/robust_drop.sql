@@ -2,10 +2,12 @@
 -- grain: finished cell under an adversarial attack, split and eps
 -- param split = null: only this split
 -- param attack = null: only this attack
--- robust_drop is accuracy at eps 0 minus robust accuracy, of the same model on the same examples.
+-- robust_drop is accuracy at eps 0 minus robust accuracy, of the same model on the same examples. Of cells
+-- measured more than once the latest counts.
 with robust as (
     select *
     from leaderboard
+    semi join latest_cells using (cell_id)
     where metric = 'robust_accuracy'
         and label is null
         and ($split is null or split = $split)

@@ -2,7 +2,9 @@
 -- grain: dataset, architecture, forget set, attack, metric (split, variant, param, game), method and scope
 -- param metric = null: only this metric
 -- param split = null: only this split
--- The interval of the mean is Student's t over seeds; it is empty with one seed.
+-- sd is the standard deviation over seeds; the 95 % interval of the mean is Student's t from three seeds on,
+-- for two may agree by chance. half_width_within: of a seed's own interval, that is of the examples. Of cells
+-- measured more than once the latest counts.
 select
     dataset,
     architecture,
@@ -18,14 +20,15 @@ select
     role,
     count(*) as seeds,
     avg(value) as mean,
-    avg(value) - t975(count(*) - 1) * stddev_samp(value) / sqrt(count(*)) as mean_low,
-    avg(value) + t975(count(*) - 1) * stddev_samp(value) / sqrt(count(*)) as mean_high,
+    seeds_low(avg(value), stddev_samp(value), count(*), null) as mean_low,
+    seeds_high(avg(value), stddev_samp(value), count(*), null) as mean_high,
     stddev_samp(value) as sd,
     min(value) as least,
     max(value) as most,
     avg((ci_high - ci_low) / 2) as half_width_within,
     higher_is
 from leaderboard
+semi join latest_cells using (cell_id)
 where label is null
     and ($metric is null or metric = $metric)
     and ($split is null or split = $split)

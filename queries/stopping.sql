@@ -31,61 +31,45 @@ with by_shadow as (
         and ($method is null or method = $method)
     group by all
 ),
+placed as (
+    select
+        {architecture: architecture, method: method, scope: scope, forget_set: forget_set} as place,
+        * exclude (architecture, method, scope, forget_set)
+    from by_shadow
+),
 sides as (
     select
-        architecture,
-        method,
-        scope,
-        forget_set,
+        place,
         epoch,
         example_id,
         half,
-        avg(phi) filter (where unlearned) as mean_unlearned,
-        avg(phi) filter (where not unlearned) as mean_never,
-        var_samp(phi) filter (where unlearned) as variance_unlearned,
-        var_samp(phi) filter (where not unlearned) as variance_never,
+        avg(phi) filter (where unlearned) - avg(phi) filter (where not unlearned) as difference,
+        var_samp(phi) filter (where unlearned) + var_samp(phi) filter (where not unlearned) as variances,
         1.0 / count(*) filter (where unlearned) + 1.0 / count(*) filter (where not unlearned) as squared_error
-    from by_shadow
-    group by grouping sets (
-        (architecture, method, scope, forget_set, epoch, example_id, half),
-        (architecture, method, scope, forget_set, epoch, example_id)
-    )
+    from placed
+    group by grouping sets ((place, epoch, example_id, half), (place, epoch, example_id))
     having count(*) filter (where unlearned) > 1
         and count(*) filter (where not unlearned) > 1
 ),
 standardised as (
     select
-        architecture,
-        method,
-        scope,
-        forget_set,
-        epoch,
-        example_id,
-        half,
-        squared_error,
-        (mean_unlearned - mean_never)
-            / nullif(sqrt((variance_unlearned + variance_never) / 2), 0) as separation
+        * exclude (difference, variances),
+        difference / nullif(sqrt(variances / 2), 0) as separation
     from sides
 ),
 closest as (
     select
-        architecture,
-        method,
-        scope,
-        forget_set,
+        place,
         half,
         example_id,
         first(epoch order by abs(separation), epoch) as closest_epoch
     from standardised
     where separation is not null
-    group by architecture, method, scope, forget_set, half, example_id
+    group by all
 ),
 by_epoch as (
     select
-        architecture,
-        method,
-        scope,
-        forget_set,
+        place,
         half,
         epoch,
         count(*) as examples,
@@ -95,125 +79,81 @@ by_epoch as (
         avg(cast(separation < -2 * sqrt(squared_error) as double)) as overforgotten
     from standardised
     where separation is not null
-    group by architecture, method, scope, forget_set, half, epoch
+    group by all
 ),
 best_epochs as (
-    select
-        architecture,
-        method,
-        scope,
-        forget_set,
-        half,
-        first(epoch order by mean_distance, epoch) as best_epoch
+    select place, half, first(epoch order by mean_distance, epoch) as best_epoch
     from by_epoch
-    group by architecture, method, scope, forget_set, half
-),
-chosen as (
-    select
-        closest.*,
-        best_epochs.best_epoch,
-        1 - half as judging_half
-    from closest
-    join best_epochs using (architecture, method, scope, forget_set, half)
-),
-judged as (
-    select
-        *,
-        half as judging_half
-    from standardised
-    where half is not null
+    group by all
 ),
 held_out as (
     select
-        chosen.architecture,
-        chosen.method,
-        chosen.scope,
-        chosen.forget_set,
-        avg(abs(judged.separation)) filter (where judged.epoch = chosen.best_epoch) as held_out_single,
+        chosen.place,
+        avg(abs(judged.separation)) filter (where judged.epoch = best_epochs.best_epoch) as held_out_single,
         avg(abs(judged.separation)) filter (where judged.epoch = chosen.closest_epoch) as held_out_own
-    from chosen
-    join judged using (architecture, method, scope, forget_set, example_id, judging_half)
+    from closest as chosen
+    join best_epochs using (place, half)
+    join standardised as judged
+        on judged.place = chosen.place
+        and judged.example_id = chosen.example_id
+        and judged.half = 1 - chosen.half
     group by all
 ),
 halves as (
     select
-        architecture,
-        method,
-        scope,
-        forget_set,
-        example_id,
+        place,
         max(closest_epoch) filter (where half = 0) as first_epoch,
         max(closest_epoch) filter (where half = 1) as second_epoch
     from closest
     where half is not null
-    group by all
+    group by place, example_id
     having count(*) = 2
 ),
 ranked as (
     select
-        architecture,
-        method,
-        scope,
-        forget_set,
+        place,
         rank() over (first_half) + (count(*) over (first_tie) - 1) / 2.0 as first_rank,
         rank() over (second_half) + (count(*) over (second_tie) - 1) / 2.0 as second_rank
     from halves
     window
-        first_half as (partition by architecture, method, scope, forget_set order by first_epoch),
-        first_tie as (partition by architecture, method, scope, forget_set, first_epoch),
-        second_half as (partition by architecture, method, scope, forget_set order by second_epoch),
-        second_tie as (partition by architecture, method, scope, forget_set, second_epoch)
+        first_half as (partition by place order by first_epoch),
+        first_tie as (partition by place, first_epoch),
+        second_half as (partition by place order by second_epoch),
+        second_tie as (partition by place, second_epoch)
 ),
 agreed as (
     select
-        architecture,
-        method,
-        scope,
-        forget_set,
+        place,
         case
             when count(distinct first_rank) > 1 and count(distinct second_rank) > 1
                 then corr(first_rank, second_rank)
         end as agreement
     from ranked
-    group by architecture, method, scope, forget_set
+    group by all
 ),
 spread as (
     select
-        architecture,
-        method,
-        scope,
-        forget_set,
+        place,
+        histogram(closest_epoch) as chosen,
         quantile_disc(closest_epoch, 0.05) as closest_low,
         quantile_disc(closest_epoch, 0.5) as closest_median,
         quantile_disc(closest_epoch, 0.95) as closest_high
     from closest
     where half is null
-    group by architecture, method, scope, forget_set
-),
-chosen_here as (
-    select
-        architecture,
-        method,
-        scope,
-        forget_set,
-        closest_epoch as epoch,
-        count(*) as chosen
-    from closest
-    where half is null
     group by all
 )
 select
-    by_epoch.architecture,
-    by_epoch.method,
-    by_epoch.scope,
-    by_epoch.forget_set,
+    by_epoch.place.architecture as architecture,
+    by_epoch.place.method as method,
+    by_epoch.place.scope as scope,
+    by_epoch.place.forget_set as forget_set,
     by_epoch.epoch,
     by_epoch.examples,
     by_epoch.mean_distance,
     by_epoch.chance,
     by_epoch.remembered,
     by_epoch.overforgotten,
-    coalesce(chosen_here.chosen, 0) / by_epoch.examples as closest_here,
+    coalesce(spread.chosen[by_epoch.epoch], 0) / by_epoch.examples as closest_here,
     by_epoch.epoch = best_epochs.best_epoch as best_single,
     spread.closest_low,
     spread.closest_median,
@@ -222,11 +162,10 @@ select
     held_out.held_out_own,
     agreed.agreement
 from by_epoch
-join best_epochs using (architecture, method, scope, forget_set)
-join spread using (architecture, method, scope, forget_set)
-left join held_out using (architecture, method, scope, forget_set)
-left join agreed using (architecture, method, scope, forget_set)
-left join chosen_here using (architecture, method, scope, forget_set, epoch)
+join best_epochs using (place)
+join spread using (place)
+left join held_out using (place)
+left join agreed using (place)
 where by_epoch.half is null
     and best_epochs.half is null
-order by by_epoch.architecture, by_epoch.method, by_epoch.scope, by_epoch.forget_set, by_epoch.epoch;
+order by architecture, method, scope, forget_set, by_epoch.epoch;

@@ -1,22 +1,13 @@
 -- Which models can be told from retraining, beyond what retraining again would differ by, and on which measure?
 -- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method and scope, over seeds
 -- param forget_set = null: only this forget set
--- difference is the mean over seeds of value minus that of the retrained model of the same seed. Its interval is
--- Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of the seeds'
--- own 95 % intervals. noise_floor is the largest distance of a second retraining over the seeds. Told apart: the
--- interval lies wholly beyond it. Undecided: no interval or no second retraining; a per-example attack needs none, for
--- its retrained control is many models. Of cells measured more than once
+-- difference is the mean over seeds of value minus that of the retrained model of the same seed. Its interval
+-- is Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of
+-- the seeds' own 95 % intervals. noise_floor is the largest distance of a second retraining over the seeds.
+-- Told apart: the interval lies wholly beyond it. Undecided: no interval or no second retraining; a
+-- per-example attack needs none, for its retrained control is many models. Of cells measured more than once
 -- the latest counts.
-with latest as (
-    select cell_id
-    from cells
-    where status = 'finished'
-        and ($forget_set is null or forget_set = $forget_set)
-    qualify row_number() over (
-        partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
-    ) = 1
-),
-over_seeds as (
+with over_seeds as (
     select
         dataset,
         architecture,
@@ -38,22 +29,25 @@ over_seeds as (
         max(ci_high) as value_high,
         avg(retrained) as retrained,
         avg(difference) as difference,
-        case
-            when count(difference) >= 3
-                then avg(difference) - t975(count(difference) - 1) * stddev_samp(difference) / sqrt(count(difference))
-            when count(difference) = count(difference_low) then min(difference_low)
-        end as difference_low,
-        case
-            when count(difference) >= 3
-                then avg(difference) + t975(count(difference) - 1) * stddev_samp(difference) / sqrt(count(difference))
-            when count(difference) = count(difference_high) then max(difference_high)
-        end as difference_high,
+        seeds_low(
+            avg(difference),
+            stddev_samp(difference),
+            count(difference),
+            if(count(difference) = count(difference_low), min(difference_low), null)
+        ) as difference_low,
+        seeds_high(
+            avg(difference),
+            stddev_samp(difference),
+            count(difference),
+            if(count(difference) = count(difference_high), max(difference_high), null)
+        ) as difference_high,
         -- The retrained control of a per-example attack is many retrained models: its interval holds their noise.
         coalesce(max(noise_floor), max(case when attack_family = 'per_example' then 0.0 end)) as noise_floor,
         max(n) as n
     from leaderboard
-    join latest using (cell_id)
+    semi join latest_cells using (cell_id)
     where label is null
+        and ($forget_set is null or forget_set = $forget_set)
     group by all
 )
 select

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
@@ -43,6 +44,24 @@ def measure(device: torch.device) -> Iterator[Cost]:
         cost.seconds = time.perf_counter() - wall
         cost.device_seconds = time.process_time() - cpu if device.type == "cpu" else cost.seconds
         cost.peak_bytes = _peak(device)
+
+
+def memory_in_use(device: torch.device) -> tuple[int, int]:
+    """Bytes that this process holds on the device, and bytes that the device has.
+
+    On CUDA what torch has reserved of the GPU, elsewhere resident memory of the process and of the machine.
+    """
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device), torch.cuda.get_device_properties(device).total_memory
+    page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+    return _resident(page), page * pages
+
+
+def _resident(page: int) -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * page
+    except (OSError, IndexError, ValueError):
+        return _resident_peak()
 
 
 def _synchronise(device: torch.device) -> None:

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import importlib
 import pkgutil
+import traceback
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
@@ -121,11 +122,19 @@ def literal(text: str) -> Any:
 def import_plugins(modules: tuple[str, ...]) -> None:
     """Import the user's modules, whose decorators register what they define.
 
+    Trust boundary: a plug-in is code that runs on every machine of the sweep with the rights of whoever started it.
+    A configuration names modules, never files, but a module of the current directory is one: read a configuration
+    of somebody else's as you would read their program.
+
     Raises:
         AuditError: a module cannot be found or fails to import.
     """
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:  # a plug-in may raise anything at import
-            raise AuditError(f"plugins: cannot import '{module}': {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # a plug-in may raise anything at import
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise AuditError(
+                f"plugins: cannot import '{module}': {type(error).__name__}: {error} "
+                f"({last.filename}, line {last.lineno})"
+            ) from error

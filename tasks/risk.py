@@ -14,7 +14,8 @@ own [inf].
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,7 +88,15 @@ def logits(run: UnlearningRun, model: nn.Module, subset: Subset) -> Tensor:
 
 
 def penultimate(run: UnlearningRun, model: nn.Module, subset: Subset) -> Tensor:
-    """What the classification layer sees, `n x d`, in eval mode, counted as a forward pass.
+    """What the classification layer sees, `n x d`, in eval mode, counted as a forward pass."""
+    with head_inputs(model) as seen:
+        logits(run, model, subset)
+    return torch.cat(seen)
+
+
+@contextmanager
+def head_inputs(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect what the classification layer sees, `n x d` float32 for each forward pass within the context.
 
     Of a model with two classification layers (distilled transformers) it is the first one's input.
     """
@@ -95,10 +104,9 @@ def penultimate(run: UnlearningRun, model: nn.Module, subset: Subset) -> Tensor:
     seen: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].flatten(1).float()))
     try:
-        logits(run, model, subset)
+        yield seen
     finally:
         handle.remove()
-    return torch.cat(seen)
 
 
 def input_gradients(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The two roles of cluster.yaml: a head that may start workers, and workers that reach one bucket and nothing else.
-#   bash orchestrator/clusters/aws-roles.sh BUCKET
+#   bash orchestrator/clusters/aws-roles.sh BUCKET      needs the AWS CLI, and may be run again
 set -euo pipefail
 bucket=${1:?usage: aws-roles.sh BUCKET}
 account=$(aws sts get-caller-identity --query Account --output text)
@@ -16,10 +16,12 @@ workers='{"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": "arn:aws:ssm:*::parameter/aws/service/*"}]}'
 
 for role in lethe-head lethe-worker; do
-  aws iam create-role --role-name "$role" --assume-role-policy-document "$trust" > /dev/null
+  if ! aws iam get-instance-profile --instance-profile-name "$role" > /dev/null 2>&1; then
+    aws iam create-role --role-name "$role" --assume-role-policy-document "$trust" > /dev/null
+    aws iam create-instance-profile --instance-profile-name "$role" > /dev/null
+    aws iam add-role-to-instance-profile --instance-profile-name "$role" --role-name "$role"
+  fi
   aws iam put-role-policy --role-name "$role" --policy-name results --policy-document "$results"
-  aws iam create-instance-profile --instance-profile-name "$role" > /dev/null
-  aws iam add-role-to-instance-profile --instance-profile-name "$role" --role-name "$role"
 done
 aws iam put-role-policy --role-name lethe-head --policy-name workers --policy-document "$workers"
 aws iam attach-role-policy --role-name lethe-head --policy-arn arn:aws:iam::aws:policy/AmazonEC2FullAccess

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
+from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, run_command
+from tasks.errors import AuditError
 
 EXAMPLES = """examples:
-  python -m orchestrator.report                                  results/ to report.html
-  python -m orchestrator.report results --output audit.html      another file
-  python -m orchestrator.report results --figures figures        also every figure as SVG and PDF, for papers
+  python -m orchestrator.report                               to report.html
+  python -m orchestrator.report results --output audit.html   to another file
+  python -m orchestrator.report results --figures figures     also SVG and PDF
 """
 
 
@@ -22,22 +22,17 @@ EXAMPLES = """examples:
 class Command:
     """Write one self-contained HTML file on the results of a sweep, and vector figures."""
 
-    results: Annotated[str, tyro.conf.Positional] = "results"
+    results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
     """Results directory: what the sweep was given as --out."""
-    output: Path = Path("report.html")
+    output: Annotated[Path, Flag(value="FILE")] = Path("report.html")
     """File to write."""
-    figures: Path | None = None
-    """Directory for every figure as SVG and PDF."""
+    figures: Annotated[Path | None, Flag(value="DIRECTORY", otherwise="in the page only")] = None
+    """Also write every figure as SVG and PDF, for papers."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and write the report."""
-    command = tyro.cli(
-        Command,
-        args=arguments,
-        prog="python -m orchestrator.report",
-        description=f"{Command.__doc__}\n\n{EXAMPLES}",
-    )
+    command = parse(Command, arguments, prog="python -m orchestrator.report", examples=EXAMPLES)
     from orchestrator.report.write import (
         build,
         check_folder,
@@ -46,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     )  # matplotlib, duckdb: not for --help
 
     check_folder(command.output, flag="--output")
+    if command.figures is not None and command.figures.exists() and not command.figures.is_dir():
+        raise AuditError(f"--figures: expected a directory, got the file {command.figures}")
     page, sections = build(command.results)
     write_text(command.output, page, flag="--output")
     sys.stderr.write(f"report in {command.output}: open it in a browser\n")

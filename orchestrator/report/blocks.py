@@ -73,6 +73,8 @@ class Table:
     source: Source
     quiet: frozenset[int] = frozenset()
     """Rows of references, set apart from what is audited."""
+    shown: int | None = None
+    """Rows in sight, where a reader unfolds the others; None shows all."""
     title: str = ""
     """Heading above it; plain text."""
 
@@ -178,6 +180,8 @@ def duration(seconds: float | None) -> str:
     """Seconds as people say them."""
     if seconds is None:
         return "\N{EN DASH}"
+    if seconds < 0.995:
+        return f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"
     if seconds < 5400:

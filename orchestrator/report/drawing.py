@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -134,9 +135,56 @@ def new_axes(height: float, width: float = WIDTH) -> tuple[Canvas, Axes]:
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        canvas = Figure(figsize=(width, height), layout="constrained")
+        canvas = Figure(figsize=(width, height))
         axes = canvas.add_subplot()
     return canvas, axes
+
+
+def settle(axes: Axes, title: Sequence[str], *, beside: Sequence[str] = ()) -> None:
+    """Give title, labels and ticks the room they need around the axes.
+
+    Instead of matplotlib's layout engines, which draw every figure twice.
+
+    Args:
+        axes: with its labels, limits and ticks.
+        title: lines above it.
+        beside: texts that stand at the right end of the axes.
+    """
+    canvas: Any = axes.figure
+    width, height = (72 * inches for inches in canvas.get_size_inches())
+    ticks = [_tick_texts(axis) for axis in (axes.xaxis, axes.yaxis)]
+    left = 8 + max(map(text_width, ticks[1]), default=0) + (14 if axes.get_ylabel() else 0)
+    right = max(
+        [6 + text_width(ticks[0][-1]) / 2 if ticks[0] else 0, *(12 + 0.95 * text_width(t) for t in beside)]
+    )
+    # A label that is wider than its axes hangs over both ends.
+    right = max(right, text_width(axes.get_xlabel()) - (width - left) + 2)
+    bottom = 6 + 12 + (14 if axes.get_xlabel() else 0)
+    top = 6 + 11 * len(title)
+    if height < (least := bottom + top + 24):  # one row under a title of many lines
+        canvas.set_figheight(least / 72)
+        height = least
+    canvas.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height)
+    canvas.suptitle(
+        "\n".join(title), x=0.01, y=1 - 2 / height, ha="left", va="top", fontsize=8.5, fontweight="bold"
+    )
+
+
+def _tick_texts(axis: Any) -> list[str]:
+    low, high = sorted(axis.get_view_interval())
+    seen = [place for place in axis.get_majorticklocs() if low <= place <= high]
+    return list(axis.get_major_formatter().format_ticks(seen))
+
+
+@functools.cache
+def text_width(text: str) -> float:
+    """Points of a line of text in the figures' font and size."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    font.set_size(STYLE["font.size"], 72)
+    font.set_text(re.sub(r"\\mathdefault|[${}^]", "", text))
+    return float(font.get_width_height()[0]) / 64
 
 
 def styled() -> Any:

@@ -97,7 +97,7 @@ class Finding:
     n: int
     higher_is: str
 
-    @property
+    @cached_property
     def place(self) -> Place:
         """Where it was found."""
         return Place(dataset=self.dataset, architecture=self.architecture, forget_set=self.forget_set)
@@ -167,7 +167,14 @@ class Evidence:
     @cached_property
     def places(self) -> tuple[Place, ...]:
         """Where there is something to compare, in the order of the query."""
-        return tuple(dict.fromkeys(f.place for f in self.findings))
+        return tuple(self._by_place)
+
+    @cached_property
+    def _by_place(self) -> dict[Place, list[Finding]]:
+        found: dict[Place, list[Finding]] = {}
+        for finding in self.findings:
+            found.setdefault(finding.place, []).append(finding)
+        return found
 
     @cached_property
     def several_scopes(self) -> bool:
@@ -196,8 +203,8 @@ class Evidence:
         """Findings of a place whose fields have the given values."""
         return [
             f
-            for f in self.findings
-            if f.place == place and all(getattr(f, name) == value for name, value in fixed.items())
+            for f in self._by_place.get(place, ())
+            if all(getattr(f, name) == value for name, value in fixed.items())
         ]
 
     def measured(self, place: Place, role: str) -> dict[tuple[str, str], list[Finding]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -29,6 +30,7 @@ from tasks.metrics.intervals import clopper_pearson
 PER_EXAMPLE = "python -m orchestrator.sweep --axes.attack none population u_lira --out {root}"
 WORST = 10
 """Examples shown as images for each place."""
+PER_EXAMPLE_LABEL = " (per example)"
 FPR_GRID = np.logspace(-4, 0, 25)
 
 
@@ -117,9 +119,9 @@ def _worst(context: Context) -> list[Block]:
         pictures = [
             (
                 examples.images.get(r["example_id"], ""),
-                f"<b>{r['example_id']}</b> {escape(examples.class_name(r['label']))}<br>"
-                f"{number(r['excess'], 1)} &middot; {_percent(r['accuracy'])} right, "
-                f"retrained {_percent(r['retrained_accuracy'])}",
+                f"<b>#{r['example_id']}</b>, class {escape(examples.class_name(r['label']))}<br>"
+                f"{_excess(r['excess'])} logits<br>right: {_percent(r['accuracy'])}<br>"
+                f"retrained: {_percent(r['retrained_accuracy'])}",
             )
             for r in found
         ]
@@ -127,15 +129,20 @@ def _worst(context: Context) -> list[Block]:
         blocks.append(
             Gallery(
                 caption="Forgotten examples that stay farthest "
-                "from what retraining makes of them, over all audited models. Id and class; excess "
-                "confidence in logits (positive: still "
-                "remembered); how many unlearned models answer right, and how many retrained ones." + note,
+                "from what retraining makes of them, over all audited models. Number and class; the mean "
+                "confidence in the right class above that of the retrained model, in logits (positive: still "
+                "remembered, negative: forgotten too well); the share of unlearned models that answer right, "
+                "and of retrained ones." + note,
                 images=pictures,
                 source=Source(query="hardest_examples", params={"top": WORST}),
                 title=place.text,
             )
         )
     return blocks
+
+
+def _excess(value: float) -> str:
+    return f"{'+' if value > 0 else ''}{number(value, 1)}"
 
 
 def _percent(share: float) -> str:
@@ -151,9 +158,9 @@ def _rocs(context: Context) -> list[Block]:
                 command=PER_EXAMPLE.format(root=context.root),
             )
         ]
-    panels = [p for place in context.drawn() if (p := _roc_panel(context, place)) is not None]
+    lines = {place: found for place in context.drawn() if (found := _lines_at(context, place))}
     blocks: list[Block] = []
-    if panels:
+    if lines:
         blocks.append(
             Figure(
                 caption="ROC of membership attacks on log scales: what matters is the left edge, where an "
@@ -161,9 +168,9 @@ def _rocs(context: Context) -> list[Block]:
                 "attack; dashed: the per-example attack. A curve above that of the retrained model shows "
                 "memory; the method drawn is the one that the attack recognises best. Bars are 95&nbsp;% "
                 "Clopper-Pearson intervals.",
-                panels=panels,
+                panels=[_roc_panel(place, found) for place, found in lines.items()],
                 source=Source(query="roc_one_cell", params={"cell_id": "CELL"}),
-                key=[*context.key(scopes=False), ("guessing", Look(colour=MUTED, marker="-"))],
+                key=_roc_key([line for found in lines.values() for line in found]),
             )
         )
     if not any(f.attack_family == "per_example" for f in membership):
@@ -179,7 +186,13 @@ def _rocs(context: Context) -> list[Block]:
     return blocks
 
 
-def _roc_panel(context: Context, place: Place) -> Panel | None:
+def _roc_key(lines: Sequence[Line]) -> list[tuple[str, Look]]:
+    """What is drawn, each once, and the diagonal."""
+    drawn = {line.label.removesuffix(PER_EXAMPLE_LABEL): Look(colour=line.look.colour) for line in lines}
+    return [*drawn.items(), ("guessing", Look(colour=MUTED, marker="-"))]
+
+
+def _lines_at(context: Context, place: Place) -> list[Line]:
     lines: list[Line] = []
     for family in ("population", "per_example"):
         found = [
@@ -189,8 +202,10 @@ def _roc_panel(context: Context, place: Place) -> Panel | None:
         ]
         if found:
             lines += _roc_lines(context, place, family, found)
-    if not lines:
-        return None
+    return lines
+
+
+def _roc_panel(place: Place, lines: Sequence[Line]) -> Panel:
     floor = min(min(line.x) for line in lines)
     rates = [float(x) for x in FPR_GRID if x >= floor * 0.7]
     diagonal = Line(
@@ -229,7 +244,7 @@ def _roc_lines(context: Context, place: Place, family: str, found: list[Finding]
         label = context.evidence.label(finding.role, finding.method, finding.scope)
         lines.append(
             Line(
-                label=f"{label}" if family == "population" else f"{label} (per example)",
+                label=label if family == "population" else label + PER_EXAMPLE_LABEL,
                 **roc,
                 look=Look(colour=look.colour, dash="-" if family == "population" else "--"),
             )

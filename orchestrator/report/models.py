@@ -216,10 +216,11 @@ def robustness_section(context: Context) -> Section:
         blocks = [
             Figure(
                 caption="Accuracy on test examples that an attacker may move by eps (in pixels of range 0 "
-                "to 1). Curves below the black one are less robust than retraining; the dashed curve is a "
+                "to 1). Curves below the retrained one are less robust than retraining; the dashed curve is a "
                 f"second retraining. Bars are 95&nbsp;% intervals. Methods at scope {code(scope)}.",
                 panels=panels,
                 source=Source(query="robust_drop", params={"split": "test"}),
+                key=context.key(scopes=False),
             )
         ]
     return Section(
@@ -259,6 +260,7 @@ def _curve_panel(context: Context, place: Place, attack: str, found: list[Findin
         y_axis="accuracy, test",
         words=f"Robust accuracy over eps under {attack}, {place.text}",
         limits=(0, 1.02),
+        labelled=False,
     )
 
 

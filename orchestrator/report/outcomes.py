@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from html import escape
+from typing import Any
 
 from orchestrator.report.blocks import Block, Context, Figure, Missing, Section, Source, Table, duration
 from orchestrator.report.drawing import Panel
@@ -88,6 +89,7 @@ def seeds_section(context: Context) -> Section:
         found = [
             r for r in rows if (r["architecture"], r["forget_set"]) == (place.architecture, place.forget_set)
         ]
+        found = _repeated(found)
         found.sort(key=lambda r: (ROLE_ORDER.index(r["role"]), r["method"], r["scope"], r["seed"]))
         if not found:
             continue
@@ -123,7 +125,8 @@ def seeds_section(context: Context) -> Section:
     if panels:
         blocks = [
             Figure(
-                caption="Each row is one seed. The grey band reaches as far as a second retraining ever "
+                caption="Each row is one seed of a model that ran with several. The grey band reaches as far "
+                "as a second retraining ever "
                 "lay from the first. Rows of one model that scatter more than their intervals say that the "
                 "seed matters as much as the "
                 "method." + (few if len(seeds) < 2 else ""),
@@ -137,6 +140,13 @@ def seeds_section(context: Context) -> Section:
         lead=f"How much of a difference is chance?{context.omission()}",
         blocks=blocks,
     )
+
+
+def _repeated(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the models that ran with several seeds; all rows where none did."""
+    seeds = Counter((r["role"], r["method"], r["scope"]) for r in rows)
+    several = [r for r in rows if seeds[r["role"], r["method"], r["scope"]] > 1]
+    return several or rows
 
 
 def cost_section(context: Context) -> Section:

@@ -88,7 +88,7 @@ def _figure(figure: Figure, root: str) -> str:
     caption = f"<figcaption>{figure.caption}</figcaption>"
     words = f"<div>{caption}{_sql(figure.source, root)}</div>"
     count = len(figure.panels)
-    kind = "one" if count == 1 else "even" if count in (2, 4) else "many"
+    kind = "one" if count == 1 else "even" if count in (2, 4, 8) else "many"
     return (
         f'{_heading(figure)}<figure class="{kind}">{shown}<div class="panels">{panels}</div>{words}</figure>'
     )
@@ -122,18 +122,30 @@ def _gallery(gallery: Gallery, root: str) -> str:
 
 
 def _table(table: Table, root: str) -> str:
+    shown = len(table.rows) if table.shown is None else table.shown
+    left = len(table.rows) - shown
+    rows = _rows(table, 0, shown) if shown else ""
+    if left > 0:
+        count = f"{left} {'more ' if shown else ''}{'row' if left == 1 else 'rows'}"
+        rows += (
+            f"<details class='more'><summary>{count}</summary>{_rows(table, shown, shown + left)}</details>"
+        )
+    return (
+        f"{_heading(table)}<figure>{rows}"
+        f"<figcaption>{table.caption}</figcaption>{_sql(table.source, root)}</figure>"
+    )
+
+
+def _rows(table: Table, start: int, end: int) -> str:
+    """Some rows under the heading."""
     heading = "".join(f"<th>{escape(text)}</th>" for text in table.heading)
     rows = "".join(
         f"<tr{' class=quiet' if index in table.quiet else ''}>"
-        + "".join(f"<td>{c}</td>" for c in row)
+        + "".join(f"<td>{c}</td>" for c in table.rows[index])
         + "</tr>"
-        for index, row in enumerate(table.rows)
+        for index in range(start, min(end, len(table.rows)))
     )
-    return (
-        f'{_heading(table)}<figure><div class="scroll"><table><thead><tr>{heading}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-        f"<figcaption>{table.caption}</figcaption>{_sql(table.source, root)}</figure>"
-    )
+    return f'<div class="scroll"><table><thead><tr>{heading}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _sql(source: Source, root: str) -> str:

@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.report.drawing import BAND, INK, MUTED, RULE, WIDTH, Look, Panel, new_axes, spread, styled
+from orchestrator.report.drawing import (
+    BAND,
+    INK,
+    MUTED,
+    RULE,
+    WIDTH,
+    Look,
+    Panel,
+    new_axes,
+    settle,
+    spread,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROW = 0.2
+ROW = 0.17
 """Inches of a row of a forest."""
 
 
@@ -83,9 +95,9 @@ def forest(
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=RULE, lw=0.4)
         axes.set_axisbelow(True)
-        _titles(axes, title, axis, "")
         if not log:
-            axes.locator_params(axis="x", nbins=5)
+            axes.locator_params(axis="x", nbins=4)
+        _titles(axes, title, axis, "")
     return Panel(name=name, canvas=canvas, words=words)
 
 
@@ -114,7 +126,7 @@ def curves(
                 line.y,
                 color=line.look.colour,
                 ls=line.look.dash,
-                marker=line.look.marker if labelled else "",
+                marker="" if log else line.look.marker,
                 markerfacecolor=face,
                 ms=3.2,
                 zorder=3,
@@ -123,8 +135,10 @@ def curves(
                 _interval(axes, "y", y, x, low, high, line.look)
         if limits:
             axes.set_ylim(*limits)
+        if not log and all(float(x).is_integer() for line in lines for x in line.x):
+            axes.locator_params(axis="x", integer=True)
         axes.grid(color=RULE, lw=0.4)
-        _titles(axes, title, x_axis, y_axis)
+        _titles(axes, title, x_axis, y_axis, beside=[line.label for line in lines] if labelled else ())
         if labelled:
             _end_labels(axes, lines)
     return Panel(name=name, canvas=canvas, words=words)
@@ -144,9 +158,9 @@ def points(
             _point(axes, dot.x, dot.y, dot.look)
         axes.grid(color=RULE, lw=0.4)
         axes.set_axisbelow(True)
-        _titles(axes, title, x_axis, y_axis)
         if not log_x:
             axes.locator_params(axis="x", nbins=5)
+        _titles(axes, title, x_axis, y_axis)
     return Panel(name=name, canvas=canvas, words=words)
 
 
@@ -186,11 +200,11 @@ def _log_x(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _titles(axes: Axes, title: str, x_axis: str, y_axis: str) -> None:
-    lines = [line for part in title.split("\n") for line in wrap(part, 46)]
-    axes.figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=8.5, fontweight="bold")
+def _titles(axes: Axes, title: str, x_axis: str, y_axis: str, *, beside: Sequence[str] = ()) -> None:
+    """Name the figure and its axes, last: the room they need depends on ticks and limits."""
     axes.set_xlabel(x_axis)
     axes.set_ylabel(y_axis)
+    settle(axes, [line for part in title.split("\n") for line in wrap(part, 46)], beside=beside)
 
 
 def _point(axes: Axes, x: float, y: float, look: Look) -> None:

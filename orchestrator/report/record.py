@@ -68,7 +68,7 @@ def provenance_section(context: Context) -> Section:
 def _run(row: dict[str, Any], *, last: bool) -> str:
     plan = json.loads(row["plan_json"] or "{}")
     facts = {
-        "started": row["started_at"].isoformat(sep=" ", timespec="seconds"),
+        "started": f"{row['started_at']:%Y-%m-%d %H:%M:%S} UTC",
         "planned": ", ".join(f"{count} {name}" for name, count in plan.items()),
         "commit": _commit(row),
         "configuration": code((row["config_digest"] or "unknown")[:16]),
@@ -102,5 +102,6 @@ def _commit(row: dict[str, Any]) -> str:
 def _listed(text: str | None) -> str:
     found = json.loads(text) if text else {}
     if isinstance(found, dict):
-        return ", ".join(f"{name} {value}" for name, value in found.items() if value is not None)
+        shown = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in found.items()}
+        return ", ".join(f"{name} {value}" for name, value in shown.items() if value not in (None, ""))
     return ", ".join(map(str, found))

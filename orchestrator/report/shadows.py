@@ -40,8 +40,8 @@ def vulnerability_blocks(context: Context) -> list[Block]:
     figure = Figure(
         caption="Each forgotten example has its own AUC: how well an attacker tells models that unlearned "
         "it from models that never saw it (or were retrained without it), over shadow models. 0.5 is no "
-        "trace. The black curve is exact retraining: its spread is chance. A method has forgotten when its "
-        "curve lies on the black one; a tail to the right is the examples for which it failed. Bands hold "
+        "trace. The curve <em>retrained</em> is exact retraining: its spread is chance. A method has forgotten "
+        "when its curve lies on that one; a tail to the right is the examples for which it failed. Bands hold "
         "for the whole curve at 95&nbsp;%, examples taken as independent; they share shadow models, so "
         "read them as too narrow.",
         panels=panels,
@@ -99,7 +99,7 @@ def _gallery(context: Context, place: Place, rows: list[Row]) -> Gallery:
         top = max(groups[i], key=lambda r: r["auc"])
         control = f", retrained {number(top['retrained_auc'], 2)}" if top["retrained_auc"] is not None else ""
         label = context.evidence.label("audited", top["method"], top["scope"])
-        text = f"<b>{i}</b> {escape(examples.class_name(top['label']))}<br>AUC {number(means[i], 2)}{control}"
+        text = f"<b>#{i}</b>, class {escape(examples.class_name(top['label']))}<br>AUC {number(means[i], 2)}{control}"
         images.append(
             (examples.images.get(i, ""), f"{text}<br>worst: {escape(label)} {number(top['auc'], 2)}")
         )

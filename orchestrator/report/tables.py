@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from orchestrator.report.blocks import (
@@ -17,6 +18,8 @@ from orchestrator.report.blocks import (
 )
 from orchestrator.report.evidence import ROLE_ORDER, ROLES, Evidence, Finding, Place, signed
 
+ROWS_SHOWN = 8
+"""Audited models in sight, closest first; a reader unfolds the others."""
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("accuracy", "forget", "accuracy, forgotten"),
     ("accuracy", "retain", "accuracy, retained"),
@@ -81,6 +84,7 @@ def _table(evidence: Evidence, place: Place, cost: dict) -> Table:
         source=Source(query="verdict", params={"forget_set": place.forget_set}),
         title=place.text,
         quiet=frozenset(quiet),
+        shown=len(quiet) + ROWS_SHOWN if len(rows) > len(quiet) + ROWS_SHOWN + 2 else None,
     )
 
 
@@ -119,14 +123,19 @@ def telling_measure(
 def _cell(finding: Finding | None) -> str:
     if finding is None:
         return "\N{EN DASH}"
-    value = measured(finding.value, finding.value_low, finding.value_high)
+    value = f'<span class="line">{measured(finding.value, finding.value_low, finding.value_high)}</span>'
     if finding.role == "reference" or finding.difference is None:
         return value
     kind = "diff apart" if finding.told_apart else "diff"
     reach = ""
     if finding.difference_low is not None:
-        reach = f"<br>{number(finding.difference_low, 2)} to {number(finding.difference_high, 2)}"
+        reach = f" ({_short(finding.difference_low)} to {_short(finding.difference_high)})"
     return f'{value}<span class="{kind}">&Delta;&nbsp;{signed(finding.difference)}{reach}</span>'
+
+
+def _short(value: float | None) -> str:
+    """Two decimals without the leading zero, where room is scarce."""
+    return re.sub(r"\b0\.", ".", number(value, 2))
 
 
 def _ratio(price: dict | None) -> str:

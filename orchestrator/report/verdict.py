@@ -8,6 +8,7 @@ from html import escape
 from orchestrator.report.blocks import Block, Context, Missing, Section, Source, Table, Text, code
 from orchestrator.report.evidence import (
     GROUPS,
+    ROLE_ORDER,
     ROLES,
     Evidence,
     Finding,
@@ -19,6 +20,10 @@ from orchestrator.report.evidence import (
 )
 
 SOURCE = Source(query="verdict")
+CLEAREST = 3
+"""Models in sight at each place, of those that are told apart; a reader unfolds the others."""
+WIDEST = 6
+"""Places beside each other in one table."""
 
 
 def verdict_section(context: Context) -> Section:
@@ -34,14 +39,77 @@ def verdict_section(context: Context) -> Section:
             )
         )
     else:
+        blocks.append(Text(html=_short(evidence)))
+        blocks += [
+            _overview(evidence, evidence.places[i : i + WIDEST])
+            for i in range(0, len(evidence.places), WIDEST)
+        ]
+        blocks.append(Text(html=_caveat(evidence)))
         blocks.append(Text(html="".join(_place_html(evidence, place) for place in evidence.places)))
         blocks.append(_matrix(evidence))
-        blocks.append(Text(html=_caveat(evidence)))
     return Section(
         anchor="verdict",
         title="The verdict",
         lead="Which unlearned models can be told from models that never saw the data?",
         blocks=blocks,
+    )
+
+
+def _short(evidence: Evidence) -> str:
+    """The answer in a paragraph."""
+    models = [found for place in evidence.places for found in evidence.measured(place, "audited").values()]
+    counts = [sum(f.told_apart for f in found) for found in models]
+    apart, once = sum(count > 0 for count in counts), counts.count(1)
+    weak = f", {once} of them on a single measure, which is weak evidence" if once else ""
+    blind = [place for place in evidence.places if not _sees(evidence, place)]
+    noun = "model is" if len(models) == 1 else "models are"
+    text = (
+        f"<p class='verdict'><strong>{apart or 'None'} of {len(models)} unlearned {noun} told apart from "
+        f"retraining</strong>{weak}."
+    )
+    if apart < len(models):
+        text += (
+            f" {'The others differ' if apart else 'They differ'} from retraining by no more than two "
+            "retrainings differ from each other, as far as these measures see."
+        )
+    if blind:
+        names = ", ".join(f"{escape(p.architecture)} {code(p.forget_set)}" for p in blind)
+        where = "everywhere" if len(blind) == len(evidence.places) else f"at {names}"
+        text += (
+            f" But {where} even <em>doing nothing</em> passes: there the audit lacks power, and a pass means "
+            "nothing."
+        )
+    return text + "</p>"
+
+
+def _sees(evidence: Evidence, place: Place) -> bool:
+    """Whether the untouched model is told apart there."""
+    return any(f.told_apart for found in evidence.measured(place, "ceiling").values() for f in found)
+
+
+def _overview(evidence: Evidence, places: Sequence[Place]) -> Table:
+    """Models by rows, places by columns: on how many measures each is told apart."""
+    found = {
+        (role, *model, place): findings
+        for role in ("noise_floor", "ceiling", "audited")
+        for place in places
+        for model, findings in evidence.measured(place, role).items()
+    }
+    models = sorted({key[:3] for key in found}, key=lambda m: (ROLE_ORDER.index(m[0]), *m[1:]))
+    rows = [
+        [escape(evidence.label(*model)), *(_tally(found.get((*model, place), ())) for place in places)]
+        for model in models
+    ]
+    return Table(
+        caption="Measures on which each model is told apart from retraining, of those taken. "
+        "<span class='apart'>&#9679;</span> told apart on at least one, "
+        "<span class='same'>&#9675;</span> on none, &ndash; not measured. "
+        "Read the two grey rows first: <em>retrained again</em> shows what chance alone does, <em>doing "
+        "nothing</em> whether the audit can see.",
+        heading=["model", *(f"{place.architecture}, {place.forget_set}" for place in places)],
+        rows=rows,
+        source=SOURCE,
+        quiet=frozenset(i for i, model in enumerate(models) if model[0] in ROLES),
     )
 
 
@@ -73,13 +141,20 @@ def _place_html(evidence: Evidence, place: Place) -> str:
         f"{escape(why_told_apart(best))}.</li>"
         for model, best in sorted(told, key=lambda pair: -pair[1].clearness)
     ]
+    rest = ""
+    if len(items) > CLEAREST + 1:
+        rest = (
+            f"<details class='more'><summary>{len(items) - CLEAREST} more that are told apart</summary>"
+            f"<ul>{''.join(items[CLEAREST:])}</ul></details>"
+        )
+        items = items[:CLEAREST]
     if silent:
         names = ", ".join(f"<strong>{escape(evidence.label('audited', *m))}</strong>" for m in silent)
         missed = escape(unnoticed(audited[silent[0]]))
         undecided = any(f.verdict == "undecided" for m in silent for f in audited[m])
         doubt = " Some measures lack an interval or a second retraining." if undecided else ""
         items.append(f"<li>Not told apart on any measure: {names}; {missed}.{doubt}</li>")
-    return f"<div class='place'>{head}<ul>{''.join(items)}</ul></div>"
+    return f"<div class='place'>{head}<ul>{''.join(items)}</ul>{rest}</div>"
 
 
 def _power(evidence: Evidence, place: Place) -> str:
@@ -108,10 +183,9 @@ def _matrix(evidence: Evidence) -> Table:
                 label = escape(evidence.label(role, method, scope))
                 rows.append([escape(place.architecture), code(place.forget_set), label, *cells])
     return Table(
-        caption="Measures on which each model is told apart from retraining, of those taken. "
-        "<span class='apart'>&#9679;</span> told apart on at least one, "
-        "<span class='same'>&#9675;</span> on none, &ndash; not measured. "
-        "Read <em>retrained again</em> first: it shows what chance alone does.",
+        caption="The measures of the first table by their kind.",
+        title="By kind of measure",
+        shown=0,
         heading=["architecture", "forget set", "model", *(GROUPS[g] for g in GROUPS)],
         rows=rows,
         source=SOURCE,
@@ -125,7 +199,7 @@ def _tally(findings: Sequence[Finding]) -> str:
         return "&ndash;"
     apart = sum(f.told_apart for f in decided)
     mark = "<span class='apart'>&#9679;</span>" if apart else "<span class='same'>&#9675;</span>"
-    return f"{mark} {apart} of {len(decided)}"
+    return f"{mark}&nbsp;{apart}&nbsp;of&nbsp;{len(decided)}"
 
 
 def _caveat(evidence: Evidence) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.report.blocks import Context, Figure, Section
@@ -15,6 +16,7 @@ from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results import Results
+from orchestrator.status import open_store, read_status
 from tasks.errors import AuditError
 
 SECTIONS: tuple[Callable[[Context], Section], ...] = (
@@ -74,7 +76,9 @@ def _facts(context: Context) -> list[tuple[str, str]]:
         "finished": "cells finished",
         "failed": "cells failed",
     }
-    return [(text, str(row[name])) for name, text in names.items()]
+    left = read_status(open_store(context.root), now=datetime.now(UTC)).left
+    missing = [("cells missing", f"{left}, the same sweep command computes them")] if left else []
+    return [*((text, str(row[name])) for name, text in names.items()), *missing]
 
 
 def check_folder(path: Path, *, flag: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
+from tasks.errors import AuditError
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
@@ -77,6 +79,31 @@ class PerExampleAttack(Protocol):
     def score(self, comparison: Comparison) -> PerExampleScores:
         """Score every (run, example) by a fit that saw no run of its fold; higher means more member-like."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossFitted:
+    """What the attacks on single examples share: folds of shadow pairs, and claims about single examples."""
+
+    family: ClassVar[Family] = "per_example"
+
+    folds: int = 8
+    """Groups of shadow pairs left out together (never fewer than two pairs each); 0 leaves out single pairs:
+    the largest fits, but an example's AUC then compares only within a pair."""
+    fdr: float = 0.1
+    """False-discovery rate at which single targets count as told apart (Benjamini-Hochberg over p-values of
+    swapped labels); 0 leaves that out."""
+    permutations: int = 20
+    """Times that labels are swapped and the attack repeated for the p-values. The smallest is about
+    1 / (permutations x targets); with fewer than 1 / fdr, one example alone cannot count."""
+
+    def __post_init__(self) -> None:
+        if self.folds < 0 or self.folds == 1:
+            raise AuditError(f"folds: expected 0 (single pairs) or at least 2, got {self.folds}")
+        if not 0 <= self.fdr < 1 or self.permutations < 1:
+            raise AuditError(
+                f"fdr, permutations: expected in [0, 1) and at least 1, got {self.fdr} and {self.permutations}"
+            )
 
 
 attacks: Registry[Attack] = Registry("attack", package="tasks.attacks", group="lethe.attacks")

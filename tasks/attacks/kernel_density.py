@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tasks.attacks.base import Family, register
+from tasks.attacks.base import CrossFitted, register
 from tasks.errors import AuditError
 from tasks.shadows.games import Comparison, PerExampleScores, empty_scores
 from tasks.shadows.moments import leave_one_out
@@ -18,10 +18,9 @@ MIN_BANDWIDTH = 1e-3
 
 @register("kernel_density")
 @dataclass(frozen=True, kw_only=True)
-class KernelDensity:
+class KernelDensity(CrossFitted):
     """Gaussian kernel density per example and hypothesis, each run scored without its own fold."""
 
-    family: ClassVar[Family] = "per_example"
     games: ClassVar[tuple[str, ...]] = ("G0", "G1", "G2", "G3")
 
     game: Literal["G0", "G1", "G2", "G3"] = "G2"
@@ -30,27 +29,21 @@ class KernelDensity:
     """In units of phi; 1.0 is RULI's. 0 takes Silverman's 0.9 s n^(-1/5) for each example and hypothesis.
     A wide kernel loses where the spread differs between examples."""
 
-    folds: int = 8
-    """Groups of shadow pairs left out together (never fewer than two pairs each); 0 leaves out single pairs:
-    the largest fits, but an example's AUC then compares only within a pair."""
-
     def __post_init__(self) -> None:
         if self.bandwidth < 0:
             raise AuditError(f"bandwidth: expected at least 0, got {self.bandwidth}")
-        if self.folds < 0 or self.folds == 1:
-            raise AuditError(f"folds: expected 0 (single pairs) or at least 2, got {self.folds}")
+        super().__post_init__()
 
     def score(self, comparison: Comparison) -> PerExampleScores:
         """Log odds log p1 - log p0 of every run; the 1/2 rule is a threshold of 0."""
         comparison = comparison.cross_fitted(self.folds)
         scores = empty_scores(comparison, "kernel_density", 0.0)
         step = max(1, BLOCK_ELEMENTS // len(comparison.base) ** 2)
-        apart = comparison.fold[:, None] != comparison.fold[None, :]
         for columns, phi, label in comparison.blocks(step):
             logs = []
             for side in range(2):
                 width = self._bandwidths(comparison, phi, label == side)
-                logs.append(_log_density(phi, label == side, apart, width))
+                logs.append(_log_density(phi, label == side, comparison.fold, width))
             scores.label[:, columns] = label
             scores.score[:, columns] = np.where(label >= 0, np.nan_to_num(logs[1] - logs[0]), 0.0)
         return scores
@@ -64,11 +57,15 @@ class KernelDensity:
         return np.maximum(width, MIN_BANDWIDTH)[comparison.fold]
 
 
-def _log_density(phi: np.ndarray, member: np.ndarray, apart: np.ndarray, width: np.ndarray) -> np.ndarray:
+def _log_density(phi: np.ndarray, member: np.ndarray, fold: np.ndarray, width: np.ndarray) -> np.ndarray:
     """`R x b`: log density at each run's phi, from the members of other folds."""
     x = phi.T
-    usable = member.T[:, None, :] & apart[None]
-    log_kernel = -0.5 * ((x[:, :, None] - x[:, None, :]) / width.T[:, :, None]) ** 2
+    most = max(1, int(member.sum(0).max(initial=0)))
+    order = np.argsort(~member.T, axis=1, kind="stable")[:, :most]
+    centre, owner = np.take_along_axis(x, order, axis=1), fold[order]
+    present = np.take_along_axis(member.T, order, axis=1)
+    usable = present[:, None, :] & (owner[:, None, :] != fold[None, :, None])
+    log_kernel = -0.5 * ((x[:, :, None] - centre[:, None, :]) / width.T[:, :, None]) ** 2
     log_kernel[~usable] = -np.inf
     top = log_kernel.max(axis=2, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tasks.attacks.base import Family, register
+from tasks.attacks.base import CrossFitted, register
 from tasks.errors import AuditError
 from tasks.seeding import numpy_generator
 from tasks.shadows.games import Comparison, PerExampleScores, empty_scores
@@ -22,10 +22,9 @@ VARIANCE_FLOOR = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class _GaussianAttack:
+class _GaussianAttack(CrossFitted):
     """What LiRA and U-LiRA share: cross-fitted Gaussians over phi."""
 
-    family: ClassVar[Family] = "per_example"
     games: ClassVar[tuple[str, ...]]
 
     mode: Literal["online", "offline"] = "online"
@@ -35,17 +34,13 @@ class _GaussianAttack:
     prior_weight: float | None = None
     """Degrees of freedom of the pooled variance under shrunk; none estimates them from how much the
     variances of the examples differ (Smyth 2004)."""
-    folds: int = 8
-    """Groups of shadow pairs left out together (never fewer than two pairs each); 0 leaves out single pairs:
-    the largest fits, but an example's AUC then compares only within a pair."""
     balance: bool = True
     """Drop one random shadow where the size of the fit would tell the label (count leak)."""
 
     def __post_init__(self) -> None:
         if self.prior_weight is not None and self.prior_weight < 0:
             raise AuditError(f"prior_weight: expected at least 0, got {self.prior_weight}")
-        if self.folds < 0 or self.folds == 1:
-            raise AuditError(f"folds: expected 0 (single pairs) or at least 2, got {self.folds}")
+        super().__post_init__()
 
     def score(self, comparison: Comparison) -> PerExampleScores:
         """Score every run of the comparison by a fit that left out its whole fold.

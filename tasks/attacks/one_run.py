@@ -1,4 +1,13 @@
-"""Privacy audit from one training run on canaries (Steinke, Nasr and Jagielski 2023, arXiv:2305.08846)."""
+"""Privacy audit from one training run on canaries (Steinke, Nasr and Jagielski 2023, arXiv:2305.08846).
+
+Each canary is in a model's training set by a fair coin, independently of the others. Game G0 asks of the model
+as trained which canaries were in. Game G2 asks it after every canary that was in has been forgotten: training
+and unlearning together are one randomised function of the coins. If U(A(D + x), F + x) and U(A(D), F) are
+(epsilon, delta)-indistinguishable for every canary x, whatever the others' coins, Theorem 5.2 holds for it as it
+does for training alone, and so does the bound. Exact retraining never looks at a coin: its epsilon is 0.
+Canaries of G2 are therefore a target pool of their own that is forgotten whole (`forget_size` 0); were only a
+part forgotten, what is retained would depend on the coins in a way that no unlearning undoes.
+"""
 
 from __future__ import annotations
 

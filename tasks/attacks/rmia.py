@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from scipy.special import expit
 
-from tasks.attacks.base import Family, register
+from tasks.attacks.base import CrossFitted, register
 from tasks.errors import AuditError
 from tasks.seeding import numpy_generator
 from tasks.shadows.games import Comparison, PerExampleScores, empty_scores
@@ -19,10 +19,9 @@ from tasks.shadows.moments import fold_sums, leave_one_out
 
 
 @dataclass(frozen=True, kw_only=True)
-class _PopulationRatio:
+class _PopulationRatio(CrossFitted):
     """What both forms share; p is the softmax probability of the true label, recovered from phi."""
 
-    family: ClassVar[Family] = "per_example"
     games: ClassVar[tuple[str, ...]]
 
     mode: Literal["online", "offline"] = "online"
@@ -33,9 +32,6 @@ class _PopulationRatio:
     """a of the offline approximation P_in = a P_out + 1 - a."""
     break_ties: bool = True
     """Order examples that dominate the same number of z by their ratio; ties at 1 ruin a low FPR."""
-    folds: int = 8
-    """Groups of shadow pairs left out together (never fewer than two pairs each); 0 leaves out single pairs:
-    the largest fits, but an example's AUC then compares only within a pair."""
     balance: bool = True
     """Drop one random shadow where the size of the reference would tell the label (count leak)."""
 
@@ -44,9 +40,7 @@ class _PopulationRatio:
             raise AuditError(
                 f"gamma, offline_a: expected > 0 and in [0, 1], got {self.gamma} and {self.offline_a}"
             )
-
-        if self.folds < 0 or self.folds == 1:
-            raise AuditError(f"folds: expected 0 (single pairs) or at least 2, got {self.folds}")
+        super().__post_init__()
 
     def score(self, comparison: Comparison) -> PerExampleScores:
         """Score every run against references that leave out its whole fold; O((n + Z) log Z) per run."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.datasets.base import Labels, register
-from tasks.datasets.images import Geometry, Listing, class_folders, image_files, listing
+from tasks.datasets.images import Geometry, Listing, class_folders, decode, image_files, listing
 from tasks.errors import AuditError
 
 
@@ -39,6 +39,14 @@ class _Folders(ABC):
     def read_images(self) -> np.ndarray:
         """`N x C x H x W`, uint8, decoded in threads."""
         return self._listing().decode(self._geometry(), self.cache)
+
+    def content_hashes(self) -> np.ndarray:
+        """`N x 32`, uint8: content hash of each example, without holding all images."""
+        return self._listing().content_hashes(self._geometry(), self.cache)
+
+    def read_file(self, path: Path) -> np.ndarray:
+        """An image file anywhere, decoded, resized and cropped as the examples are."""
+        return decode(path, self._geometry())
 
     def _root(self) -> Path:
         path = Path(self.root).expanduser()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.datasets.base import Labels
+from tasks.datasets.contents import content_hash, hash_images
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -97,6 +98,22 @@ class Listing:
             self._write(path, shape, geometry)
         return np.load(path, mmap_mode="r")
 
+    def content_hashes(self, geometry: Geometry, cache: str) -> np.ndarray:
+        """Content hash of each image, `N x 32`, uint8, one decoded image at a time in each thread.
+
+        Raises:
+            AuditError: an image cannot be decoded; its path is named.
+        """
+        if cache:
+            return hash_images(self.decode(geometry, cache))
+        hashes = np.empty((len(self.paths), 32), dtype=np.uint8)
+
+        def take(row: int, image: np.ndarray) -> None:
+            hashes[row] = np.frombuffer(content_hash(image), dtype=np.uint8)
+
+        self._visit(geometry, take)
+        return hashes
+
     def _write(self, path: Path, shape: tuple[int, ...], geometry: Geometry) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".npy")
@@ -110,16 +127,20 @@ class Listing:
             Path(temporary).unlink(missing_ok=True)
 
     def _fill(self, images: np.ndarray, geometry: Geometry) -> None:
+        self._visit(geometry, images.__setitem__)
+
+    def _visit(self, geometry: Geometry, take: Callable[[int, np.ndarray], None]) -> None:
+        """Give every row and its decoded image to `take`, from several threads."""
         from PIL import Image
 
         Image.init()  # loading the plug-ins is not safe from several threads
 
-        def fill(start: int) -> None:
+        def visit(start: int) -> None:
             for row in range(start, min(start + _CHUNK, len(self.paths))):
-                images[row] = decode(self.root / self.paths[row], geometry)
+                take(row, decode(self.root / self.paths[row], geometry))
 
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            for _ in pool.map(fill, range(0, len(self.paths), _CHUNK)):
+            for _ in pool.map(visit, range(0, len(self.paths), _CHUNK)):
                 pass
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ class ForgetRequest:
     splits: Splits
     scores: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Per-example scores of earlier stages (memorisation, privacy risk, features), each of length `N`."""
+    hashes: Callable[[], np.ndarray] | None = None
+    """Content hashes (`tasks.datasets.contents`), `N x 32`, uint8; reads every image, so called only if needed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,10 @@
-"""Forget sets that a user lists in a file."""
+"""Forget sets that a user lists in a file: by example id, or by content hash."""
 
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,16 +16,28 @@ from tasks.errors import AuditError, unknown_name
 from tasks.forget_sets.base import ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import make
 
+Cell = tuple[int, str]
+"""Line number from 1, and what the line names."""
+
 _SUFFIXES = (".csv", ".npy", ".txt")
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_NEAR = 48
+"""Hexadecimal digits of 64 that a misread hash shares with the one meant; unrelated ones share about 4."""
 
 
 @register("file")
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """Example ids from a file: a real deletion request."""
+    """A real deletion request: example ids, content hashes, or both, from a file.
+
+    A content hash names an image by its pixels (`python -m orchestrator.contents` prints it; the definition is in
+    `tasks.datasets.contents`). It forgets every training example with these pixels: copies of what somebody wants
+    deleted are to be deleted too. Copies in the validation and test splits stay there, and are counted in the
+    provenance; an image that occurs nowhere else is refused. To look hashes up, every image is read once.
+    """
 
     path: str
-    """.csv (a column of ids), .npy (integers) or .txt (one id a line, # begins a comment)."""
+    """.csv (a column), .txt (one a line, # begins a comment) or .npy (integers, or text of 64 characters)."""
     column: str = "example_id"
     """Column of a .csv that has a header; a .csv of one column needs none."""
     sha256: str = ""
@@ -32,42 +46,45 @@ class Listed:
     needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, request: ForgetRequest) -> ForgetSet:
-        """Read and check the ids: no duplicate, in range, all training examples."""
-        ids = self._read(Path(self.path).expanduser())
+        """Read and check what is listed: no duplicate, in range, all training examples."""
+        cells = self._cells(Path(self.path).expanduser())
+        hashed = [(line, text.lower()) for line, text in cells if _HASH.fullmatch(text)]
+        copies = _copies(hashed, request, self.path) if hashed else {}
+        forgotten = {text: rows[np.isin(rows, request.splits.train)] for text, rows in copies.items()}
+        ids = _ids(cells, forgotten, self.path)
         check_listed(ids, request.splits, num_examples=len(request.labels.labels), where=self.path)
-        chosen = make("file", self, ids)
+        chosen = make("file", self, ids, **_counts(copies, forgotten))
         if self.sha256 and self.sha256.lower() != chosen.digest:
             raise AuditError(f"{self.path}: expected ids with sha256 {self.sha256}, got {chosen.digest}")
         return chosen
 
-    def _read(self, path: Path) -> np.ndarray:
+    def _cells(self, path: Path) -> list[Cell]:
         if path.suffix.lower() not in _SUFFIXES:
             raise unknown_name("file format", path.suffix or path.name, _SUFFIXES, where="path")
         if not path.is_file():
             raise AuditError(f"path: no file {path}")
         if path.suffix.lower() == ".npy":
-            return _read_npy(path)
-        read = _csv_cells(path, self.column) if path.suffix.lower() == ".csv" else _txt_cells(path)
-        return np.array([_integer(text, path, line) for line, text in read], dtype=np.int64)
+            return _npy_cells(path)
+        return _csv_cells(path, self.column) if path.suffix.lower() == ".csv" else _txt_cells(path)
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def _npy_cells(path: Path) -> list[Cell]:
     try:
-        ids = np.load(path, allow_pickle=False)
+        listed = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise AuditError(f"{path}: cannot read this array: {error}") from None
-    if not isinstance(ids, np.ndarray) or ids.ndim != 1 or ids.dtype.kind not in "iu":
-        found = f"{ids.dtype} {ids.shape}" if isinstance(ids, np.ndarray) else "an archive"
-        raise AuditError(f"{path}: expected integers of shape (n,), got {found}")
-    return ids.astype(np.int64)
+    if not isinstance(listed, np.ndarray) or listed.ndim != 1 or listed.dtype.kind not in "iuU":
+        found = f"{listed.dtype} {listed.shape}" if isinstance(listed, np.ndarray) else "an archive"
+        raise AuditError(f"{path}: expected integers or text of shape (n,), got {found}")
+    return list(enumerate(map(str, listed.tolist()), start=1))
 
 
-def _txt_cells(path: Path) -> list[tuple[int, str]]:
+def _txt_cells(path: Path) -> list[Cell]:
     lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     return [(number, line) for number, line in enumerate(lines, start=1) if line]
 
 
-def _csv_cells(path: Path, column: str) -> list[tuple[int, str]]:
+def _csv_cells(path: Path, column: str) -> list[Cell]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
     if not rows:
@@ -75,17 +92,100 @@ def _csv_cells(path: Path, column: str) -> list[tuple[int, str]]:
     header = [cell.strip() for cell in rows[0][1]]
     if column in header:
         place = header.index(column)
-        return [(number, row[place] if place < len(row) else "") for number, row in rows[1:]]
+        return [(number, row[place].strip() if place < len(row) else "") for number, row in rows[1:]]
     if len(header) > 1:
         raise unknown_name("column", column, header, where=str(path))
-    return [(number, row[0]) for number, row in rows]
+    return [(number, row[0].strip()) for number, row in rows]
 
 
-def _integer(text: str, path: Path, line: int) -> int:
+def _ids(cells: Sequence[Cell], copies: Mapping[str, np.ndarray], path: str) -> np.ndarray:
+    """Ids in the order of the file, those of a hash one after the other, and once however often it is listed."""
+    found = [np.empty(0, dtype=np.int64)]
+    left = dict(copies)
+    for line, text in cells:
+        if text.lower() not in copies:
+            found.append(np.array([_integer(text, path, line)]))
+        elif text.lower() in left:
+            found.append(left.pop(text.lower()))
+    return np.concatenate(found).astype(np.int64)
+
+
+def _integer(text: str, path: str, line: int) -> int:
     try:
         return int(text)
     except ValueError:
-        raise AuditError(f"{path}: line {line}: expected an example id, got '{text.strip()}'") from None
+        expected = "an example id, or a content hash of 64 hexadecimal digits"
+        raise AuditError(f"{path}: line {line}: expected {expected}, got '{text}'") from None
+
+
+def _copies(hashed: Sequence[Cell], request: ForgetRequest, path: str) -> dict[str, np.ndarray]:
+    """Examples with each hash, sorted.
+
+    Raises:
+        AuditError: no example has the hash, or no training example; the first such line is named.
+    """
+    if request.hashes is None:
+        raise AuditError(
+            f"{path}: line {hashed[0][0]}: content hashes need the images, which are not at hand"
+        )
+    hashes = request.hashes()
+    rows = rows_of({text for _, text in hashed}, hashes)
+    unknown = [cell for cell in hashed if cell[1] not in rows]
+    if unknown:
+        line, text = unknown[0]
+        more = f" ({len(unknown)} such lines)" if len(unknown) > 1 else ""
+        raise AuditError(
+            f"{path}: line {line}: no example has content hash {text}{more}; {_nearest(text, hashes)}"
+        )
+    for line, text in hashed:
+        if not np.isin(rows[text], request.splits.train).any():
+            place = _place(int(rows[text][0]), request.splits)
+            raise AuditError(f"{path}: line {line}: content hash {text} is example {rows[text][0]}, {place}")
+    return rows
+
+
+def rows_of(wanted: set[str], hashes: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows, sorted, by those of the `wanted` content hashes (lower-case hexadecimal) that occur.
+
+    Args:
+        wanted: hashes to look for.
+        hashes: `N x 32`, uint8.
+    """
+    keys = np.ascontiguousarray(hashes).view("S32").ravel()
+    candidates = np.flatnonzero(np.isin(keys, np.array([bytes.fromhex(w) for w in wanted], dtype="S32")))
+    found: dict[str, list[int]] = {}
+    for row in candidates.tolist():
+        found.setdefault(hashes[row].tobytes().hex(), []).append(row)
+    return {text: np.array(rows, dtype=np.int64) for text, rows in found.items()}
+
+
+def _nearest(text: str, hashes: np.ndarray) -> str:
+    """The hash that shares most digits with a misread one, or what to do where none does."""
+    wrong = hashes ^ np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
+    shared = ((wrong >> 4) == 0).sum(axis=1) + ((wrong & 15) == 0).sum(axis=1)
+    row = int(shared.argmax())
+    if shared[row] >= _NEAR:
+        return f"did you mean {hashes[row].tobytes().hex()} (example {row})?"
+    return "none is near; `python -m orchestrator.contents` prints the hash of an image file as this data set holds it"
+
+
+def _place(row: int, splits: Splits) -> str:
+    for name in ("test", "validation"):
+        if row in getattr(splits, name):
+            return f"in the {name} split: no model was trained on it"
+    return "in no split"
+
+
+def _counts(copies: Mapping[str, np.ndarray], forgotten: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """What the hashes gave, for the provenance; nothing for a list of ids."""
+    if not copies:
+        return {}
+    found, taken = (sum(map(len, rows.values())) for rows in (copies, forgotten))
+    return {
+        "content_hashes": len(copies),
+        "further_copies": taken - len(copies),
+        "copies_not_forgotten": found - taken,
+    }
 
 
 def check_listed(ids: np.ndarray, splits: Splits, *, num_examples: int, where: str) -> None:

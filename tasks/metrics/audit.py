@@ -7,7 +7,7 @@ and reported on the other, and retain harm takes "before" and "after" from diffe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -188,6 +188,23 @@ def calibrated_discoveries(
         found=discoveries(p_value, rate=rate),
         null_size=len(null),
     )
+
+
+def discovery_metrics(calibrated: Calibrated, scores: PerExampleScores) -> list[Metric]:
+    """How many examples are told apart: at the false-discovery rate, and before correction.
+
+    `param` is the rate; of `examples_significant` (p at most the rate), param x n are expected by chance.
+
+    Args:
+        calibrated: of the tested examples.
+        scores: names the statistic and the game.
+    """
+    found = calibrated.found
+    counts = {"examples_vulnerable": int(found.discovered.sum()), "examples_significant": found.uncorrected}
+    return [
+        replace(_count(scores, name, value), n=found.tested, param=found.rate)
+        for name, value in counts.items()
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

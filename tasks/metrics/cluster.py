@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from tasks.errors import AuditError
 from tasks.metrics.intervals import clopper_pearson, percentiles
@@ -16,6 +17,10 @@ from tasks.metrics.per_example import auc_by_example, decide
 from tasks.shadows.games import PerExampleScores
 
 BLOCK_ELEMENTS = 4_000_000
+BINS = 4096
+"""Of the pooled AUC's resamples."""
+REPEAT_BLOCK = 128
+"""Resamples that one sparse product serves; more would leave the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,31 +58,71 @@ def _interval(value: float, replicates: np.ndarray, *, n: int, confidence: float
 
 
 def pooled_auc(scores: PerExampleScores, resamples: Resamples, *, confidence: float = 0.95) -> Estimate:
-    """AUC over all (model, example) observations at once: mixes examples of unlike difficulty."""
-    inside = scores.label >= 0
-    order = np.argsort(scores.score[inside], kind="stable")
-    run, example = (index[order] for index in np.nonzero(inside))
-    member = scores.label[inside][order] == 1
-    starts = np.flatnonzero(np.append(True, np.diff(scores.score[inside][order]) > 0))
-    pair = scores.pair[run]
-    replicates = np.array(
-        [
-            _weighted_auc(member, starts, pair_weight[pair] * example_weight[example])
-            for pair_weight, example_weight in zip(resamples.pairs, resamples.examples, strict=True)
-        ]
+    """AUC over all (model, example) observations at once: mixes examples of unlike difficulty.
+
+    The value is exact. The resamples behind the interval tie scores that share one of `BINS` quantile bins,
+    which moves each by at most half the share of comparisons within a bin: 1 / (2 x `BINS`) or so, and not at
+    all where there are no more distinct scores than bins.
+    """
+    positive, negative = (scores.score[scores.label == side] for side in (1, 0))
+    code, bins = _quantile_bins(scores)
+    weights = [_bin_weights(code, scores.label == side, scores.pair, bins, resamples) for side in (1, 0)]
+    replicates = _auc_of_counts(*weights)
+    return _interval(
+        _auc(positive, negative),
+        replicates[np.isfinite(replicates)],
+        n=len(positive) + len(negative),
+        confidence=confidence,
     )
-    value = _weighted_auc(member, starts, np.ones(len(member), dtype=np.int64))
-    return _interval(value, replicates[np.isfinite(replicates)], n=len(member), confidence=confidence)
 
 
-def _weighted_auc(member: np.ndarray, starts: np.ndarray, weight: np.ndarray) -> float:
-    """AUC of observations sorted by score; `starts` are the first rows of tied groups."""
-    positive = np.add.reduceat(np.where(member, weight, 0).astype(np.float64), starts)
-    negative = np.add.reduceat(np.where(member, 0, weight).astype(np.float64), starts)
-    total = positive.sum() * negative.sum()
-    if total == 0:
-        return float("nan")
-    return float((positive * (np.cumsum(negative) - negative / 2)).sum() / total)
+def _auc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Share of comparisons that H1 wins, ties one half."""
+    ordered, queries = np.sort(negative), np.sort(positive)
+    below = sum(
+        np.searchsorted(ordered, queries, side=side).sum(dtype=np.int64) for side in ("left", "right")
+    )
+    return float(below / 2 / len(positive) / len(negative))
+
+
+def _quantile_bins(scores: PerExampleScores) -> tuple[np.ndarray, int]:
+    """Bin of every score, `R x E`, int32, in the order of the scores; one bin a value where they are few."""
+    ordered = np.sort(scores.score[scores.label >= 0])
+    edges = ordered[np.append(True, ordered[1:] > ordered[:-1])]
+    if len(edges) > BINS:
+        edges = np.unique(ordered[:: -(-len(ordered) // BINS)])
+    return np.searchsorted(edges, scores.score, side="right").astype(np.int32) - 1, len(edges)
+
+
+def _bin_weights(
+    code: np.ndarray, inside: np.ndarray, pair: np.ndarray, bins: int, resamples: Resamples
+) -> np.ndarray:
+    """Resampled weight of the observations in each bin, `bins x repeats`.
+
+    An observation weighs its pair's times its example's multiplicity. A sparse product does one pair under all
+    resamples: the sum over observations costs a multiplication each, and no resample sorts again.
+    """
+    repeats = len(resamples.pairs)
+    total = np.zeros((bins, repeats))
+    for start in range(0, repeats, REPEAT_BLOCK):
+        part = slice(start, start + REPEAT_BLOCK)
+        examples = np.ascontiguousarray(resamples.examples[part].T, dtype=np.float32)
+        for one in range(resamples.pairs.shape[1]):
+            rows = np.flatnonzero(pair == one)
+            run, example = np.nonzero(inside[rows])
+            place = code[rows[run], example], example
+            counts = sparse.csr_array(
+                (np.ones(len(run), dtype=np.float32), place), shape=(bins, inside.shape[1])
+            )
+            total[:, part] += (counts @ examples) * resamples.pairs[part, one]
+    return total
+
+
+def _auc_of_counts(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """AUC of weights by bin (`bins x repeats`), ties one half; NaN where a side has no weight."""
+    below = np.cumsum(negative, axis=0) - negative / 2
+    total = positive.sum(0) * negative.sum(0)
+    return np.divide((positive * below).sum(0), total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 def example_auc_replicates(scores: PerExampleScores, pair_weights: np.ndarray) -> np.ndarray:
@@ -87,44 +132,60 @@ def example_auc_replicates(scores: PerExampleScores, pair_weights: np.ndarray) -
         scores: `R` runs x `E` examples in `P` pairs.
         pair_weights: `repeats x P`.
     """
-    above = np.zeros((len(pair_weights), len(scores.example_ids)))
-    compared = np.zeros_like(above)
+    shape = (len(pair_weights), len(scores.example_ids))
+    above, compared = np.zeros((2, *shape), dtype=np.float32)
     for one in np.unique(scores.fold):
         rows = np.flatnonzero(scores.fold == one)
-        rows = rows[np.argsort(scores.pair[rows], kind="stable")]
-        pairs, starts = np.unique(scores.pair[rows], return_index=True)
+        pairs, slots = _rows_by_pair(rows, scores.pair[rows])
         weights = pair_weights[:, pairs].astype(np.float32)
-        step = max(1, BLOCK_ELEMENTS // len(rows) ** 2)
-        for begin in range(0, above.shape[1], step):
+        products = (weights[:, :, None] * weights[:, None, :]).reshape(len(weights), -1)
+        step = max(1, BLOCK_ELEMENTS // slots.size**2)
+        for begin in range(0, shape[1], step):
             part = slice(begin, begin + step)
-            wins, counts = _weighted_wins(scores.score[rows, part], scores.label[rows, part], starts, weights)
-            above[:, part] += wins
-            compared[:, part] += counts
-    return np.where(compared > 0, above / np.maximum(compared, 1), np.nan)
+            label = np.where((slots >= 0)[:, :, None], scores.label[:, part][slots], -1)
+            sides = [_side_by_pair(scores.score[:, part][slots], label == side) for side in (1, 0)]
+            kernel = _wins(sides[0], sides[1])
+            counts = [weights @ (label == side).sum(1, dtype=np.float32) for side in (1, 0)]
+            above[:, part] += products @ kernel.reshape(len(kernel) ** 2, -1)
+            compared[:, part] += counts[0] * counts[1]
+    return np.divide(above, compared, out=np.full(shape, np.nan, dtype=np.float32), where=compared > 0)
 
 
-def _weighted_wins(
-    score: np.ndarray, label: np.ndarray, starts: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Comparisons of one fold that H1 wins, and all of them, each `repeats x b`, under pair weights."""
-    positive, negative = (label == 1).T, (label == 0).T
-    s = score.T
-    wins = (s[:, :, None] > s[:, None, :]) + np.float32(0.5) * (s[:, :, None] == s[:, None, :])
-    wins *= positive[:, :, None] & negative[:, None, :]
-    kernel = np.add.reduceat(np.add.reduceat(wins, starts, axis=1), starts, axis=2).astype(np.float32)
-    products = (weights[:, :, None] * weights[:, None, :]).reshape(len(weights), -1)
-    counts = [
-        weights @ np.add.reduceat(side, starts, axis=1, dtype=np.float32).T for side in (positive, negative)
-    ]
-    return products @ kernel.reshape(len(s), -1).T, counts[0] * counts[1]
+def _rows_by_pair(rows: np.ndarray, pair: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs among some runs, and the runs of each: `P x most`, -1 where a pair has fewer."""
+    pairs, index, count = np.unique(pair, return_inverse=True, return_counts=True)
+    order = np.argsort(index, kind="stable")
+    slots = np.full((len(pairs), count.max()), -1)
+    slots[np.arange(count.max()) < count[:, None]] = rows[order]
+    return pairs, slots
+
+
+def _side_by_pair(score: np.ndarray, member: np.ndarray) -> np.ndarray:
+    """Scores of one hypothesis (`P x slots x b` to `P x most x b`), NaN where a pair has fewer."""
+    most = max(1, int(member.sum(1).max(initial=0)))
+    order = np.argsort(~member, axis=1, kind="stable")[:, :most]
+    present = np.take_along_axis(member, order, axis=1)
+    return np.where(present, np.take_along_axis(score, order, axis=1), np.float32(np.nan))
+
+
+def _wins(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """Comparisons that the H1 runs of one pair win against the H0 runs of another, `P x P x b`, float32."""
+    dtype = np.int16 if 2 * positive.shape[1] * negative.shape[1] <= np.iinfo(np.int16).max else np.int32
+    twice = np.zeros((len(positive), len(negative), positive.shape[2]), dtype=dtype)
+    for i in range(positive.shape[1]):
+        for j in range(negative.shape[1]):
+            ours, theirs = positive[:, None, i], negative[None, :, j]
+            twice += ours > theirs
+            twice += ours >= theirs
+    return twice.astype(np.float32) / np.float32(2)
 
 
 def mean_example_auc(scores: PerExampleScores, resamples: Resamples, *, confidence: float = 0.95) -> Estimate:
     """Mean over examples of each example's own AUC: what a dedicated attacker achieves on average."""
     by_example = example_auc_replicates(scores, resamples.pairs)
-    known = np.isfinite(by_example)
-    weight = resamples.examples * known
-    replicates = np.nansum(np.where(known, by_example, 0.0) * weight, axis=1) / np.maximum(weight.sum(1), 1)
+    weight = np.where(np.isfinite(by_example), resamples.examples, 0)
+    total = np.einsum("re,re->r", np.nan_to_num(by_example, copy=False), weight, dtype=np.float64)
+    replicates = total / np.maximum(weight.sum(1), 1)
     value = float(auc_by_example(scores).mean())
     return _interval(value, replicates, n=int((scores.label >= 0).sum()), confidence=confidence)
 
@@ -133,12 +194,13 @@ def _rates(
     hit: np.ndarray, inside: np.ndarray, pair: np.ndarray, resamples: Resamples
 ) -> tuple[float, np.ndarray]:
     """Share of `hit` among `inside` (both `R x E`), and its bootstrap replicates."""
-    pairs = resamples.pairs.shape[1]
+    order = np.argsort(pair, kind="stable")
+    starts = np.searchsorted(pair[order], np.arange(resamples.pairs.shape[1]))
+    weights = resamples.pairs.astype(np.float32)
     sums = []
     for array in (hit & inside, inside):
-        table = np.zeros((pairs, array.shape[1]))
-        np.add.at(table, pair, array)
-        sums.append(((resamples.pairs @ table) * resamples.examples).sum(1))
+        table = np.add.reduceat(array[order], starts, axis=0, dtype=np.float32)
+        sums.append(np.einsum("re,re->r", weights @ table, resamples.examples, dtype=np.float64))
     return float(hit[inside].mean()), sums[0] / np.maximum(sums[1], 1)
 
 

@@ -130,7 +130,7 @@ def _need(layout: ShadowLayout, pool: str, what: str, have: int, needed: int, un
     shadows = 2 * int(np.ceil(layout.num_shadows / 2 * needed / max(have, 1)))
     raise AuditError(
         f"pool '{pool}': {what} needs {needed} {unit}, {layout.num_shadows} shadows give {have}; "
-        f"expected num_shadows of about {shadows} (or more targets or draws)"
+        f"expected [shadows] num of about {shadows} (or more targets or draws)"
     )
 
 

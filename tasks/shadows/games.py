@@ -107,6 +107,14 @@ class Comparison:
             source.append(np.full(len(observations.base), number))
         return np.concatenate(values), np.concatenate(source)
 
+    def of_examples(self, example_ids: np.ndarray) -> Comparison:
+        """The same game about the given examples alone, where present."""
+        return replace(
+            self,
+            example_ids=self.example_ids[np.isin(self.example_ids, example_ids)],
+            excluded=self.excluded[np.isin(self.excluded, example_ids)],
+        )
+
     def permuted(self, seed: int) -> Comparison:
         """The same runs with labels swapped at random within each pair and example: a true null."""
         return replace(self, permutation_seed=seed)
@@ -193,25 +201,26 @@ def _qualified(
 
 
 def swap_within_pairs(label: np.ndarray, pair: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Swap, with probability one half, an H1 and an H0 label of each pair and example.
+    """Exchange, with probability one half, the hypotheses of each pair and example.
 
-    Under H1 = H0 the two runs are exchangeable, and every pair keeps its counts.
+    Under H1 = H0 the shadows are exchangeable; their draws are not, since those of one shadow are alike. So
+    all H1 runs become H0 together, as many H0 runs become H1, and the H0 runs left over leave the game: kept,
+    they would stand against a draw of their own shadow, and the null would be too narrow.
 
     Args:
         label: `R x b`, int8.
         pair: `R`.
-        generator: of the coins and of the partner.
+        generator: of the coins and of the H0 runs that are kept.
     """
     swapped = label.copy()
     for one in np.unique(pair):
         rows = np.flatnonzero(pair == one)
-        keys = generator.random((len(rows), label.shape[1]))
-        member = np.where(label[rows] == 1, keys, -1.0)
-        other = np.where(label[rows] == 0, keys, -1.0)
-        both = (member.max(0) >= 0) & (other.max(0) >= 0) & (generator.random(label.shape[1]) < 0.5)
-        columns = np.flatnonzero(both)
-        swapped[rows[member.argmax(0)[columns]], columns] = 0
-        swapped[rows[other.argmax(0)[columns]], columns] = 1
+        positive, negative = label[rows] == 1, label[rows] == 0
+        order = np.argsort(np.where(negative, generator.random(negative.shape), np.inf), axis=0)
+        taken = negative & (np.argsort(order, axis=0) < positive.sum(0))
+        turned = np.where(positive, 0, np.where(taken, 1, -1))
+        chosen = positive.any(0) & negative.any(0) & (generator.random(label.shape[1]) < 0.5)
+        swapped[rows] = np.where(chosen, turned, label[rows])
     return swapped
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +61,8 @@ class ShadowRun:
     notes: dict[str, float] = field(default_factory=dict)
     error: str = ""
     """Why there is no block (diverged, left its scope); empty where there is one."""
+    error_type: str = "Diverged"
+    """Name of the exception, where there is an error."""
     trajectory: np.ndarray | None = None
     """`1 + epochs x P`, float32: phi of the targets (`pool.ids` order) before and after each epoch."""
 
@@ -87,6 +91,9 @@ class ShadowBench:
 
     scores: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Stored per-example scores that methods may rank by, each of length `N`."""
+
+    limited: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    """Limits the time of each unlearning and each training of a batch, as `tasks.time_limit` does."""
 
     def subset(self, ids: np.ndarray) -> Subset:
         """Examples under the labels that shadows are trained with: canaries carry their planted one."""
@@ -150,9 +157,10 @@ class ShadowBench:
         self, models: Sequence[nn.Module], subsets: Sequence[Subset], paths: Sequence[SeedPath]
     ) -> tuple[list[ShadowReport], float]:
         began = time.perf_counter()
-        reports = train_shadows(
-            models, subsets, self.recipe, seed_paths=paths, engine=self.engine, strategy=self.strategy
-        )
+        with self.limited():
+            reports = train_shadows(
+                models, subsets, self.recipe, seed_paths=paths, engine=self.engine, strategy=self.strategy
+            )
         return reports, (time.perf_counter() - began) / max(1, len(models))
 
     def _retained(self, shadow: int, pool: str, draw: int) -> np.ndarray:
@@ -190,11 +198,15 @@ class ShadowBench:
         if trajectory:
             watch(0, model)
             run.on_epoch = watch
-        error, began, scoring = "", time.perf_counter(), watch.seconds
+        error, error_type, began, scoring = "", "", time.perf_counter(), watch.seconds
         try:
-            unlearn(what.method, run)
-        except AuditError as problem:  # diverged, or left its scope
-            error = str(problem)
+            with self.limited():
+                unlearn(what.method, run)
+        except (MemoryError, torch.OutOfMemoryError):  # of the machine at this moment, not of the method
+            raise
+        except (Exception, SystemExit) as problem:  # diverged, or whatever a plug-in may raise
+            error_type = type(problem).__name__
+            error = str(problem) if isinstance(problem, AuditError) else f"{error_type}: {problem}"
         done = ShadowRun(
             method=what.label,
             scope=what.scope,
@@ -207,6 +219,7 @@ class ShadowBench:
             steps=run.meter.steps,
             notes=dict(run.notes),
             error=error,
+            error_type=error_type or "Diverged",
             trajectory=np.stack(watch.rows) if trajectory else None,
         )
         return self._observed(done, run.model, shadow)

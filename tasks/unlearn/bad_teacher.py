@@ -3,8 +3,10 @@
     min over the layer scope of  E_x [ l KL(p_rand(x) || p(x)) + (1 - l) KL(p_o(x) || p(x)) ]
     over D_f (l = 1) and a random share of D_r (l = 0), with temperature T in every softmax.
 
-Chundawat et al., "Can Bad Teaching Induce Forgetting?", AAAI 2023, arXiv 2205.08096, section 4. KL is
-averaged over examples; the public code also divides by the number of classes, which Adam does not
+Chundawat et al., "Can Bad Teaching Induce Forgetting?", AAAI 2023, arXiv 2205.08096, section 4. Evidence:
+the authors' code, vikram2000b/bad-teaching-unlearning@f1aa988 [C]: one epoch of Adam 1e-4 on batches of 256,
+30 % of the retain set drawn once, T = 1 without a factor T^2, student in train mode, random teacher in eval
+mode. KL is averaged over examples; that code also divides by the number of classes, which Adam does not
 feel but SGD does.
 """
 

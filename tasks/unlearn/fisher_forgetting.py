@@ -1,11 +1,15 @@
 """Fisher forgetting: blur the weights that the retain set does not need with noise.
 
     F[i] = E_{x in D_r, y ~ p(.|x)} [(d CE(f(x), y) / d theta_i)^2]
-    theta = theta_o + noise (F + floor)^{-1/4} n,   n ~ N(0, I),   noise = (lambda sigma_h^2)^{1/4}
+    theta = theta_o + noise (F + floor)^{-exponent} n,   n ~ N(0, I)
 
-Golatkar et al., "Eternal Sunshine of the Spotless Net", CVPR 2020, arXiv 1911.04933 (the optimal noise
-covariance is proportional to F^{-1/2}). One label is drawn from the original model's answer for each example,
-an unbiased estimate of the inner expectation.
+Golatkar et al., "Eternal Sunshine of the Spotless Net", CVPR 2020, arXiv 1911.04933: exponent 1/4 and
+noise = (lambda sigma_h^2)^{1/4}, for the covariance that is optimal on a quadratic loss [2]. The authors' code,
+AdityaGolatkar/SelectiveForgetting@4c02825 [C], has exponent 1/2 with noise^2 = alpha in 1e-8..1e-5 and floor
+1e-8, and around it what its paper's formula has not, nor this: variances capped at 1,000 alpha and averaged over
+each weight's inputs, ten times as large on the last layer and on vectors, and, for a whole class, its
+classifier row set to 0. There the inner expectation runs over all labels; here one label is drawn from the
+original model's answer for each example, an unbiased estimate at a K-th of the cost.
 """
 
 from __future__ import annotations
@@ -29,9 +33,11 @@ class FisherForgetting(Method):
     """Gaussian noise scaled by the inverse fourth root of the retain set's Fisher information."""
 
     noise: float = 1e-4
-    """(lambda sigma_h^2)^{1/4}: standard deviation of a weight whose Fisher information is 1."""
+    """Standard deviation of a weight whose Fisher information is 1."""
     floor: float = 1e-8
-    """Added to the Fisher information: no weight gets a standard deviation above noise * floor^(-1/4)."""
+    """Added to the Fisher information: no weight gets a standard deviation above noise * floor^-exponent."""
+    exponent: float = 0.25
+    """Power of the inverse Fisher information: 1/4 in the paper, 1/2 in its authors' code."""
 
     needs_retain: ClassVar[bool] = True
     passes: ClassVar[str] = "nr"
@@ -41,6 +47,7 @@ class FisherForgetting(Method):
     def __post_init__(self) -> None:
         require(self.noise >= 0, "noise", "0 or more", self.noise)
         require(self.floor > 0, "floor", "a positive number", self.floor)
+        require(self.exponent > 0, "exponent", "a positive number", self.exponent)
 
     def __call__(self, run: UnlearningRun) -> None:
         """Add the noise, on the layer scope alone."""
@@ -48,7 +55,7 @@ class FisherForgetting(Method):
 
         fisher = run.share("fisher_retain", lambda: model_fisher(run, run.retain))
         for name, parameter in run.trainable.items():
-            deviation = self.noise * (fisher[name].to(run.device) + self.floor) ** -0.25
+            deviation = self.noise * (fisher[name].to(run.device) + self.floor) ** -self.exponent
             normal = torch.randn(parameter.shape, generator=run.generator("fisher noise", name))
             parameter.data.add_(deviation * normal.to(run.device))
 

@@ -28,7 +28,7 @@ from orchestrator.shadow_plan import ShadowGroup, ShadowSet
 from orchestrator.shadow_rows import block_rows, path_of, read_run_blocks
 from orchestrator.store import Store
 from tasks.attacks.lira import ULiRA
-from tasks.metrics.audit import aggregate
+from tasks.metrics.audit import aggregate, calibrated_discoveries
 from tasks.recipe import Recipe
 from tasks.shadows.games import compare
 from tasks.shadows.layout import ShadowLayout, TargetPool
@@ -37,6 +37,8 @@ from tasks.shadows.observations import Observations, RunBlock, State
 FULL_ROWS = 256 * 18 * 60_000
 TARGETS, FORGET = 1000, 250
 NUM_CLASSES = 10
+RESAMPLES = 400
+"""The default of `evaluation.bootstrap`."""
 
 
 def timed(what: str, action: Callable[[], Any]) -> tuple[Any, float]:
@@ -124,9 +126,19 @@ def evaluate(store: Store, shadows: ShadowSet, group: ShadowGroup, ids: np.ndarr
             f"cell: U-LiRA {game} on {examples} examples",
             lambda game=game: ULiRA(game=game).score(compare(observations, game)),
         )
-        _, counting = timed(f"cell: {game} metrics, 50 resamples", lambda s=scores: aggregate(s, repeats=50))
+        _, counting = timed(
+            f"cell: {game} metrics, {RESAMPLES} resamples", lambda s=scores: aggregate(s, repeats=RESAMPLES)
+        )
         total += scoring + counting
+        if game == "G2":
+            total += timed("cell: G2 discoveries, 20 permutations", lambda: _discoveries(observations))[1]
     return total
+
+
+def _discoveries(observations: Observations) -> str:
+    attack = ULiRA(game="G2")
+    found = calibrated_discoveries(attack.score, compare(observations, "G2"), repeats=20, rate=attack.fdr)
+    return f"{found.found.discovered.sum()} examples"
 
 
 def ask(root: str, method: str) -> dict[str, float]:

@@ -1,10 +1,10 @@
-"""How a sweep scales with its cells: the plan of a large grid, and trivial cells through Ray Tune.
+"""How a sweep scales: the plan of a large grid, trivial cells through Ray Tune, trivial tasks of shadow models.
 
-    python tests/benchmarks/scale_cells.py [--plan 100000] [--cells 5000] [--fold]
+    python -m tests.benchmarks.scale_cells [--plan 100000] [--cells 5000] [--shadows 4096]
 
-Prints seconds and peak memory of the plan; then, for each tenth of the cells, milliseconds per cell and the
-driver's memory, and what Tune's own state took on disk. `--fold` gives every trial a model with all its cells,
-as sweeps above `orchestrator.cluster.FOLD_ABOVE` do.
+Prints seconds and memory of the plan; for each tenth of the cells, milliseconds per cell and the driver's memory,
+then what Tune's own state took on disk; for shadow models the driver's time and memory per task. 0 skips a part.
+CPU time is the driver's own: on a busy machine the wall says little.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from orchestrator import cluster  # sets Ray's environment before ray is importe
 
 import ray  # isort: skip
 
+from orchestrator import shadows
 from orchestrator.backends import Work
-from orchestrator.config import load
+from orchestrator.config import SweepConfig, load
 from orchestrator.dispatch import Dispatcher, HostPool
-from orchestrator.events import Event
+from orchestrator.events import Done, Event, Listener
 from orchestrator.grid import make_plan
 from orchestrator.plan import Plan
 from orchestrator.store import Store
+from tests.orchestrator.shadow_sweeps import TEXT
 from tests.orchestrator.sweeps import write_config
 
 ATTACKS = 5
@@ -35,10 +37,7 @@ ATTACKS = 5
 
 @ray.remote(num_cpus=0)
 class TrivialHost:
-    """Answers like a host whose cells cost nothing, or sleep."""
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        self._seconds = seconds
+    """Answers like a host whose cells cost nothing."""
 
     def drained(self) -> None:
         """Up."""
@@ -47,9 +46,14 @@ class TrivialHost:
         """Nothing is wrong."""
 
     def run_cell(self, cell_id: str, run_id: str) -> dict[str, Any]:
-        """Nothing, for a while."""
-        time.sleep(self._seconds)
-        return {"cell_id": cell_id, "status": "finished", "seconds": self._seconds}
+        """Nothing."""
+        return {"cell_id": cell_id, "status": "finished", "seconds": 0.0}
+
+
+@ray.remote(max_retries=3, max_calls=0, scheduling_strategy="SPREAD")
+def run_no_shadows(config: SweepConfig, root: str, architecture: str, numbers: list[int]) -> Done:
+    """Takes what `shadows.run_shadows` takes and trains nothing."""
+    return Done()
 
 
 def large_plan(cells: int) -> Plan:
@@ -61,11 +65,32 @@ def large_plan(cells: int) -> Plan:
         return make_plan(load(path, {"axes.seed": list(range(seeds)), "axes.attack": attacks}))
 
 
-def trivial_pool(hosts: int, seconds: float = 0.0) -> HostPool:
+def shadow_plan(num: int) -> Plan:
+    """A plan with so many shadow models, each a task of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(write_config(Path(folder), TEXT))
+        changes = {"shadows.num": num, "shadows.batch": 1, "shadows.strategy": "loop"}
+        return make_plan(load(path, changes))
+
+
+def work_of(plan: Plan, folder: Path, listener: Listener) -> Work:
+    """All cells of a plan and none of its models."""
+    return Work(
+        plan=plan,
+        store=Store(str(folder / "results")),
+        run_id="scale",
+        models=[],
+        cells=plan.cells,
+        listener=listener,
+        stop=threading.Event(),
+    )
+
+
+def trivial_pool(hosts: int) -> HostPool:
     """Hosts that only answer."""
     names = [f"trivial-{index}" for index in range(hosts)]
-    actors = tuple(TrivialHost.options(name=name).remote(seconds) for name in names)
-    return HostPool(dispatcher=Dispatcher.remote(names), hosts=actors)
+    actors = tuple(TrivialHost.options(name=name).remote() for name in names)  # type: ignore[attr-defined]
+    return HostPool(dispatcher=Dispatcher.remote(names), hosts=actors)  # type: ignore[attr-defined]
 
 
 def resident_mib() -> float:
@@ -75,74 +100,88 @@ def resident_mib() -> float:
 
 
 class Meter:
-    """A listener that notes time and memory at every tenth of the cells."""
+    """A listener that prints time and memory at every tenth of the units of one kind.
 
-    def __init__(self, total: int) -> None:
-        self._step, self._done, self._last = max(1, total // 10), 0, time.perf_counter()
+    Args:
+        kind: of the events to count.
+        total: units.
+    """
+
+    def __init__(self, kind: str, total: int) -> None:
+        self._kind, self._step, self._done = kind, max(1, total // 10), 0
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def __call__(self, event: Event) -> None:
-        """Count a cell."""
-        if event.kind != "cell":
+        """Count a unit."""
+        if event.kind != self._kind:
             return
         self._done += 1
         if self._done % self._step == 0:
-            now = time.perf_counter()
-            each = 1000 * (now - self._last) / self._step
+            wall, cpu = time.perf_counter(), time.process_time()
+            each = [1000 * seconds / self._step for seconds in (wall - self._wall, cpu - self._cpu)]
             print(
-                f"  cells {self._done:>7}  {each:6.1f} ms/cell  driver {resident_mib():6.0f} MiB", flush=True
+                f"  {self._kind}s {self._done:>7}  {each[0]:6.2f} ms each, {each[1]:5.2f} ms of driver CPU,"
+                f"  driver {resident_mib():5.0f} MiB",
+                flush=True,
             )
-            self._last = now
+            self._wall, self._cpu = wall, cpu
 
 
-def measure(plan: Plan, folder: Path, *, hosts: int) -> None:
+def measure_cells(cells: int) -> None:
     """Run the cells of a plan through the sweep's own Tune set-up."""
-    work = Work(
-        plan=plan,
-        store=Store(str(folder / "results")),
-        run_id="scale",
-        models=[],
-        cells=plan.cells,
-        listener=Meter(len(plan.cells)),
-        stop=threading.Event(),
-    )
-    began = time.perf_counter()
-    cluster.measure(work, trivial_pool(hosts), folder)
-    seconds = time.perf_counter() - began
-    state = sum(p.stat().st_size for p in (folder / "tune").glob("*") if p.is_file()) / 2**20
-    cells = len(plan.cells)
-    print(
-        f"  {cells} cells in {seconds:.0f} s: {1000 * seconds / cells:.1f} ms each; Tune's state {state:.1f} MiB"
-    )
+    plan = large_plan(cells)
+    with tempfile.TemporaryDirectory() as name:
+        folder, began = Path(name), time.perf_counter()
+        cluster.measure(work_of(plan, folder, Meter("cell", len(plan.cells))), trivial_pool(2), folder)
+        seconds = time.perf_counter() - began
+        paths = list((folder / "tune").rglob("*"))
+    count, models = len(plan.cells), len({cell.model_id for cell in plan.cells})
+    print(f"  {count} cells of {models} models in {seconds:.0f} s; Tune left {len(paths)} files and folders")
+
+
+def measure_shadows(num: int) -> None:
+    """Submit the tasks of so many shadow models that train nothing."""
+    began, before = time.perf_counter(), resident_mib()
+    plan = shadow_plan(num)
+    seconds, grown = time.perf_counter() - began, resident_mib() - before
+    print(f"plan with {num} shadow models: {seconds:.1f} s, {grown:.0f} MiB")
+    shadows.run_shadows = run_no_shadows
+    with tempfile.TemporaryDirectory() as name:
+        shadows.run_tasks(work_of(plan, Path(name), Meter("shadow", num)), slots=2, options={"num_cpus": 1})
 
 
 def main() -> None:
-    """Measure the plan, then Tune."""
+    """Measure each part."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--plan", type=int, default=100_000)
     parser.add_argument("--cells", type=int, default=5_000)
-    parser.add_argument("--fold", action="store_true")
+    parser.add_argument("--shadows", type=int, default=4096)
     options = parser.parse_args()
     if options.plan:
         before, began = resident_mib(), time.perf_counter()
+        cpu = time.process_time()
         plan = large_plan(options.plan)
         seconds, grown = time.perf_counter() - began, resident_mib() - before
-        print(f"plan: {len(plan.cells)} cells, {len(plan.models)} models: {seconds:.1f} s, {grown:.0f} MiB")
+        cpu = time.process_time() - cpu
+        print(
+            f"plan: {len(plan.cells)} cells, {len(plan.models)} models: {seconds:.1f} s ({cpu:.1f} s of CPU)"
+        )
+        print(f"  {grown:.0f} MiB more")
         del plan
-    if options.fold:
-        cluster.FOLD_ABOVE = 0
-    if options.cells:
-        plan = large_plan(options.cells)
+    if options.cells or options.shadows:
         ray.init(
             address="local",
             log_to_driver=False,
             include_dashboard=False,
             logging_level="ERROR",
-            resources={"trial": 4},
+            resources={"trial": 2},
         )
-        with tempfile.TemporaryDirectory() as folder:
-            measure(plan, Path(folder), hosts=2)
+        if options.cells:
+            measure_cells(options.cells)
+        if options.shadows:
+            measure_shadows(options.shadows)
         ray.shutdown()
 
 

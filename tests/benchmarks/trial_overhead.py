@@ -1,9 +1,9 @@
-"""Milliseconds that Tune adds to a cell that does nothing: Lethe's trainable beside Tune's defaults.
+"""Milliseconds that Tune adds to a cell that does nothing: Lethe's trials beside Tune's defaults.
 
-    python tests/benchmarks/trial_overhead.py [--cells 500] [--default-trials 20]
+    python -m tests.benchmarks.trial_overhead [--cells 500] [--default-trials 20]
 
 Both run in one process, one after the other, on a private local Ray. The default is a function trainable with
-one CPU for each trial and Tune's own loggers; ours is the class that sweeps use, with hosts that answer at once.
+one CPU for each trial and Tune's own loggers; ours is what sweeps run, with hosts that answer at once.
 """
 
 from __future__ import annotations
@@ -12,57 +12,24 @@ import argparse
 import os
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
-import orchestrator.session  # noqa: F401 - sets Ray's environment before ray is imported
+from orchestrator import cluster  # sets Ray's environment before ray is imported
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
 
-from orchestrator.dispatch import Dispatcher, HostPool
-from orchestrator.trials import QUEUE, CellTrial
-
-
-@ray.remote(num_cpus=0)
-class TrivialHost:
-    """Answers like a host whose cells cost nothing."""
-
-    def drained(self) -> None:
-        """Up."""
-
-    def check(self) -> None:
-        """Nothing is wrong."""
-
-    def run_cell(self, cell_id: str, run_id: str) -> dict[str, Any]:
-        return {"cell_id": cell_id, "status": "finished", "seconds": 0.0, "error_type": None, "error": None}
+from tests.benchmarks.scale_cells import large_plan, trivial_pool, work_of
 
 
 def lethe_seconds(cells: int, root: str) -> float:
-    """Wall seconds for `cells` trivial cells through the sweep's trainable."""
-    names = ["trivial-0", "trivial-1"]
-    hosts = [TrivialHost.options(name=name).remote() for name in names]
-    pool = HostPool(dispatcher=Dispatcher.remote(names), hosts=tuple(hosts))
-    trainable = tune.with_resources(
-        tune.with_parameters(CellTrial, pool=pool, run_id="r"), {"cpu": 0, "trial": 1}
-    )
-    values = [{"model_id": f"{i // 4:08x}", "cells": [f"{i:08x}"]} for i in range(cells)]
-    tuner = tune.Tuner(
-        trainable,
-        param_space={"work": tune.grid_search(values)},
-        tune_config=tune.TuneConfig(reuse_actors=True),
-        run_config=tune.RunConfig(
-            name="lethe",
-            storage_path=root,
-            verbose=0,
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
+    """Wall seconds for each of about `cells` trivial cells through the sweep's own Tune set-up."""
+    plan = large_plan(cells)
+    work = work_of(plan, Path(root), lambda event: None)
     began = time.perf_counter()
-    results = tuner.fit()
-    seconds = time.perf_counter() - began
-    assert len(results) == cells
-    assert not results.errors
-    return seconds
+    cluster.measure(work, trivial_pool(2), Path(root))
+    return (time.perf_counter() - began) / len(plan.cells)
 
 
 def default_seconds(trials: int, root: str) -> float:
@@ -88,9 +55,9 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=500)
     parser.add_argument("--default-trials", type=int, default=20)
     options = parser.parse_args()
-    ray.init(address="local", log_to_driver=False, include_dashboard=False, resources={"trial": 2 * QUEUE})
+    ray.init(address="local", log_to_driver=False, include_dashboard=False, resources={"trial": 2})
     with tempfile.TemporaryDirectory() as root:
-        ours = 1000 * lethe_seconds(options.cells, root) / options.cells
+        ours = 1000 * lethe_seconds(options.cells, root)
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "0"  # Tune as it comes
         theirs = 1000 * default_seconds(options.default_trials, root) / options.default_trials
     ray.shutdown()

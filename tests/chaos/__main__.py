@@ -1,4 +1,4 @@
-"""Kill sweeps at random moments and compare: `python -m tests.chaos --rounds 20 --seed 1`."""
+"""Kill sweeps at random moments and compare: `python -m tests.chaos --rounds 3 --seed 1`."""
 
 from __future__ import annotations
 
@@ -8,38 +8,49 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.harness import Chaos
+from tests.chaos.harness import SHADOWS, Chaos, Tally
 from tests.orchestrator.sweeps import TINY, write_config
 
-LOCAL = ["host", "trial", "host", "dispatcher", "driver", "raylet", "gcs", "ray"]
+KINDS = {
+    "cells": ["host", "trial", "dispatcher", "driver", "raylet", "gcs", "ray", "term"],
+    "shadows": ["shadow", "host", "trial", "dispatcher", "driver", "raylet", "gcs", "ray", "term"],
+}
 
 
 def main() -> int:
-    """Hit sweeps of both backends and print what was survived."""
+    """Hit sweeps over plain cells and over shadow models and print what was survived."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--inline", type=int, default=2, help="sweeps without Ray, each killed --kills times")
-    parser.add_argument("--kills", type=int, default=6)
     parser.add_argument(
-        "--local", type=int, default=1, help="sweeps on a private Ray, each kind killed in turn"
+        "--rounds", type=int, default=1, help="times that every kind is killed, on every sweep"
     )
     parser.add_argument(
-        "--kinds", nargs="+", default=LOCAL, help="what is killed on Ray; any of %(default)s, shadow"
+        "--sweeps", nargs="+", choices=sorted(KINDS), default=sorted(KINDS), help="what is run"
     )
-    parser.add_argument("--pairs", type=int, default=1, help="times that two sweeps share one directory")
-    parser.add_argument("--config", type=Path, help="TOML of the sweep; a tiny one where it is left out")
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        help="what is killed on Ray, one as often as it is named; every kind once where it is left out",
+    )
+    parser.add_argument("--inline", type=int, default=4, help="kills of a driver without Ray, in each round")
+    parser.add_argument("--pairs", type=int, default=1, help="two sweeps on one directory, in each round")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="lethe-chaos-"))
-    chaos = Chaos(options.config or write_config(folder, TINY), folder, options.seed, _say)
-    choose = random.Random(options.seed)
-    for _ in range(options.inline):
-        chaos.complete("inline", ["driver"] * options.kills)
-    for _ in range(options.pairs):
-        chaos.pair("inline")
-    for _ in range(options.local):
-        chaos.complete("local", choose.sample(options.kinds, len(options.kinds)))
-    _say("\n".join(chaos.tally.lines()))
-    return 1 if chaos.tally.differences else 0
+    tally = Tally()
+    for name in options.sweeps:
+        place = folder / name
+        place.mkdir()
+        config = write_config(place, TINY if name == "cells" else SHADOWS)
+        chaos = Chaos(config, place, options.seed, _say, tally)
+        choose = random.Random(f"{options.seed} {name}")
+        kinds = [kind for kind in options.kinds or KINDS[name] if kind in KINDS[name]]
+        for _ in range(options.rounds):
+            chaos.complete("inline", ["driver"] * options.inline)
+            for _ in range(options.pairs):
+                chaos.pair("inline")
+            chaos.complete("local", choose.sample(kinds, len(kinds)))
+    _say("\n".join(tally.lines()))
+    return 1 if tally.differences else 0
 
 
 def _say(text: str) -> None:

@@ -6,10 +6,12 @@ import json
 import os
 import random
 import secrets
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,9 +35,47 @@ UNCOMPARED = {"runs", "costs"}
 GIVE_UP_SECONDS = 420.0
 ORPHAN_SECONDS = 150.0
 """Ray's own: a worker that starts while its raylet dies waits a minute for it before it ends."""
-CONTINUES = ("host", "trial", "dispatcher", "shadow")
-"""Kinds whose death the sweep must survive by itself; after the others the same command goes on."""
+WORKERS = ("host", "shadow")
+CONTINUES = ("host", "trial", "dispatcher", "shadow", "term")
+"""Kinds whose death the sweep must survive by itself; term is a worker that SIGTERM asks to end."""
+ENDS = ("raylet", "gcs", "ray")
+"""Kinds after which a sweep on this machine may end: in one line, so that the same command goes on."""
 WHOLE_RAY = ("raylet", "gcs", "host", "trial", "dispatcher", "shadow")
+SHADOWS = """
+name = "shadows"
+[data]
+name = "synthetic"
+options = { num_train = 100, num_test = 40, num_classes = 3, channels = 1, noise = 0.8, seed = 1 }
+[axes]
+architecture = ["net"]
+method = ["finetune"]
+attack = ["none", "u_lira_g1", "u_lira_g2"]
+forget_set = ["random:fraction=0.3"]
+[training]
+epochs = 3
+batch_size = 16
+augmentation = "none"
+[evaluation]
+bootstrap = 50
+fairness_bootstrap = 5
+[architectures.net]
+timm = "resnet18"
+options = { layers = [1, 1, 1, 1], channels = [4, 4, 4, 4] }
+[shadows]
+num = 16
+forget_fraction = 0.5
+batch = 2
+strategy = "loop"
+[methods.finetune]
+epochs = 1
+[attacks]
+u_lira_g1 = { base = "u_lira", game = "G1" }
+u_lira_g2 = { base = "u_lira", game = "G2" }
+[execution]
+backend = "inline"
+device = "cpu"
+"""
+"""A sweep that spends its time on shadow models: eight tasks on Ray, then nine cells on hosts and through Tune."""
 
 
 @dataclass
@@ -115,9 +155,9 @@ def hit(run: Run, kind: str, choose: random.Random) -> bool:
         found = run.processes(*WHOLE_RAY)
         found = found if any(p.kind == "raylet" for p in found) else []
     else:
-        found = run.processes(kind)
+        found = run.processes(*(WORKERS if kind == "term" else (kind,)))
         found = [choose.choice(found)] if found else []
-    kill(found)
+    kill(found, signal.SIGTERM if kind == "term" else signal.SIGKILL)
     return bool(found)
 
 
@@ -162,15 +202,17 @@ class Chaos:
 
     Args:
         config: TOML of the sweep.
-        folder: where results and logs go.
+        folder: where results and logs go; of this sweep alone.
         seed: of every choice.
         say: takes a line for each run.
+        tally: where it is counted; several sweeps may share one.
     """
 
-    def __init__(self, config: Path, folder: Path, seed: int, say) -> None:  # type: ignore[no-untyped-def]
-        self.config, self.folder, self.say = config, folder, say
+    def __init__(
+        self, config: Path, folder: Path, seed: int, say: Callable[[str], None], tally: Tally
+    ) -> None:
+        self.config, self.folder, self.say, self.tally = config, folder, say, tally
         self.choose = random.Random(seed)
-        self.tally = Tally()
         undisturbed = folder / "undisturbed"
         code = Run(config, undisturbed, "inline").wait()
         assert code == 0, f"the undisturbed run ended with {code}"
@@ -180,16 +222,22 @@ class Chaos:
     def complete(self, backend: str, kinds: list[str]) -> None:
         """Run sweeps to their end while each kind is hit in turn, and compare each."""
         waiting = list(kinds)
-        while waiting and not self.tally.differences:
+        while waiting:
             out = self.folder / f"sweep-{self.tally.sweeps}-{backend}"
             self.tally.sweeps += 1
-            while self._disturbed(out, backend, waiting) != 0:
-                if self.tally.differences:
-                    return
-            if left := strays(out):
-                self._run(out, "inline", [])
-                self.tally.differences += [f"{out.name}: {p} stays" for p in left if p.exists()]
-            self.tally.differences += differences(out, self.expected)
+            known = len(self.tally.differences)
+            while (code := self._disturbed(out, backend, waiting)) != 0 and len(
+                self.tally.differences
+            ) == known:
+                continue
+            if code == 0:
+                self._compare(out)
+
+    def _compare(self, out: Path) -> None:
+        if left := strays(out):
+            self._run(out, "inline", [])
+            self.tally.differences += [f"{out.name}: {p} stays" for p in left if p.exists()]
+        self.tally.differences += differences(out, self.expected)
 
     def pair(self, backend: str) -> None:
         """Two sweeps at once on one directory, both to their end."""
@@ -218,7 +266,7 @@ class Chaos:
         killed: list[str] = []
         while waiting and run.driver.poll() is None:
             kind = waiting[0]
-            if not self._moment(run, out):
+            if not self._appears(run, kind) or not self._moment(run, out):
                 break
             if not hit(run, kind, self.choose):
                 self.tally.missed[kind] += 1
@@ -236,6 +284,15 @@ class Chaos:
         self._judge(run, killed, code, left)
         return code
 
+    def _appears(self, run: Run, kind: str) -> bool:
+        """Wait until there is a process of that kind; False where the run ended before."""
+        wanted = {"ray": ("raylet",), "term": WORKERS}.get(kind, (kind,))
+        while run.driver.poll() is None:
+            if run.processes(*wanted):
+                return True
+            time.sleep(0.1)
+        return False
+
     def _moment(self, run: Run, out: Path) -> bool:
         """Wait for a random moment of useful work; False where the run ended before."""
         goal = published(out) + self.choose.randint(0, max(1, self.files // 8))
@@ -248,13 +305,21 @@ class Chaos:
 
     def _judge(self, run: Run, killed: list[str], code: int | None, left: list[Process]) -> None:
         problems = []
+        said = run.log.read_text(errors="replace")
         if code is None:
             problems.append("it hung")
         if left:
             problems.append(f"orphans: {sorted(p.title for p in left)}")
-        if code != 0 and (not killed or killed[-1] in CONTINUES):
+        if killed and killed[-1] in ENDS:
+            if code == 2 and said.count("error: ") != 1:
+                problems.append("it ended with 2 and not one line that says why")
+            if code not in (0, 2):
+                problems.append(f"it ended with {code}")
+        elif code not in ((-signal.SIGKILL, 0) if killed and killed[-1] == "driver" else (0,)):
             problems.append(f"it ended with {code}")
+        if "Traceback" in said:
+            problems.append("it showed a traceback")
         if not problems:
             self.tally.survived.update(killed)
-        told = f"{self.tally.sweeps - 1}: after {killed or 'no kill'}: {'; '.join(problems)}, see {run.log}"
+        told = f"{run.log.stem}: after {killed or 'no kill'}: {'; '.join(problems)}, see {run.log}"
         self.tally.differences += [told] if problems else []

@@ -57,8 +57,8 @@ def _kind(title: str) -> str:
     return TITLES.get(Path(program).name, "other")
 
 
-def kill(processes: list[Process]) -> None:
-    """SIGKILL; one that has just ended is no error."""
+def kill(processes: list[Process], number: int = signal.SIGKILL) -> None:
+    """Send each the signal; one that has just ended is no error."""
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+            os.kill(process.pid, number)

@@ -2,18 +2,24 @@
 
 import pytest
 
-from tests.chaos.harness import Chaos
-from tests.orchestrator.sweeps import write_config
+from tests.chaos.harness import SHADOWS, Chaos, Tally
+from tests.orchestrator.sweeps import TINY, write_config
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    ("backend", "kinds"),
-    [("inline", ["driver"] * 4), ("local", ["host", "trial", "dispatcher", "gcs", "host", "ray", "driver"])],
+    ("sweep", "backend", "kinds"),
+    [
+        (TINY, "inline", ["driver"] * 4),
+        (TINY, "local", ["host", "trial", "dispatcher", "gcs", "host", "ray", "driver"]),
+        (SHADOWS, "inline", ["driver"] * 4),
+        (SHADOWS, "local", ["shadow", "raylet", "shadow", "driver", "shadow", "host", "trial"]),
+    ],
+    ids=["cells inline", "cells on Ray", "shadows inline", "shadows on Ray"],
 )
-def test_kills_lose_and_double_nothing(tmp_path, backend, kinds):
-    chaos = Chaos(write_config(tmp_path), tmp_path, 11, lambda line: None)
+def test_kills_lose_and_double_nothing(tmp_path, sweep, backend, kinds):
+    chaos = Chaos(write_config(tmp_path, sweep), tmp_path, 11, lambda line: None, Tally())
     chaos.complete(backend, kinds)
     if backend == "inline":
         chaos.pair(backend)

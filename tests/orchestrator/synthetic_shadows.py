@@ -134,6 +134,8 @@ def write_cell(
     for i, value in zip(TARGETS, auc, strict=True):
         row = {"example_id": int(i), "split": split, "statistic": "u_lira_online:auc", "score": float(value)}
         rows.append(row | {"score_low": float(value) - 0.15, "score_high": float(value) + 0.15})
+        for name, score in (("p_value", (1 - value) / 4), ("q_value", 1 - value)):
+            rows.append(row | {"statistic": f"u_lira_online:{name}", "score": float(score)})
     store.write("examples", key, rows, attack=attack)
     mean = float(auc.mean())
     metric = {"metric": "auc", "split": split, "variant": "u_lira_online:example_mean", "game": game}

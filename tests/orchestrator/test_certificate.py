@@ -72,8 +72,9 @@ def test_results_without_cells_say_what_makes_them(tmp_path):
 def test_failed_cells_are_no_evidence(tmp_path):
     root = copied(tmp_path)
     write_cell(Store(root), "scrub", status="failed", error_type="Diverged", error="loss is nan")
-    with Results(root) as results, pytest.raises(UnknownName, match="no method 'scrub'"):
-        choose(results, Command(forget_set="random:fraction=0.2", method="scrub"))
+    reason = r"--method: every cell of 'scrub' has failed there \(Diverged: loss is nan\)"
+    with Results(root) as results, pytest.raises(AuditError, match=reason):
+        choose(results, Command(forget_set="mine", method="scrub"))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,25 @@ def test_the_finding_follows_evidence_and_controls(store, kept, untouched, findi
         page = certificate(results, SUBJECT)
     assert finding in page
     assert "cannot be judged" in page
+
+
+def test_failed_measurements_make_the_page_incomplete(store):
+    for method, value in {"retrain": 0.5, "retrain_again": 0.53, "no_op": 1.0, "kept": 0.9}.items():
+        write_accuracy(store, write_cell(store, method), value, 0.04)
+    write_cell(store, "kept", attack="pgd", status="failed", error_type="Diverged", error="loss is nan")
+    with Results(store.root) as results:
+        page = certificate(results, SUBJECT)
+    assert "<strong>Incomplete.</strong> 1 measurement of this model has failed" in page
+    assert "pgd: Diverged: loss is nan" in page
+
+
+def test_doing_nothing_can_be_certified_and_is_found_out(tmp_path):
+    root = copied(tmp_path)
+    with Results(root) as results:
+        subject = choose(results, Command(**(ASKED | {"method": "no_op"})))
+        page = certificate(results, subject)
+    assert subject.role == "ceiling"
+    assert "itself the control that does nothing" in page
 
 
 def excess(method, role, values, seed=0):

@@ -45,11 +45,13 @@ def test_ray_accepts_the_file(name):
     full = util.prepare_config(load(name))
     util.validate_config(full)
     assert full["cluster_name"] == "lethe"
+    assert full["max_workers"] == (2 if name == "local" else 8)
 
 
 def test_what_ray_does_not_check(name):
     config = load(name)
-    assert {"cluster_name", "max_workers", "file_mounts", "setup_commands"} <= set(config)
+    assert {"cluster_name", "file_mounts", "setup_commands"} <= set(config)
+    assert ("max_workers" in config) == (name != "local")  # there it is the number of worker_ips
     assert set(config["provider"]) == ROOT_KEYS[name]
     for node in config.get("available_node_types", {}).values():
         assert set(node["node_config"]) <= NODE_KEYS[name]
@@ -63,6 +65,9 @@ def test_commands_of_the_defaults_are_all_replaced(name):
     assert "--dashboard-host=127.0.0.1" in head
     assert "--num-cpus=0" in head
     assert "$RAY_HEAD_IP" in worker
+    assert all(
+        "cd ~/lethe && " in command for command in (head, worker)
+    )  # relative paths are those of the sweep
     assert any("ray[default,tune]==" in command for command in config["setup_commands"])
     assert "nightly" not in json.dumps(config)
     assert "dev0" not in json.dumps(config)
@@ -71,12 +76,12 @@ def test_commands_of_the_defaults_are_all_replaced(name):
 def test_the_head_computes_nothing_and_offers_the_trial_slots(name):
     config = load(name)
     if name == "local":
-        assert """--resources='{"trial":16}'""" in config["head_start_ray_commands"][-1]
+        assert """--resources='{"trial":4096}'""" in config["head_start_ray_commands"][-1]
         return
     head = config["available_node_types"][config["head_node_type"]]
     workers = [t for key, t in config["available_node_types"].items() if key != config["head_node_type"]]
     assert head["resources"]["CPU"] == 0
-    assert head["resources"]["trial"] >= 2 * config["max_workers"]
+    assert head["resources"]["trial"] >= config["max_workers"]
     assert all(worker["min_workers"] == 0 and worker["resources"]["GPU"] == 1 for worker in workers)
 
 
@@ -84,6 +89,8 @@ def test_workers_are_spot_and_the_head_is_not():
     types = load("aws")["available_node_types"]
     assert types["gpu"]["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
     assert "InstanceMarketOptions" not in types["head"]["node_config"]
+    for kind in types.values():
+        assert all(disk["Ebs"]["DeleteOnTermination"] for disk in kind["node_config"]["BlockDeviceMappings"])
     scheduling = load("gcp")["available_node_types"]["gpu"]["node_config"]["scheduling"]
     assert {"provisioningModel": "SPOT"} in scheduling
 
@@ -142,5 +149,5 @@ def test_the_ray_job_is_the_same_sweep_on_the_same_kind_of_cluster():
     assert spec["authOptions"] == {"mode": "token"}
     head = spec["headGroupSpec"]["rayStartParams"]
     assert head["num-cpus"] == "0"
-    assert json.loads(json.loads(head["resources"])) == {"trial": 16}
+    assert json.loads(json.loads(head["resources"])) == {"trial": 4096}
     assert all(group["minReplicas"] == 0 for group in spec["workerGroupSpecs"])

@@ -1,6 +1,7 @@
 """Faults of the world: each becomes one clear line or a failed row, and nothing that was finished is lost."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from shadow_sweeps import TEXT as SHADOWS
 from sweeps import TINY, changed
 from test_sweep import ROOT, content, sweep
 
@@ -83,15 +85,73 @@ def write_plugin(folder, body=""):
 
 
 @pytest.mark.parametrize("backend", ["inline", pytest.param("local", marks=pytest.mark.slow)])
-def test_a_full_disk_is_one_line_and_more_space_completes_the_sweep(undisturbed, disk, backend):
-    results = disk("size=320k") / "results"
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param("64k", marks=pytest.mark.slow, id="while training"),
+        pytest.param("320k", id="while measuring"),
+    ],
+)
+def test_a_full_disk_ends_the_sweep_in_one_line_and_more_space_completes_it(undisturbed, disk, backend, size):
+    results = disk(f"size={size}") / "results"
     ran = sweep(undisturbed / "audit.toml", "--out", results, "--backend", backend)
     assert ran.returncode == 2, ran.stderr
-    assert "No space left on device" in one_error(ran)
+    told = one_error(ran)
+    assert re.search(
+        r"cannot write \S+: No space left on device \(\S+ of \S+ MiB are free\); .* same command goes on$",
+        told,
+    )
+    assert str(results) in told
     assert not [p for p in results.rglob(".*") if p.is_file()]
+    store = Store(str(results))
+    for table in ("cells", "models"):
+        assert "failed" not in store.read(table)["status"].to_pylist()
+    assert store.verify() == []
     disk("size=64m")
-    ran = sweep(undisturbed / "audit.toml", "--out", results, "--rerun", "failed")
+    ran = sweep(undisturbed / "audit.toml", "--out", results)
     assert ran.returncode == 0, ran.stderr
+    assert content(results) == content(undisturbed / "results")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["inline", "local"])
+def test_a_disk_that_is_full_of_shadow_models_ends_the_sweep_in_one_line(disk, tmp_path, backend):
+    results = disk("size=256k") / "results"
+    (tmp_path / "audit.toml").write_text(SHADOWS.replace("epochs = 12", "epochs = 1"))
+    ran = sweep(tmp_path / "audit.toml", "--out", results, "--backend", backend)
+    assert ran.returncode == 2, ran.stderr
+    assert "No space left on device" in one_error(ran)
+    store = Store(str(results))
+    assert "failed" not in store.read("models")["status"].to_pylist()
+    assert store.keys("cells") == set()
+
+
+@pytest.mark.parametrize("backend", ["inline", pytest.param("local", marks=pytest.mark.slow)])
+def test_a_directory_that_becomes_read_only_ends_the_sweep_in_one_line(undisturbed, disk, backend):
+    results = disk("size=64m") / "results"
+    command = [sys.executable, "-m", "orchestrator.sweep", undisturbed / "audit.toml", "--out", results]
+    with subprocess.Popen(
+        [*command, "--backend", backend, "--no-report"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        while run.poll() is None and not list(results.glob("cells/*.arrow")):
+            time.sleep(0.01)
+        # A file system with a file that is open for writing refuses to become read-only: try again.
+        while subprocess.run(
+            ["mount", "-o", "remount,ro", results.parent], capture_output=True, check=False
+        ).returncode:
+            assert run.poll() is None
+        _, errors = run.communicate(timeout=240)
+    assert run.returncode == 2, errors
+    (told,) = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert "Read-only file system; once it can be written the same command goes on" in told
+    assert "Traceback" not in errors
+    disk("rw")
+    assert "failed" not in Store(str(results)).read("cells")["status"].to_pylist()
+    assert sweep(undisturbed / "audit.toml", "--out", results).returncode == 0
     assert content(results) == content(undisturbed / "results")
 
 
@@ -192,7 +252,7 @@ def test_methods_that_raise_exit_crash_or_hang_are_failed_rows(tmp_path):
                 **SMALL,
                 '["finetune", "gradient_ascent"]': f"[{listed}]",
                 'name = "tiny"': 'name = "tiny"\nplugins = ["bad_methods"]',
-                'backend = "inline"': 'backend = "local"\ncell_timeout = 20.0',
+                'backend = "inline"': 'backend = "local"\nstage_timeout = 30.0',
             }
         )
     )
@@ -202,7 +262,7 @@ def test_methods_that_raise_exit_crash_or_hang_are_failed_rows(tmp_path):
     errors = {r["method"]: r["error_type"] for r in rows}
     died = dict.fromkeys(["exits", "segfaults", "killed"], "HostDied")
     whole = dict.fromkeys(["retrain", "retrain_again", "no_op", "finetune"])
-    told = {"raises": "RuntimeError", "leaves": "SystemExit", "hangs": "Timeout"}
+    told = {"raises": "RuntimeError", "leaves": "SystemExit", "hangs": "TimeLimit"}
     assert errors == {**told, **died, **whole}
     assert "the plug-in's own words" in next(r["error"] for r in rows if r["method"] == "raises")
 

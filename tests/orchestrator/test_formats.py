@@ -103,3 +103,16 @@ def test_nothing_is_best_without_a_direction_or_a_rival() -> None:
 @pytest.mark.parametrize("form", ["table", "csv", "markdown", "latex", "json", "parquet", "arrow"])
 def test_no_rows_are_fine(form: str) -> None:
     assert render(TABLE.slice(0, 0), form)  # type: ignore[arg-type]
+
+
+def test_rounding_errors_read_as_zero_and_stay_in_data() -> None:
+    table = pa.table({"value": [9.957e-18, -3e-16, 2.5e-11]})
+    assert [line.split() for line in render(table, "table").decode().splitlines()[2:5]] == [
+        ["0"],
+        ["0"],
+        ["2.5e-11"],
+    ]
+    assert "e-18" not in render(table, "markdown").decode()
+    assert "$0.000$" in render(table, "latex").decode()
+    assert "9.957e-18" in render(table, "csv").decode()
+    assert "9.957e-18" in render(table, "json").decode()

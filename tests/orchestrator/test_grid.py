@@ -1,6 +1,5 @@
 """The plan: cells, sharing, identity, selection, refusals."""
 
-import itertools
 import subprocess
 import sys
 
@@ -9,7 +8,7 @@ from sweeps import changed, write_config
 
 from orchestrator.config import load
 from orchestrator.grid import REFERENCES, make_plan
-from orchestrator.plan import blocks, select
+from orchestrator.plan import select
 from tasks.errors import AuditError
 
 
@@ -116,17 +115,8 @@ def test_selection_keeps_the_references_of_what_it_keeps(tmp_path):
     assert len([c for c in select(plan_of(tmp_path), "", 1).cells if c.role == "audited"]) == 1
     with pytest.raises(AuditError, match="no axis 'metod'"):
         select(plan_of(tmp_path), "metod=finetune", 0)
-    with pytest.raises(AuditError, match="no cell matches"):
+    with pytest.raises(AuditError, match=r"no method 'scrub'\. Valid: finetune, gradient_ascent"):
         select(plan_of(tmp_path), "method=scrub", 0)
-
-
-def test_neighbours_belong_to_different_models(tmp_path):
-    cells = plan_of(tmp_path).cells
-    ordered = blocks(cells, 3)
-    assert sorted(c.cell_id for c in ordered) == sorted(c.cell_id for c in cells)
-    firsts = ordered[:6]
-    for a, b in itertools.pairwise(firsts):
-        assert a.model_id != b.model_id
 
 
 @pytest.mark.parametrize(
@@ -173,5 +163,5 @@ def test_dry_run_prints_the_plan_without_torch_or_ray(tmp_path):
         "assert code == 0 and not {'torch', 'ray', 'timm'} & set(sys.modules)\n"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "cells       21 (3 reference, 3 noise_floor, 3 ceiling, 12 audited)" in shown.stdout
+    assert "cells       21 (3 reference, 3 noise floor, 3 ceiling, 12 audited)" in shown.stdout
     assert not (tmp_path / "r").exists()

@@ -9,9 +9,10 @@ import pytest
 import synthetic_results as synthetic
 
 from orchestrator.config import load
-from orchestrator.grid import REFERENCES, make_plan
+from orchestrator.grid import REFERENCES, build_method, make_plan
 from orchestrator.known_methods import known_methods
 from orchestrator.results import Results
+from orchestrator.search_space import points, search_ranges
 from tasks.errors import AuditError
 from tasks.unlearn.base import methods
 
@@ -76,3 +77,17 @@ def test_a_table_sets_the_base_method_of_a_sequence() -> None:
     assert "rum" in {cell.method for cell in plan.cells}
     plain = make_plan(load("quick", {"axes.method": ["rum"]}))
     assert json.dumps(sorted(plan.models)) != json.dumps(sorted(plain.models))
+
+
+def test_no_value_of_the_methods_preset_was_picked_by_hand() -> None:
+    """Each is one of the 12 trials that its comment speaks of; all else is the default, at batch size 64."""
+    preset = load("methods", {"tuning.trials": 12})
+    plain = {"rsu": {"base_params": {"batch_size": 64}}, "rum": {"base_params": {"batch_size": 64}}}
+    sized = {name: {"batch_size": 64} for name, table in preset.methods.items() if "batch_size" in table}
+    start = dataclasses.replace(preset, methods=plain | sized)
+    for name in preset.axes.method:
+        chosen, before = (vars(build_method(config, name)[1]) for config in (preset, start))
+        searched = {field: chosen[field] for field in search_ranges(preset, name)}
+        assert not searched or searched in points(start, name), name
+        assert chosen == before | searched, name
+    assert preset.methods["rum"]["base_params"] == preset.methods["random_labels"]

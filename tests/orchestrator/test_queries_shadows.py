@@ -121,6 +121,19 @@ def test_vulnerability_is_the_quantiles_of_numpy(results: Results) -> None:
         assert row["above_half"] == pytest.approx((auc - np.float32(0.15) > 0.5).mean(), abs=1 / 29)
         interval = stats.binomtest(int((auc > floor).sum()), len(auc)).proportion_ci(method="wilson")
         assert (row["above_floor_low"], row["above_floor_high"]) == pytest.approx(tuple(interval), abs=1e-4)
+        for fdr in (0.1, 0.45):
+            (again,) = [
+                r
+                for r in rows(results, "per_example_vulnerability", fdr=fdr)
+                if (r["method"], r["attack"]) == (row["method"], row["attack"])
+            ]
+            assert again["vulnerable"] == (1 - auc <= np.float32(fdr)).sum()
+            assert again["vulnerable_share"] == pytest.approx(again["vulnerable"] / len(auc))
+            assert again["significant"] == ((1 - auc) / 4 <= np.float32(fdr)).sum()
+            assert (again["tested"], again["significant_by_chance"]) == (
+                len(auc),
+                pytest.approx(fdr * len(auc)),
+            )
         assert row["highest"] == auc.max()
         assert row["highest_example"] == synthetic.TARGETS[auc.argmax()]
 

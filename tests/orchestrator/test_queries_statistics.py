@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,123 @@ def test_t_quantile_agrees_with_scipy(results: Results) -> None:
     expected = stats.t.ppf(0.975, np.array(found["df"]))
     np.testing.assert_allclose(found["t"], expected, rtol=0, atol=3e-6)
     assert results.sql("select t975(0) as t").to_pylist() == [{"t": None}]
+
+
+def test_a_mean_over_seeds_has_students_interval_from_three_seeds_on(results: Results) -> None:
+    sample = [0.2, 0.5, 0.9, 0.4]
+    of_the_mean = "avg(x), stddev_samp(x), count(x)"
+    text = f"select seeds_low({of_the_mean}, -1) as low, seeds_high({of_the_mean}, 2) as high"
+    text += " from (select unnest($sample) as x)"
+    for count in (3, 4):
+        low, high = stats.t.interval(
+            0.95, count - 1, loc=np.mean(sample[:count]), scale=stats.sem(sample[:count])
+        )
+        (found,) = results.sql(text, sample=sample[:count]).to_pylist()
+        assert (found["low"], found["high"]) == pytest.approx((low, high))
+    for count in (1, 2):
+        assert results.sql(text, sample=sample[:count]).to_pylist() == [{"low": -1, "high": 2}]
+
+
+def two_seeds(root: str) -> Results:
+    """Results of the first two seeds only."""
+    store = synthetic.fill(root)
+    for row in store.read("cells").to_pylist():
+        if row["seed"] == 2:
+            store.delete("cells", row["cell_id"])
+    return Results(root)
+
+
+def test_two_seeds_give_the_widest_of_their_own_intervals(tmp_path: Path) -> None:
+    """Student's t over two seeds that agree by chance would have no width at all."""
+    results = two_seeds(str(tmp_path / "results"))
+    cells = rows(results, "gap_to_retrained", metric="accuracy", split="forget", method="scrub")
+    for name in ("leaderboard", "verdict"):
+        found = [
+            r
+            for r in rows(results, name)
+            if (r["metric"], r["split"], r["method"]) == ("accuracy", "forget", "scrub")
+        ]
+        assert len(found) == len(synthetic.FORGET_SETS)
+        for row in found:
+            mine = [c for c in cells if c["forget_set"] == row["forget_set"]]
+            assert row["seeds"] == len(mine) == 2
+            assert row["difference_low"] == min(c["difference_low"] for c in mine)
+            assert row["difference_high"] == max(c["difference_high"] for c in mine)
+    for row in rows(results, "layer_scope_cost"):
+        if row["method"] == "scrub":
+            mine = [c for c in cells if c["forget_set"] == row["forget_set"]]
+            ends = [(c["difference_low"], c["difference_high"]) for c in mine]
+            low = min(0 if a <= 0 <= b else min(abs(a), abs(b)) for a, b in ends)
+            assert row["gap_low"] == pytest.approx(low)
+            assert row["gap_high"] == pytest.approx(max(max(abs(a), abs(b)) for a, b in ends))
+            assert row["noise_floor"] == pytest.approx(np.mean([c["noise_floor"] for c in mine]))
+    variance = rows(results, "seed_variance", metric="accuracy", split="forget")
+    assert {(r["seeds"], r["mean_low"], r["mean_high"]) for r in variance} == {(2, None, None)}
+
+
+def test_of_cells_measured_more_than_once_the_latest_counts(tmp_path: Path) -> None:
+    """Another evaluation of the same models adds no row and no seed, and its values replace the earlier ones."""
+    names = (
+        "leaderboard",
+        "seed_variance",
+        "forget_set_difficulty",
+        "layer_scope_cost",
+        "per_class",
+        "robust_drop",
+        "fairness_vs_robustness",
+        "hardest_examples",
+        "harm",
+        "verdict",
+        "scoreboard",
+    )
+    store = synthetic.fill(str(tmp_path / "results"))
+    results = Results(store.root)
+    before = {name: rows(results, name) for name in names}
+    assert results.table("latest_cells").num_rows == len(
+        [r for r in store.read("cells").to_pylist() if r["status"] == "finished"]
+    )
+    for row in store.read("cells").to_pylist():
+        if row["method"] == "scrub" and row["status"] == "finished":
+            key = synthetic.name("again", row["cell_id"])
+            later = row["finished_at"] + timedelta(days=1)
+            store.write("cells", key, [row | {"cell_id": key, "finished_at": later}])
+            for table, path in (("metrics", {}), ("examples", {"attack": row["attack"]}), ("layers", {})):
+                if row["cell_id"] in store.keys(table):
+                    copy = store.read(table, row["cell_id"], **path).to_pylist()
+                    kept = [{k: v for k, v in r.items() if k not in ("cell_id", *path)} for r in copy]
+                    for new in kept:
+                        if new.get("metric") == "accuracy":
+                            new["value"], new["ci_low"], new["ci_high"] = 0.125, 0.1, 0.2
+                    store.write(table, key, kept, **path)
+    results.refresh()
+    for name in names:
+        after = rows(results, name)
+        assert len(after) == len(before[name]), name
+        for row in after:
+            if row.get("method") == "scrub" and row.get("metric") == "accuracy":
+                assert row.get("value", row.get("mean")) == 0.125, name
+                assert row.get("seeds") in (None, 3)
+
+
+def test_fairness_correlation_counts_each_model_under_one_scope(tmp_path: Path) -> None:
+    store = synthetic.fill(str(tmp_path / "results"))
+    results = Results(store.root)
+    before = rows(results, "fairness_vs_robustness")
+    for row in store.read("cells").to_pylist():
+        if row["method"] == "scrub" and row["attack"] in ("none", "pgd") and row["status"] == "finished":
+            key = synthetic.name("head", row["cell_id"])
+            model = synthetic.name("head", row["model_id"])
+            store.write("cells", key, [row | {"cell_id": key, "model_id": model, "scope": "head"}])
+            for table in ("metrics", "layers"):
+                if row["cell_id"] in store.keys(table):
+                    copy = store.read(table, row["cell_id"]).to_pylist()
+                    store.write(table, key, [r | {"cell_id": key} for r in copy])
+    results.refresh()
+    for row, old in zip(rows(results, "fairness_vs_robustness"), before, strict=True):
+        assert row == pytest.approx(old)
+    every = rows(results, "fairness_vs_robustness", scope=None)
+    assert {r["models"] for r in every} == {r["models"] + 6 for r in before}
+    assert {r["models"] for r in rows(results, "fairness_vs_robustness", scope="head")} == {6}
 
 
 def test_gap_interval_is_newcombes(results: Results) -> None:
@@ -181,6 +300,14 @@ def test_hardest_examples_are_farthest_from_retraining(results: Results) -> None
     assert [r["example_id"] for r in found] == expected
     assert found[0]["distance"] == pytest.approx(distance[expected[0]], rel=1e-5)
     assert found[0]["models"] == 9
+    again = [
+        abs(
+            phi[synthetic.Place("class:label=3", "retrain_again", seed).cell_id("none"), expected[0]]
+            - phi[synthetic.Place("class:label=3", "retrain", seed).cell_id("none"), expected[0]]
+        )
+        for seed in synthetic.SEEDS
+    ]
+    assert found[0]["noise_distance"] == pytest.approx(np.mean(again), rel=1e-5)
 
 
 def test_scope_cost_compares_with_retraining(results: Results) -> None:

@@ -49,6 +49,16 @@ def test_a_query_by_name_with_parameters(root: str, capsysbinary) -> None:
     assert {row["method"] for row in json.loads(shown)} == {"scrub"}
 
 
+def test_parameters_may_be_given_one_by_one(root: str, capsysbinary) -> None:
+    where = ["--results", root, "--format", "json"]
+    one_by_one = ["--param", "method=scrub", "--param", "metric=accuracy", "--param", "split=test"]
+    together = ["--param", "method=scrub", "metric=accuracy", "split=test"]
+    found = [output(capsysbinary, "gap_to_retrained", *where, *given) for given in (one_by_one, together)]
+    assert found[0] == found[1]
+    shown = {(row["method"], row["metric"], row["split"]) for row in json.loads(found[0])}
+    assert shown == {("scrub", "accuracy", "test")}
+
+
 def test_a_statement(root: str, capsysbinary) -> None:
     shown = output(capsysbinary, "select count(*) as n from cells", "--results", root, "--format", "csv")
     assert shown == "n\n109\n"

@@ -22,16 +22,18 @@ from audited import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from scipy import stats
 
 from orchestrator.report.__main__ import main
-from orchestrator.report.blocks import Figure, Gallery, Missing, Table, number
-from orchestrator.report.drawing import PALETTE, spread
+from orchestrator.report.blocks import Figure, Gallery, Missing, Source, Table, number
+from orchestrator.report.drawing import PALETTE, Look, spread
 from orchestrator.report.evidence import clearest, gather, signed, why_told_apart
 from orchestrator.report.examples import roc_on_grid
 from orchestrator.report.images import data_uri, read_examples
-from orchestrator.report.page import STYLE_SHEET
+from orchestrator.report.page import STYLE_SHEET, render_block
+from orchestrator.report.plots import Mark, forest
 from orchestrator.report.write import build, write_text
 from orchestrator.results import Results
 from orchestrator.store import Store
@@ -351,6 +353,57 @@ def test_page_says_when_the_audit_has_no_power(store):
     page, _ = build(store.root)
     assert "lacks power" in page
     assert "Not told apart on any measure" in page
+
+
+def test_the_verdict_in_short_counts_models_and_says_what_is_weak(store):
+    for method, value in {
+        "retrain": 0.5,
+        "retrain_again": 0.53,
+        "no_op": 1.0,
+        "kept": 0.9,
+        "good": 0.52,
+    }.items():
+        write_accuracy(store, write_cell(store, method), value, 0.04)
+    page, _ = build(store.root)
+    assert (
+        "<strong>1 of 2 unlearned models are told apart from retraining</strong>, 1 of them on a single"
+        in page
+    )
+    assert "there the audit lacks power" not in page
+
+
+def test_missing_cells_are_told_at_the_top(tmp_path):
+    store = Store(str(tmp_path / "part"))
+    write_run(store, cells=7)
+    write_cell(store, "kept")
+    page, _ = build(store.root)
+    assert "<dt>cells missing</dt><dd>6, the same sweep command computes them</dd>" in page
+
+
+def test_long_tables_unfold_and_lose_no_row():
+    rows = [[f"row {i}"] for i in range(30)]
+    table = Table(caption="", heading=["h"], rows=rows, source=Source(query="verdict"), shown=4)
+    html = render_block(table, "results")
+    assert "<summary>26 more rows</summary>" in html
+    assert [int(i) for i in re.findall(r"<td>row (\d+)</td>", html)] == list(range(30))
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_labels_stay_inside_the_canvas(log):
+    look = Look(colour="#000000")
+    labels = ["short", "a very long name of a method / last-12", "x"]
+    marks = [Mark(label=t, value=0.1 * 3**i, low=0.01, high=9.0, look=look) for i, t in enumerate(labels)]
+    panel = forest("f", "A title", marks, axis="difference from retraining", words="", log=log, origin=1.0)
+    FigureCanvasAgg(panel.canvas).draw()
+    axes = panel.canvas.axes[0]
+    low, high = sorted(axes.get_xlim())
+    width = panel.canvas.bbox.width
+    ticks = [t for t, x in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True) if low <= x <= high]
+    for text in (*axes.get_yticklabels(), *ticks, axes.xaxis.label):
+        box = text.get_window_extent()
+        if text.get_text() and text.get_visible():
+            assert box.x0 >= -1
+            assert box.x1 <= width + 1
 
 
 def test_harm_counts_examples_that_only_retraining_gets_right(store):

@@ -28,7 +28,9 @@ def results(store: Store) -> Results:
     return Results(store.root)
 
 
-@pytest.mark.parametrize("name", [*TABLES, "published", "methods", "leaderboard", "failures", "cost_by_stage"])
+@pytest.mark.parametrize(
+    "name", [*TABLES, "published", "methods", "leaderboard", "failures", "cost_by_stage"]
+)
 def test_every_table_and_view_is_there(results: Results, name: str) -> None:
     assert name in results.names
     assert len(results.sql(f"describe {name}")) > 3
@@ -46,12 +48,62 @@ def test_a_header_gives_defaults(results: Results) -> None:
     assert results.sql(text, least=0.6).to_pylist() == [{"n": 0}]
 
 
-def test_a_session_sees_what_is_written_meanwhile(results: Results, store: Store) -> None:
+def test_a_session_keeps_its_state_until_it_is_refreshed(results: Results, store: Store) -> None:
     assert results.table("metrics").num_rows == 1
     store.write("metrics", "k1", [ROW])
-    assert results.table("metrics").num_rows == 2
+    store.write("metrics", "k0", [ROW, ROW | {"split": "other"}])
     store.compact()
-    assert results.table("metrics").num_rows == 2
+    assert results.table("metrics").num_rows == 1
+    results.refresh()
+    assert results.table("metrics").num_rows == 3
+    assert results.table("metrics").num_rows == 3
+
+
+def opened(results: Results, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Tables whose files are listed from now on."""
+    calls: list[str] = []
+    real = results.store.dataset
+    monkeypatch.setattr(results.store, "dataset", lambda table: calls.append(table) or real(table))
+    return calls
+
+
+def test_the_queries_of_a_session_read_each_table_once(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = opened(results, monkeypatch)
+    for name in ("verdict", "scoreboard", "gap_to_retrained", "verdict"):
+        results.query(name)
+    assert sorted(calls) == sorted(set(calls))
+    assert {"cells", "metrics"} <= set(calls)
+
+
+def test_rows_per_example_are_held_when_asked_again_and_small_and_scanned_otherwise(
+    results: Results, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("c1", "c2"):
+        store.write("examples", key, [{"example_id": 1, "split": "test"}], attack="none")
+    calls = opened(results, monkeypatch)
+    for _ in range(4):
+        assert results.sql("select count(*) as n from examples where cell_id = 'c1'").to_pylist() == [
+            {"n": 1}
+        ]
+    assert calls == ["examples", "examples"]
+    monkeypatch.setattr("orchestrator.results.HELD_BYTES", 100)
+    results.refresh()
+    for _ in range(4):
+        assert results.table("examples").num_rows == 2
+    assert calls == ["examples"] * 6
+
+
+def test_a_held_table_answers_as_the_files_do(tmp_path: Path) -> None:
+    store = synthetic.fill(str(tmp_path / "results"))
+    results = Results(store.root)
+    for name in TABLES:
+        found = [results.table(name) for _ in range(3)][-1]
+        expected = store.dataset(name).to_table()
+        assert found.column_names == expected.column_names
+        ours, theirs = (sorted(json.dumps(r, default=str) for r in t.to_pylist()) for t in (found, expected))
+        assert ours == theirs
 
 
 def test_a_compaction_between_listing_and_opening_is_survived(
@@ -198,6 +250,7 @@ def test_compaction_changes_no_answer(tmp_path: Path) -> None:
     results = Results(store.root)
     before = results.query("gap_to_retrained")
     assert store.compact() > 100
+    results.refresh()
     assert results.query("gap_to_retrained").equals(before)
 
 
@@ -213,6 +266,7 @@ def test_an_earlier_evaluation_of_the_same_model_pairs_with_its_own_reference(tm
         value = 0.25 if place.method == "retrain" else 0.5
         again = synthetic.proportion("accuracy", "forget", int(400 * value), 400, "closer_to_retrained")
         store.write("metrics", key, [again])
+    results.refresh()
     after = results.query("gap_to_retrained", metric="accuracy", split="forget").to_pylist()
     assert len(after) == before + 2
     new = next(r for r in after if r["cell_id"] == synthetic.name("again", "scrub"))

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from shadow_sweeps import TEXT, finished
+import torch
+from shadow_sweeps import ROOT, TEXT, copied, finished, sweep
 
 from orchestrator.config import SweepConfig
+from orchestrator.feature_scores import feature_scores
 from orchestrator.grid import make_plan
 from orchestrator.risk_file import read_scores, write_scores
 from orchestrator.scores import main
 from orchestrator.shadow_scores import shadow_scores
 from orchestrator.store import Store
-from tasks import fields
+from tasks import fields, weights
 from tasks.errors import AuditError, UnknownName
+
+HEAD = ("body.fc.weight", "body.fc.bias")
+"""The last layer of the tiny network."""
+
+
+LEVELS = ("low", "mid", "high")
+CHOSEN = {
+    **{("privacy_risk", level): f"by_score:score=privacy_risk,level={level},count=12" for level in LEVELS},
+    **{("entanglement", level): f"entanglement:level={level},count=7" for level in LEVELS},
+}
 
 
 def config(**changes: object) -> SweepConfig:
@@ -96,6 +110,18 @@ def test_a_forget_set_is_chosen_by_risk(risk: Path) -> None:
     assert set(chosen.provenance["scores_sha256"]) == {"privacy_risk"}
 
 
+def test_levels_of_memorisation_come_from_the_same_file(risk: Path) -> None:
+    kinds = [f"by_score:score=memorisation,level={level},count=12" for level in LEVELS]
+    chosen = make_plan(config(data__scores=str(risk), axes__forget_set=kinds)).data.forget_sets
+    scores = plan_scores(risk)["memorisation"]
+    train = make_plan(config()).data.splits.train
+    low, mid, high = (scores[chosen[kind].ids] for kind in kinds)
+    assert low.max() <= np.sort(scores[train])[11]
+    assert high.min() >= np.sort(scores[train])[-12]
+    rest = np.setdiff1d(train, chosen[kinds[1]].ids)
+    assert np.abs(mid - 0.5).max() <= np.abs(scores[rest] - 0.5).min() + 1e-12  # RUM's middle
+
+
 def test_scores_enter_the_identity_of_what_ranks_by_them_alone(risk: Path, tmp_path: Path) -> None:
     content = read_scores(str(risk), num_examples=180, dataset_digest=make_plan(config()).data.digest)
     changed = {**content.values, "privacy_risk": content.values["privacy_risk"] + 1}
@@ -143,3 +169,108 @@ def test_results_without_such_shadow_models_are_refused(tmp_path: Path) -> None:
         shadow_scores(str(tmp_path), architecture="net")
     with pytest.raises(UnknownName, match="Did you mean 'net'"):
         shadow_scores(str(finished() / "results"), architecture="nett")
+
+
+def run_scores(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as a user types it."""
+    words = [sys.executable, "-m", "orchestrator.scores", str(folder / "results"), "--architecture", "net"]
+    return subprocess.run([*words, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=200)
+
+
+@pytest.fixture(scope="module")
+def by_score(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shadow models and an original are trained, scored by the command, and forget sets swept by the scores."""
+    folder = copied(tmp_path_factory.mktemp("by_score"))
+    trained = sweep(folder, attack='["none"]')
+    assert trained.returncode == 0, trained.stderr
+    scored = run_scores(folder, "--kinds", "risk", "features", "--output", str(folder / "risk.npz"))
+    assert scored.returncode == 0, scored.stderr
+    assert "memorisation and privacy_risk of" in scored.stdout
+    assert "16 shadow models, 16 features of" in scored.stdout
+    names = ", ".join(f'"{text}"' for text in CHOSEN.values())
+    ran = sweep(folder, attack='["none"]', forget_set=f"[{names}]", scores=f'"{folder / "risk.npz"}"')
+    assert ran.returncode == 0, ran.stderr
+    return folder
+
+
+def test_forget_sets_by_score_and_entanglement_come_out_as_rows(by_score: Path) -> None:
+    store = Store(str(by_score / "results"))
+    cells = [r for r in store.read("cells").to_pylist() if r["forget_set"] in CHOSEN.values()]
+    assert {r["status"] for r in cells} == {"finished"}
+    assert {(r["forget_set"], r["method"]) for r in cells} >= {(s, "finetune") for s in CHOSEN.values()}
+    measured = set(store.read("metrics")["cell_id"].to_pylist())
+    assert {r["cell_id"] for r in cells} <= measured
+    originals = [r for r in store.read("models").to_pylist() if r["kind"] == "original"]
+    assert len(originals) == 1  # the sweep by score forgets from the model that was asked
+
+
+def test_levels_are_ordered_and_name_their_origin(by_score: Path) -> None:
+    with np.load(by_score / "risk.npz", allow_pickle=False) as content:
+        arrays = {name: content[name] for name in content.files if name != "provenance"}
+    store = Store(str(by_score / "results"))
+    rows = store.read("forget_sets").to_pylist()
+    (original,) = [r for r in store.read("models").to_pylist() if r["kind"] == "original"]
+    known = np.isfinite(arrays["features"]).all(axis=1)
+    assert np.array_equal(np.flatnonzero(known), make_plan(config()).data.splits.train)
+    distance = np.linalg.norm(arrays["features"] - arrays["features"][known].mean(axis=0), axis=1)
+    values = {**arrays, "entanglement": distance}
+    for score in ("privacy_risk", "entanglement"):
+        means = []
+        for level in LEVELS:
+            mine = [r for r in rows if r["forget_set"] == CHOSEN[score, level]]
+            means.append(values[score][[r["example_id"] for r in mine]].mean())
+            origin = json.loads(mine[0]["provenance_json"])
+            assert len(mine) == (7 if score == "entanglement" else 12)
+            assert origin["scores"]["features"]["model_id"] == original["model_id"]
+            assert origin["scores"]["features"]["weights_sha256"] == original["weights_digest"]
+            assert origin["scores"]["num_shadows"] == 16
+            assert ("entanglement_score" in origin) == (score == "entanglement")
+        assert means[0] < means[1] < means[2], score
+
+
+def test_features_are_the_inputs_of_the_head(by_score: Path, tmp_path: Path) -> None:
+    """Applied to them, the original's last layer gives the logits behind the stored phi."""
+    path = tmp_path / "features.npz"
+    again = run_scores(by_score, "--kinds", "features", "--output", str(path))
+    assert again.returncode == 0, again.stderr
+    with np.load(path, allow_pickle=False) as content, np.load(by_score / "risk.npz") as both:
+        assert set(content.files) == {"features", "provenance"}
+        features = content["features"]
+        assert np.array_equal(features, both["features"], equal_nan=True)
+    store = Store(str(by_score / "results"))
+    (original,) = [r for r in store.read("models").to_pylist() if r["kind"] == "original"]
+    tensors = weights.load_tensors(
+        store.get_blob("weights", original["model_id"]), device=torch.device("cpu")
+    )
+    weight, bias = (tensors[name].double().flatten(1 if "weight" in name else 0).numpy() for name in HEAD)
+    plan = make_plan(config())
+    ids = plan.data.splits.train
+    logits = features[ids] @ weight.T + bias
+    labels = plan.data.labels.labels[ids]
+    true = logits[np.arange(len(ids)), labels]
+    rest = np.where(np.arange(3) == labels[:, None], -np.inf, logits)
+    phi = dict(zip(ids.tolist(), true - np.logaddexp.reduce(rest, axis=1), strict=True))
+    (cell,) = [
+        r
+        for r in store.read("cells").to_pylist()
+        if (r["role"], r["forget_set"], r["attack"]) == ("ceiling", CHOSEN["entanglement", "low"], "none")
+    ]
+    stored = [
+        r
+        for r in store.read("examples", cell["cell_id"], attack="none").to_pylist()
+        if r["example_id"] in phi
+    ]
+    assert len(stored) > 50
+    for row in stored:
+        assert row["phi"] == pytest.approx(phi[row["example_id"]], rel=1e-3, abs=1e-3)
+
+
+def test_features_need_a_trained_original(tmp_path: Path) -> None:
+    """A sweep of shadow models alone trains no original; the message says which does."""
+    ran = run_scores(finished(), "--kinds", "features", "--output", str(tmp_path / "f.npz"))
+    assert ran.returncode == 2
+    assert "holds no original model of 'net'; a sweep with an attack such as none" in ran.stderr
+    with pytest.raises(AuditError, match=r"ranks by the score 'features'.*--kinds features on the results"):
+        make_plan(config(axes__forget_set=["entanglement:level=low,count=5"]))
+    with pytest.raises(UnknownName, match="Did you mean 'net'"):
+        feature_scores(str(finished() / "results"), architecture="nett")

@@ -127,13 +127,28 @@ def test_canaries_bound_epsilon_in_one_run(tmp_path: Path) -> None:
     ran = sweep(
         tmp_path,
         *("--set", "shadows.canaries=24", "--set", "shadows.trajectories=false"),
-        attack='["u_lira_g2", "one_run"]',
+        attack='["u_lira_g2", "one_run", "one_run:game=G2"]',
     )
     assert ran.returncode == 0, ran.stderr
     store = Store(str(tmp_path / "results"))
-    (row,) = [r for r in store.read("metrics").to_pylist() if r["metric"] == "epsilon_lower_bound"]
-    assert (row["game"], row["n"]) == ("G0", 16)
-    assert 0 <= row["ci_low"] <= row["value"] <= row["ci_high"]
-    assert row["ci_high"] > 0
-    (cell,) = [r for r in store.read("cells").to_pylist() if r["cell_id"] == row["cell_id"]]
-    assert cell["role"] == "ceiling"
+    method = {r["cell_id"]: r["method"] for r in store.read("cells").to_pylist()}
+    found = {
+        (r["game"], method[r["cell_id"]]): r
+        for r in store.read("metrics").to_pylist()
+        if r["metric"] == "epsilon_lower_bound"
+    }
+    assert set(found) == {("G0", "no_op"), ("G2", "no_op"), ("G2", "retrain"), ("G2", "finetune")}
+    for row in found.values():
+        assert row["n"] == 16
+        assert 0 <= row["ci_low"] <= row["value"] <= row["ci_high"]
+    bounds = {place: [row[name] for name in ("ci_low", "value", "ci_high")] for place, row in found.items()}
+    assert bounds["G0", "no_op"][2] > 0
+    assert bounds["G2", "no_op"] == bounds["G0", "no_op"]  # what was not forgotten is as exposed as before
+    assert bounds["G2", "retrain"][1] == 0  # a model that never saw the coins cannot tell them
+    observed = store.read("observations").to_pylist()
+    forgotten = {r["shadow"]: 0 for r in observed}
+    for r in observed:
+        if (r["forget_set"], r["method"], r["state"]) == ("canaries", "retrained", "unlearned"):
+            forgotten[r["shadow"]] += 1
+    assert all(forgotten[2 * p] + forgotten[2 * p + 1] == 24 for p in range(8))
+    assert len({forgotten[2 * p] for p in range(8)}) > 1  # fair coins, not halves

@@ -30,7 +30,7 @@ def test_a_running_sweep_shows_rate_and_time_left(store):
     assert status.remaining == timedelta(minutes=12)
     text = "\n".join(lines(status))
     assert "0.5 cells a minute, about 12 min left (until 2026-03-01 12:19 UTC)" in text
-    assert "finetune 4" in text
+    assert "finetune: 4" in text
 
 
 def test_a_sweep_that_writes_nothing_has_stopped(store):
@@ -51,7 +51,7 @@ def test_a_finished_sweep_with_failures_names_them(store, capsys):
     out = capsys.readouterr().out
     assert "done with failures" in out
     assert "1 x Diverged: loss is nan" in out
-    assert "scrub 0 (+1 failed)" in out
+    assert "scrub: 0 (+1 failed)" in out
 
 
 def test_only_cells_of_this_run_set_the_pace(store):

@@ -161,7 +161,7 @@ def test_a_failing_cell_is_a_row_and_the_sweep_goes_on(tmp_path):
         ({'timm = "resnet18"': 'timm = "resnet81"'}, [], "no timm model 'resnet81'"),
         ({'["all", "head"]': '["all", "regex:nothing"]'}, [], "nothing"),
         ({}, ["--axes.method", "scrubb"], "Did you mean 'scrub'"),
-        ({}, ["--only", "method=nothing"], "no cell matches"),
+        ({}, ["--only", "method=nothing"], "no method 'nothing'"),
         ({}, ["--set", "training.epochs"], "expected key=value"),
         ({}, ["--out", "/proc/results"], "/proc"),
         ({'name = "tiny"': 'name = "tiny"\nplugins = ["no_such_module"]'}, [], "no_such_module"),

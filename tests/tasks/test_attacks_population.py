@@ -206,11 +206,15 @@ def test_scores_betray_nothing_by_the_number_of_fits_behind_them():
 
     def outputs(first: int, count: int) -> Outputs:
         labels = generator.integers(0, 3, count)
-        logits = np.eye(3, dtype=np.float32)[np.where(generator.random(count) < 0.9, labels, (labels + 1) % 3)]
+        logits = np.eye(3, dtype=np.float32)[
+            np.where(generator.random(count) < 0.9, labels, (labels + 1) % 3)
+        ]
         return Outputs(ids=np.arange(first, first + count), labels=labels, logits=logits * 4)
 
     parts = outputs(0, 200), outputs(1000, 600), outputs(5000, 400)
-    for scored in Population(statistics=("svc_correctness", "svc_confidence")).score(*parts, generator=generator):
+    for scored in Population(statistics=("svc_correctness", "svc_confidence")).score(
+        *parts, generator=generator
+    ):
         members, others = scored.score[scored.member], scored.score[~scored.member]
         # Kolmogorov-Smirnov at level 1e-3: sqrt(-ln(5e-4) / 2 * (n + m) / (n m)) = 0.169
         grid = np.sort(scored.score)

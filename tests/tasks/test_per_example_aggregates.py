@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from tasks.attacks.lira import ULiRA
 from tasks.errors import AuditError
+from tasks.metrics import cluster
 from tasks.metrics.audit import aggregate
 from tasks.metrics.cluster import (
     Resamples,
@@ -55,11 +56,47 @@ def test_pooled_auc_with_unit_weights_is_the_usual_one() -> None:
     inside = scores.label >= 0
     expected = roc_auc_score(scores.label[inside], scores.score[inside])
     assert result.value == pytest.approx(expected)
-    assert (result.low, result.high) == (result.value, result.value)
+    assert (result.low, result.high) == pytest.approx((result.value, result.value), rel=1e-12)
 
 
-def test_reweighting_equals_repeating() -> None:
-    scores = scored(2, shift=1.0)
+def dense_pooled(scores: PerExampleScores, pairs: np.ndarray, examples: np.ndarray) -> float:
+    """Every H1 observation against every H0 one, weighted."""
+    run, example = np.nonzero(scores.label >= 0)
+    value, member = scores.score[run, example], scores.label[run, example] == 1
+    weight = (pairs[scores.pair[run]] * examples[example]).astype(float)
+    gap = value[member][:, None] - value[~member]
+    compared = weight[member][:, None] * weight[~member]
+    return float((((gap > 0) + 0.5 * (gap == 0)) * compared).sum() / compared.sum())
+
+
+@pytest.mark.parametrize("digits", [0, 8])
+def test_pooled_resamples_equal_a_dense_computation(digits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exact while a bin holds one value; with 64 bins off by half the comparisons in a bin (at most 4 x 1 / 64)."""
+    scores = scored(8, shift=1.0, targets=30, draws=2)
+    scores.score[:] = np.round(scores.score, digits)
+    draws = resample(scores, generator=np.random.default_rng(3), repeats=7)
+    expected = [dense_pooled(scores, p, e) for p, e in zip(draws.pairs, draws.examples, strict=True)]
+
+    def replicates() -> np.ndarray:
+        code, bins = cluster._quantile_bins(scores)
+        sides = [
+            cluster._bin_weights(code, scores.label == side, scores.pair, bins, draws) for side in (1, 0)
+        ]
+        return cluster._auc_of_counts(*sides)
+
+    monkeypatch.setattr(cluster, "REPEAT_BLOCK", 3)
+    np.testing.assert_allclose(replicates(), expected, rtol=1e-12)
+    monkeypatch.setattr(cluster, "BINS", 64)
+    error = np.abs(replicates() - expected).max()
+    assert error <= 0.5 * 4 / 64
+    assert (error == pytest.approx(0, abs=1e-12)) == (digits == 0)
+
+
+@pytest.mark.parametrize("draws", [1, 2])
+def test_reweighting_equals_repeating(draws: int) -> None:
+    scores = scored(2, shift=1.0, draws=draws)
+    if draws == 2:  # one draw failed: its pair has fewer runs
+        scores.label[5] = -1
     weight = np.zeros((1, 16), int)
     weight[0, [0, 2, 5, 8, 13]] = [1, 3, 2, 1, 1]
     expected = np.full(80, np.nan)

@@ -7,7 +7,12 @@ from shadow_simulation import make_layout, observe
 
 from tasks.attacks.lira import LiRA, ULiRA
 from tasks.errors import AuditError
-from tasks.metrics.audit import calibrated_discoveries, retain_harm, select_and_report
+from tasks.metrics.audit import (
+    calibrated_discoveries,
+    discovery_metrics,
+    retain_harm,
+    select_and_report,
+)
 from tasks.metrics.per_example import (
     accuracy_interval,
     auc_by_example,
@@ -96,6 +101,54 @@ def test_discoveries_are_calibrated_and_find_what_is_there() -> None:
     found = calibrated_discoveries(ULiRA().score, real, repeats=6).found.discovered
     assert found[:45].sum() >= 40
     assert found[45:].sum() <= 8
+
+
+@pytest.mark.parametrize("game", ["G1", "G2"])
+@pytest.mark.parametrize(("shadows", "draws", "size"), [(32, 2, 24), (32, 4, 12)])
+def test_false_discoveries_stay_below_the_rate(game: str, shadows: int, draws: int, size: int) -> None:
+    """Traps 2 and 5: draws of a shadow correlate with .9; 25 sweeps of 96 examples at q = .1.
+
+    With nothing to find, a sweep claims anything in at most q of the cases: 25 sweeps give at most 7 at 99 %
+    (binomial). With 24 real examples, the mean share of false claims is at most q plus .04, two standard
+    errors of 25 sweeps.
+    """
+    layout = make_layout(shadows, 96, size, draws, seed=4)
+    claimed, false_share, found = 0, [], []
+    for repeat in range(25):
+        for real in (0, 24):
+            generator = np.random.default_rng([31, repeat, real])
+            shift = np.where(np.arange(96) < real, 2.5, 0.0)
+            unlearned = observe(layout, generator, shift=shift, correlation=0.9)
+            retrained = observe(layout, generator, correlation=0.9, method="retrained")
+            comparison = (
+                compare(unlearned, "G2")
+                if game == "G2"
+                else compare(unlearned, "G1", reference=retrained, reference_state=State.UNLEARNED)
+            )
+            result = calibrated_discoveries(ULiRA(game=game).score, comparison, repeats=10, rate=0.1).found
+            if real == 0:
+                claimed += bool(result.discovered.any())
+            else:
+                false_share.append(result.discovered[real:].sum() / max(result.discovered.sum(), 1))
+                found.append(result.discovered[:real].mean())
+    assert claimed <= 7
+    assert np.mean(false_share) <= 0.1 + 0.04
+    assert np.mean(found) > 0.5
+
+
+def test_discoveries_are_counted_with_what_chance_would_give() -> None:
+    layout = make_layout(32, 60, 30)
+    shift = np.where(np.arange(60) < 20, 2.5, 0.0)
+    comparison = compare(observe(layout, np.random.default_rng(33), shift=shift), "G2")
+    scores = ULiRA().score(comparison)
+    result = calibrated_discoveries(ULiRA().score, comparison, rate=0.1)
+    rows = {row.metric: row for row in discovery_metrics(result, scores)}
+    assert set(rows) == {"examples_vulnerable", "examples_significant"}
+    assert rows["examples_vulnerable"].value == (result.found.q_value <= 0.1).sum() >= 15
+    assert rows["examples_significant"].value == (result.p_value <= 0.1).sum()
+    assert {(r.n, r.param, r.variant, r.split) for r in rows.values()} == {
+        (60, 0.1, "u_lira_online", "forget")
+    }
 
 
 def test_selected_examples_are_reported_by_other_shadows() -> None:

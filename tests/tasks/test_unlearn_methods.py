@@ -22,7 +22,7 @@ from tasks.scoring import score
 from tasks.training import train
 from tasks.unlearn.bad_teacher import BadTeacher
 from tasks.unlearn.base import methods
-from tasks.unlearn.boundary_expand import BoundaryExpand
+from tasks.unlearn.boundary_expand import BoundaryExpand, _new_row
 from tasks.unlearn.boundary_shrink import BoundaryShrink
 from tasks.unlearn.finetune import Finetune
 from tasks.unlearn.fisher_forgetting import FisherForgetting, model_fisher
@@ -95,6 +95,7 @@ def test_references_are_marked_and_refuse_a_run() -> None:
         ("ssd", "alpha", 0.0),
         ("bad_teacher", "retain_fraction", 0.0),
         ("fisher_forgetting", "floor", 0.0),
+        ("fisher_forgetting", "exponent", 0.0),
         ("unsir", "noise_copies", 0),
     ],
 )
@@ -384,6 +385,25 @@ def test_boundary_expand_forgets_and_leaves_k_outputs() -> None:
     assert forget_loss(run) > before
 
 
+def test_boundary_expand_takes_the_step_of_the_widened_softmax() -> None:
+    """One step on the head alone has a closed form: W_k -= lr E[p_k phi], p over K + 1 outputs."""
+    run = small_run(scope="head")
+    features: list[torch.Tensor] = []
+    head = run.model.get_submodule("head")
+    hook = head.register_forward_pre_hook(lambda _module, inputs: features.append(inputs[0].detach()))
+    with torch.no_grad():
+        logits = run.model(run.forget.data.pixels(run.forget.ids)).double()
+    hook.remove()
+    phi, extra = features[0].double(), _new_row(run, head, "head")  # type: ignore[arg-type]
+    widened = torch.cat([logits, F.linear(phi, extra.weight.double(), extra.bias.double())], dim=1)
+    p = widened.softmax(dim=1)[:, :-1].detach()
+    weight, bias = (run.original.get_parameter(f"head.{name}").double() for name in ("weight", "bias"))
+    unlearn(BoundaryExpand(epochs=1, lr=0.5, momentum=0.0, batch_size=64), run)
+    expected = weight - 0.5 * p.T @ phi / len(phi), bias - 0.5 * p.mean(dim=0)
+    for name, value in zip(("weight", "bias"), expected, strict=True):
+        torch.testing.assert_close(head.get_parameter(name).double(), value, rtol=1e-5, atol=1e-6)
+
+
 def test_boundary_expand_refuses_a_scope_without_the_head() -> None:
     run, whole = small_run(scope="norm-only"), small_run()
     BoundaryExpand().check_scope(whole.trainable, whole.model)
@@ -624,14 +644,15 @@ def test_bad_teacher_learns_the_random_network_on_the_forget_set() -> None:
     assert (meter.samples, meter.forward_samples) == (touched, 2 * touched)
 
 
-def test_fisher_noise_has_the_stated_deviation() -> None:
-    method = FisherForgetting(noise=1e-3, floor=1e-6)
+@pytest.mark.parametrize("exponent", [0.25, 0.5])
+def test_fisher_noise_has_the_stated_deviation(exponent: float) -> None:
+    method = FisherForgetting(noise=1e-3, floor=1e-6, exponent=exponent)
     run = small_run()
     fisher = model_fisher(small_run(), run.retain)
     unlearn(method, run)
     standard = torch.cat(
         [
-            ((p - run.original.get_parameter(n)) / (1e-3 * (fisher[n] + 1e-6) ** -0.25)).flatten()
+            ((p - run.original.get_parameter(n)) / (1e-3 * (fisher[n] + 1e-6) ** -exponent)).flatten()
             for n, p in run.model.named_parameters()
         ]
     ).detach()
@@ -661,6 +682,10 @@ def test_unsir_learns_noise_that_errs_and_refuses_sets_of_every_class() -> None:
         learnt = F.cross_entropy(run.original(noise), target)
         start = dataclasses.replace(method, noise_steps=0).learn_noise(run, 0)
         assert learnt > F.cross_entropy(run.original(start), target)
+    # In normalised units it starts as a standard normal, and a heavy penalty takes it to mid-grey.
+    assert float((start - 0.5).std()) == pytest.approx(0.25, rel=0.1)
+    grey = dataclasses.replace(method, noise_steps=200, noise_penalty=50.0).learn_noise(run, 0)
+    assert float((grey - 0.5).square().mean()) < 0.1 * float((start - 0.5).square().mean())
     impairing = method._with_noise(run, method._retained(run))
     assert np.bincount(impairing.labels).tolist() == [16, 16, 10, 10]
     with pytest.raises(AuditError, match="unsir"):

@@ -151,7 +151,10 @@ def test_scores_that_must_be_stored_are_named_for_the_plan():
     ("params", "message"),
     [
         ({"base_method": "rsu"}, "base_method: expected a method that changes an original model, got 'rsu'"),
-        ({"base_method": "retrain"}, "base_method: expected a method that changes an original model, got 'retrain'"),
+        (
+            {"base_method": "retrain"},
+            "base_method: expected a method that changes an original model, got 'retrain'",
+        ),
         ({"base_params": {"learning_rate": 1}}, "base_params: no key 'learning_rate'"),
         ({"group_methods": ["no_op"]}, "group_methods: expected one method for each of 3 groups, got 1"),
         ({"group_params": {"scrub": {}}}, "group_params.scrub: expected a method of group_methods"),

@@ -1,0 +1,136 @@
+"""Traps of MEMBERSHIP.md section 5 that no other test names: protocols that flatter or that mislead."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from shadow_simulation import make_layout, observe
+from torch import nn
+
+from tasks.attacks.lira import ULiRA
+from tasks.attacks.population import Population
+from tasks.attacks.rmia import RMIA
+from tasks.devices import Engine
+from tasks.errors import AuditError
+from tasks.metrics.membership import auc
+from tasks.metrics.per_example import auc_by_example
+from tasks.recipe import Recipe
+from tasks.resident import ResidentData
+from tasks.scoring import Outputs
+from tasks.shadows.games import compare
+from tasks.shadows.observations import State
+from tasks.training import train
+
+
+def test_h0_of_an_unlearned_model_is_never_taken_from_another_model_unasked() -> None:
+    """Trap 10: a global shift makes base models' NEVER values a different hypothesis.
+
+    G2 refuses runs of other models; G1 must be given them and names its game.
+    """
+    layout, generator = make_layout(32, 80, 40), np.random.default_rng(40)
+    unlearned = observe(layout, generator, offset=-3.0)
+    base = observe(layout, generator, base=True, method="none")
+    with pytest.raises(AuditError, match="G2 takes no reference runs"):
+        compare(unlearned, "G2", reference=base)
+    with pytest.raises(AuditError, match="G1 needs reference runs"):
+        compare(unlearned, "G1")
+    scores = ULiRA(game="G1").score(compare(unlearned, "G1", reference=base, reference_state=State.NEVER))
+    assert scores.game == "G1"
+    assert auc_by_example(scores).mean() > 0.9
+
+
+def outputs(confidence: float, ids: range, seed: int) -> Outputs:
+    generator = np.random.default_rng(seed)
+    labels = np.arange(len(ids)) % 4
+    logits = generator.normal(size=(len(ids), 4)).astype(np.float32)
+    logits[np.arange(len(ids)), labels] += confidence
+    return Outputs(ids=np.array(ids), labels=labels, logits=logits)
+
+
+def test_population_attacks_are_fitted_on_the_model_that_they_attack() -> None:
+    """Trap 12: a rule learnt before unlearning (members confident) fails after ascent (members wrong).
+
+    Fitted on the unlearned outputs themselves, the attack finds the over-forgotten examples.
+    """
+    forget, retain, test = (
+        outputs(c, ids, seed)
+        for seed, (c, ids) in enumerate(((-3.0, range(200)), (4.0, range(200, 400)), (1.0, range(400, 600))))
+    )
+    attack = Population(statistics=("loss_threshold", "logistic_loss"))
+    found = {
+        s.statistic: auc(s).value
+        for s in attack.score(forget, retain, test, generator=np.random.default_rng(0))
+    }
+    assert found["loss_threshold"] < 0.1  # the fixed direction: low loss means member
+    assert found["logistic_loss"] > 0.9  # the learnt one
+
+
+def test_a_lower_loss_scores_as_a_member() -> None:
+    """Trap 16: a sign turned around gives an AUC below one half on the easiest case."""
+    forget, retain, test = (
+        outputs(c, ids, seed)
+        for seed, (c, ids) in enumerate(((6.0, range(200)), (6.0, range(200, 400)), (0.0, range(400, 600))))
+    )
+    (scores,) = Population(statistics=("loss_threshold",)).score(
+        forget, retain, test, generator=np.random.default_rng(0)
+    )
+    assert auc(scores).value > 0.9
+
+
+def test_the_reference_of_a_population_point_takes_every_model() -> None:
+    """Trap 16: keeping the larger half of a point's reference values lifts E[p_z] and biases every ratio."""
+    layout, generator = make_layout(16, 40, 20), np.random.default_rng(41)
+    comparison = compare(observe(layout, generator, base=True, tests=30), "G0").cross_fitted(4)
+    phi, _ = comparison.population()
+    confidence = 1 / (1 + np.exp(-phi))
+    ratios = RMIA()._population_ratios(comparison)
+    for fold in range(4):
+        others = confidence[comparison.fold != fold].mean(0)
+        np.testing.assert_allclose(
+            confidence[comparison.fold == fold] / ratios[comparison.fold == fold][:, :],
+            [others] * (comparison.fold == fold).sum(),
+        )
+
+
+def test_training_keeps_its_last_epoch_and_looks_at_no_other_data() -> None:
+    """Trap 18: the best epoch on held-out data is a stopping rule that unlearned models do not share.
+
+    With a learning rate that falls to 0 the last two epochs differ; the weights are those of the last, and
+    images outside the subset may be anything.
+    """
+    generator = np.random.default_rng(42)
+    images = generator.integers(0, 256, (60, 1, 4, 4)).astype(np.uint8)
+    labels = generator.integers(0, 3, 60)
+    engine, states = Engine(device="cpu"), []
+    for other in (0, 255):
+        changed = images.copy()
+        changed[40:] = other
+        data = ResidentData.put(changed, labels, 3, torch.device("cpu"))
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+        after: list[torch.Tensor] = []
+        recipe = Recipe(epochs=4, batch_size=20, lr=0.5, augmentation="none", schedule="constant")
+        train(
+            model,
+            data.subset(np.arange(40)),
+            recipe,
+            seed_path=("trap", 18),
+            engine=engine,
+            on_epoch=lambda _, m, seen=after: seen.append(m[1].weight.detach().clone()),
+        )
+        assert not torch.equal(after[-1], after[-2])
+        assert torch.equal(model[1].weight, after[-1])
+        states.append(model[1].weight.detach())
+    assert torch.equal(states[0], states[1])
+
+
+def test_scores_beyond_a_clip_keep_their_order() -> None:
+    """Trap 22: p clipped to [1e-6, 1 - 1e-6] caps phi at 13.8, and softmax in float32 at about 17."""
+    logits = np.zeros((4, 3), dtype=np.float32)
+    logits[:, 0] = [10, 20, 40, 80]
+    labels = np.zeros(4, dtype=np.int64)
+    phi = Outputs(ids=np.arange(4), labels=labels, logits=logits).phi
+    np.testing.assert_allclose(phi, np.array([10, 20, 40, 80]) - np.log(2), rtol=1e-6)
+    low = Outputs(ids=np.arange(4), labels=labels, logits=-logits).phi
+    np.testing.assert_allclose(low, -np.array([10, 20, 40, 80]) - np.log(2), rtol=1e-6)
