@@ -19,7 +19,7 @@ from tasks.forget_sets.retained_copies import NEAR
 
 if TYPE_CHECKING:
     from orchestrator.report.evidence import Evidence, Finding, Place
-    from orchestrator.results import Results
+    from orchestrator.results.connection import Results
 
 EXAMPLES = """examples (after python -m orchestrator.sweep):
   python -m orchestrator.certificate results --forget-set random \\
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and write the page."""
     command = parse(Command, arguments, prog="python -m orchestrator.certificate", examples=EXAMPLES)
     from orchestrator.report.write import check_folder, write_text  # matplotlib, duckdb: not for --help
-    from orchestrator.results import Results
+    from orchestrator.results.connection import Results
 
     check_folder(command.output, flag="--output")
     with Results(command.results) as results:

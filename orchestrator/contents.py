@@ -15,9 +15,9 @@ from typing import Annotated
 import numpy as np
 
 from orchestrator.command_line import Flag, parse
-from orchestrator.config import load
+from orchestrator.config.settings import load
 from orchestrator.errors import Exit, run_command
-from orchestrator.grid import read_split
+from orchestrator.plan.grid import read_split
 from tasks.datasets.contents import content_hash, content_hashes, read_file
 from tasks.datasets.splits import Splits
 from tasks.errors import AuditError

@@ -13,7 +13,7 @@ app = marimo.App(width="medium", app_title="Unlearning audit")
 def _():
     import marimo as mo
 
-    from orchestrator.results import Results
+    from orchestrator.results.connection import Results
 
     return Results, mo
 

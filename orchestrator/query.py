@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from orchestrator.catalogue import Query, catalogue, parse_value
 from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, run_command
+from orchestrator.results.catalogue import Query, catalogue, parse_value
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from orchestrator.results import Results
+    from orchestrator.results.connection import Results
 
 EXAMPLES = """examples:
   python -m orchestrator.query leaderboard --param metric=accuracy split=forget
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _list()
     if command.verify or command.repair:
         return _verify(command)
-    from orchestrator.results import Results  # duckdb and pyarrow: not for --help and --list
+    from orchestrator.results.connection import Results  # duckdb and pyarrow: not for --help and --list
 
     with Results(command.results) as results:
         if command.export:
@@ -97,7 +97,7 @@ def _answer(results: Results, command: Command) -> int:
 
 
 def _form(command: Command) -> Form:
-    from orchestrator.formats import SUFFIXES
+    from orchestrator.results.formats import SUFFIXES
 
     if command.format is not None:
         return command.format
@@ -105,7 +105,7 @@ def _form(command: Command) -> Form:
 
 
 def _write(rows: pa.Table, form: Form, output: Path | None) -> None:
-    from orchestrator.formats import render
+    from orchestrator.results.formats import render
 
     content = render(rows, form)
     if output is None:
@@ -135,7 +135,7 @@ def _parameters(query: Query) -> list[str]:
 
 
 def _verify(command: Command) -> int:
-    from orchestrator.store import Store
+    from orchestrator.store.store import Store
 
     store = Store(command.results)
     if not store.files.usable():

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, run_command
-from orchestrator.pace import duration
-from orchestrator.store import Store
+from orchestrator.progress.tally import duration
+from orchestrator.store.store import Store
 from tasks.errors import AuditError
 
 EXAMPLES = """examples:

@@ -15,23 +15,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from orchestrator import cost, provenance, retained_copies, tuning
-from orchestrator.backends import Work, make_backend, needs_shadows, shadow_batches
+from orchestrator.audit import tuning
+from orchestrator.backends.work import Work, make_backend, needs_shadows, shadow_batches
 from orchestrator.command_line import Flag, parse
-from orchestrator.config import SweepConfig, load, parse_assignment
-from orchestrator.describe import describe
+from orchestrator.config.describe import describe
+from orchestrator.config.settings import SweepConfig, load, parse_assignment
 from orchestrator.errors import Exit, one_line, run_command
-from orchestrator.events import Event, Listener
-from orchestrator.grid import make_plan
-from orchestrator.leaderboard import print_leaderboard
-from orchestrator.past import Past, read_past
-from orchestrator.plan import Cell, ModelSpec, Plan, select
-from orchestrator.progress import DisplayName, display
-from orchestrator.rows import canary_rows
-from orchestrator.schema import TABLES
-from orchestrator.shadow_plan import ShadowGroup
-from orchestrator.shadow_rows import path_of
-from orchestrator.store import SMALL_FILES, Store
+from orchestrator.estimate import cost
+from orchestrator.estimate.past import Past, read_past
+from orchestrator.plan.cells import Cell, ModelSpec, Plan, select
+from orchestrator.plan.grid import make_plan
+from orchestrator.plan.shadows import ShadowGroup
+from orchestrator.progress.display import DisplayName, display
+from orchestrator.progress.events import Event, Listener
+from orchestrator.records import provenance, retained_copies
+from orchestrator.records.observations import path_of
+from orchestrator.records.rows import canary_rows
+from orchestrator.results.leaderboard import print_leaderboard
+from orchestrator.store.schema import TABLES
+from orchestrator.store.store import SMALL_FILES, Store
 from tasks.errors import AuditError
 from tasks.registry import import_plugins
 
@@ -166,7 +168,7 @@ def _past(plan: Plan, store: Store, missing: list[Cell], command: Command) -> Pa
     past = read_past(store)
     if not command.probe:
         return past
-    from orchestrator.probe import probe  # torch: a plan without a probe does without
+    from orchestrator.estimate.probe import probe  # torch: a plan without a probe does without
 
     return probe(plan, missing, past)
 

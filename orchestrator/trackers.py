@@ -19,7 +19,7 @@ from orchestrator.errors import Exit, run_command
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
-    from orchestrator.results import Results
+    from orchestrator.results.connection import Results
 
 EXAMPLES = """examples:
   python -m orchestrator.trackers results --to tensorboard --at runs
@@ -83,7 +83,7 @@ class Tracker(Protocol):
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and copy."""
     command = parse(Command, arguments, prog="python -m orchestrator.trackers", examples=EXAMPLES)
-    from orchestrator.results import Results  # duckdb and pyarrow: not for --help
+    from orchestrator.results.connection import Results  # duckdb and pyarrow: not for --help
 
     with Results(command.results) as results:
         found = list(records(results))

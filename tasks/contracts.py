@@ -22,15 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from tasks.attacks.base import AdversarialAttack, PopulationAttack
-from tasks.devices import Engine
 from tasks.errors import AuditError, Diverged
 from tasks.fields import field_docs
-from tasks.recipe import Recipe
-from tasks.resident import ResidentData
-from tasks.scopes import ScopeViolation, bind
-from tasks.scoring import Outputs
-from tasks.seeding import isolated_global_rng, numpy_generator, torch_generator
-from tasks.training import train
+from tasks.networks.scopes import ScopeViolation, bind
+from tasks.runtime.devices import Engine
+from tasks.runtime.seeding import isolated_global_rng, numpy_generator, torch_generator
+from tasks.training.recipe import Recipe
+from tasks.training.resident import ResidentData
+from tasks.training.scoring import Outputs
+from tasks.training.train import train
 from tasks.unlearn.base import Method
 from tasks.unlearn.run import UnlearningRun, unlearn
 

@@ -15,12 +15,9 @@ import pytest
 from PIL import Image
 
 from orchestrator.errors import run_command
-
-sys.path.insert(0, str(Path(__file__).parent / "orchestrator"))
-from audited import audited_root, write_cell, write_run
-from sweeps import changed
-
-from orchestrator.store import Store
+from orchestrator.store.store import Store
+from tests.support.audited import audited_root, write_cell, write_run
+from tests.support.sweeps import changed
 
 NUM_IMAGES = 12
 PLAN = "sweep audit.toml --dry-run"
@@ -412,7 +409,9 @@ def answer(case: Bad, shelf: Path) -> int:
     if case.toml:
         Path("audit.toml").write_text(filled(changed(case.toml), places))
     name, *words = shlex.split(filled(case.command, places))
-    module = importlib.import_module(f"orchestrator.{name}{'.__main__' if name == 'report' else ''}")
+    module = importlib.import_module(
+        f"orchestrator.{name}{'.__main__' if name in ('report', 'scores') else ''}"
+    )
     return run_command(lambda: module.main(words))
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "ray", "timm", "torchattacks", "sklearn", "pandas")
 LIGHT_MODULES = [
-    "orchestrator.config",
-    "orchestrator.grid",
-    "orchestrator.cost",
-    "orchestrator.store",
+    "orchestrator.config.settings",
+    "orchestrator.plan.grid",
+    "orchestrator.estimate.cost",
+    "orchestrator.store.store",
     "orchestrator.query",
     "orchestrator.sweep",
     "tasks.unlearn.base",
@@ -56,7 +56,7 @@ def test_queries_hold_no_python():
 def test_light_modules_load_nothing_heavy(module):
     program = (
         f"import sys, {module}\n"
-        "from orchestrator.describe import REGISTRIES\n"
+        "from orchestrator.config.describe import REGISTRIES\n"
         "for registry in REGISTRIES.values(): registry.names()\n"
         f"print(sorted(set(sys.modules) & set({HEAVY!r})))"
     )

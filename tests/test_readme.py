@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.catalogue import catalogue
-from orchestrator.config import load
-from orchestrator.results import Results
+from orchestrator.config.settings import load
+from orchestrator.results.catalogue import catalogue
+from orchestrator.results.connection import Results
 from tasks.datasets.base import datasets
 from tasks.datasets.splits import make_splits
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 INSTALL = re.compile(r"^python3 -m venv \.venv && \. \.venv/bin/activate && (pip install [^&]+) && ")
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -271,5 +271,6 @@ def test_every_path_and_query_that_the_prose_names_exists():
     assert names
     for name in names:
         assert (
-            name in catalogue() or f"create view {name}" in (ROOT / "orchestrator/views.sql").read_text()
+            name in catalogue()
+            or f"create view {name}" in (ROOT / "orchestrator/results/views.sql").read_text()
         ), name

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.files import files_at
-from orchestrator.store import Store
+from orchestrator.store.files import files_at
+from orchestrator.store.store import Store
 from tasks.errors import AuditError
-from tests.orchestrator.sweeps import TINY
+from tests.support.sweeps import TINY
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for folder in ("orchestrator", "tasks") for p in (ROOT / folder).rglob("*.py"))

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.catalogue import find_query
 from orchestrator.report.drawing import MUTED, Look, Looks, Panel
 from orchestrator.report.evidence import ROLES, Evidence, Place
+from orchestrator.results.catalogue import find_query
 
 if TYPE_CHECKING:
-    from orchestrator.results import Results
+    from orchestrator.results.connection import Results
 
 MOST_PLACES = 6
 """Places drawn; the tables and the SQL have them all."""

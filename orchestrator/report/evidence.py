@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from orchestrator.results import Results
+    from orchestrator.results.connection import Results
 
 Group = Literal["forgetting", "accuracy", "robustness", "fairness", "membership"]
 GROUPS: dict[Group, str] = {

@@ -25,7 +25,7 @@ from orchestrator.report.exposure import exposure_table
 from orchestrator.report.images import read_examples
 from orchestrator.report.plots import Line, curves, distribution
 from orchestrator.report.shadows import comparison_blocks, stopping_blocks, vulnerability_blocks
-from tasks.metrics.intervals import clopper_pearson
+from tasks.statistics.intervals import clopper_pearson
 
 PER_EXAMPLE = "python -m orchestrator.sweep --axes.attack none population u_lira --out {root}"
 WORST = 10

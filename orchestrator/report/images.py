@@ -14,7 +14,7 @@ import numpy as np
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
-    from orchestrator.results import Results
+    from orchestrator.results.connection import Results
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.plan.shadows import CANARY_POOL
 from orchestrator.report.blocks import Block, Context, Figure, Gallery, Source, number
 from orchestrator.report.drawing import PALETTE, Look, Panel
 from orchestrator.report.evidence import ROLE_ORDER, Place
 from orchestrator.report.images import read_examples
 from orchestrator.report.plots import Line, Mark, curves, distribution, forest
 from orchestrator.report.tables import telling_measure
-from orchestrator.shadow_plan import CANARY_POOL
 
 Row = dict[str, Any]
 MOST_EXPOSED = 10

@@ -15,7 +15,7 @@ from orchestrator.report.page import render_page
 from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
-from orchestrator.results import Results
+from orchestrator.results.connection import Results
 from orchestrator.status import open_store, read_status
 from tasks.errors import AuditError
 

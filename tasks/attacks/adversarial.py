@@ -75,7 +75,7 @@ class FGSM(Adversarial):
         """Adversarial images, `n x C x H x W`."""
         import torchattacks
 
-        from tasks.attacked import attacked
+        from tasks.measure.attacked import attacked
 
         with attacked(model, generator) as (still, _):
             return torchattacks.FGSM(still, eps=eps)(images, labels)
@@ -106,7 +106,7 @@ class PGD(Adversarial):
         """Adversarial images, `n x C x H x W`."""
         import torchattacks
 
-        from tasks.attacked import attacked, with_restarts
+        from tasks.measure.attacked import attacked, with_restarts
 
         kind = torchattacks.PGD if self.norm == "Linf" else torchattacks.PGDL2
         with attacked(model, generator) as (still, _):
@@ -139,7 +139,7 @@ class APGD(Adversarial):
         """Adversarial images, `n x C x H x W`."""
         import torchattacks
 
-        from tasks.attacked import attacked
+        from tasks.measure.attacked import attacked
 
         with attacked(model, generator) as (still, seed):
             if self.loss == "dlr":
@@ -182,7 +182,7 @@ class Square(Adversarial):
         """Adversarial images, `n x C x H x W`."""
         import torchattacks
 
-        from tasks.attacked import attacked
+        from tasks.measure.attacked import attacked
 
         check_patches(images, self.p_init, self.norm)
         with attacked(model, generator) as (still, seed):
@@ -216,7 +216,7 @@ class AutoAttack(Adversarial):
         self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
     ) -> Tensor:
         """Adversarial images, `n x C x H x W`."""
-        from tasks.attacked import attacked, with_restarts
+        from tasks.measure.attacked import attacked, with_restarts
 
         check_patches(images, 0.8, self.norm)
         with attacked(model, generator) as (still, seed):
@@ -255,7 +255,7 @@ class MinimumNorm(Adversarial):
         """The images found where they lie within `eps`; the others come back unmoved."""
         import torch
 
-        from tasks.attacked import distances
+        from tasks.measure.attacked import distances
 
         found = self.minimise(model, images, labels, generator=generator)
         near = distances(found, images, self.norm) <= eps
@@ -288,7 +288,7 @@ class CarliniWagner(MinimumNorm):
         """Misclassified images as near as the attack finds them."""
         import torchattacks
 
-        from tasks.attacked import attacked
+        from tasks.measure.attacked import attacked
 
         # atanh of a pixel at 0 or 1 is infinite and would never move
         inside = images.clamp(1e-4, 1 - 1e-4)
@@ -320,7 +320,7 @@ class DeepFool(MinimumNorm):
         """Misclassified images as near as the attack finds them."""
         import torchattacks
 
-        from tasks.attacked import attacked
+        from tasks.measure.attacked import attacked
 
         with attacked(model, generator) as (still, _):
             run = torchattacks.DeepFool(still, steps=self.steps, overshoot=self.overshoot)

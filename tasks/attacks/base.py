@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from tasks.scoring import Outputs
+    from tasks.training.scoring import Outputs
 
 Family = Literal["none", "adversarial", "population", "per_example"]
 

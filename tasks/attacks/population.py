@@ -18,7 +18,7 @@ from tasks.attacks.scores import MembershipScores
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
-    from tasks.scoring import Outputs
+    from tasks.training.scoring import Outputs
 
 Statistic = Literal[
     "loss_threshold",

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from tasks.attacks.base import CrossFitted, register
 from tasks.errors import AuditError
-from tasks.seeding import numpy_generator
+from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.games import Comparison, PerExampleScores, empty_scores
 from tasks.shadows.moments import fold_sums, leave_one_out
 

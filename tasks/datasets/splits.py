@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.datasets.base import Labels
 from tasks.errors import AuditError
-from tasks.seeding import numpy_generator
+from tasks.runtime.seeding import numpy_generator
 
 
 @dataclass(frozen=True, kw_only=True)

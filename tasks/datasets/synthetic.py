@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.datasets.base import Labels, register
 from tasks.errors import AuditError
-from tasks.seeding import numpy_generator
+from tasks.runtime.seeding import numpy_generator
 
 _COARSE_SIDE = 4
 

@@ -11,7 +11,7 @@ import numpy as np
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import Amount, class_index, draw, make, members
-from tasks.seeding import numpy_generator
+from tasks.runtime.seeding import numpy_generator
 
 Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import Amount, apportion, draw, draw_by_class, make
-from tasks.seeding import numpy_generator
+from tasks.runtime.seeding import numpy_generator
 
 
 @register("random")

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tasks.attacks.base import CrossFitted
-from tasks.attacks.competition import ExampleEpsilons, forgetting_scores
+from tasks.attacks.example_epsilon import ExampleEpsilons, forgetting_scores
 from tasks.errors import AuditError
 from tasks.metrics.base import Direction, Metric
-from tasks.metrics.cluster import (
+from tasks.metrics.membership import SPLIT_OF_GAME
+from tasks.metrics.pair_bootstrap import (
     Estimate,
     example_auc_replicates,
     mean_balanced_accuracy,
@@ -26,7 +27,6 @@ from tasks.metrics.cluster import (
     stretched_interval,
     tpr_at_fpr,
 )
-from tasks.metrics.membership import SPLIT_OF_GAME
 from tasks.metrics.per_example import (
     Discoveries,
     auc_by_example,
@@ -34,7 +34,7 @@ from tasks.metrics.per_example import (
     discoveries,
     shadows_per_side,
 )
-from tasks.seeding import numpy_generator
+from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.games import Comparison, PerExampleScores, compare
 from tasks.shadows.observations import Observations
 

@@ -11,7 +11,7 @@ import numpy as np
 from tasks.attacks.scores import MembershipScores
 from tasks.errors import AuditError
 from tasks.metrics.base import Direction, Metric
-from tasks.metrics.intervals import clopper_pearson, delong, newcombe, wilson
+from tasks.statistics.intervals import clopper_pearson, delong, newcombe, wilson
 
 SPLIT_OF_GAME = {"G1": "forget", "G2": "forget", "G3": "retain"}
 

@@ -10,9 +10,9 @@ from scipy import stats
 from scipy.special import expit
 
 from tasks.errors import AuditError
-from tasks.metrics.intervals import clopper_pearson
 from tasks.shadows.games import PerExampleScores
 from tasks.shadows.observations import Observations, State
+from tasks.statistics.intervals import clopper_pearson
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,10 +13,10 @@ import numpy as np
 
 from tasks.errors import AuditError
 from tasks.metrics.base import Direction, Metric
-from tasks.metrics.intervals import bootstrap_counts, bootstrap_mean, newcombe_paired, percentiles, wilson
+from tasks.statistics.intervals import bootstrap_counts, bootstrap_mean, newcombe_paired, percentiles, wilson
 
 if TYPE_CHECKING:
-    from tasks.scoring import Outputs
+    from tasks.training.scoring import Outputs
 
 Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """By term, what each model gets right (or calls non-member) on the same examples, two `n` bool arrays."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from tasks.errors import AuditError
 from tasks.metrics.base import Direction, Metric
-from tasks.metrics.intervals import reflected, wilson
+from tasks.statistics.intervals import reflected, wilson
 
 if TYPE_CHECKING:
-    from tasks.scoring import Outputs
+    from tasks.training.scoring import Outputs
 
 
 def proportion(

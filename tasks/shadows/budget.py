@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.attacks.competition import epsilon_ceiling
+from tasks.attacks.example_epsilon import epsilon_ceiling
 from tasks.errors import AuditError
 from tasks.shadows.layout import ShadowLayout, StateCounts
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.datasets.base import DataSource, Labels
 from tasks.errors import AuditError
-from tasks.seeding import numpy_generator
+from tasks.runtime.seeding import numpy_generator
 
 CanaryKind = Literal["mislabelled", "out_of_distribution"]
 Inclusion = Literal["balanced", "independent"]

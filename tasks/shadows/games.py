@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tasks.errors import AuditError, unknown_name
-from tasks.seeding import numpy_generator
+from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.observations import COLUMN_BLOCK, Observations, State
 
 GAMES = {

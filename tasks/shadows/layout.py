@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from tasks.errors import AuditError, unknown_name
-from tasks.seeding import derive_seed, numpy_generator
+from tasks.runtime.seeding import derive_seed, numpy_generator
 from tasks.shadows.canaries import Canaries
 from tasks.shadows.observations import State
 

@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks import augment
-from tasks.costs import MEMORY_ERRORS
-from tasks.devices import Engine
 from tasks.errors import AuditError
-from tasks.recipe import Recipe
-from tasks.resident import ResidentData, Subset
-from tasks.scopes import NormStatistics, bind
-from tasks.scoring import score
+from tasks.images import augment
+from tasks.networks.scopes import NormStatistics, bind
+from tasks.runtime.costs import MEMORY_ERRORS
+from tasks.runtime.devices import Engine
 from tasks.shadows.canaries import Canaries, as_type
 from tasks.shadows.layout import ShadowLayout
 from tasks.shadows.observations import RunBlock
-from tasks.shadows.training import SeedPath, ShadowReport, Strategy, train_shadows
+from tasks.training.lockstep import SeedPath, ShadowReport, Strategy, train_shadows
+from tasks.training.recipe import Recipe
+from tasks.training.resident import ResidentData, Subset
+from tasks.training.scoring import score
 from tasks.unlearn.run import Share, UnlearningRun, compute_unshared, unlearn
 
 
@@ -59,7 +59,7 @@ class ShadowRun:
     forward_samples: int = 0
     steps: int = 0
     strategy: str = "loop"
-    """How a training was executed; see `tasks.shadows.training.Strategy`."""
+    """How a training was executed; see `tasks.training.lockstep.Strategy`."""
     notes: dict[str, float] = field(default_factory=dict)
     error: str = ""
     """Why there is no block (diverged, left its scope); empty where there is one."""
@@ -104,7 +104,7 @@ class ShadowBench:
     augment_unlearning: bool = True
     """Whether unlearning augments as the recipe does."""
     norm_statistics: NormStatistics = "update"
-    """See `tasks.scopes.bind`."""
+    """See `tasks.networks.scopes.bind`."""
     score_batch: int = 256
     """Examples per forward pass. Scoring is a loop over models: measured, stacks gain nothing from 256 on."""
 
@@ -112,7 +112,7 @@ class ShadowBench:
     """Stored per-example scores that methods may rank by, each of length `N`."""
 
     limited: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
-    """Limits the time of each unlearning and each training of a batch, as `tasks.time_limit` does."""
+    """Limits the time of each unlearning and each training of a batch, as `tasks.runtime.time_limit` does."""
 
     def subset(self, ids: np.ndarray) -> Subset:
         """Examples under the labels that shadows are trained with: canaries carry their planted one."""

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tasks.unlearn.base import SearchRange, register, require
-from tasks.unlearn.descent import Descent
-from tasks.unlearn.recovery import set_lr
+from tasks.unlearn.parts.descent import Descent
+from tasks.unlearn.parts.recovery import set_lr
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.resident import Batch, Subset
+    from tasks.training.resident import Batch, Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -80,7 +80,7 @@ class Amun(Descent):
         """Nearest adversarial image of each forget example that has one, under the original's label."""
         import torch
 
-        from tasks.resident import Batch
+        from tasks.training.resident import Batch
 
         found = []
         for batch in run.forget.batches(self.batch_size):
@@ -93,7 +93,7 @@ class Amun(Descent):
         """The first misclassified image on each path of growing radius, and the original's predictions."""
         import torch
 
-        from tasks.risk import input_gradients
+        from tasks.unlearn.parts.risk import input_gradients
 
         images, predicted = clean.clone(), labels.clone()
         rows = torch.arange(len(clean), device=clean.device)
@@ -118,7 +118,7 @@ class Amun(Descent):
         """Shuffled batches over the true examples (augmented) and the adversarial ones (as they are)."""
         import torch
 
-        from tasks.resident import Batch
+        from tasks.training.resident import Batch
 
         true = self._true_examples(run)
         generator = run.generator("order", "amun", epoch)
@@ -133,7 +133,7 @@ class Amun(Descent):
     def _true_examples(self, run: UnlearningRun) -> Subset:
         import torch
 
-        from tasks.resident import concatenate
+        from tasks.training.resident import concatenate
 
         if self.use_retain and self.keep_forget:
             return concatenate(run.retain, run.forget)

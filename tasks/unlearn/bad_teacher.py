@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tasks.recipe import Optimizer
+from tasks.training.recipe import Optimizer
 from tasks.unlearn.base import SearchRange, register, require
-from tasks.unlearn.descent import Descent
+from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tasks.resident import Batch, Subset
+    from tasks.training.resident import Batch, Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -72,7 +72,7 @@ class BadTeacher(Descent):
         """The forget set under label 1 and the drawn retained examples under label 0."""
         import torch
 
-        from tasks.resident import concatenate
+        from tasks.training.resident import concatenate
 
         count = max(1, round(self.retain_fraction * len(run.retain)))
         drawn = torch.randperm(len(run.retain), generator=run.generator("bad_teacher", "retain"))[:count]

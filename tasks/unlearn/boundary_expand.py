@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tasks.errors import AuditError
 from tasks.unlearn.base import SearchRange, register
-from tasks.unlearn.descent import Descent
+from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,7 +73,7 @@ def _heads(parameters: Mapping[str, nn.Parameter], model: nn.Module) -> list[tup
     """
     from torch import nn
 
-    from tasks.layers import layer_groups
+    from tasks.networks.layers import layer_groups
 
     heads = [(name, model.get_submodule(name)) for name in layer_groups(model)[-1].module_names]
     for name, head in heads:

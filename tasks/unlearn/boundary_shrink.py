@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tasks.unlearn.base import SearchRange, register, require
-from tasks.unlearn.descent import Descent
+from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.resident import Batch
+    from tasks.training.resident import Batch
     from tasks.unlearn.run import UnlearningRun
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tasks.unlearn.base import SearchRange, register
-from tasks.unlearn.descent import Descent
+from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
     from tasks.unlearn.run import UnlearningRun

@@ -23,7 +23,7 @@ from tasks.unlearn.base import Method, SearchRange, register, require
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.resident import Subset
+    from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -67,8 +67,8 @@ def model_fisher(run: UnlearningRun, subset: Subset) -> dict[str, Tensor]:
     """
     import torch
 
-    from tasks.gradients import mean_squared_gradients
-    from tasks.seeding import torch_generator
+    from tasks.runtime.seeding import torch_generator
+    from tasks.training.gradients import mean_squared_gradients
 
     generator = torch_generator("fisher labels")
     labels = [

@@ -54,7 +54,7 @@ class Influence(Method):
         """Take the step, on the layer scope alone."""
         import torch
 
-        from tasks.gradients import inverse_fisher_product
+        from tasks.training.gradients import inverse_fisher_product
 
         chosen = torch.randperm(len(run.retain), generator=run.generator("fisher examples"))
         sample = run.retain.at(chosen[: self.fisher_examples].to(run.device))
@@ -68,7 +68,7 @@ class Influence(Method):
 
 def influence_direction(run: UnlearningRun) -> dict[str, Tensor]:
     """(nf / N) (g_f - g_r) for the parameters in scope, at the original weights in eval mode."""
-    from tasks.gradients import summed_gradient
+    from tasks.training.gradients import summed_gradient
 
     run.meter.samples += len(run.forget) + len(run.retain)
     forget = summed_gradient(run.original, run.forget)

@@ -32,7 +32,7 @@ class ExactLastLayers(Method):
 
     def __call__(self, run: UnlearningRun) -> None:
         """Reset and train the layers in scope."""
-        from tasks.training import train
+        from tasks.training.train import train
 
         if run.recipe is None:
             raise AuditError("eu_k: expected a run with the original's recipe, got none")

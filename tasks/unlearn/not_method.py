@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tasks.errors import AuditError
 from tasks.unlearn.base import SearchRange, register, require
-from tasks.unlearn.descent import Descent
-from tasks.unlearn.recovery import recover
+from tasks.unlearn.parts.descent import Descent
+from tasks.unlearn.parts.recovery import recover
 
 if TYPE_CHECKING:
     from torch import nn

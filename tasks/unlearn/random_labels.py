@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from tasks.errors import AuditError
 from tasks.unlearn.base import SearchRange, register
-from tasks.unlearn.descent import Descent
+from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.resident import Batch, Subset
+    from tasks.training.resident import Batch, Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -75,7 +75,7 @@ class RandomLabels(Descent):
 
     def _epoch(self, run: UnlearningRun, forget: Subset, epoch: int) -> Iterator[Batch]:
         if self.order == "mixed":
-            from tasks.resident import concatenate
+            from tasks.training.resident import concatenate
 
             yield from run.batches(concatenate(forget, run.retain), self.batch_size, "mixed", epoch)
             return

@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tasks.augment import Augmentation
-from tasks.devices import Engine
 from tasks.errors import AuditError, Diverged
-from tasks.modes import still_statistics
-from tasks.recipe import Optimizer, Recipe
-from tasks.resident import Batch, Subset
-from tasks.scopes import BoundScope
-from tasks.seeding import isolated_global_rng, torch_generator
-from tasks.training import make_optimizer
+from tasks.images.augment import Augmentation
+from tasks.networks.scopes import BoundScope
+from tasks.runtime.devices import Engine
+from tasks.runtime.modes import still_statistics
+from tasks.runtime.seeding import isolated_global_rng, torch_generator
+from tasks.training.recipe import Optimizer, Recipe
+from tasks.training.resident import Batch, Subset
+from tasks.training.train import make_optimizer
 
 Share = Callable[[str, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
 
@@ -50,7 +50,7 @@ class UnlearningRun:
     model: nn.Module
     """Images in [0, 1] to logits. Starts as the original; in train mode where the scope lets it."""
     scope: BoundScope
-    """Names of the trainable parameters and of the buffers that may move; see `tasks.scopes`."""
+    """Names of the trainable parameters and of the buffers that may move; see `tasks.networks.scopes`."""
     forget: Subset
     retain: Subset
     validation: Subset

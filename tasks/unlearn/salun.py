@@ -112,7 +112,7 @@ class SalUnSoft(RandomLabels):
 
 def saliency(run: UnlearningRun) -> dict[str, Tensor]:
     """Magnitude of the summed forget-set gradient at the original weights, for every named parameter."""
-    from tasks.gradients import summed_gradient
+    from tasks.training.gradients import summed_gradient
 
     run.meter.samples += len(run.forget)
     return {name: g.abs() for name, g in summed_gradient(run.original, run.forget).items()}

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tasks.errors import AuditError
 from tasks.unlearn.base import SearchRange, register, require
-from tasks.unlearn.descent import Descent
+from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor
 
-    from tasks.resident import Subset
+    from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -161,7 +161,7 @@ def matched_error(run: UnlearningRun) -> float:
 
 
 def _correct(run: UnlearningRun, subset: Subset) -> np.ndarray:
-    from tasks.scoring import score
+    from tasks.training.scoring import score
 
     run.meter.forward_samples += len(subset)
     return score(run.model, subset).correct

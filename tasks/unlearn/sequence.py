@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from tasks.errors import AuditError
-from tasks.seeding import derive_seed, numpy_generator
+from tasks.runtime.seeding import derive_seed, numpy_generator
 from tasks.unlearn.base import Method, SearchRange, methods, register, require
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ COMPUTED_RANKINGS = (
     "holdout_kl",
     "learning_events",
 )
-"""Rankings that need no stored scores (`tasks.risk.PROXIES`); other names are scores that the run offers."""
+"""Rankings that need no stored scores (`parts.risk.PROXIES`); other names are scores that the run offers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ class SequentialUnlearning(Method):
         if self.order == "shuffled":
             ranked = numpy_generator("unlearn", run.seed, "sequence", "shuffled").permutation(len(ids))
         else:
-            from tasks.risk import risk_scores, short_recipe
+            from tasks.unlearn.parts.risk import risk_scores, short_recipe
 
             recipe = short_recipe(self.proxy_epochs, self.proxy_lr)
             ranked = np.lexsort((ids, risk_scores(run, self.ranking, recipe)))

@@ -19,7 +19,7 @@ from tasks.unlearn.base import Method, SearchRange, register, require
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.resident import Subset
+    from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -61,7 +61,7 @@ class SelectiveSynapticDampening(Method):
 
 def importance(run: UnlearningRun, subset: Subset) -> dict[str, Tensor]:
     """Mean squared gradient of single examples at the original weights, for every named parameter."""
-    from tasks.gradients import mean_squared_gradients
+    from tasks.training.gradients import mean_squared_gradients
 
     run.meter.samples += len(subset)
     return mean_squared_gradients(run.original, subset)
@@ -69,7 +69,7 @@ def importance(run: UnlearningRun, subset: Subset) -> dict[str, Tensor]:
 
 def training_set(run: UnlearningRun) -> Subset:
     """Forget and retain set together, by example id: the same whatever the forget set is."""
-    from tasks.resident import concatenate
+    from tasks.training.resident import concatenate
 
     return in_id_order(concatenate(run.forget, run.retain))
 

@@ -22,7 +22,7 @@ problems, that the twin's feature ranges are applied to D_f, that the random lab
 The twin's errors are all that the classifier learns from: with few of them (6 of 136 validation digits) it
 calls nothing hard (`hard_rate` among the notes of a run), and what is left is fine-tuning on all data.
 Alignment with the retrained model is what the audit's metrics measure;
-`tasks.twin_problem.predictor_accuracy` compares the predicted labels with a retrained model's correctness.
+`parts.twin_problem.predictor_accuracy` compares the predicted labels with a retrained model's correctness.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tasks.unlearn.base import SearchRange, register, require
-from tasks.unlearn.descent import Descent
+from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from tasks.resident import Subset
+    from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -104,7 +104,7 @@ class Twin(Descent):
 
     def __call__(self, run: UnlearningRun) -> None:
         """Predict the hard examples, relabel them, fine-tune on everything."""
-        from tasks.resident import concatenate
+        from tasks.training.resident import concatenate
 
         hard = self.predict_hard(run)
         run.note("hard_rate", float(hard.float().mean()))
@@ -120,8 +120,8 @@ class Twin(Descent):
 
     def predict_hard(self, run: UnlearningRun) -> Tensor:
         """Forget examples that a retrained model is predicted to get wrong, `nf`, bool."""
-        from tasks.resident import concatenate
-        from tasks.twin_problem import fit_binary_classifier, scale_features
+        from tasks.training.resident import concatenate
+        from tasks.unlearn.parts.twin_problem import fit_binary_classifier, scale_features
 
         data = concatenate(run.forget, run.retain)
         curriculum = self._curriculum(run, concatenate(data, run.validation))
@@ -145,7 +145,7 @@ class Twin(Descent):
 
     def twin_hard(self, run: UnlearningRun) -> Tensor:
         """Validation examples that the original, the twin's retrained model, gets wrong; bool."""
-        from tasks.risk import logits
+        from tasks.unlearn.parts.risk import logits
 
         return logits(run, run.original, run.validation).argmax(1) != run.validation.labels
 
@@ -163,15 +163,15 @@ class Twin(Descent):
         """The original fine-tuned on all data and the validation set: what the twin problem must unlearn."""
         import copy
 
-        from tasks.resident import concatenate
-        from tasks.risk import short_recipe, train_briefly
+        from tasks.training.resident import concatenate
+        from tasks.unlearn.parts.risk import short_recipe, train_briefly
 
         recipe = short_recipe(self.twin_epochs, self.twin_lr, "adam", weight_decay=0.0)
         everything = concatenate(concatenate(run.forget, run.retain), run.validation)
         return train_briefly(run, copy.deepcopy(run.original), everything, recipe, "twin", "fine-tune")
 
     def _curriculum(self, run: UnlearningRun, subset: Subset) -> nn.Module:
-        from tasks.risk import short_recipe, train_briefly
+        from tasks.unlearn.parts.risk import short_recipe, train_briefly
 
         model = run.fresh_model(("twin", "curriculum", run.seed))
         recipe = short_recipe(self.curriculum_epochs, self.curriculum_lr)
@@ -184,8 +184,8 @@ class Twin(Descent):
         import torch
         import torch.nn.functional as F
 
-        from tasks.risk import logits, penultimate
-        from tasks.twin_problem import flip_radius, neighbour_distance
+        from tasks.unlearn.parts.risk import logits, penultimate
+        from tasks.unlearn.parts.twin_problem import flip_radius, neighbour_distance
 
         distance = neighbour_distance(
             penultimate(run, model, subset),

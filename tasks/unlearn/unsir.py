@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tasks.errors import AuditError
-from tasks.recipe import Optimizer
+from tasks.training.recipe import Optimizer
 from tasks.unlearn.base import SearchRange, register, require
-from tasks.unlearn.descent import Descent
+from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from tasks.resident import Subset
+    from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
 _GREY, _SPREAD = 0.5, 0.25
@@ -126,7 +126,7 @@ class Unsir(Descent):
         """The retained examples and the copies of the learnt noise, as one selection."""
         import torch
 
-        from tasks.resident import ResidentData, Subset
+        from tasks.training.resident import ResidentData, Subset
 
         classes = run.forget.labels.unique()
         noise = [self.learn_noise(run, int(label)) for label in classes]

@@ -28,12 +28,12 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from tasks import models
-from tasks.augment import Augmentation, Moves, augmentation, interleave
-from tasks.devices import Engine
-from tasks.resident import ResidentData
-from tasks.seeding import torch_generator
-from tasks.shadows.stacked import Stack
+from tasks.images.augment import Augmentation, Moves, augmentation, interleave
+from tasks.networks import models
+from tasks.runtime.devices import Engine
+from tasks.runtime.seeding import torch_generator
+from tasks.training.resident import ResidentData
+from tasks.training.stacked import Stack
 
 SHADOW_IMAGES = 25_000 * 50
 CEILING = 790e12

@@ -24,19 +24,19 @@ import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from orchestrator.results import Results
-from orchestrator.shadow_cells import ShadowCells
-from orchestrator.shadow_plan import ShadowGroup, ShadowSet
-from orchestrator.shadow_rows import block_rows, path_of, read_run_blocks
-from orchestrator.store import Store
+from orchestrator.bench.per_example import ShadowCells
+from orchestrator.plan.shadows import ShadowGroup, ShadowSet
+from orchestrator.records.observations import block_rows, path_of, read_run_blocks
+from orchestrator.results.connection import Results
+from orchestrator.store.store import Store
 from tasks.attacks.kernel_density import KernelDensity
 from tasks.attacks.lira import ULiRA
-from tasks.evaluate import Settings
+from tasks.measure.evaluate import Settings
 from tasks.metrics.audit import aggregate, calibrated_discoveries, harm_games, retain_harm
-from tasks.recipe import Recipe
 from tasks.shadows.games import compare
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, RunBlock, State
+from tasks.training.recipe import Recipe
 
 FULL_ROWS = 256 * 18 * 60_000
 TARGETS, FORGET = 1000, 250

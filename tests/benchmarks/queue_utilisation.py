@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import cluster  # sets Ray's environment before ray is imported
+from orchestrator.backends.on_ray import backend  # sets Ray's environment before ray is imported
 
 import ray  # isort: skip
 
-from orchestrator.backends import Work
-from orchestrator.dispatch import Dispatcher, HostPool
-from orchestrator.plan import Plan
-from orchestrator.store import Store
+from orchestrator.backends.on_ray.dispatch import Dispatcher, HostPool
+from orchestrator.backends.work import Work
+from orchestrator.plan.cells import Plan
+from orchestrator.store.store import Store
 from tests.benchmarks.scale_cells import ATTACKS, large_plan
 
 NAME = "sleeping"
@@ -126,7 +126,7 @@ def measure(hosts: int, means: list[float], seconds: float) -> None:
             listener=lambda event: None,
             stop=threading.Event(),
         )
-        cluster.measure(work, pool, Path(folder))
+        backend.measure(work, pool, Path(folder))
     cpu, wall = time.process_time() - cpu, time.monotonic() - began
     slept: list[Slept] = ray.get(actor.slept.remote())
     models = {cell: model for model, pairs in timed.items() for cell, _ in pairs}

@@ -17,20 +17,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from orchestrator import cluster  # sets Ray's environment before ray is imported
+from orchestrator.backends.on_ray import backend  # sets Ray's environment before ray is imported
 
 import ray  # isort: skip
 
-from orchestrator import shadows
-from orchestrator.backends import Work
-from orchestrator.config import SweepConfig, load
-from orchestrator.dispatch import Dispatcher, HostPool
-from orchestrator.events import Done, Event, Listener
-from orchestrator.grid import make_plan
-from orchestrator.plan import Plan
-from orchestrator.store import Store
-from tests.orchestrator.shadow_sweeps import TEXT
-from tests.orchestrator.sweeps import write_config
+from orchestrator.backends.on_ray import shadow_tasks as shadows
+from orchestrator.backends.on_ray.dispatch import Dispatcher, HostPool
+from orchestrator.backends.work import Work
+from orchestrator.config.settings import SweepConfig, load
+from orchestrator.plan.cells import Plan
+from orchestrator.plan.grid import make_plan
+from orchestrator.progress.events import Done, Event, Listener
+from orchestrator.store.store import Store
+from tests.support.shadow_sweeps import TEXT
+from tests.support.sweeps import write_config
 
 ATTACKS = 5
 
@@ -132,7 +132,7 @@ def measure_cells(cells: int) -> None:
     plan = large_plan(cells)
     with tempfile.TemporaryDirectory() as name:
         folder, began = Path(name), time.perf_counter()
-        cluster.measure(work_of(plan, folder, Meter("cell", len(plan.cells))), trivial_pool(2), folder)
+        backend.measure(work_of(plan, folder, Meter("cell", len(plan.cells))), trivial_pool(2), folder)
         seconds = time.perf_counter() - began
         paths = list((folder / "tune").rglob("*"))
     count, models = len(plan.cells), len({cell.model_id for cell in plan.cells})

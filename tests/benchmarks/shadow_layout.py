@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from tasks import models
 from tasks.datasets.digits import Digits
-from tasks.devices import Engine
-from tasks.recipe import Recipe
-from tasks.resident import ResidentData
+from tasks.networks import models
+from tasks.runtime.devices import Engine
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.runs import ShadowBench, Unlearning, shadow_runs
-from tasks.shadows.training import Strategy
+from tasks.training.lockstep import Strategy
+from tasks.training.recipe import Recipe
+from tasks.training.resident import ResidentData
 from tasks.unlearn.base import methods
 
 METHODS = ("finetune", "gradient_ascent", "neggrad_plus", "random_labels")

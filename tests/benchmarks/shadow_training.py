@@ -26,14 +26,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision import transforms
 
-from tasks import models
-from tasks.augment import augmentation
 from tasks.datasets.digits import Digits
-from tasks.devices import Engine
-from tasks.recipe import Recipe
-from tasks.resident import ResidentData, Subset
-from tasks.seeding import isolated_global_rng, torch_generator
-from tasks.shadows.training import Strategy, train_shadows
+from tasks.images.augment import augmentation
+from tasks.networks import models
+from tasks.runtime.devices import Engine
+from tasks.runtime.seeding import isolated_global_rng, torch_generator
+from tasks.training.lockstep import Strategy, train_shadows
+from tasks.training.recipe import Recipe
+from tasks.training.resident import ResidentData, Subset
 
 Build = Callable[[int], nn.Module]
 Rows = dict[str, tuple[int, Callable[[list[nn.Module]], None]]]

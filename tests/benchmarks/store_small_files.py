@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from orchestrator.results import Results
-from orchestrator.store import Store
+from orchestrator.results.connection import Results
+from orchestrator.store.store import Store
 
 ROWS = 40
 ROW = {"metric": "accuracy", "split": "test", "variant": "", "n": 100, "higher_is": "better"}

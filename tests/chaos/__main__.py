@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.harness import SHADOWS, Chaos, Tally
-from tests.orchestrator.sweeps import TINY, write_config
+from tests.support.sweeps import TINY, write_config
 
 KINDS = {
     "cells": ["host", "trial", "dispatcher", "driver", "raylet", "gcs", "ray", "term"],

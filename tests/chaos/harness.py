@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.schema import TABLES
-from orchestrator.store import Store
+from orchestrator.store.schema import TABLES
+from orchestrator.store.store import Store
 from tests.chaos.processes import Process, kill, left_after, of_run, start
 
 VOLATILE = {

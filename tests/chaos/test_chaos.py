@@ -3,7 +3,7 @@
 import pytest
 
 from tests.chaos.harness import SHADOWS, Chaos, Tally
-from tests.orchestrator.sweeps import TINY, write_config
+from tests.support.sweeps import TINY, write_config
 
 
 @pytest.mark.slow

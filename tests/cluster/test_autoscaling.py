@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tests.cluster.machines import Machines, missing
-from tests.orchestrator.sweeps import TINY
+from tests.support.sweeps import TINY
 
 ROOT = Path(__file__).parents[2]
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"

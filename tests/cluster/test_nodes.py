@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tests.chaos.harness import content
 from tests.chaos.processes import MARK, kill, of_run
-from tests.orchestrator.sweeps import TINY
+from tests.support.sweeps import TINY
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tests.chaos.harness import content
 from tests.cluster.machines import HOME, NUMBER, Machines, missing
-from tests.orchestrator.sweeps import TINY
+from tests.support.sweeps import TINY
 
 ROOT = Path(__file__).parents[2]
 FILE = "orchestrator/clusters/local.yaml"

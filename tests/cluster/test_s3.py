@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tests.chaos.harness import content
-from tests.orchestrator.sweeps import TINY
+from tests.support.sweeps import TINY
 
 server = pytest.importorskip("moto.server")
 boto3 = pytest.importorskip("boto3")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tests.cluster.machines import Machines, missing
-from tests.orchestrator.sweeps import TINY
+from tests.support.sweeps import TINY
 
 ROOT = Path(__file__).parents[2]
 NODES = {"node-1": "10.0.0.1", "node-2": "10.0.0.2"}

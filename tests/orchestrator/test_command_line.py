@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from audited import audited_root
 
 from orchestrator.command_line import Flag, parse
-from orchestrator.config import load
+from orchestrator.config.settings import load
 from orchestrator.sweep import configure
 from tasks.errors import AuditError
+from tests.support.audited import audited_root
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("sweep", "status", "report", "certificate", "query", "scores", "contents", "trackers")
@@ -123,7 +123,9 @@ def test_help_shows_values_groups_and_defaults(capsys):
 
 
 def module_of(command: str):
-    return importlib.import_module(f"orchestrator.{command}{'.__main__' if command == 'report' else ''}")
+    return importlib.import_module(
+        f"orchestrator.{command}{'.__main__' if command in ('report', 'scores') else ''}"
+    )
 
 
 @pytest.fixture(scope="module", params=COMMANDS)

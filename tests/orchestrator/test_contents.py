@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator.config import load
+from orchestrator.config.settings import load
 from orchestrator.contents import COLUMNS, main
-from orchestrator.grid import make_plan
+from orchestrator.plan.grid import make_plan
 from tasks.datasets.contents import content_hash
 from tasks.errors import AuditError
 

@@ -1,7 +1,8 @@
 """The example notebook runs from its first cell to its last on real results."""
 
 import pytest
-from audited import audited_root
+
+from tests.support.audited import audited_root
 
 marimo = pytest.importorskip("marimo")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import synthetic_results as synthetic
 
 from orchestrator import query
 from orchestrator.errors import run_command
 from tasks.errors import AuditError, UnknownName
+from tests.support import synthetic_results as synthetic
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,11 +4,11 @@ import json
 from datetime import timedelta
 
 import pytest
-from audited import NOON, audited_root, write_cell, write_run
 
 from orchestrator.status import as_json, lines, main, open_store, read_status
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tasks.errors import AuditError
+from tests.support.audited import NOON, audited_root, write_cell, write_run
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import math
 import struct
 
 import pytest
-from audited import audited_root
 
-from orchestrator.results import Results
+from orchestrator.results.connection import Results
 from orchestrator.trackers import TRACKERS, copy, main, metric_name, records
 from tasks.errors import AuditError
+from tests.support.audited import audited_root
 
 
 class Memory:

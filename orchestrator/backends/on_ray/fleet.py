@@ -1,0 +1,112 @@
+"""Starts the model hosts of a sweep, waits for the first, and tells the audience who comes and goes."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator.backends.on_ray.dispatch import Dispatcher, HostPool, Status
+from orchestrator.backends.on_ray.hosts import ModelHost
+from orchestrator.backends.work import Work
+from orchestrator.config.settings import Execution
+from orchestrator.progress.events import Event
+from tasks.errors import AuditError
+
+POLL_SECONDS = 0.2
+WATCH_SECONDS = 2.0
+PATIENCE_SECONDS = 15.0
+"""After that long without a host, say what is being waited for."""
+
+
+def host_count(execution: Execution, cpus: int, gpus: int) -> int:
+    """One host per accelerator, or per `threads` CPUs, where the configuration gives no number."""
+    return execution.hosts or gpus or max(1, cpus // execution.threads)
+
+
+def host_resources(
+    execution: Execution, available: Mapping[str, float], *, local: bool
+) -> tuple[int, dict[str, float]]:
+    """How many hosts to start, and what each asks Ray for.
+
+    On this machine hosts share its accelerators. On a cluster each asks for a whole accelerator, or for the
+    CPUs it uses, whether that is there or not: what is missing is the demand that an autoscaler serves.
+    """
+    gpus = int(available.get("GPU", 0)) if execution.device in ("auto", "cuda") else 0
+    count = host_count(execution, int(available.get("CPU", 1)), gpus)
+    if local:
+        return count, {"num_gpus": min(1.0, gpus / count), "num_cpus": 0} if gpus else {"num_cpus": 0}
+    if gpus or execution.device == "cuda":
+        return count, {"num_gpus": 1, "num_cpus": 0}
+    return count, {"num_cpus": execution.threads}
+
+
+@contextlib.contextmanager
+def fleet(work: Work, *, local: bool) -> Iterator[HostPool]:
+    """Hosts for a while; work can begin as soon as one is up, and later ones join.
+
+    Raises:
+        AuditError: the configuration cannot be built by the first host that answers.
+    """
+    count, options = host_resources(work.plan.config.execution, ray.cluster_resources(), local=local)
+    names = [f"{work.run_id}-{secrets.token_hex(3)}-host-{index}" for index in range(count)]
+    arguments = work.plan.config, work.store.root
+    hosts = [ModelHost.options(name=name, **options).remote(*arguments) for name in names]  # type: ignore[attr-defined]
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    dispatcher = Dispatcher.options(scheduling_strategy=here).remote(names)  # type: ignore[attr-defined]
+    pool = HostPool(dispatcher=dispatcher, hosts=tuple(hosts))
+    ended = threading.Event()
+    watch = threading.Thread(target=_watch, args=(work, pool, ended), daemon=True)
+    try:
+        _wait_for_one(work, pool)
+        watch.start()
+        yield pool
+    finally:
+        ended.set()
+        for actor in (dispatcher, *hosts):
+            ray.kill(actor)
+
+
+def drain(pool: HostPool) -> None:
+    """Return when every host has finished what it had begun."""
+    for reference in [pool.hosts[index].drained.remote() for index in pool.status().ready]:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(reference)
+
+
+def _wait_for_one(work: Work, pool: HostPool) -> None:
+    began, told = time.monotonic(), False
+    while not work.stop.is_set():
+        status = pool.status()
+        if status.ready:
+            return
+        if status.problems:
+            raise AuditError(next(iter(status.problems.values())))
+        if not told and time.monotonic() - began > PATIENCE_SECONDS:
+            told = True
+            work.listener(_note(f"waiting for the first of {len(pool.hosts)} model hosts"))
+        time.sleep(POLL_SECONDS)
+
+
+def _watch(work: Work, pool: HostPool, ended: threading.Event) -> None:
+    """Say when hosts join, leave, or cannot be used."""
+    known = Status(ready=list(range(len(pool.hosts))), problems={})
+    while not ended.wait(WATCH_SECONDS):
+        try:
+            status = pool.status()
+        except ray.exceptions.RayError:
+            continue
+        if status.ready != known.ready:
+            work.listener(_note(f"{len(status.ready)} of {len(pool.hosts)} model hosts are up"))
+        for index in status.problems.keys() - known.problems.keys():
+            work.listener(_note(f"model host {index} cannot be used: {status.problems[index]}"))
+        known = status
+
+
+def _note(text: str) -> Event:
+    return Event(kind="note", name=text)

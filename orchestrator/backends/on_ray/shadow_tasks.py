@@ -1,0 +1,132 @@
+"""Shadow models as Ray tasks: bounded in flight, retried, spread over nodes, resumable one by one."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import ray
+
+from orchestrator.backends.on_ray.dispatch import raise_if_unwritable
+from orchestrator.backends.work import Work, report_shadows, shadow_batches
+from orchestrator.config.settings import SweepConfig
+from orchestrator.errors import one_line
+from orchestrator.plan.shadows import ShadowGroup, missing_groups
+from orchestrator.progress.events import Done, Event
+from tasks.errors import AuditError
+
+if TYPE_CHECKING:
+    from orchestrator.bench.shadows import ShadowWorker
+    from orchestrator.bench.workbench import Workbench
+
+IN_FLIGHT = 2
+"""Tasks submitted for each that can run, so that a worker never waits for the driver."""
+
+
+# A GPU task would by default end its process after one call; imports and CUDA start-up cost seconds.
+@ray.remote(max_retries=3, max_calls=0, scheduling_strategy="SPREAD")
+def run_shadows(config: SweepConfig, root: str, architecture: str, numbers: list[int]) -> Done:
+    """Train shadow models, unlearn from each, write what was observed; finished ones are left as they are."""
+    started = time.perf_counter()
+    bench, worker = _worker(config, root, architecture)
+    return bench.done(worker.run(numbers), since=started)
+
+
+@ray.remote(num_cpus=0, max_retries=3)
+def check_plan(config: SweepConfig, root: str) -> str | None:
+    """The message of the first architecture or scope that cannot be built; None where all can."""
+    try:
+        _bench(config, root).check()
+    except AuditError as error:
+        return str(error)
+    return None
+
+
+_WORKERS: dict[tuple[str, str], tuple[SweepConfig, Workbench, ShadowWorker]] = {}
+
+
+def _worker(config: SweepConfig, root: str, architecture: str) -> tuple[Workbench, ShadowWorker]:
+    """The workbench and worker of this process, kept between tasks: they hold the data set."""
+    from orchestrator.bench.shadows import ShadowWorker
+
+    held = _WORKERS.get((root, architecture))
+    if held is None or held[0] != config:
+        bench = _bench(config, root)
+        held = config, bench, ShadowWorker(bench, architecture)
+        _WORKERS[root, architecture] = held
+    return held[1:]
+
+
+def _bench(config: SweepConfig, root: str) -> Workbench:
+    from orchestrator.bench.workbench import Workbench
+
+    return Workbench.at(config, root)
+
+
+@dataclass(kw_only=True)
+class _Batch:
+    architecture: str
+    numbers: list[int]
+    left: int
+    """Stages that were not observed when it was submitted."""
+
+
+def run_tasks(work: Work, *, slots: int, options: dict[str, float]) -> None:
+    """Submit every batch, at most `IN_FLIGHT` for each slot at a time.
+
+    A batch whose processes ended as often as Ray tries is submitted again as long as they have left less to do: what
+    ends one process after the other may be one method on one shadow model after the other.
+
+    Args:
+        work: what is missing, and who listens.
+        slots: tasks that can run at once.
+        options: resources of one task (num_cpus or num_gpus).
+    """
+    waiting = deque(_batches(work))
+    work.listener(Event(kind="phase", name="shadow models", total=sum(len(b.numbers) for b in waiting)))
+    submit = run_shadows.options(**options)
+    running: dict[ray.ObjectRef, _Batch] = {}
+    while True:
+        while waiting and len(running) < IN_FLIGHT * slots and not work.stop.is_set():
+            batch = waiting.popleft()
+            arguments = work.plan.config, work.store.root, batch.architecture, batch.numbers
+            running[submit.remote(*arguments)] = batch
+        if not running:
+            return
+        ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
+        for reference in ready:
+            batch = running.pop(reference)
+            try:
+                done = _result(reference)
+            except ray.exceptions.RayError as error:
+                left = _left(missing_groups(work.plan, work.store, batch.architecture), batch.numbers)
+                if left < batch.left:
+                    waiting.appendleft(replace(batch, left=left))
+                    continue
+                done = Done(problems=(f"the task failed: {one_line(error)[:300]}",))
+            report_shadows(work, batch.architecture, batch.numbers, done)
+
+
+def _batches(work: Work) -> list[_Batch]:
+    missing = {name: missing_groups(work.plan, work.store, name) for name in work.plan.shadow_sets}
+    return [
+        _Batch(architecture=name, numbers=numbers, left=_left(missing[name], numbers))
+        for name, numbers in shadow_batches(work)
+    ]
+
+
+def _left(missing: Mapping[int, Sequence[ShadowGroup]], numbers: Sequence[int]) -> int:
+    return sum(len(missing.get(j, ())) for j in numbers)
+
+
+def _result(reference: ray.ObjectRef) -> Done:
+    """What a task returned or raised; RayError where its processes ended."""
+    try:
+        done: Done = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise_if_unwritable(error)
+        return Done(problems=(f"the task failed: {one_line(error)[:300]}",))
+    return done

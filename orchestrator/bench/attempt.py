@@ -1,0 +1,117 @@
+"""How a process runs a stage: on its device, under a time limit, again where memory runs out; and how it fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import torch
+
+from orchestrator.errors import one_line
+from orchestrator.plan.cells import Plan
+from orchestrator.store.store import Store
+from tasks.runtime.costs import MEMORY_ERRORS, Cost
+from tasks.runtime.devices import Engine, limit_threads
+from tasks.runtime.time_limit import TimeLimit, time_limit
+
+T = TypeVar("T")
+
+
+class StageFailed(Exception):
+    """The original model that an unlearning starts from could not be made."""
+
+
+class FailedBefore(Exception):
+    """Making this model has been tried, and why it could not be made is recorded.
+
+    Args:
+        error_type: name of the exception that it met.
+        error: its message.
+    """
+
+    def __init__(self, error_type: str, error: str) -> None:
+        super().__init__(error)
+        self.error_type = error_type
+
+
+FAILURES = (Exception, SystemExit)
+"""What a plug-in may raise without ending the sweep; KeyboardInterrupt is the user's."""
+
+
+class Stages:
+    """What every stage of one process has in common.
+
+    Args:
+        plan: the whole plan of the sweep.
+        store: where finished work is written.
+    """
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        execution = plan.config.execution
+        limit_threads(execution.threads)
+        self.engine = Engine(device=execution.device, precision=execution.precision)
+        self._store, self._timeout = store, execution.stage_timeout
+        self._caches: list[OrderedDict[str, Any]] = []
+
+    def cache(self) -> OrderedDict[str, Any]:
+        """A place for what is kept for later stages; it is emptied where memory runs out."""
+        self._caches.append(OrderedDict())
+        return self._caches[-1]
+
+    def limited(self, record: Callable[[TimeLimit], None]) -> AbstractContextManager[None]:
+        """A stage that fails when it takes too long; where native code hangs, this process ends.
+
+        Args:
+            record: writes the failure of the stage, before this process ends; called from another thread.
+        """
+
+        def hung(error: TimeLimit) -> None:
+            record(error)
+            told = "in native code; it is recorded, and the same command goes on"
+            sys.stderr.write(f"error: {error}, {told}\n")
+            sys.stderr.flush()
+
+        return time_limit(self._timeout, hung=hung)
+
+    def with_room(self, work: Callable[[], T]) -> T:
+        """Do a piece of work; where memory runs out once more, without the models that are kept for later."""
+        try:
+            return work()
+        except MEMORY_ERRORS:
+            for cache in self._caches:
+                cache.clear()
+            gc.collect()
+            if self.engine.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return work()
+
+    def write_cost(self, key: str, stage: str, cost: Cost, extra: Mapping[str, Any]) -> None:
+        """Write what a stage took; `extra` tells what of it is known besides."""
+        self._store.write(
+            "costs",
+            key,
+            [
+                {
+                    "stage_id": key,
+                    "model_id": extra.get("model_id", key),
+                    "stage": stage,
+                    "device": self.engine.name,
+                    "samples": extra.get("samples"),
+                    "forward_samples": extra.get("forward_samples"),
+                    "trainable_parameters": extra.get("trainable_parameters"),
+                    **dataclasses.asdict(cost),
+                }
+            ],
+        )
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """The columns that say why a model or a cell failed."""
+    kind = error.error_type if isinstance(error, FailedBefore) else type(error).__name__
+    told = f"the code called sys.exit({error})" if isinstance(error, SystemExit) else one_line(error)
+    return {"status": "failed", "error_type": kind, "error": told or kind}

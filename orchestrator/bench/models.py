@@ -1,0 +1,250 @@
+"""Models of a sweep: made once, stored, and kept on the device while there is room."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from torch import Tensor, nn
+
+from orchestrator.bench.attempt import FAILURES, FailedBefore, StageFailed, Stages, failure
+from orchestrator.bench.data import BenchData
+from orchestrator.config.settings import digest
+from orchestrator.errors import one_line
+from orchestrator.plan.cells import ModelSpec, Plan
+from orchestrator.plan.grid import build_method
+from orchestrator.store.files import CannotWrite
+from orchestrator.store.store import Store
+from tasks import fields
+from tasks.images.augment import augmentation
+from tasks.networks import models
+from tasks.networks.scopes import bind
+from tasks.runtime import weights
+from tasks.runtime.costs import measure
+from tasks.training.resident import Subset
+from tasks.training.train import train
+from tasks.unlearn.run import UnlearningRun, unlearn
+
+FORGET_FREE_STAGES = ("fisher_train",)
+"""Shared stages that depend on the original alone and so serve every forget set."""
+_STAGES = {"original": "train", "retrained": "retrain", "unlearned": "unlearn"}
+
+
+class ModelBench:
+    """Trains and unlearns the models of one plan.
+
+    Args:
+        plan: the whole plan of the sweep.
+        store: where finished models are found and written.
+        stages: of this process.
+        data: the images of the sweep.
+    """
+
+    def __init__(self, plan: Plan, store: Store, stages: Stages, data: BenchData) -> None:
+        self.plan, self.store, self.engine = plan, store, stages.engine
+        self._stages, self._data = stages, data
+        self._resident: OrderedDict[str, nn.Module] = stages.cache()
+
+    def forget(self) -> None:
+        """Keep no model on the device."""
+        self._resident.clear()
+
+    def build(self, architecture: str, seed_path: tuple[str | int, ...]) -> models.Classifier:
+        """A new model of an architecture on the axis; equal paths give equal bits."""
+        config = self.plan.config
+        table = config.architecture(architecture)
+        labels = self.plan.data.labels
+        model = models.build(
+            table.timm,
+            table.options,
+            image_shape=labels.image_shape,
+            num_classes=labels.num_classes,
+            mean=config.data.mean,
+            std=config.data.std,
+            seed_path=seed_path,
+        )
+        return model.to(self.engine.device)
+
+    def get(self, model_id: str) -> nn.Module:
+        """The model, resident, in eval mode: from memory, from the store, or made now."""
+        if model_id in self._resident:
+            self._resident.move_to_end(model_id)
+            return self._resident[model_id]
+        spec = self.plan.models[model_id]
+        if self.store.has_blob("weights", model_id):
+            model: nn.Module = self.build(spec.architecture, ("empty",))
+            weights.load(model, self.store.get_blob("weights", model_id))
+        else:
+            self._refuse_failed(model_id)
+            model = self._make(spec)
+        model.eval()
+        self._keep(model_id, model)
+        return model
+
+    def _refuse_failed(self, model_id: str) -> None:
+        """A model that has failed is not tried again by each cell and host, which may cost a time limit each."""
+        if not self.store.has("models", model_id):
+            return
+        row = self.store.read("models", model_id).to_pylist()[0]
+        if row["status"] == "failed":
+            raise FailedBefore(row["error_type"], row["error"])
+
+    def _make(self, spec: ModelSpec) -> nn.Module:
+        row = self._model_row(spec)
+
+        def record(error: BaseException) -> None:
+            written = row | failure(error) | {"finished_at": datetime.now(UTC)}
+            self.store.write("models", spec.model_id, [written])
+
+        def work() -> tuple[nn.Module, dict[str, Any]]:
+            return self._unlearn(spec) if spec.kind == "unlearned" else self._train(spec)
+
+        try:
+            with self._stages.limited(record), measure(self.engine.device) as cost:
+                model, details = self._stages.with_room(work)
+        except CannotWrite:
+            raise
+        except FAILURES as error:
+            record(error)
+            raise
+        data = weights.dump(model)
+        if spec.kind != "unlearned" or self.plan.config.execution.keep_unlearned:
+            self.store.put_blob("weights", spec.model_id, data)
+        row |= details | dataclasses.asdict(cost)
+        row |= {"weights_digest": weights.digest(data), "finished_at": datetime.now(UTC)}
+        self.store.write("models", spec.model_id, [row])
+        self._stages.write_cost(spec.model_id, _STAGES[spec.kind], cost, row)
+        return model
+
+    def _train(self, spec: ModelSpec) -> tuple[nn.Module, dict[str, Any]]:
+        seed_path = training_path(spec.kind, spec.seed, spec.replicate)
+        model = self.build(spec.architecture, seed_path)
+        subset = self._data.training_set(spec)
+        report = train(
+            model,
+            subset,
+            spec.recipe,
+            seed_path=seed_path,
+            engine=self.engine,
+            augmentation=augmentation(spec.recipe.augmentation, subset.data.images.shape[-1]),
+        )
+        count = sum(p.numel() for p in model.parameters())
+        return model, {
+            "samples": report.samples,
+            "steps": report.steps,
+            "forward_samples": 0,
+            "num_parameters": count,
+            "trainable_parameters": count,
+        }
+
+    def _unlearn(self, spec: ModelSpec) -> tuple[nn.Module, dict[str, Any]]:
+        assert spec.original_id is not None
+        assert spec.forget_set is not None
+        try:
+            original = self.get(spec.original_id)
+        except CannotWrite:
+            raise
+        except FAILURES as error:
+            raise StageFailed(f"the original model failed: {one_line(error)}") from error
+        model = self.build(spec.architecture, ("empty",))
+        model.load_state_dict(original.state_dict())
+        run = self.unlearning_run(spec, model)
+        _, method = build_method(self.plan.config, spec.method, spec.architecture, spec.scope)
+        meter = unlearn(method, run)
+        return model, {
+            "samples": meter.samples,
+            "steps": meter.steps,
+            "forward_samples": meter.forward_samples,
+            "num_parameters": sum(p.numel() for p in model.parameters()),
+            "trainable_parameters": run.scope.num_parameters,
+            "notes_json": json.dumps(run.notes, sort_keys=True),
+        }
+
+    def unlearning_run(self, spec: ModelSpec, model: nn.Module) -> UnlearningRun:
+        """The run of one unlearned model over this plan's data."""
+        assert spec.forget_set is not None
+        config = self.plan.config
+        data = self._data.resident(spec.forget_set)
+
+        def subset(split: str) -> Subset:
+            return self._data.relabelled(
+                data.subset(self._data.split(spec.forget_set or "", split)), spec.forget_set
+            )
+
+        def fresh(purpose: tuple[str | int, ...]) -> nn.Module:
+            return self.build(spec.architecture, purpose)
+
+        return UnlearningRun(
+            model=model,
+            scope=bind(spec.scope, model, norm_statistics=config.unlearning.norm_statistics),
+            forget=subset("forget"),
+            retain=subset("retain"),
+            validation=subset("validation"),
+            num_classes=data.num_classes,
+            seed=spec.seed,
+            fresh_model=fresh,
+            recipe=spec.recipe,
+            retrain_path=training_path("retrained", spec.seed, 0),
+            engine=self.engine,
+            augmentation=augmentation(spec.recipe.augmentation, data.images.shape[-1])
+            if config.unlearning.augment
+            else None,
+            share=lambda name, compute: self._shared(spec, name, compute),
+            scores=self.plan.data.scores.values,
+        )
+
+    def _shared(
+        self, spec: ModelSpec, name: str, compute: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """A stored stage that depends on the original, the forget set and its own name, not on the scope."""
+        assert spec.forget_set is not None
+        forget = "" if name in FORGET_FREE_STAGES else self.plan.data.forget_sets[spec.forget_set].digest
+        key = digest({"original": spec.original_id, "forget": forget, "name": name, "seed": spec.seed})
+        if self.store.has_blob("shared", key):
+            return weights.load_tensors(self.store.get_blob("shared", key), device=self.engine.device)
+        with measure(self.engine.device) as cost:
+            tensors = compute()
+        self.store.put_blob("shared", key, weights.dump_tensors(tensors))
+        self._stages.write_cost(key, "share", cost, {"model_id": spec.original_id})
+        return tensors
+
+    def _keep(self, model_id: str, model: nn.Module) -> None:
+        """Hold a model on the device; the least recently used ones go when the bytes are spent."""
+        self._resident[model_id] = model
+        budget = self.plan.config.execution.resident_gib * 2**30
+        sizes = {k: sum(t.nbytes for t in m.state_dict().values()) for k, m in self._resident.items()}
+        while sum(sizes.values()) > budget and len(self._resident) > 1:
+            oldest, _ = self._resident.popitem(last=False)
+            del sizes[oldest]
+
+    def _model_row(self, spec: ModelSpec) -> dict[str, Any]:
+        data = self.plan.data
+        place = spec.method, spec.architecture, spec.scope
+        params = build_method(self.plan.config, *place)[1] if spec.method else None
+        return {
+            "model_id": spec.model_id,
+            "kind": spec.kind,
+            "dataset": self.plan.config.data.name,
+            "dataset_digest": data.digest,
+            "architecture": spec.architecture,
+            "forget_set": spec.forget_set,
+            "forget_digest": data.forget_sets[spec.forget_set].digest if spec.forget_set else None,
+            "method": spec.method,
+            "params_json": json.dumps(fields.to_plain(params) if params else {}, sort_keys=True),
+            "scope": spec.scope,
+            "seed": spec.seed,
+            "replicate": spec.replicate,
+            "parent_id": spec.original_id,
+            "retrained_id": spec.retrained_id,
+            "status": "finished",
+            "device": self.engine.name,
+        }
+
+
+def training_path(kind: str, seed: int, replicate: int) -> tuple[str | int, ...]:
+    """Names the initialisation and the data order of a model that is trained from scratch."""
+    return (kind, seed, replicate)

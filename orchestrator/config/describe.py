@@ -1,0 +1,95 @@
+"""What can be named in a configuration, from the registries and the dataclasses themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from orchestrator.config.settings import SweepConfig
+from tasks import fields
+from tasks.attacks.base import attacks
+from tasks.datasets.base import datasets
+from tasks.errors import unknown_name
+from tasks.forget_sets.base import forget_kinds
+from tasks.registry import Registry
+from tasks.unlearn.base import methods
+
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    "methods": methods,
+    "attacks": attacks,
+    "datasets": datasets,
+    "forget_sets": forget_kinds,
+}
+
+
+def describe(topic: str) -> list[str]:
+    """Lines about `methods`, `methods.scrub`, ..., `config`, or one of its tables, `config.shadows`.
+
+    Raises:
+        UnknownName: there is no such topic or entry.
+    """
+    kind, _, name = topic.partition(".")
+    if kind == "config":
+        return _table_lines(name) if name else _config_lines(SweepConfig, "")
+    if kind not in REGISTRIES:
+        raise unknown_name("topic", kind, [*REGISTRIES, "config"], where="--describe")
+    registry = REGISTRIES[kind]
+    if name:
+        return _entry_lines(name, registry.get(name, where="--describe"))
+    return [f"{entry:24} {_summary(registry.get(entry))}" for entry in registry.names()]
+
+
+def _summary(cls: type) -> str:
+    return (cls.__doc__ or "").strip().split("\n")[0]
+
+
+def _entry_lines(name: str, cls: type) -> list[str]:
+    lines = [f"{name}: {_summary(cls)}"]
+    for attribute in (
+        "paper",
+        "passes",
+        "needs_retain",
+        "needs_validation",
+        "second_model",
+        "game",
+        "family",
+    ):
+        if hasattr(cls, attribute):
+            lines.append(f"  {attribute}: {getattr(cls, attribute)}")
+    return lines + _field_lines(cls, "  ")
+
+
+def _field_lines(cls: type, indent: str) -> list[str]:
+    hints, docs = get_type_hints(cls), fields.field_docs(cls)
+    lines = []
+    for item in dataclasses.fields(cls):
+        default = "required" if item.default is dataclasses.MISSING else repr(item.default)
+        if item.default_factory is not dataclasses.MISSING:
+            default = repr(item.default_factory())
+        lines.append(f"{indent}{item.name} = {default}   ({fields.type_name(hints[item.name])})")
+        if item.name in docs:
+            lines.append(f"{indent}    {docs[item.name]}")
+    return lines
+
+
+def _table_lines(name: str) -> list[str]:
+    """One table of the configuration."""
+    hints = get_type_hints(SweepConfig)
+    tables = {f.name: hints[f.name] for f in dataclasses.fields(SweepConfig)}
+    tables = {key: cls for key, cls in tables.items() if dataclasses.is_dataclass(cls)}
+    if name not in tables:
+        raise unknown_name("table", name, tables, where="--describe config")
+    return [f"[{name}]", *_field_lines(tables[name], "  ")]
+
+
+def _config_lines(cls: type, prefix: str) -> list[str]:
+    hints, docs = get_type_hints(cls), fields.field_docs(cls)
+    lines = []
+    for item in dataclasses.fields(cls):
+        if dataclasses.is_dataclass(hints[item.name]):
+            lines += ["", f"[{prefix}{item.name}]"]
+            lines += _field_lines(hints[item.name], "  ")
+        else:
+            lines.append(f"{item.name}   ({fields.type_name(hints[item.name])})  {docs.get(item.name, '')}")
+    return lines

@@ -1,0 +1,1 @@
+"""How long, how much: what stages took, and what a plan will."""

@@ -1,0 +1,1 @@
+"""Measured things as rows of the results, and back."""

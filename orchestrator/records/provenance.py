@@ -1,0 +1,129 @@
+"""Where results come from: code, configuration, packages, machine. Written once for every run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.settings import SweepConfig, canonical, digest
+from orchestrator.plan.cells import Plan
+from orchestrator.store.schema import SCHEMA_VERSION
+from orchestrator.store.store import Store
+from tasks.errors import AuditError
+
+_PACKAGES = (
+    "accelerate",
+    "duckdb",
+    "lethe",
+    "numpy",
+    "pyarrow",
+    "ray",
+    "scikit-learn",
+    "timm",
+    "torch",
+    "torchattacks",
+)
+
+
+def run_identity(config: SweepConfig, started: datetime) -> str:
+    """A readable, sortable name: `name-YYYYMMDD-HHMMSS-<6 digits of the configuration's digest>`."""
+    return f"{config.name}-{started:%Y%m%d-%H%M%S}-{digest(config, 6)}"
+
+
+def run_row(plan: Plan, *, run_id: str, started: datetime, counts: dict[str, int]) -> dict[str, Any]:
+    """The row of `runs`."""
+    config = plan.config
+    commit, dirty, difference = git_state(Path(__file__).parent)
+    return {
+        "run_id": run_id,
+        "name": config.name,
+        "started_at": started.astimezone(UTC),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "diff_sha256": difference,
+        "config_digest": digest(config, 64),
+        "config_json": canonical(config),
+        "packages_json": json.dumps({p: _version(p) for p in _PACKAGES}, sort_keys=True),
+        "host_json": json.dumps(host(), sort_keys=True),
+        "devices_json": json.dumps(devices(), sort_keys=True),
+        "dataset": config.data.name,
+        "dataset_digest": plan.data.digest,
+        "splits_digest": plan.data.splits.digest,
+        "seeds_json": json.dumps(list(config.axes.seed)),
+        "plan_json": json.dumps(counts, sort_keys=True),
+        "schema_version": SCHEMA_VERSION,
+    }
+
+
+def check_shared(store: Store) -> None:
+    """Check that this process finds the run which the driver wrote before any work began.
+
+    Raises:
+        AuditError: it does not: results would be written where the driver never sees them.
+    """
+    if not store.keys("runs"):
+        raise AuditError(
+            f"--out: expected a directory or URI that every node reaches under this name, got {store.root}: "
+            f"{platform.node()} does not see the run there"
+        )
+
+
+def git_state(folder: Path) -> tuple[str | None, bool | None, str | None]:
+    """Full commit, whether the tree differs from it, and the SHA-256 of the difference; None outside git."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD").decode().strip()
+        difference = _git(folder, "diff", "HEAD")
+    except (OSError, subprocess.SubprocessError):
+        return None, None, None
+    return commit, bool(difference), hashlib.sha256(difference).hexdigest() if difference else None
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, timeout=10).stdout
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def host() -> dict[str, Any]:
+    """The driver's machine. No user names, no environment: secrets live there."""
+    return {
+        "hostname": platform.node(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def devices() -> dict[str, Any]:
+    """Processor and NVIDIA accelerators of the driver's machine, read without torch.
+
+    The device that each model was made on is in the `models` table.
+    """
+    drivers = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    return {
+        "cpu": _named(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine(),
+        "gpus": [_named(path, "Model") for path in drivers],
+    }
+
+
+def _named(path: Path, key: str) -> str | None:
+    """The value behind the first `key : value` line of a file of /proc."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), None)

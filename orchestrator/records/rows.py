@@ -1,0 +1,160 @@
+"""From measured objects to rows and columns of the result tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from orchestrator.plan.cells import Cell, Plan
+from orchestrator.plan.grid import build_attack, build_method, place
+from orchestrator.plan.shadows import CANARY_POOL, on_canaries
+from tasks import fields
+from tasks.metrics.base import Metric
+
+if TYPE_CHECKING:
+    from tasks.attacks.base import Attack
+    from tasks.attacks.scores import MembershipScores
+    from tasks.measure.fairness import LayerGap
+    from tasks.measure.robustness import RobustOutputs
+    from tasks.shadows.canaries import Canaries
+    from tasks.training.scoring import Outputs
+
+
+def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
+    """The row of `cells` for a cell that finished; a failure overwrites status and error."""
+    _, attack = build_attack(plan.config, cell.attack)
+    _, method = build_method(plan.config, cell.method, cell.architecture, cell.scope)
+    tuned = place(cell.architecture, cell.method, cell.scope) in plan.config.tuning.chosen
+    return {
+        "cell_id": cell.cell_id,
+        "model_id": cell.model_id,
+        "reference_id": cell.reference_id,
+        "run_id": run_id,
+        "dataset": plan.config.data.name,
+        **cell.axes,
+        **_subject(plan, cell, attack),
+        "attack_family": attack.family,
+        "attack_params_json": json.dumps(fields.to_plain(attack), sort_keys=True),
+        "method_params_json": json.dumps(fields.to_plain(method), sort_keys=True),
+        "role": cell.role,
+        "num_shadows": plan.num_shadows(cell),
+        "tuning_trials": plan.config.tuning.trials if tuned else None,
+        "status": "finished",
+        "attempt": 1,
+        "host": socket.gethostname(),
+    }
+
+
+def _subject(plan: Plan, cell: Cell, attack: Attack) -> dict[str, Any]:
+    """Whose forgetting the cell is about: its forget set, or the canaries, whatever its place on that axis."""
+    if on_canaries(attack):
+        canaries = plan.shadow_sets[cell.architecture].layout.canaries
+        assert canaries is not None
+        return {
+            "forget_set": CANARY_POOL,
+            "forget_digest": canaries.digest,
+            "forget_size": len(canaries.ids),
+        }
+    forget = plan.data.forget_sets[cell.forget_set]
+    return {"forget_digest": forget.digest, "forget_size": len(forget.ids)}
+
+
+def canary_rows(plan: Plan, canaries: Canaries) -> list[dict[str, Any]]:
+    """Rows of `canaries`: in whose places they stand, and what shadow models learn of them."""
+    images = canaries.images
+    shared = {
+        "dataset": plan.config.data.name,
+        "canary_kind": canaries.kind,
+        "images": None if images is None else images.provenance["images"],
+        "provenance_json": json.dumps(canaries.provenance, sort_keys=True),
+    }
+    shown = [None] * len(canaries.ids) if images is None else images.image_ids.tolist()
+    original = plan.data.labels.labels[canaries.ids]
+    places = zip(canaries.ids.tolist(), canaries.labels.tolist(), original.tolist(), shown, strict=True)
+    names = ("example_id", "label", "original_label", "image_id")
+    return [{**shared, **dict(zip(names, place, strict=True))} for place in places]
+
+
+def metric_rows(cell_id: str, metrics: Iterable[Metric]) -> list[dict[str, Any]]:
+    """Rows of `metrics`."""
+    return [{"cell_id": cell_id, **dataclasses.asdict(metric)} for metric in metrics]
+
+
+def outputs_table(outputs: Mapping[str, Outputs]) -> pa.Table:
+    """Rows of `examples` for a model as it is: one for each split and example."""
+    return _stack(
+        {
+            "split": np.full(len(o), split),
+            "example_id": o.ids,
+            "label": o.labels,
+            "loss": o.loss,
+            "phi": o.phi,
+            "predicted": o.logits.argmax(axis=1),
+            "correct": o.correct,
+        }
+        for split, o in outputs.items()
+    )
+
+
+def robust_table(found: Mapping[str, RobustOutputs]) -> pa.Table:
+    """Rows of `examples` under an adversarial attack: one for each split, example and eps."""
+    return _stack(
+        {
+            "split": np.full(len(o.ids), split),
+            "example_id": o.ids,
+            "label": o.labels,
+            "eps": np.full(len(o.ids), float(eps)),
+            "predicted": o.predictions[e],
+            "correct": o.correct[e],
+        }
+        for split, o in found.items()
+        for e, eps in enumerate(o.eps)
+    )
+
+
+def scores_table(scores: Sequence[MembershipScores], labels: np.ndarray) -> pa.Table:
+    """Rows of `examples` under a membership attack: one for each statistic and example."""
+    return _stack(
+        {
+            "split": np.where(s.member, "forget", "test"),
+            "example_id": s.ids,
+            "label": labels[s.ids],
+            "statistic": np.full(len(s.ids), s.statistic),
+            "member": s.member,
+            "score": s.score,
+        }
+        for s in scores
+    )
+
+
+def layer_rows(cell_id: str, gaps: Iterable[LayerGap]) -> list[dict[str, Any]]:
+    """Rows of `layers`: one for each layer and definition, then one for each of its classes."""
+    rows = []
+    for gap in gaps:
+        row = {
+            "cell_id": cell_id,
+            "layer": gap.layer,
+            "layer_index": gap.index,
+            "kind": gap.kind,
+            "definition": gap.definition,
+            "gap": gap.gap,
+            "ci_low": gap.gap_low,
+            "ci_high": gap.gap_high,
+            "relative_gap": gap.relative_gap,
+            "baseline_gap": gap.baseline_gap,
+            "n": gap.n,
+        }
+        rows.append(row)
+        by_class = zip(gap.classes, gap.sigma_by_class, strict=True)
+        rows.extend({**row, "label": label, "sigma": sigma} for label, sigma in by_class)
+    return rows
+
+
+def _stack(blocks: Iterable[Mapping[str, np.ndarray]]) -> pa.Table:
+    return pa.concat_tables([pa.table(dict(block)) for block in blocks])

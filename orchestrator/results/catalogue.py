@@ -1,0 +1,122 @@
+"""The SQL that ships with Lethe: each file of queries/ with its question, grain and parameters."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import AuditError, unknown_name
+
+# Beside this package in a checkout as in a wheel. Not importlib.resources: without Python files `queries` is
+# a namespace package, merged with any other directory of that name on the path.
+DIRECTORY = Path(__file__).resolve().parents[2] / "queries"
+PARAMETER = re.compile(r"-- param (?P<name>\w+)\s*(?:=\s*(?P<rest>.*))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """SQL text and what its header says."""
+
+    name: str
+    text: str
+    question: str = ""
+    grain: str = ""
+    defaults: dict[str, Any] = field(default_factory=dict)
+    """Parameters that may be left out."""
+    required: tuple[str, ...] = ()
+    """Parameters that may not."""
+
+    def bind(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The values of all parameters.
+
+        Raises:
+            AuditError: a given name is unknown, or a required one is absent.
+        """
+        known = {*self.defaults, *self.required}
+        for name in given:
+            if name not in known:
+                raise unknown_name("parameter", name, known)
+        absent = [name for name in self.required if name not in given]
+        if absent:
+            raise AuditError(f"expected --param {absent[0]}=VALUE")
+        return {**self.defaults, **given}
+
+
+def catalogue() -> dict[str, Query]:
+    """Every query that ships, by name."""
+    return {path.stem: read_query(path) for path in sorted(DIRECTORY.glob("*.sql"))}
+
+
+def find_query(name: str) -> Query:
+    """The query called `name`, or that a path ending in .sql leads to.
+
+    Raises:
+        UnknownName: there is none; the message names the nearest.
+    """
+    if name.endswith(".sql") and Path(name).is_file():
+        return read_query(Path(name))
+    known = catalogue()
+    stem = Path(name).stem if name.endswith(".sql") else name
+    if stem not in known:
+        raise unknown_name("file or query" if name.endswith(".sql") else "query", name, known)
+    return known[stem]
+
+
+def read_query(path: Path) -> Query:
+    """Read a query file.
+
+    Raises:
+        AuditError: it cannot be read, or a default in its header is no JSON value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AuditError(f"query: cannot read {path}: {error}") from error
+    return parse_query(path.stem, text)
+
+
+def parse_query(name: str, text: str) -> Query:
+    """Read the header: the question, `grain: ...`, then `param NAME = DEFAULT: meaning` lines."""
+    header: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        header.append(line)
+    defaults: dict[str, Any] = {}
+    required: list[str] = []
+    for line in header:
+        match = PARAMETER.match(line)
+        if match and match["rest"] is None:
+            required.append(match["name"])
+        elif match:
+            defaults[match["name"]] = _default(match["rest"], where=f"{name}: {line}")
+    grain = [line.removeprefix("-- grain:").strip() for line in header if line.startswith("-- grain:")]
+    question = header[0].removeprefix("--").strip() if header else ""
+    return Query(
+        name=name,
+        text=text,
+        question=question,
+        grain=" ".join(grain),
+        defaults=defaults,
+        required=tuple(required),
+    )
+
+
+def parse_value(text: str) -> Any:
+    """A parameter as a user writes it: JSON where it is JSON (0.01, null, true), else the text itself."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(value, (dict, list)) else value
+
+
+def _default(rest: str, *, where: str) -> Any:
+    try:
+        value, _ = json.JSONDecoder().raw_decode(rest)
+    except ValueError as error:
+        raise AuditError(f"{where}: expected a JSON value after '='") from error
+    return value

@@ -1,0 +1,249 @@
+"""SQL over the results: DuckDB in memory on the Arrow files, which are only read.
+
+A session reads each table of rows per cell or model once, and shows that state to all its queries. Tables of rows per
+example can be larger than memory: they are scanned file by file, and held only where they are small and asked again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
+
+from orchestrator.errors import one_line
+from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
+from orchestrator.results.known_methods import known_methods
+from orchestrator.store.schema import PUBLISHED, TABLES
+from orchestrator.store.store import Store
+from tasks.errors import AuditError, unknown_name
+
+VIEWS = Path(__file__).with_name("views.sql")
+VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)
+READING = {"SELECT", "EXPLAIN", "CALL"}
+USER_ERRORS = (
+    duckdb.ParserException,
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.PermissionException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+)
+
+
+LISTINGS = 6
+"""Times that files are listed anew for one statement, where a compaction moves them before they are opened."""
+HELD_BYTES = 64 * 2**20
+"""Bytes of files up to which a session keeps a table of rows per example that it reads a second time."""
+
+
+class Results:
+    """A read-only session over one results directory; `refresh` shows it what has been written since.
+
+    Trust boundary: SQL, of whomever, reaches the tables of these results and nothing else. It runs in a database in
+    memory that opens no file and no address, loads no extension and cannot change that (`lock_configuration`); only
+    statements that read are accepted. It can still use up memory and time.
+
+    Args:
+        root: what the sweep was given as `--out`: a directory or a URI.
+
+    Raises:
+        AuditError: there is no such directory, or another schema version wrote it.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.store = Store(root)
+        if not self.store.files.usable():
+            raise AuditError(
+                f"results: no directory '{root}'; python -m orchestrator.sweep --out {root} makes it"
+            )
+        self.store.check_version()
+        self._held: set[str] = set()
+        self._scanned: set[str] = set()
+        self._connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+        for table in TABLES.values():
+            self._connection.register(table.name, table.query_schema.empty_table())
+        for name, shipped in SHIPPED.items():
+            self._connection.register(name, shipped())
+        views = VIEWS.read_text(encoding="utf-8")
+        self._connection.execute(views)
+        # A view is read again whenever it is used, and so are the tables that it, or a view before it, names.
+        self._behind: dict[str, set[str]] = {}
+        for name, body in VIEW.findall(views):
+            words = _words(body)
+            through = (self._behind[view] for view in words & self._behind.keys())
+            self._behind[name] = (words & TABLES.keys()).union(*through)
+        self._connection.execute("set enable_external_access = false; set lock_configuration = true")
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session."""
+        self._connection.close()
+
+    def refresh(self) -> None:
+        """Forget what the session has read, so that queries see the files that are there now."""
+        for name in self._held:
+            self._connection.execute(f"drop table {name}")
+            self._connection.register(name, TABLES[name].query_schema.empty_table())
+        self._held.clear()
+        self._scanned.clear()
+
+    @property
+    def names(self) -> list[str]:
+        """Tables and views that a query may name."""
+        return [*TABLES, *SHIPPED, *self._behind]
+
+    def sql(self, text: str, **params: Any) -> pa.Table:
+        """Run SQL and return the rows of its last statement.
+
+        Args:
+            text: reading statements; `$name` is a parameter, with a default where a header declares it.
+            params: values of parameters.
+
+        Raises:
+            AuditError: the SQL is wrong or writes, a parameter is unknown or absent, a file cannot be read.
+        """
+        query = parse_query("query", text)
+        statements = self._statements(text)
+        named = set().union(*(statement.named_parameters for statement in statements))
+        known = {name: value for name, value in query.defaults.items() if name in named}
+        needed = tuple(sorted(named - known.keys()))
+        bound = Query(name="query", text=text, defaults=known, required=needed).bind(params)
+        return self._run(statements, bound, used=self._tables(text))
+
+    def query(self, name: str, **params: Any) -> pa.Table:
+        """Run a query that ships, or a .sql file, by name."""
+        query = find_query(name)
+        try:
+            return self.sql(query.text, **query.bind(params))
+        except AuditError as error:
+            raise type(error)(f"{query.name}: {error}") from error
+
+    def table(self, name: str) -> pa.Table:
+        """All rows of a table or view."""
+        if name not in self.names:
+            raise unknown_name("table", name, self.names)
+        return self.sql(f"select * from {name}")
+
+    def to_df(self, name: str) -> Any:
+        """All rows of a table or view as a pandas DataFrame."""
+        return self.table(name).to_pandas()
+
+    def export(self, directory: Path) -> list[Path]:
+        """Write every table as Parquet, with the SQL that makes the same views of them in any DuckDB."""
+        import pyarrow.parquet as pq
+
+        written = []
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for name in (*TABLES, *SHIPPED):
+                path = directory / f"{name}.parquet"
+                source = self.store.dataset(name) if name in TABLES else SHIPPED[name]()
+                with pq.ParquetWriter(path, source.schema, compression="zstd") as writer:
+                    for batch in source.to_batches():
+                        writer.write_batch(batch)
+                written.append(path)
+            reading = [f"create or replace temp view {p.stem} as from '{p.name}';\n" for p in written]
+            views = directory / "views.sql"
+            views.write_text("".join(reading) + "\n" + VIEWS.read_text(encoding="utf-8"), encoding="utf-8")
+        except (OSError, pa.ArrowException) as error:
+            damage = self.store.diagnose(TABLES)
+            reason = getattr(error, "strerror", None) or one_line(error)
+            raise damage or AuditError(f"export: cannot write {directory}: {reason}") from error
+        return [*written, views]
+
+    def _statements(self, text: str) -> list[Any]:
+        try:
+            statements = self._connection.extract_statements(text)
+        except duckdb.Error as error:
+            raise _sql_error(error) from error
+        if not statements:
+            raise AuditError("query: expected a statement, got none")
+        for statement in statements:
+            kind = statement.type.name
+            if kind not in READING:
+                raise AuditError(f"query: expected a statement that reads (select, describe), got {kind}")
+        return statements
+
+    def _run(self, statements: list[Any], bound: Mapping[str, Any], *, used: set[str]) -> pa.Table:
+        for left in reversed(range(LISTINGS)):
+            try:
+                self._provide(used)
+                return self._execute(statements, bound)
+            except USER_ERRORS as error:
+                raise _sql_error(error) from error
+            except (duckdb.Error, pa.ArrowException, OSError) as error:
+                damage = self.store.diagnose(sorted(used))
+                if damage or not left:
+                    raise damage or _sql_error(error) from error
+                # Every file can be read: a compaction moved some between listing and opening. List again.
+        raise AssertionError("unreachable")
+
+    def _execute(self, statements: list[Any], bound: Mapping[str, Any]) -> pa.Table:
+        rows = pa.table({})
+        for statement in statements:
+            values = {name: bound[name] for name in statement.named_parameters}
+            relation = self._connection.sql(statement, params=values or None)
+            rows = pa.table({}) if relation is None else relation.to_arrow_table()
+        return rows
+
+    def _tables(self, text: str) -> set[str]:
+        words = _words(text)
+        return (words & TABLES.keys()).union(*(self._behind[v] for v in words & self._behind.keys()))
+
+    def _provide(self, tables: set[str]) -> None:
+        """Put tables in place for a query: held by the session, or scanned when the query runs."""
+        for name in sorted(tables - self._held):
+            if self._keeps(name):
+                self._hold(name)
+            else:
+                self._connection.register(name, self.store.dataset(name))
+                self._scanned.add(name)
+
+    def _keeps(self, name: str) -> bool:
+        per_example = bool(TABLES[name].path)
+        return not per_example or (name in self._scanned and self.store.size(name) <= HELD_BYTES)
+
+    def _hold(self, name: str) -> None:
+        # DuckDB's own tables have statistics and decoded strings: joins are several times as fast as over Arrow.
+        self._connection.register("incoming", self.store.dataset(name))
+        self._connection.execute(f"create or replace temp table held_{name} as from incoming")
+        self._connection.unregister("incoming")
+        self._connection.execute(f"drop view if exists {name}")
+        self._connection.execute(f"alter table held_{name} rename to {name}")
+        self._held.add(name)
+
+
+def published() -> pa.Table:
+    """Numbers that papers print, from queries/published.csv."""
+    path = DIRECTORY / "published.csv"
+    if not path.is_file():
+        return PUBLISHED.empty_table()
+    options = pyarrow.csv.ConvertOptions(
+        column_types=PUBLISHED, include_columns=PUBLISHED.names, strings_can_be_null=True
+    )
+    return pyarrow.csv.read_csv(path, convert_options=options)
+
+
+SHIPPED: Mapping[str, Callable[[], pa.Table]] = {"published": published, "methods": known_methods}
+"""Tables that come with the code and not from a sweep."""
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _sql_error(error: Exception) -> AuditError:
+    message = re.split(r"\n\s*LINE \d+:", str(error))[0]
+    line = re.search(r"LINE (\d+):", str(error))
+    place = f" (line {line[1]})" if line else ""
+    return AuditError(f"query: {' '.join(message.split())}{place}")

@@ -1,0 +1,107 @@
+"""The closing table of a sweep: every unlearned model beside the retrained ones."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from orchestrator.results.connection import Results
+
+COLUMNS = (
+    ("forget", "forget_accuracy"),
+    ("retain", "retain_accuracy"),
+    ("test", "test_accuracy"),
+    ("average gap [95 %]", "average_gap"),
+    ("JS forget", "js_forget"),
+    ("MIA AUC", "mia_auc"),
+    ("robust", "robust"),
+    ("fairness", "fairness"),
+    ("cost", "cost"),
+)
+SPARED = ("js_forget", "forget_accuracy", "retain_accuracy", "fairness", "robust", "test_accuracy", "mia_auc")
+"""Columns that a narrow terminal goes without, first to last."""
+LEGEND = (
+    "forget, retain, test: accuracy. average gap: mean distance of the three to the retrained model, with its 95 % "
+    "interval (Student's t over seeds; with one or two seeds from the lowest to the highest end of their own). A "
+    "method whose whole interval lies above that of retrain_again is farther off than retraining twice; of the others "
+    "this measure cannot tell. JS: Jensen-Shannon divergence to the retrained model on the forget set. MIA AUC: loss "
+    "threshold, forget against test, 0.5 is no signal. robust: test accuracy under the strongest attack that all these "
+    "models met. fairness: relative fairness gap over normalisation layers, lower is fairer. cost: device seconds next "
+    "to retraining."
+)
+
+
+def scoreboard(root: str) -> list[dict[str, Any]]:
+    """Rows of the query `scoreboard` over one results directory."""
+    with Results(root) as results:
+        rows: list[dict[str, Any]] = results.query("scoreboard").to_pylist()
+    return rows
+
+
+def print_leaderboard(root: str, *, as_json: bool, rows_per_group: int = 12) -> None:
+    """Print one table for each architecture and forget set on stdout, or all rows as JSON."""
+    rows = scoreboard(root)
+    if as_json:
+        print(json.dumps(rows))  # noqa: T201
+        return
+    console = Console(width=None if Console().is_terminal else 150)
+    left_out: tuple[str, ...] = ()
+    for (dataset, architecture, forget_set), group in groupby(
+        rows, key=lambda r: (r["dataset"], r["architecture"], r["forget_set"])
+    ):
+        members = list(group)
+        title = f"{dataset}: {architecture}, forget {forget_set}"
+        table, left_out = _fitting(console, title, members[:rows_per_group])
+        console.print(table)
+        if len(members) > rows_per_group:
+            console.print(f"  {len(members) - rows_per_group} more rows: query scoreboard", style="dim")
+    if left_out:
+        names = ", ".join(heading for heading, key in COLUMNS if key in left_out)
+        console.print(f"No room here for {names}: a wider terminal, or query scoreboard.", highlight=False)
+    if rows:
+        console.print(LEGEND, style="dim", highlight=False)
+
+
+def _fitting(console: Console, title: str, rows: list[dict[str, Any]]) -> tuple[Table, tuple[str, ...]]:
+    """The table with as many columns as the console has room for, and the columns left out."""
+    for spared in range(len(SPARED) + 1):
+        table = _table(title, rows, without=SPARED[:spared])
+        if Measurement.get(console, console.options.update(max_width=1000), table).maximum <= console.width:
+            break
+    return table, SPARED[:spared]
+
+
+def _table(title: str, rows: list[dict[str, Any]], *, without: tuple[str, ...]) -> Table:
+    columns = [(heading, key) for heading, key in COLUMNS if key not in without]
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table.add_column("method")
+    table.add_column("scope")
+    for heading, _ in columns:
+        table.add_column(heading, justify="right")
+    for position, row in enumerate(rows):
+        last_control = row["role"] != "audited" and rows[position + 1 :][:1] != []
+        section = last_control and rows[position + 1]["role"] == "audited"
+        cells = [_number(row, key) for _, key in columns]
+        style = "dim" if row["role"] != "audited" else ""
+        tuned = f" (best of {row['tuning_trials']})" if row["tuning_trials"] else ""
+        table.add_row(row["method"] + tuned, row["scope"], *cells, style=style, end_section=section)
+    return table
+
+
+def _number(row: Mapping[str, Any], key: str) -> str:
+    value = row[key]
+    if value is None or math.isnan(value):
+        return "-"
+    if key == "average_gap" and row["gap_low"] is not None:
+        return f"{value:.3f} [{row['gap_low']:.3f}, {row['gap_high']:.3f}]"
+    return f"{value:.2f}" if key == "cost" else f"{value:.3f}"

@@ -1,0 +1,96 @@
+"""Penultimate features of a stored original model: what forget sets of kind `entanglement` are cut by."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from orchestrator.bench.workbench import Workbench
+from orchestrator.plan.cells import ModelSpec, Plan
+from orchestrator.plan.grid import make_plan
+from orchestrator.plan.score_file import score_digest
+from orchestrator.scores.risk import config_of, open_results
+from orchestrator.store.store import Store
+from tasks.errors import AuditError, unknown_name
+from tasks.registry import import_plugins
+from tasks.runtime import weights
+from tasks.training.scoring import score
+from tasks.unlearn.parts.risk import head_inputs
+
+
+def feature_scores(
+    root: str, *, architecture: str, seed: int | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Features that the original model of a finished sweep has of its training examples.
+
+    Zhao et al. 2024 (RUM) cut the training set by them, so examples outside it are not asked. Nothing is
+    trained: the weights are those of the results.
+
+    Args:
+        root: results of a sweep that trained the original (any attack but the per-example ones does).
+        architecture: name on its axis.
+        seed: of the original; None takes the first of the latest sweep.
+
+    Returns:
+        `features`, `N x d` float32, NaN where not asked; provenance.
+
+    Raises:
+        AuditError: there are no results, or no such model among them.
+    """
+    store = open_results(root)
+    plan, spec = _original(store, architecture, seed)
+    data = store.get_blob("weights", spec.model_id)
+    workbench = Workbench(plan, store)
+    model = workbench.models.build(architecture, ("empty",))
+    weights.load(model, data)
+    subset = workbench.data.resident(None).subset(plan.data.splits.train)
+    with head_inputs(model) as seen:
+        ids = score(model.eval(), subset, batch_size=plan.config.evaluation.batch_size).ids
+    rows = torch.cat(seen).cpu().numpy()
+    features = np.full((len(plan.data.labels.labels), rows.shape[1]), np.nan, dtype=np.float32)
+    features[ids] = rows
+    provenance = {
+        "results": root,
+        "architecture": architecture,
+        "dataset_digest": plan.data.digest,
+        "features": {
+            "model_id": spec.model_id,
+            "seed": spec.seed,
+            "weights_sha256": hashlib.sha256(data).hexdigest(),
+            "splits_digest": plan.data.splits.digest,
+            "dimensions": rows.shape[1],
+        },
+        "sha256": {"features": score_digest(features)},
+    }
+    return {"features": features}, provenance
+
+
+def _original(store: Store, architecture: str, seed: int | None) -> tuple[Plan, ModelSpec]:
+    """The stored original of the latest sweep that has one, in that sweep's plan."""
+    known: set[str] = set()
+    for row in sorted(store.read("runs").to_pylist(), key=lambda row: row["started_at"], reverse=True):
+        config = config_of(row)
+        known |= set(config.axes.architecture)
+        if architecture not in config.axes.architecture:
+            continue
+        import_plugins(config.plugins)
+        plan = make_plan(replace(config, execution=replace(config.execution, device="auto")))
+        wanted = config.axes.seed[0] if seed is None else seed
+        for spec in plan.trained():
+            if (spec.kind, spec.architecture, spec.seed, spec.forget_set) != (
+                "original", architecture, wanted, None,
+            ):  # fmt: skip
+                continue
+            if store.has_blob("weights", spec.model_id):
+                return plan, spec
+    if known and architecture not in known:
+        raise unknown_name("architecture", architecture, known)
+    raise AuditError(
+        f"results: {store.root} holds no original model of '{architecture}'"
+        + ("" if seed is None else f" with seed {seed}")
+        + "; a sweep with an attack such as none or population trains it"
+    )

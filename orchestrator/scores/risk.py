@@ -1,0 +1,145 @@
+"""Memorisation and privacy risk from the stored observations of shadow models; imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from orchestrator.config.settings import SweepConfig
+from orchestrator.plan.score_file import score_digest
+from orchestrator.plan.shadows import BASE_METHOD
+from orchestrator.plan.sources import read_source
+from orchestrator.records.observations import run_blocks
+from orchestrator.store.store import Store
+from tasks import fields
+from tasks.errors import AuditError, unknown_name
+from tasks.metrics.per_example import example_risk
+from tasks.registry import import_plugins
+from tasks.shadows.observations import Observations, RunBlock
+
+
+def shadow_scores(
+    root: str,
+    *,
+    architecture: str,
+    half: int | None = None,
+    of: Literal["correct", "confidence"] = "correct",
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Scores of every example of the data set and where they came from.
+
+    Args:
+        root: results of a sweep whose shadow models have finished.
+        architecture: name on its axis.
+        half: the pairs to use, 0 (even) or 1 (odd); None for all. Who reports on the chosen examples with
+            the same shadow models should choose by one half (winner's curse).
+        of: what memorisation counts, see `tasks.metrics.per_example.example_risk`.
+
+    Returns:
+        Scores by name, each `N` float64 and NaN where too few shadow models know, or where they learnt a
+        canary in the place of the example; provenance.
+
+    Raises:
+        AuditError: there are no results, no shadow models of this architecture, or too few of them.
+    """
+    store = open_results(root)
+    shadows = _latest_set(store, architecture)
+    observations = _base_observations(store, architecture, {row["shadow_id"] for row in shadows})
+    if half is not None:
+        observations = observations.of_half(half)
+    risk = example_risk(observations, of=of)
+    run, num_examples = _run_of(store, shadows[0]["dataset_digest"])
+    scores = {}
+    for name in ("memorisation", "privacy_risk"):
+        scores[name] = np.full(num_examples, np.nan)
+        scores[name][risk.example_ids] = getattr(risk, name)
+        scores[name][_canaries(store, shadows)] = np.nan
+    provenance = {
+        "results": root,
+        "run_ids": run,
+        "architecture": architecture,
+        "shadow_set": _set_of(shadows[0]),
+        "num_shadows": len(np.unique(observations.base)),
+        "half": half,
+        "memorisation_of": of,
+        "dataset_digest": shadows[0]["dataset_digest"],
+        "sha256": {name: score_digest(values) for name, values in scores.items()},
+    }
+    return scores, provenance
+
+
+def open_results(root: str) -> Store:
+    """The results in a directory.
+
+    Raises:
+        AuditError: there is none, or another version wrote it.
+    """
+    store = Store(root)
+    if not store.files.usable():
+        raise AuditError(f"results: no directory '{root}'")
+    store.check_version()
+    return store
+
+
+def config_of(run: Mapping[str, Any]) -> SweepConfig:
+    """The configuration of a row of `runs`."""
+    return fields.build(SweepConfig, json.loads(run["config_json"]), where="runs.config_json")
+
+
+def _set_of(row: dict[str, Any]) -> str:
+    return str(row["pair_id"]).rpartition("-")[0]
+
+
+def _latest_set(store: Store, architecture: str) -> list[dict[str, Any]]:
+    """Rows of the shadow models of the layout that finished last."""
+    rows = store.read("shadows").to_pylist()
+    mine = [row for row in rows if row["architecture"] == architecture]
+    if not mine:
+        known = {row["architecture"] for row in rows}
+        if known:
+            raise unknown_name("architecture with shadow models", architecture, known)
+        raise AuditError(
+            f"results: {store.root} holds no shadow models; a sweep with a per-example attack "
+            "(lira, u_lira, ...) on its attack axis trains them"
+        )
+    latest = _set_of(max(mine, key=lambda row: row["finished_at"]))
+    return [row for row in mine if _set_of(row) == latest]
+
+
+def _canaries(store: Store, shadows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Examples in whose place the shadow models learnt a canary."""
+    planted = {row["canaries_id"] for row in shadows}
+    rows = store.read("canaries").select(["canaries_id", "example_id"]).to_pylist()
+    return [row["example_id"] for row in rows if row["canaries_id"] in planted]
+
+
+def _base_observations(store: Store, architecture: str, wanted: set[str]) -> Observations:
+    path = {"architecture": architecture, "method": BASE_METHOD, "scope": "all"}
+    blocks: list[RunBlock] = []
+    ids: np.ndarray | None = None
+    for entry in store.snapshot("observations").singles:
+        if dict(entry.path) != path:
+            continue
+        table = store.read("observations", entry.key, **path)
+        if not table.num_rows or table["shadow_id"][0].as_py() not in wanted:
+            continue
+        blocks += run_blocks(table["shadow"][0].as_py(), table)
+        ids = np.sort(table["example_id"].to_numpy()) if ids is None else ids
+    if ids is None:
+        raise AuditError(f"results: {store.root} holds no observations of shadow models of '{architecture}'")
+    return Observations.from_blocks(blocks, method=BASE_METHOD, scope="", family="", example_ids=ids)
+
+
+def _run_of(store: Store, dataset_digest: str) -> tuple[Sequence[str], int]:
+    """Runs on this data, and how many examples it has; the data set itself knows."""
+    runs = [row for row in store.read("runs").to_pylist() if row["dataset_digest"] == dataset_digest]
+    if not runs:
+        raise AuditError(f"results: {store.root} names no run on the data of its shadow models")
+    latest = max(runs, key=lambda row: row["started_at"])
+    config = config_of(latest)
+    import_plugins(config.plugins)
+    name, options = config.data.name, config.data.options
+    _, labels = read_source(name, options, name_at="data.name", options_at="data.options")
+    return sorted(row["run_id"] for row in runs), len(labels.labels)

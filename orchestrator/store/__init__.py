@@ -1,0 +1,1 @@
+"""Result files: their bytes, their names, their columns."""

@@ -1,0 +1,243 @@
+"""The unlearning competition's per-example epsilon (G1), with the confidence bound that the original lacks.
+
+Triantafillou et al. 2024 (arXiv:2406.09073): for every forget example try decision rules on the statistics of
+unlearned and retrained models; epsilon is the larger of log((1 - delta - FPR) / FNR) and its mirror image.
+The maximum over rules without a bound gives about 1.5 for identical models. Here the rule is chosen on one
+half of the pairs and counted on the other with Clopper-Pearson bounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from tasks.attacks.base import Family, register
+from tasks.errors import AuditError
+from tasks.shadows.games import Comparison
+
+BLOCK_ELEMENTS = 2_000_000
+EPSILON_CAP = 50.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExampleEpsilons:
+    """Lower bounds of epsilon, one per example, each valid at the stated confidence on its own."""
+
+    game: str
+    example_ids: np.ndarray
+    lower: np.ndarray
+    """`E`, float64, at least 0: rule chosen on one half of the pairs, counted on the other."""
+    chosen: np.ndarray
+    """`E`: the bound on the half that chose the rule; optimistic, only for picking examples."""
+    ceiling: np.ndarray
+    """`E`: what `lower` would be under perfect separation with these counts."""
+    empirical: np.ndarray
+    """`E`: the competition's estimate without a bound, over all pairs."""
+    positives: np.ndarray
+    """`E`: shadows counted under H1 (one observation each)."""
+    negatives: np.ndarray
+    confidence: float
+
+    def most_exposed(self) -> int:
+        """Position of the example with the largest bound on the choosing half; report `lower` there."""
+        return int(np.argmax(self.chosen))
+
+
+def epsilon_ceiling(
+    positives: np.ndarray, negatives: np.ndarray, *, delta: float = 1e-5, confidence: float = 0.95
+) -> np.ndarray:
+    """Largest bound that perfect separation of so many shadows can show; 128 and 128 give 3.53."""
+    from tasks.statistics.intervals import clopper_pearson
+
+    zero = np.zeros(np.shape(positives))
+    rates = [
+        clopper_pearson(zero, np.maximum(n, 1), confidence=confidence)[1] for n in (positives, negatives)
+    ]
+    return np.maximum(privacy_loss(rates[1], rates[0], delta), 0.0)
+
+
+def privacy_loss(fpr: np.ndarray, fnr: np.ndarray, delta: float) -> np.ndarray:
+    """max{log((1 - delta - FPR) / FNR), log((1 - delta - FNR) / FPR)}; infinite where a rate is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first = np.log(np.maximum(1 - delta - fpr, 0.0)) - np.log(fnr)
+        second = np.log(np.maximum(1 - delta - fnr, 0.0)) - np.log(fpr)
+    return np.fmax(first, second)
+
+
+def forgetting_scores(epsilon: np.ndarray, *, bins: int = 13) -> np.ndarray:
+    """H of each example: 2 / 2^n, n the bin of width 0.5 from 1; 0 beyond the last bin. Their mean is F.
+
+    F = 1 is out of reach: the retrained control against itself gives the value to compare with.
+    """
+    number = np.floor(np.maximum(epsilon, 0.0) / 0.5) + 1
+    return np.where(number <= bins, 2.0 / 2.0 ** np.minimum(number, 60), 0.0)
+
+
+@register("competition")
+@dataclass(frozen=True, kw_only=True)
+class Competition:
+    """Epsilon per example from thresholds and intervals of phi."""
+
+    family: ClassVar[Family] = "per_example"
+    games: ClassVar[tuple[str, ...]] = ("G1", "G2")
+    version: ClassVar[int] = 2
+    """Counts changes of what is computed, so that older cells are measured again."""
+
+    game: Literal["G1", "G2"] = "G1"
+    """G1 is the competition's; G2 removes global shifts of the output."""
+    delta: float = 1e-5
+    """Of (epsilon, delta)."""
+    cuts: int = 64
+    """Candidate thresholds per example: quantiles of the choosing half."""
+    two_sided: bool = True
+    """Also try intervals, for over-unlearned examples; single thresholds otherwise."""
+    confidence: float = 0.95
+    """Of each example's lower bound."""
+
+    def __post_init__(self) -> None:
+        if self.cuts < 1 or not 0 <= self.delta < 1:
+            raise AuditError(f"cuts, delta: expected >= 1 and in [0, 1), got {self.cuts} and {self.delta}")
+        if not 0 < self.confidence < 1:
+            raise AuditError(f"confidence: expected a number in (0, 1), got {self.confidence}")
+
+    def estimate(self, comparison: Comparison) -> ExampleEpsilons:
+        """Bound epsilon for every example; one observation per shadow and hypothesis is counted.
+
+        Raises:
+            AuditError: the game is not offered, or a half of the pairs has no shadow of a hypothesis.
+        """
+        if comparison.game not in self.games:
+            raise AuditError(f"competition: expected game {' or '.join(self.games)}, got {comparison.game}")
+        width = max(1, BLOCK_ELEMENTS // (len(comparison.base) * (self.cuts + 2)))
+        parts = []
+        for _, phi, label in comparison.blocks(width):
+            single = one_per_shadow(label, comparison.base)
+            parts.append(self._block(phi, single, comparison.fold % 2 == 0))
+        lower, chosen, ceiling, empirical, positives, negatives = np.concatenate(parts, axis=1)
+        return ExampleEpsilons(
+            game=comparison.game,
+            example_ids=comparison.example_ids,
+            lower=lower,
+            chosen=chosen,
+            ceiling=ceiling,
+            empirical=empirical,
+            positives=positives.astype(np.int64),
+            negatives=negatives.astype(np.int64),
+            confidence=self.confidence,
+        )
+
+    def _block(self, phi: np.ndarray, label: np.ndarray, choosing: np.ndarray) -> np.ndarray:
+        sizes = [[(label[half] == side).sum(0) for side in (1, 0)] for half in (choosing, ~choosing)]
+        if min(int(np.min(n)) for pair in sizes for n in pair) < 1:
+            raise AuditError(
+                "competition: expected shadows of both hypotheses in each half; raise num_shadows"
+            )
+        cuts = _quantiles(np.where((label >= 0) & choosing[:, None], phi, np.nan), self.cuts)
+        first, second = _below(phi, label, choosing, cuts), _below(phi, label, ~choosing, cuts)
+        left, right = self._rules(cuts.shape[0])
+        bounds = self._bounds(first, sizes[0], left, right)
+        best = bounds.argmax(0)
+        chosen = np.take_along_axis(bounds, best[None], 0)[0]
+        counted = self._counted(second, sizes[1], left, right, best)
+        every = [a + b for a, b in zip(first, second, strict=True)]
+        totals = [a + b for a, b in zip(*sizes, strict=True)]
+        empirical = self._empirical(every, totals, left, right)
+        ceiling = epsilon_ceiling(*sizes[1], delta=self.delta, confidence=self.confidence)
+        return np.stack(
+            [np.maximum(counted, 0.0), np.maximum(chosen, 0.0), ceiling, empirical, sizes[1][0], sizes[1][1]]
+        )
+
+    def _rules(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (left, right] of cut positions; -inf is row 0 of the counts, +inf the last."""
+        left, right = np.triu_indices(count + 2, k=1)
+        keep = (left > 0) | (right < count + 1)
+        if not self.two_sided:
+            keep &= (left == 0) | (right == count + 1)
+        return left[keep], right[keep]
+
+    def _errors(
+        self, below: list[np.ndarray], sizes: list[np.ndarray], left: np.ndarray, right: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """False negatives and false positives of both directions of every rule, `2 rules x b`."""
+        inside = [counts[right] - counts[left] for counts in below]
+        outside = [n - hit for n, hit in zip(sizes, inside, strict=True)]
+        return np.concatenate([outside[0], inside[0]]), np.concatenate([inside[1], outside[1]])
+
+    def _bounds(
+        self, below: list[np.ndarray], sizes: list[np.ndarray], left: np.ndarray, right: np.ndarray
+    ) -> np.ndarray:
+        missed, false = self._errors(below, sizes, left, right)
+        fnr, fpr = self._upper(missed, sizes[0]), self._upper(false, sizes[1])
+        return privacy_loss(fpr, fnr, self.delta)
+
+    def _counted(
+        self,
+        below: list[np.ndarray],
+        sizes: list[np.ndarray],
+        left: np.ndarray,
+        right: np.ndarray,
+        best: np.ndarray,
+    ) -> np.ndarray:
+        missed, false = (
+            np.take_along_axis(errors, best[None], 0) for errors in self._errors(below, sizes, left, right)
+        )
+        fnr, fpr = self._upper(missed, sizes[0]), self._upper(false, sizes[1])
+        return privacy_loss(fpr, fnr, self.delta)[0]
+
+    def _upper(self, errors: np.ndarray, size: np.ndarray) -> np.ndarray:
+        """Clopper-Pearson upper bounds, each at half the error budget, by table over the possible counts."""
+        from tasks.statistics.intervals import clopper_pearson
+
+        result = np.empty(errors.shape)
+        for n in np.unique(size):
+            table = clopper_pearson(np.arange(n + 1), int(n), confidence=self.confidence)[1]
+            columns = size == n
+            result[:, columns] = table[errors[:, columns].astype(np.int64)]
+        return result
+
+    def _empirical(
+        self, below: list[np.ndarray], sizes: list[np.ndarray], left: np.ndarray, right: np.ndarray
+    ) -> np.ndarray:
+        missed, false = self._errors(below, sizes, left, right)
+        loss = privacy_loss(false / sizes[1], missed / sizes[0], self.delta)
+        # The competition's code: a rule with exactly one empty cell is discarded, one with two is perfect.
+        loss[(missed == 0) != (false == 0)] = -np.inf
+        loss[(missed == 0) & (false == 0)] = EPSILON_CAP
+        return np.clip(loss.max(0), 0.0, EPSILON_CAP)
+
+
+def one_per_shadow(label: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Keep the first run of each shadow, example and hypothesis: draws of a shadow are one observation.
+
+    Args:
+        label: `R x b`, int8.
+        base: `R`.
+    """
+    kept = label.copy()
+    for shadow in np.unique(base):
+        rows = np.flatnonzero(base == shadow)
+        for side in (0, 1):
+            mine = label[rows] == side
+            later = mine & (np.cumsum(mine, axis=0) > 1)
+            block = kept[rows]
+            block[later] = -1
+            kept[rows] = block
+    return kept
+
+
+def _quantiles(values: np.ndarray, count: int) -> np.ndarray:
+    """`count x b` thresholds that split the finite values of each column evenly."""
+    return np.nanquantile(values, (np.arange(count) + 0.5) / count, axis=0)
+
+
+def _below(phi: np.ndarray, label: np.ndarray, rows: np.ndarray, cuts: np.ndarray) -> list[np.ndarray]:
+    """Runs at or below each cut, for H1 and H0: two arrays `(cuts + 2) x b` from none to all."""
+    under = phi[rows][:, None, :] <= cuts[None]
+    counts = []
+    for side in (1, 0):
+        mine = label[rows] == side
+        inner = (under & mine[:, None, :]).sum(0)
+        counts.append(np.concatenate([np.zeros_like(inner[:1]), inner, mine.sum(0)[None]]))
+    return counts

@@ -1,0 +1,1 @@
+"""What is particular to images: augmentation of whole batches."""

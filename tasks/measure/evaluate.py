@@ -1,0 +1,302 @@
+"""From a model's answers to rows of the `metrics` table: pure assembly, no model runs. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.attacks.population import Population
+from tasks.attacks.scores import MembershipScores
+from tasks.errors import AuditError
+from tasks.metrics import membership, reference, utility
+from tasks.metrics.base import Metric
+from tasks.runtime.seeding import numpy_generator
+from tasks.statistics.intervals import bootstrap_mean, newcombe_paired
+
+if TYPE_CHECKING:
+    from tasks.measure.robustness import RobustOutputs
+    from tasks.training.scoring import Outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How metrics are estimated; part of a cell's identity."""
+
+    bootstrap: int = 1000
+    """Resamples behind each bootstrap interval."""
+    confidence: float = 0.95
+    """Coverage of every interval."""
+    seed: int = 0
+    """Seed of resampling and of the membership term of the average gap."""
+    fprs: tuple[float, ...] = (0.001, 0.01, 0.1)
+    """False positive rates at which true positive rates are taken; too low ones are left out."""
+    delta: float = 1e-5
+    """Delta of the (epsilon, delta) lower bound."""
+    mia_term: bool = True
+    """Whether to fit SalUn's SVC attack for average_gap_mia and tug_of_war_mia."""
+    mia_examples: int = 1000
+    """Most examples a side in one fit of that attack."""
+
+    def __post_init__(self) -> None:
+        if self.bootstrap < 2:
+            raise AuditError(f"bootstrap: expected at least 2, got {self.bootstrap}")
+        if not 0 < self.confidence < 1:
+            raise AuditError(f"confidence: expected a number in (0, 1), got {self.confidence}")
+        if not 0 <= self.delta < 1:
+            raise AuditError(f"delta: expected a number in [0, 1), got {self.delta}")
+        for fpr in self.fprs:
+            if not 0 < fpr < 1:
+                raise AuditError(f"fprs: expected numbers in (0, 1), got {fpr}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Omission:
+    """A metric that could not be computed, and why; left out of the table in place of a NaN."""
+
+    metric: str
+    reason: str
+
+
+Rows = list[Metric]
+Omit = Callable[[Omission], None]
+
+
+def ignore(_: Omission) -> None:
+    """Take no note of omissions."""
+
+
+def _attempt(rows: Rows, name: str, omit: Omit, compute: Callable[[], Iterable[Metric]]) -> None:
+    """Add what `compute` gives, or note why it cannot."""
+    try:
+        rows.extend(compute())
+    except AuditError as error:
+        omit(Omission(metric=name, reason=str(error)))
+
+
+def model_metrics(
+    outputs: Mapping[str, Outputs],
+    retrained: Mapping[str, Outputs] | None,
+    *,
+    forgotten_classes: Iterable[int] = (),
+    settings: Settings = Settings(),
+    omit: Omit = ignore,
+) -> Rows:
+    """Utility of one model and, next to a retrained model, its gaps and distances.
+
+    Args:
+        outputs: by split: forget, retain, test and perhaps validation.
+        retrained: the same splits and examples under the retrained model; None leaves out what needs it.
+        forgotten_classes: classes wholly in the forget set; empty for other kinds of forget sets.
+        settings: resamples, confidence, seed.
+        omit: told what was left out and why.
+
+    Raises:
+        AuditError: forget, retain or test is absent, or the models were scored on different examples.
+    """
+    missing = [split for split in reference.ACCURACY_TERMS if split not in outputs]
+    if missing:
+        raise AuditError(f"metrics: no outputs for the {missing[0]} split")
+    rows: Rows = []
+    c, present = settings.confidence, {split: part for split, part in outputs.items() if len(part)}
+    for split in outputs.keys() - present.keys():
+        omit(Omission(metric="accuracy", reason=f"the {split} split is empty"))
+    for split, part in present.items():
+        rows += utility.accuracies(split, part, confidence=c)
+        generator = numpy_generator("metrics", settings.seed, "class_accuracy_gap", split)
+        _attempt(
+            rows,
+            "class_accuracy_gap",
+            omit,
+            lambda split=split, part=part, generator=generator: [  # type: ignore[misc]
+                utility.class_accuracy_gap(
+                    split, part, generator=generator, count=settings.bootstrap, confidence=c
+                )
+            ],
+        )
+    rows += utility.unlearning_accuracies(*(outputs[s] for s in reference.ACCURACY_TERMS), confidence=c)
+    forgotten = tuple(forgotten_classes)
+    if forgotten:
+        rows += utility.accuracy_by_forgetting(outputs["test"], forgotten, confidence=c)
+    if retrained is not None:
+        rows += _against_retrained(present, retrained, settings, omit)
+    return rows
+
+
+def _against_retrained(
+    outputs: Mapping[str, Outputs], retrained: Mapping[str, Outputs], settings: Settings, omit: Omit
+) -> Rows:
+    rows: Rows = []
+    for split, part in outputs.items():
+        if split in retrained:
+            reference.check_paired(split, part, retrained[split])
+    empty = [s for s in reference.ACCURACY_TERMS if s not in outputs or s not in retrained]
+    if empty:
+        omit(Omission(metric="average_gap", reason=f"no examples of the {empty[0]} split under both models"))
+    else:
+        pairs = reference.accuracy_pairs(outputs, retrained)
+        if settings.mia_term:
+            try:
+                pairs["mia"] = _called_non_member(outputs, settings), _called_non_member(retrained, settings)
+            except AuditError as error:
+                omit(Omission(metric="average_gap_mia", reason=str(error)))
+        rows += reference.signed_gaps(pairs, confidence=settings.confidence)
+        rows += reference.summary_gaps(
+            pairs,
+            generator=numpy_generator("metrics", settings.seed, "summary_gaps"),
+            count=settings.bootstrap,
+            confidence=settings.confidence,
+        )
+    for split in ("forget", "test"):
+        if split in outputs and split in retrained:
+            rows += reference.output_distances(
+                split,
+                outputs[split],
+                retrained[split],
+                generator=numpy_generator("metrics", settings.seed, "distances", split),
+                count=settings.bootstrap,
+                confidence=settings.confidence,
+            )
+    return rows
+
+
+def _called_non_member(outputs: Mapping[str, Outputs], settings: Settings) -> np.ndarray:
+    """Forget examples that the SVC on confidence calls non-members, `n`, bool; equal draws for all models."""
+    attack = Population(statistics=("svc_confidence",), draws=1, svc_examples=settings.mia_examples)
+    generator = numpy_generator("metrics", settings.seed, "mia_term")
+    (scores,) = attack.score(outputs["forget"], outputs["retain"], outputs["test"], generator=generator)
+    return scores.score[scores.member] <= 0.0
+
+
+def robust_metrics(
+    attacked: Mapping[str, RobustOutputs],
+    retrained: Mapping[str, RobustOutputs] | None = None,
+    *,
+    settings: Settings = Settings(),
+    omit: Omit = ignore,
+) -> Rows:
+    """Robust accuracy by split, radius and class, the area under its curve, and gaps to the retrained model.
+
+    `param` is eps; eps = 0 is clean accuracy on the same examples. `robust_accuracy_area` is the mean robust
+    accuracy over [0, largest eps] by the trapezoidal rule. `robust_accuracy_gap` is unlearned minus
+    retrained.
+    """
+    rows: Rows = []
+    for split, part in attacked.items():
+        if not len(part.ids):
+            omit(Omission(metric="robust_accuracy", reason=f"the {split} split is empty"))
+            continue
+        rows += _robust_accuracies(split, part, settings.confidence)
+        if len(part.eps) < 2:
+            omit(Omission(metric="robust_accuracy_area", reason="needs a radius above 0"))
+        else:
+            rows.append(_robust_area(split, part, settings))
+        if retrained is not None and split in retrained:
+            rows += _robust_gaps(split, part, retrained[split], settings.confidence)
+    return rows
+
+
+def _robust_accuracies(split: str, part: RobustOutputs, confidence: float) -> Rows:
+    rows: Rows = []
+    classes = np.unique(part.labels)
+    for eps, correct in zip(part.eps, part.correct, strict=True):
+        for label in (None, *classes):
+            rows.append(
+                utility.proportion(
+                    "robust_accuracy",
+                    split,
+                    correct if label is None else correct[part.labels == label],
+                    higher_is=utility.accuracy_direction(split),
+                    confidence=confidence,
+                    param=float(eps),
+                    label=None if label is None else int(label),
+                )
+            )
+    return rows
+
+
+def _robust_area(split: str, part: RobustOutputs, settings: Settings) -> Metric:
+    """Each example's share of [0, largest eps] on which it holds, averaged; bootstrap over examples."""
+    by_example = np.trapezoid(part.correct.astype(np.float64), part.eps, axis=0) / part.eps[-1]
+    generator = numpy_generator("metrics", settings.seed, "robust_accuracy_area", split)
+    low, high = bootstrap_mean(
+        by_example, generator=generator, count=settings.bootstrap, confidence=settings.confidence
+    )
+    return Metric(
+        metric="robust_accuracy_area",
+        split=split,
+        value=float(by_example.mean()),
+        ci_low=float(low),
+        ci_high=float(high),
+        n=len(by_example),
+        higher_is=utility.accuracy_direction(split),
+        param=float(part.eps[-1]),
+    )
+
+
+def _robust_gaps(split: str, part: RobustOutputs, retrained: RobustOutputs, confidence: float) -> Rows:
+    if not (np.array_equal(part.ids, retrained.ids) and np.array_equal(part.eps, retrained.eps)):
+        raise AuditError(
+            f"{split}: the unlearned and the retrained model were attacked on different examples"
+        )
+    rows: Rows = []
+    for eps, ours, theirs in zip(part.eps, part.correct, retrained.correct, strict=True):
+        low, high = newcombe_paired(ours, theirs, confidence=confidence)
+        rows.append(
+            Metric(
+                metric="robust_accuracy_gap",
+                split=split,
+                value=float(ours.mean() - theirs.mean()),
+                ci_low=low,
+                ci_high=high,
+                n=len(ours),
+                higher_is="closer_to_retrained",
+                param=float(eps),
+            )
+        )
+    return rows
+
+
+def membership_metrics(
+    scored: Sequence[MembershipScores],
+    *,
+    settings: Settings = Settings(),
+    omit: Omit = ignore,
+) -> Rows:
+    """AUC, accuracies, TPR at low FPR, epsilon bounds and MIA-efficacy of each statistic, under its game."""
+    rows: Rows = []
+    for scores in scored:
+        for name, compute in _membership_parts(scores, settings).items():
+            _attempt(rows, f"{name}:{scores.statistic}", omit, compute)
+    return rows
+
+
+def _membership_parts(
+    scores: MembershipScores, settings: Settings
+) -> dict[str, Callable[[], Iterable[Metric]]]:
+    c = settings.confidence
+
+    def stream(name: str) -> np.random.Generator:
+        return numpy_generator("metrics", settings.seed, name, scores.statistic)
+
+    parts: dict[str, Callable[[], Iterable[Metric]]] = {
+        "auc": lambda: [membership.auc(scores, confidence=c)],
+        "epsilon_lower_bound": lambda: membership.epsilon_lower_bound(
+            scores, generator=stream("epsilon"), delta=settings.delta, confidence=c
+        ),
+    }
+    if scores.threshold is not None:
+        parts["balanced_accuracy"] = lambda: [membership.balanced_accuracy(scores, confidence=c)]
+    if scores.statistic.startswith("svc_"):
+        parts["mia_efficacy"] = lambda: [membership.mia_efficacy(scores, confidence=c)]
+    if scores.statistic == "loss_threshold":
+        parts["cross_validated_accuracy"] = lambda: [
+            membership.cross_validated_accuracy(scores, generator=stream("cross-validation"), confidence=c)
+        ]
+    for fpr in settings.fprs:
+        parts[f"tpr_at_fpr={fpr}"] = lambda fpr=fpr: membership.tpr_at_fpr(  # type: ignore[misc]
+            scores, fpr, confidence=c
+        )
+    return parts

@@ -1,0 +1,368 @@
+"""Fairness gap across normalisation layers: how differently a layer's scale sees the classes.
+
+gap of layer l = max over classes of sigma_c - min over classes of sigma_c (arXiv 2504.13610). The paper's
+exact sigma is not known, so every value carries the definition that it was computed by. Shapes: n examples, C
+channels, P positions (tokens, groups or pixels) with d numbers normalised at each, R sets of example weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import timm.layers
+import torch
+from torch import Tensor, nn
+
+from tasks.errors import AuditError, unknown_name
+from tasks.networks.layers import norm_layers
+from tasks.runtime.modes import evaluating
+from tasks.runtime.seeding import numpy_generator
+from tasks.statistics.intervals import reflected
+from tasks.training.resident import Subset
+
+Definition = Literal["norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm"]
+DEFINITIONS: tuple[Definition, ...] = ("norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm")
+"""norm_sigma: the normaliser's own sqrt(variance + its eps), of its input, mean over channels (batch norm) or
+over positions and examples (the others). post_norm: standard deviation of its output, affine applied, before
+any activation that the module includes. var_*: variance (mean square for RMS norms) in place of its root."""
+
+_BATCH_NORMS = (
+    nn.modules.batchnorm._BatchNorm,
+    timm.layers.FrozenBatchNormAct2d,  # type: ignore[attr-defined]
+)
+_RMS_NORMS = (nn.RMSNorm, timm.layers.RmsNorm, timm.layers.RmsNorm2d)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerGap:
+    """The fairness gap of one normalisation layer by one definition."""
+
+    layer: str
+    """Module name in the model."""
+    index: int
+    """Place among the normalisation layers, from 0 at the input."""
+    kind: str
+    """batchnorm, layernorm, groupnorm, instancenorm or rmsnorm."""
+    definition: Definition
+    gap: float
+    gap_low: float | None
+    """Ends of the reflected bootstrap interval (examples resampled within class); None without bootstrap."""
+    gap_high: float | None
+    relative_gap: float
+    """gap / mean over classes of sigma_c; comparable between layers and architectures."""
+    baseline_gap: float
+    """Mean gap under shuffled labels: what sampling noise alone gives, since max - min is never negative."""
+    classes: tuple[int, ...]
+    """Classes present, ascending."""
+    sigma_by_class: tuple[float, ...]
+    """sigma_c, in the order of `classes`."""
+    worst_class: int
+    """Class of the largest sigma."""
+    best_class: int
+    """Class of the smallest sigma."""
+    n: int
+    """Examples."""
+
+
+class Statistics(Protocol):
+    """What one layer keeps of every example: enough for sigma of any weighting of the examples."""
+
+    def sigma(self, weights: Tensor, rows: Tensor | slice, definition: Definition) -> Tensor:
+        """sigma, `R`, of the examples `rows` under `weights` (`R x len(rows)`, each row sums to 1)."""
+        ...
+
+
+class BatchNormStatistics:
+    """Mean and mean square of each channel over the positions of each example: a class's variance follows.
+
+    Both are taken around the channel's mean over all examples, which avoids cancellation in float32.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.means: list[Tensor] = []
+        self.variances: list[Tensor] = []
+
+    def add(self, x: Tensor) -> None:
+        """Take in the layer's input, `n x C` or `n x C x ...`."""
+        values = x.detach().float().flatten(2) if x.ndim > 2 else x.detach().float()[:, :, None]
+        variance, mean = torch.var_mean(values, dim=2, correction=0)
+        self.means.append(_off_mps(mean))
+        self.variances.append(_off_mps(variance))
+
+    def finish(self) -> None:
+        """Join the batches and move the origin to the channel means, which changes no variance."""
+        mean = torch.cat(self.means)
+        self.mean = (mean - mean.double().mean(dim=0)).float()
+        self.second = torch.cat(self.variances) + self.mean.square()
+        self.means, self.variances = [], []
+
+    def sigma(self, weights: Tensor, rows: Tensor | slice, definition: Definition) -> Tensor:
+        """Mean over channels of the standard deviation or variance."""
+        mean, second = self.mean[rows].to(weights.dtype), self.second[rows].to(weights.dtype)
+        variance = (weights @ second - (weights @ mean).square()).clamp(min=0)
+        if definition.endswith("post_norm"):
+            variance = variance * self._gain().to(variance)
+        if definition.startswith("var_"):
+            return variance.mean(dim=1)
+        return (variance + (self._eps() if definition == "norm_sigma" else 0)).sqrt().mean(dim=1)
+
+    def _eps(self) -> float:
+        return float(self.module.eps)  # type: ignore[arg-type]
+
+    def _gain(self) -> Tensor:
+        """Squared factor of each channel in eval mode: weight^2 / (running variance + eps)."""
+        running = self.module.running_var
+        if not isinstance(running, Tensor):
+            raise AuditError("fairness gap: post_norm needs batch norms that keep running statistics")
+        weight = self.module.weight
+        gain = 1 / (running.double() + self._eps())
+        return gain * weight.detach().double().square() if isinstance(weight, Tensor) else gain
+
+
+class ExampleStatistics:
+    """For norms within an example: sigma of each example, mean over its positions, by definition."""
+
+    def __init__(self, module: nn.Module, definitions: Sequence[Definition]) -> None:
+        self.module = module
+        self.parts: dict[Definition, list[Tensor]] = {definition: [] for definition in definitions}
+
+    def add(self, x: Tensor) -> None:
+        """Take in the layer's input."""
+        values, weight, bias = _positions(self.module, x.detach().float())
+        centred = not isinstance(self.module, _RMS_NORMS)
+        eps = float(getattr(self.module, "eps", None) or torch.finfo(torch.float32).eps)
+        mean = values.mean(dim=2, keepdim=True) if centred else torch.zeros_like(values[..., :1])
+        variance = (values - mean).square().mean(dim=2)
+        for definition, parts in self.parts.items():
+            second, extra = variance, eps
+            if definition.endswith("post_norm"):
+                output = (values - mean) / (variance + eps).sqrt()[..., None] * weight + bias
+                middle = output.mean(dim=2, keepdim=True) if centred else 0.0
+                second, extra = (output - middle).square().mean(dim=2), 0.0
+            spread = second if definition.startswith("var_") else (second + extra).sqrt()
+            parts.append(_off_mps(spread.mean(dim=1)))
+
+    def finish(self) -> None:
+        """Join the batches."""
+        self.values = {definition: torch.cat(parts) for definition, parts in self.parts.items()}
+        self.parts = {}
+
+    def sigma(self, weights: Tensor, rows: Tensor | slice, definition: Definition) -> Tensor:
+        """Weighted mean over examples."""
+        return weights @ self.values[definition][rows].to(weights.dtype)
+
+
+def _off_mps(values: Tensor) -> Tensor:
+    """Apple's GPU has no float64."""
+    return values.cpu() if values.device.type == "mps" else values
+
+
+def _positions(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
+    """Input as `n x P x d`; affine weight and bias broadcastable to `P x d` (1 and 0 where absent)."""
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    if isinstance(module, (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)):
+        groups = module.num_groups if isinstance(module, nn.GroupNorm) else x.shape[1]
+        values = x.reshape(len(x), groups, -1)
+        each = values.shape[1] * values.shape[2] // x.shape[1]
+        affine = [None if p is None else p.repeat_interleave(each).view(groups, -1) for p in (weight, bias)]
+    else:
+        if x.ndim == 4 and "2d" in type(module).__name__:
+            x = x.permute(0, 2, 3, 1)
+        width = int(np.prod(getattr(module, "normalized_shape", x.shape[-1:])))
+        values = x.reshape(len(x), -1, width)
+        affine = [None if p is None else p.reshape(-1) for p in (weight, bias)]
+    scale, shift = (None if p is None else p.detach().float() for p in affine)
+    return values, 1.0 if scale is None else scale, 0.0 if shift is None else shift
+
+
+def kind_of(module: nn.Module) -> str:
+    """The name of a normalisation layer's kind."""
+    kinds = (
+        (_BATCH_NORMS, "batchnorm"),
+        (nn.GroupNorm, "groupnorm"),
+        (nn.modules.instancenorm._InstanceNorm, "instancenorm"),
+        (_RMS_NORMS, "rmsnorm"),
+    )
+    return next((name for classes, name in kinds if isinstance(module, classes)), "layernorm")
+
+
+def fairness_gaps(
+    model: nn.Module,
+    subset: Subset,
+    *,
+    definitions: Sequence[Definition] = ("norm_sigma",),
+    bootstrap: int = 200,
+    shuffles: int = 20,
+    confidence: float = 0.95,
+    seed_path: tuple[str | int, ...] = (),
+    batch_size: int = 512,
+    most_bytes: int = 2**29,
+) -> list[LayerGap]:
+    """Measure the fairness gap of every normalisation layer, in eval mode, without augmentation.
+
+    Args:
+        model: images to logits.
+        subset: examples with labels; by custom the test set.
+        definitions: which sigma; see `DEFINITIONS`.
+        bootstrap: resamples within class behind each interval; 0 gives none.
+        shuffles: label shuffles behind the baseline; 0 makes it 0.
+        confidence: of the intervals.
+        seed_path: names the random stream.
+        batch_size: images per forward pass.
+        most_bytes: statistics held at once; above it, the layers are measured in several passes.
+
+    Raises:
+        AuditError: the subset is empty, or a definition is unknown.
+    """
+    for definition in definitions:
+        if definition not in DEFINITIONS:
+            raise unknown_name("fairness-gap definition", definition, DEFINITIONS)
+    if not len(subset):
+        raise AuditError("fairness gap: no examples")
+    weighting = _Weighting(subset.labels.cpu().numpy(), bootstrap, shuffles, confidence, seed_path)
+    gaps: list[LayerGap] = []
+    for group in _passes(model, len(subset), most_bytes):
+        for (index, name, module), statistics in _measure(model, subset, group, definitions, batch_size):
+            gaps += [
+                weighting.gap(statistics, definition, name, index, kind_of(module))
+                for definition in definitions
+            ]
+    return gaps
+
+
+Layer = tuple[int, str, nn.Module]
+
+
+def _passes(model: nn.Module, n: int, most_bytes: int) -> Iterator[list[Layer]]:
+    """Layers in groups whose statistics of `n` examples fit; at least one each."""
+    group: list[Layer] = []
+    held = 0
+    for index, (name, module) in enumerate(norm_layers(model)):
+        # two float32 numbers for each example and channel
+        size = 8 * n * (int(module.num_features) if isinstance(module, _BATCH_NORMS) else 1)  # type: ignore[arg-type]
+        if group and held + size > most_bytes:
+            yield group
+            group, held = [], 0
+        group.append((index, name, module))
+        held += size
+    if group:
+        yield group
+
+
+def _measure(
+    model: nn.Module,
+    subset: Subset,
+    layers: list[Layer],
+    definitions: Sequence[Definition],
+    batch_size: int,
+) -> Iterator[tuple[Layer, Statistics]]:
+    """One pass over the examples; layers that the forward pass never reaches are left out."""
+    kept = [
+        BatchNormStatistics(module)
+        if isinstance(module, _BATCH_NORMS)
+        else ExampleStatistics(module, definitions)
+        for _, _, module in layers
+    ]
+    calls = np.zeros(len(layers), dtype=np.int64)
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(model))
+        stack.enter_context(torch.no_grad())
+        for k, (_, _, module) in enumerate(layers):
+
+            def hook(_: nn.Module, inputs: tuple[Tensor, ...], k: int = k) -> None:
+                calls[k] += 1
+                kept[k].add(inputs[0])
+
+            stack.enter_context(module.register_forward_pre_hook(hook))
+        batches = 0
+        for batch in subset.batches(batch_size):
+            model(batch.images)
+            batches += 1
+    for layer, statistics, count in zip(layers, kept, calls, strict=True):
+        if count > batches:
+            raise AuditError(
+                f"fairness gap: layer '{layer[1]}' runs {count // batches} times in a forward pass"
+            )
+        if count:
+            statistics.finish()
+            yield layer, statistics
+
+
+class _Weighting:
+    """The example weights of each class, resample and shuffle; drawn once and used for every layer."""
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        bootstrap: int,
+        shuffles: int,
+        confidence: float,
+        seed_path: tuple[str | int, ...],
+    ) -> None:
+        self.classes, inverse = np.unique(labels, return_inverse=True)
+        self.n, self.confidence = len(labels), confidence
+        self.by_class = self._weights(inverse).double()
+        generator = numpy_generator("fairness gap", *seed_path, "shuffles")
+        drawn = [self._weights(generator.permutation(inverse)) for _ in range(shuffles)]
+        self.shuffled = torch.cat(drawn) if drawn else None
+        generator = numpy_generator("fairness gap", *seed_path, "bootstrap")
+        self.resampled = []
+        for k in range(len(self.classes) if bootstrap else 0):
+            rows = np.flatnonzero(inverse == k)
+            counts = generator.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=bootstrap)
+            self.resampled.append((torch.from_numpy(rows), torch.from_numpy(counts / len(rows)).float()))
+
+    def _weights(self, inverse: np.ndarray) -> Tensor:
+        weights = torch.zeros(len(self.classes), self.n)
+        weights[torch.from_numpy(inverse), torch.arange(self.n)] = 1
+        return weights / weights.sum(dim=1, keepdim=True)
+
+    def gap(
+        self, statistics: Statistics, definition: Definition, layer: str, index: int, kind: str
+    ) -> LayerGap:
+        """Point estimate, interval and baseline of one layer."""
+        everything = slice(None)
+
+        def sigma(weights: Tensor, rows: Tensor | slice = everything) -> np.ndarray:
+            device = _device_of(statistics)
+            rows = rows.to(device) if isinstance(rows, Tensor) else rows
+            return statistics.sigma(weights.to(device), rows, definition).double().cpu().numpy()
+
+        values = sigma(self.by_class)
+        value = float(np.ptp(values))
+        low, high = None, None
+        if self.resampled:
+            replicates = np.stack([sigma(weights, rows) for rows, weights in self.resampled])
+            low, high = reflected(value, np.ptp(replicates, axis=0), confidence=self.confidence)
+        noise = 0.0
+        if self.shuffled is not None:
+            noise = float(np.ptp(sigma(self.shuffled).reshape(-1, len(self.classes)), axis=1).mean())
+        mean = float(values.mean())
+        return LayerGap(
+            layer=layer,
+            index=index,
+            kind=kind,
+            definition=definition,
+            gap=value,
+            gap_low=low,
+            gap_high=high,
+            relative_gap=value / mean if mean > 0 else 0.0,
+            baseline_gap=noise,
+            classes=tuple(int(c) for c in self.classes),
+            sigma_by_class=tuple(float(v) for v in values),
+            worst_class=int(self.classes[values.argmax()]),
+            best_class=int(self.classes[values.argmin()]),
+            n=self.n,
+        )
+
+
+def _device_of(statistics: Statistics) -> torch.device:
+    if isinstance(statistics, BatchNormStatistics):
+        return statistics.second.device
+    assert isinstance(statistics, ExampleStatistics)
+    return next(iter(statistics.values.values())).device

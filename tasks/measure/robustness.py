@@ -1,0 +1,151 @@
+"""Robust accuracy: run an adversarial attack over a split and judge the returned images ourselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tasks.attacks.base import AdversarialAttack, MinimumNormAttack
+from tasks.errors import AuditError
+from tasks.measure.attacked import distances, predict
+from tasks.runtime.seeding import numpy_generator, torch_generator
+from tasks.training.resident import Batch, Subset
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustOutputs:
+    """What a model answers on the attacked images of one split."""
+
+    ids: np.ndarray
+    """`n`, int64, ascending."""
+    labels: np.ndarray
+    """`n`, int64: true labels."""
+    eps: np.ndarray
+    """`E`, float64, ascending radii in pixels of [0, 1]; the first is 0, the clean images."""
+    correct: np.ndarray
+    """`E x n`, bool: right on every image that the attack returned within that radius or a smaller one."""
+    predictions: np.ndarray
+    """`E x n`, int64: the class given to the first image that fooled the model, else the label."""
+
+
+def robust_outputs(
+    attack: AdversarialAttack,
+    model: nn.Module,
+    subset: Subset,
+    *,
+    seed_path: tuple[str | int, ...],
+    batch_size: int = 256,
+) -> RobustOutputs:
+    """Attack a split at every radius of `attack.eps`, from the smallest up.
+
+    A larger ball contains the smaller, so an example fooled at one radius counts as fooled at every larger
+    one and is not attacked again: robust accuracy never rises with eps. Misclassified examples are not
+    attacked.
+
+    Args:
+        attack: moves images of pixels in [0, 1].
+        model: images to logits; run in eval mode and restored.
+        subset: the split; the same `attack.examples` of it are attacked for every model.
+        seed_path: names the random stream of this cell; results depend on it and on `batch_size`.
+        batch_size: images per call of the attack.
+
+    Raises:
+        AuditError: the attack returned images outside [0, 1] or outside its ball.
+    """
+    subset = chosen(subset, attack.examples)
+    state = _Progress(attack, model, subset, batch_size)
+    if isinstance(attack, MinimumNormAttack):
+        state.shrink(attack, seed_path)
+    else:
+        for row, eps in enumerate(state.eps[1:], start=1):
+            state.grow(row, float(eps), seed_path)
+    return state.outputs()
+
+
+def chosen(subset: Subset, count: int) -> Subset:
+    """A random `count` examples in ascending id order, the same for every model: comparisons are paired."""
+    ids = subset.ids.cpu().numpy()
+    rows = np.argsort(ids, kind="stable")
+    if 0 < count < len(ids):
+        rows = rows[
+            np.sort(numpy_generator("attacked examples", len(ids), count).permutation(len(ids))[:count])
+        ]
+    return subset.at(torch.from_numpy(rows).to(subset.ids.device))
+
+
+class _Progress:
+    """Which examples still hold, and what fooled the others."""
+
+    def __init__(self, attack: AdversarialAttack, model: nn.Module, subset: Subset, batch_size: int) -> None:
+        self.attack, self.model, self.subset, self.batch_size = attack, model, subset, batch_size
+        self.eps = np.unique(np.array((0.0, *attack.eps)))
+        clean = [predict(model, batch.images) for batch in subset.batches(batch_size)]
+        self.answer = torch.cat(clean) if clean else subset.labels.clone()
+        self.holds = self.answer == subset.labels
+        self.first = torch.full_like(self.answer, len(self.eps))
+        """Row of `eps` at which each example was first wrong; `E` where it never was."""
+        self.first[~self.holds] = 0
+
+    def grow(self, row: int, eps: float, seed_path: tuple[str | int, ...]) -> None:
+        """Attack within one radius those that still hold."""
+        for number, rows in enumerate(self._standing()):
+            generator = torch_generator(*seed_path, row, number)
+            batch = self.subset.batch(rows)
+            moved = self.attack.perturb(self.model, batch.images, batch.labels, eps=eps, generator=generator)
+            moved = moved.detach()
+            self._check(moved, batch, eps)
+            self._judge(rows, moved, batch, torch.full_like(rows, row))
+
+    def shrink(self, attack: MinimumNormAttack, seed_path: tuple[str | int, ...]) -> None:
+        """Find near images once; each counts from the first radius that reaches it."""
+        radii = torch.from_numpy(self.eps)
+        for number, rows in enumerate(self._standing()):
+            batch = self.subset.batch(rows)
+            generator = torch_generator(*seed_path, 0, number)
+            moved = attack.minimise(self.model, batch.images, batch.labels, generator=generator).detach()
+            self._check(moved, batch, None)
+            found = distances(moved, batch.images, self.attack.norm).double().cpu()
+            self._judge(rows, moved, batch, torch.searchsorted(radii, found).to(rows.device).clamp(min=1))
+
+    def _standing(self) -> tuple[Tensor, ...]:
+        rows = self.holds.nonzero().flatten()
+        return rows.split(self.batch_size) if len(rows) else ()
+
+    def _judge(self, rows: Tensor, moved: Tensor, batch: Batch, first: Tensor) -> None:
+        answer = predict(self.model, moved)
+        fooled = (answer != batch.labels) & (first < len(self.eps))
+        self.answer[rows[fooled]] = answer[fooled]
+        self.first[rows[fooled]] = first[fooled]
+        self.holds[rows[fooled]] = False
+
+    def _check(self, moved: Tensor, batch: Batch, eps: float | None) -> None:
+        name = type(self.attack).__name__
+        if moved.shape != batch.images.shape or not bool(torch.isfinite(moved).all()):
+            raise AuditError(f"attack {name}: expected finite images of shape {tuple(batch.images.shape)}")
+        if float(moved.min()) < -1e-6 or float(moved.max()) > 1 + 1e-6:
+            raise AuditError(
+                f"attack {name}: expected pixels in [0, 1], got {float(moved.min())} to {float(moved.max())}"
+            )
+        if eps is None:
+            return
+        norm = self.attack.norm
+        # float32 rounding of each pixel, and of the projection
+        slack = 1e-5 * eps + 1e-6 * (1.0 if norm == "Linf" else moved[0].numel() ** 0.5)
+        farthest = float(distances(moved, batch.images, norm).max())
+        if farthest > eps + slack:
+            raise AuditError(f"attack {name}: expected {norm} distance of at most {eps}, got {farthest}")
+
+    def outputs(self) -> RobustOutputs:
+        """The rows by radius."""
+        labels = self.subset.labels.cpu().numpy()
+        correct = self.first.cpu().numpy()[None, :] > np.arange(len(self.eps))[:, None]
+        return RobustOutputs(
+            ids=self.subset.ids.cpu().numpy(),
+            labels=labels,
+            eps=self.eps,
+            correct=correct,
+            predictions=np.where(correct, labels, self.answer.cpu().numpy()),
+        )

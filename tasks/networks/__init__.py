@@ -1,0 +1,1 @@
+"""Architectures, their layers, and the layer scopes that unlearning is held to."""

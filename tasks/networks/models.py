@@ -1,0 +1,222 @@
+"""Architectures: any timm model behind a fixed normalisation, from pixels in [0, 1] to float32 logits."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import timm
+import torch
+from safetensors import SafetensorError
+from timm.layers.classifier import ClassifierHead
+from timm.models.resnet import ResNet
+from timm.models.resnetv2 import ResNetV2
+from torch import Tensor, nn
+
+from tasks.errors import AuditError, UnknownName
+from tasks.runtime.seeding import isolated_global_rng
+
+SMALL_IMAGE = 64
+"""Longest side, in pixels, up to which stems and patches made for 224 pixels are made smaller."""
+
+
+class Normalise(nn.Module):
+    """Subtract a constant mean and divide by a constant standard deviation, per channel.
+
+    The constants are given, never computed from the data: statistics of the training set would carry
+    information on its members into every model.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(tuple(mean)).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(tuple(std)).view(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise `n x C x H x W` images in [0, 1]."""
+        return (images - self.mean) / self.std
+
+
+class Classifier(nn.Module):
+    """Images in [0, 1], `n x C x H x W`, to logits, `n x K`, float32 whatever the precision of the body."""
+
+    def __init__(self, body: nn.Module, *, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.normalise = Normalise(mean, std)
+        self.body = body
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of `images`."""
+        return self.body(self.normalise(images)).float()
+
+
+def build(
+    timm_name: str,
+    options: Mapping[str, Any],
+    *,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    mean: Sequence[float] | float,
+    std: Sequence[float] | float,
+    seed_path: tuple[str | int, ...],
+    weights: Path | None = None,
+) -> Classifier:
+    """Make a newly initialised classifier; nothing is downloaded.
+
+    For images up to 64 pixels residual networks get a 3x3 stem of stride 1 without pooling (He et al. 2016,
+    section 4.2), and transformers a patch of at most one eighth of the side, but 2 pixels.
+    A classification layer that timm writes as a 1x1 convolution over pooled features becomes the same linear
+    layer. Convolution weights are laid out channels-last, the faster layout on CPU and GPU.
+
+    Args:
+        timm_name: any name of `timm.list_models()`.
+        options: arguments of the timm model; lists are taken as tuples, and they override the above.
+        image_shape: channels, height, width.
+        num_classes: number of logits.
+        mean: constant per channel, or one for all channels, in units of pixels in [0, 1].
+        std: likewise.
+        seed_path: equal paths give equal bits; the global generators are left as they were.
+        weights: safetensors file with timm's parameter names to start from instead; the classification
+            layer is left newly initialised where its shape differs.
+
+    Raises:
+        AuditError: the name is unknown, or the options or the image shape do not fit the architecture.
+    """
+    channels, height, width = image_shape
+    check_name(timm_name)
+    arguments = _adapt(timm_name, _tuples(options), (height, width))
+    with isolated_global_rng(*seed_path):
+        try:
+            body = timm.create_model(
+                timm_name, pretrained=False, num_classes=num_classes, in_chans=channels, **arguments
+            )
+        except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, KeyError) as error:
+            raise AuditError(
+                f"architecture '{timm_name}': cannot be built with {arguments}: {error}"
+            ) from error
+        if isinstance(body, (ResNet, ResNetV2)) and max(height, width) <= SMALL_IMAGE:
+            _shrink_stem(body)
+        _make_head_linear(body)
+    if weights is not None:
+        _start_from(body, weights)
+    model = Classifier(body, mean=_per_channel(mean, channels), std=_per_channel(std, channels))
+    model = model.to(memory_format=torch.channels_last).eval()
+    _check_shapes(timm_name, model, image_shape, num_classes)
+    return model
+
+
+def check_name(timm_name: str) -> None:
+    """Raise UnknownName, naming the nearest, where timm has no such model."""
+    if timm.is_model(timm_name):
+        return
+    near = difflib.get_close_matches(timm_name, timm.list_models(), n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise UnknownName(f"no timm model '{timm_name}'.{hint} Valid: the names of timm.list_models()")
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _tuples(v) for k, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _per_channel(value: Sequence[float] | float, channels: int) -> tuple[float, ...]:
+    values = (float(value),) * channels if isinstance(value, (int, float)) else tuple(map(float, value))
+    if len(values) == 1:
+        values *= channels
+    if len(values) != channels:
+        raise AuditError(f"normalisation: expected 1 or {channels} numbers, got {len(values)}")
+    return values
+
+
+def _adapt(timm_name: str, options: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """Options with the image size and a patch that fits it, for models that are built for one size."""
+    config = timm.get_pretrained_cfg(timm_name)
+    if config is None or not config.fixed_input_size:
+        return options
+    defaults: dict[str, Any] = {"img_size": size}
+    patch = re.search(r"_patch(\d+)", timm_name)
+    if max(size) <= SMALL_IMAGE and patch and int(patch[1]) > min(size) // 8:
+        defaults["patch_size"] = max(2, min(size) // 8)
+    return {**defaults, **options}
+
+
+def _shrink_stem(body: ResNet | ResNetV2) -> None:
+    """A first convolution of 3x3 and stride 1, and no pooling before the first block."""
+    stem = body if isinstance(body, ResNet) else body.stem
+    name = "conv1" if hasattr(stem, "conv1") else "conv"
+    first = getattr(stem, name)
+    if isinstance(first, nn.Sequential):
+        stem, name, first = first, "0", first[0]
+    small = type(first)(
+        first.in_channels, first.out_channels, kernel_size=3, padding=1, bias=first.bias is not None
+    )
+    nn.init.kaiming_normal_(small.weight, mode="fan_out", nonlinearity="relu")
+    setattr(stem, name, small)
+    owner = body if isinstance(body, ResNet) else body.stem
+    for pooling in ("maxpool", "pad", "pool"):
+        if hasattr(owner, pooling):
+            owner.add_module(pooling, nn.Identity())
+
+
+def _make_head_linear(body: nn.Module) -> None:
+    old = getattr(body, "head", None)
+    if not (isinstance(old, ClassifierHead) and isinstance(old.fc, nn.Conv2d)):
+        return
+    new = ClassifierHead(
+        old.in_features, old.fc.out_channels, old.global_pool.pool_type, drop_rate=old.drop.p
+    )
+    new.fc.load_state_dict({"weight": old.fc.weight.flatten(1), "bias": old.fc.bias})
+    body.head = new
+
+
+def _start_from(body: nn.Module, path: Path) -> None:
+    try:
+        state = safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise AuditError(f"weights: cannot read '{path}': {error}") from error
+    own = body.state_dict()
+    heads = tuple(f"{name}." for name in classifier_names(body))
+    state = {k: v.flatten(1) if k.startswith(heads) and v.ndim == 4 else v for k, v in state.items()}
+    kept = {k: v for k, v in state.items() if not (k.startswith(heads) and _shape(own, k) != v.shape)}
+    problems = sorted(
+        name
+        for name in kept.keys() | {k for k in own if not k.startswith(heads)}
+        if _shape(kept, name) != _shape(own, name)
+    )
+    if problems:
+        raise AuditError(f"weights: '{path}' does not fit the architecture at '{problems[0]}'")
+    body.load_state_dict(kept, strict=False)
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size | None:
+    return state[name].shape if name in state else None
+
+
+def classifier_names(body: nn.Module) -> tuple[str, ...]:
+    """Module names of the classification layer or layers of a timm model (two in distilled transformers)."""
+    found = body.get_classifier()  # type: ignore[operator]
+    layers = set(found) if isinstance(found, tuple) else {found}
+    return tuple(name for name, module in body.named_modules() if module in layers)
+
+
+def _check_shapes(
+    timm_name: str, model: Classifier, image_shape: tuple[int, int, int], num_classes: int
+) -> None:
+    try:
+        with torch.no_grad():
+            logits = model(torch.zeros(1, *image_shape))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        size = "x".join(map(str, image_shape))
+        raise AuditError(f"architecture '{timm_name}': does not take {size} images: {error}") from error
+    if logits.shape != (1, num_classes):
+        raise AuditError(
+            f"architecture '{timm_name}': expected {num_classes} logits, got shape {tuple(logits.shape)}"
+        )

@@ -1,0 +1,1 @@
+"""The process: devices, random streams, clocks, modes of modules, weights as files."""

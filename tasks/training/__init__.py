@@ -1,0 +1,1 @@
+"""Training from scratch and scoring: one loop for the original, the retrained and every shadow model."""

@@ -1,0 +1,130 @@
+"""Examples held on the device for the whole run: index batches, no loader, no per-example transform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tasks.images.augment import Augmentation
+
+
+class Batch(NamedTuple):
+    """Images in [0, 1], float32, `n x C x H x W`; labels and example ids, int64, `n`."""
+
+    images: Tensor
+    labels: Tensor
+    ids: Tensor
+
+
+@dataclass(frozen=True)
+class ResidentData:
+    """The whole data set on one device; `example_id` is the row."""
+
+    images: Tensor
+    """`N x C x H x W`, uint8 (0..255) or float32 in [0, 1]."""
+    labels: Tensor
+    """`N`, int64."""
+    num_classes: int
+
+    @classmethod
+    def put(
+        cls, images: np.ndarray, labels: np.ndarray, num_classes: int, device: torch.device
+    ) -> ResidentData:
+        """Copy host arrays to the device once."""
+        return cls(
+            images=torch.from_numpy(np.array(images)).to(device),
+            labels=torch.from_numpy(np.array(labels, dtype=np.int64)).to(device),
+            num_classes=num_classes,
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the examples live."""
+        return self.images.device
+
+    @property
+    def nbytes(self) -> int:
+        """Device bytes that the examples take."""
+        return self.images.nbytes + self.labels.nbytes
+
+    def subset(self, ids: np.ndarray) -> Subset:
+        """A view of the given example ids, in the given order."""
+        index = torch.from_numpy(np.array(ids, dtype=np.int64)).to(self.device)
+        return Subset(data=self, ids=index, labels=self.labels[index])
+
+    def pixels(self, ids: Tensor) -> Tensor:
+        """Images of `ids` as float32 in [0, 1]."""
+        images = self.images[ids]
+        return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+@dataclass(frozen=True)
+class Subset:
+    """An ordered selection of resident examples, with the labels that training should see."""
+
+    data: ResidentData
+    ids: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def with_labels(self, labels: Tensor) -> Subset:
+        """The same examples under other labels (random relabelling, boundary shrink, poison)."""
+        return replace(self, labels=labels)
+
+    def at(self, rows: Tensor) -> Subset:
+        """The rows (positions, not ids) of this selection."""
+        return replace(self, ids=self.ids[rows], labels=self.labels[rows])
+
+    def batch(self, rows: Tensor) -> Batch:
+        """One batch of the given rows (positions in this subset)."""
+        ids = self.ids[rows]
+        return Batch(self.data.pixels(ids), self.labels[rows], ids)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        generator: torch.Generator | None = None,
+        augmentation: Augmentation | None = None,
+    ) -> Iterator[Batch]:
+        """One pass in batches; the last may be short, but one example left over joins the batch before it.
+
+        BatchNorm has no statistics of a single example.
+
+        Args:
+            batch_size: examples per batch.
+            generator: CPU generator that shuffles (and augments); None keeps the order.
+            augmentation: applied to each batch of a shuffled pass; needs `generator`.
+        """
+        order = (
+            torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
+        )
+        for rows in order.to(self.ids.device).split(batch_lengths(len(self), batch_size)):
+            batch = self.batch(rows)
+            if augmentation is not None and generator is not None:
+                batch = batch._replace(images=augmentation(batch.images, generator))
+            yield batch
+
+
+def batch_lengths(count: int, batch_size: int) -> list[int]:
+    """Lengths of the batches of one pass over `count` examples."""
+    lengths = [min(batch_size, count - start) for start in range(0, count, batch_size)]
+    if len(lengths) > 1 and lengths[-1] == 1 < batch_size:
+        lengths[-2:] = [batch_size + 1]
+    return lengths
+
+
+def concatenate(first: Subset, second: Subset) -> Subset:
+    """Both selections, one after the other, with the labels each carries."""
+    return Subset(
+        data=first.data,
+        ids=torch.cat([first.ids, second.ids]),
+        labels=torch.cat([first.labels, second.labels]),
+    )

@@ -1,0 +1,1 @@
+"""What several unlearning methods are made of."""

@@ -1,0 +1,166 @@
+"""The certificate: every name checked, controls beside evidence, nothing promised."""
+
+import re
+
+import pytest
+
+from orchestrator.certificate import CHANCE, Command, Subject, certificate, choose, exposed_examples, main
+from orchestrator.results.connection import Results
+from orchestrator.store.store import Store
+from tasks.errors import AuditError, UnknownName
+from tests.support.audited import (
+    audited_root,
+    copied,
+    write_accuracy,
+    write_cell,
+    write_membership,
+    write_run,
+)
+
+ASKED = {"forget_set": "random:fraction=0.2", "method": "finetune", "scope": "all"}
+SUBJECT = Subject(architecture="net", forget_set="mine", method="kept", scope="all")
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(str(tmp_path / "made"))
+    write_run(store)
+    return store
+
+
+def test_names_what_was_asked_and_done(tmp_path, capsys):
+    output = tmp_path / "c.html"
+    flags = ["--forget-set", "random:fraction=0.2", "--method", "finetune", "--scope", "all"]
+    assert main([audited_root(), *flags, "--output", str(output)]) == 0
+    page = output.read_text()
+    with Results(audited_root()) as results:
+        forgotten = results.sql("select example_id, forget_digest from forget_sets order by 1").to_pylist()
+        model = results.sql("select * from models where method = 'finetune' and scope = 'all'").to_pylist()[0]
+    assert forgotten[0]["forget_digest"] in page
+    assert model["model_id"] in page
+    assert model["weights_digest"][:32] in page
+    assert "epochs = 1" in page
+    shown = re.search(r"<summary>all ids</summary><pre>(.*?)</pre>", page, flags=re.DOTALL)[1]
+    assert [int(i) for i in shown.split()] == [r["example_id"] for r in forgotten]
+    for control in ("retrained again", "doing nothing", "What this does not show", "not proof"):
+        assert control in page
+    assert not re.search(r"\b(safe|guarantee[sd]?|compliant)\b", page.lower())
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"forget_set": "random:fraction=0.3"}, r"--forget-set: .*Did you mean 'random:fraction=0.2'"),
+        ({"method": "finetun"}, r"--method: .*Did you mean 'finetune'"),
+        ({"scope": "heads"}, r"--scope: .*Did you mean 'head'"),
+        ({"architecture": "nett"}, r"--architecture: .*Did you mean 'net'"),
+    ],
+)
+def test_unknown_names_give_the_nearest(change, message):
+    with Results(audited_root()) as results, pytest.raises(UnknownName, match=message):
+        choose(results, Command(**(ASKED | change)))
+
+
+def test_a_scope_must_be_named_where_there_are_several():
+    with (
+        Results(audited_root()) as results,
+        pytest.raises(AuditError, match="--scope: expected one of all, head"),
+    ):
+        choose(results, Command(**{k: v for k, v in ASKED.items() if k != "scope"}))
+
+
+def test_results_without_cells_say_what_makes_them(tmp_path):
+    Store(str(tmp_path)).check_ready()
+    with Results(str(tmp_path)) as results, pytest.raises(AuditError, match=r"orchestrator\.sweep"):
+        choose(results, Command(**ASKED))
+
+
+def test_failed_cells_are_no_evidence(tmp_path):
+    root = copied(tmp_path)
+    write_cell(Store(root), "scrub", status="failed", error_type="Diverged", error="loss is nan")
+    reason = r"--method: every cell of 'scrub' has failed there \(Diverged: loss is nan\)"
+    with Results(root) as results, pytest.raises(AuditError, match=reason):
+        choose(results, Command(forget_set="mine", method="scrub"))
+
+
+@pytest.mark.parametrize(
+    ("kept", "untouched", "finding"),
+    [
+        (0.9, 1.0, "<strong>can be told from</strong>"),
+        (0.52, 1.0, "absence of evidence"),
+        (0.52, 0.52, "<strong>No finding.</strong>"),
+    ],
+)
+def test_the_finding_follows_evidence_and_controls(store, kept, untouched, finding):
+    values = {"retrain": 0.5, "retrain_again": 0.53, "no_op": untouched, "kept": kept}
+    for method, value in values.items():
+        write_accuracy(store, write_cell(store, method), value, 0.04)
+    with Results(store.root) as results:
+        page = certificate(results, SUBJECT)
+    assert finding in page
+    assert "cannot be judged" in page
+
+
+def test_failed_measurements_make_the_page_incomplete(store):
+    for method, value in {"retrain": 0.5, "retrain_again": 0.53, "no_op": 1.0, "kept": 0.9}.items():
+        write_accuracy(store, write_cell(store, method), value, 0.04)
+    write_cell(store, "kept", attack="pgd", status="failed", error_type="Diverged", error="loss is nan")
+    with Results(store.root) as results:
+        page = certificate(results, SUBJECT)
+    assert "<strong>Incomplete.</strong> 1 measurement of this model has failed" in page
+    assert "pgd: Diverged: loss is nan" in page
+
+
+def test_doing_nothing_can_be_certified_and_is_found_out(tmp_path):
+    root = copied(tmp_path)
+    with Results(root) as results:
+        subject = choose(results, Command(**(ASKED | {"method": "no_op"})))
+        page = certificate(results, subject)
+    assert subject.role == "ceiling"
+    assert "itself the control that does nothing" in page
+
+
+def excess(method, role, values, seed=0):
+    return [
+        {"method": method, "scope": "all", "role": role, "seed": seed, "example_id": i, "excess": value}
+        for i, value in enumerate(values)
+    ]
+
+
+def test_exposed_examples_exceed_the_second_retraining_in_every_seed():
+    noise = excess("retrain_again", "noise_floor", [i / 100 for i in range(100)])
+    rows = noise + excess("kept", "audited", [2.0, 5.0, 0.1, 3.0])
+    rows += excess("kept", "audited", [2.0, 5.0, 9.0, 0.0], seed=1)
+    rows += excess("other", "audited", [9.0, 9.0, 9.0, 9.0])
+    ids, threshold, judged = exposed_examples(rows, SUBJECT)
+    assert ids == [1, 0]
+    assert threshold == pytest.approx(0.99 * (1 - CHANCE))
+    assert judged == 4
+
+
+def test_without_a_second_retraining_no_example_is_judged():
+    ids, threshold, _ = exposed_examples(excess("kept", "audited", [1.0]), SUBJECT)
+    assert ids == []
+    assert threshold != threshold
+
+
+def test_retained_examples_are_not_called_exposed(store):
+    for method, shift in (("retrain", 0.0), ("kept", 9.0)):
+        write_membership(store, method, shift, attack="retain_harm", split="retain")
+    with Results(store.root) as results:
+        assert results.query("example_auc").num_rows == 0
+
+
+def test_per_example_attacks_name_the_recognised_examples(store):
+    for method, shift in (("retrain", 0.0), ("retrain_again", 0.0), ("no_op", 9.0), ("kept", 9.0)):
+        write_accuracy(store, write_cell(store, method), 0.5, 0.02)
+        write_membership(store, method, shift)
+        rows = [{"example_id": i, "split": "forget", "phi": shift + i / 100} for i in range(100)]
+        store.write("examples", f"{method}-none-0", rows, attack="none")
+    with Results(store.root) as results:
+        page = certificate(results, SUBJECT)
+    assert "u_lira 100 of 100 examples (" in page
+    assert "; in the retrained model " in page
+    assert "100 of 100 examples keep a confidence" in page
+    assert "no per-example attack stands behind this page" not in page

@@ -1,0 +1,145 @@
+"""What every shipped query promises: a readable header, plain SQL, an answer with and without results."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator.results.catalogue import DIRECTORY, Query, catalogue, find_query, parse_query, parse_value
+from orchestrator.results.connection import Results
+from orchestrator.store.store import Store
+from tasks.errors import AuditError, UnknownName
+from tests.support import synthetic_results as synthetic
+
+QUERIES = catalogue()
+EXPECTED = {
+    "attack_agreement",
+    "cost",
+    "failures",
+    "fairness_vs_robustness",
+    "forget_set_difficulty",
+    "gap_to_retrained",
+    "hardest_examples",
+    "layer_scope_cost",
+    "leaderboard",
+    "per_class",
+    "robust_drop",
+    "roc_one_cell",
+    "seed_variance",
+}
+KEYWORDS = "select from where join left group order by and or case when then else end with over partition as"
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    root = str(tmp_path_factory.mktemp("empty"))
+    Store(root).check_ready()
+    return Results(root)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    root = str(tmp_path_factory.mktemp("full"))
+    synthetic.fill(root)
+    return Results(root)
+
+
+def required(query: Query) -> dict[str, str]:
+    cell = synthetic.Place(synthetic.FORGET_SETS[0], "scrub", 0).cell_id("population")
+    return dict.fromkeys(query.required, cell)
+
+
+def code(query: Query) -> str:
+    """The SQL without comments and text literals."""
+    return re.sub(r"'[^']*'", "''", re.sub(r"--[^\n]*", "", query.text))
+
+
+def test_the_promised_queries_ship() -> None:
+    assert set(QUERIES) >= EXPECTED
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_it_answers_with_and_without_results(name: str, empty: Results, full: Results) -> None:
+    nothing = empty.query(name, **required(QUERIES[name]))
+    something = full.query(name, **required(QUERIES[name]))
+    assert nothing.num_rows == 0
+    assert something.num_rows > 0
+    assert something.column_names == nothing.column_names
+    assert [str(t) for t in something.schema.types] == [str(t) for t in nothing.schema.types]
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_its_answer_has_one_order(name: str, full: Results, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(full.store.root, root)
+    Store(str(root)).compact()
+    answers = [r.query(name, **required(QUERIES[name])).to_pylist() for r in (full, full, Results(str(root)))]
+    rounded = [
+        [[f"{v:.6g}" if isinstance(v, float) else v for v in row.values()] for row in a] for a in answers
+    ]
+    assert rounded[0] == rounded[1] == rounded[2]
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_its_header_says_what_it_answers(query: Query) -> None:
+    assert query.question.endswith("?")
+    assert query.grain
+    used = set(re.findall(r"\$(\w+)", code(query)))
+    assert used == {*query.defaults, *query.required}
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_its_sql_is_plain(name: str) -> None:
+    sql = code(QUERIES[name])
+    words = set(re.findall(r"\b[A-Za-z]+\b", sql))
+    assert not words & {keyword.upper() for keyword in KEYWORDS.split()}
+    last = sql[sql.rindex("\nselect\n") :] if "\nselect\n" in sql else sql
+    assert "*" not in re.sub(r"count\(\*\)|\w \* \w|\) \* ", "", last.split("\nfrom")[0])
+    assert "order by" in last
+    assert max(map(len, QUERIES[name].text.splitlines())) <= 110
+
+
+def test_there_is_no_python_among_the_queries() -> None:
+    assert not list(DIRECTORY.rglob("*.py"))
+
+
+def test_headers_are_read() -> None:
+    query = parse_query("q", '-- Why?\n-- grain: row\n-- param a = "x: y": text\n-- param b\nselect $a, $b')
+    assert (query.question, query.grain) == ("Why?", "row")
+    assert query.defaults == {"a": "x: y"}
+    assert query.bind({"b": 1}) == {"a": "x: y", "b": 1}
+    with pytest.raises(AuditError, match=r"^expected --param b=VALUE"):
+        query.bind({})
+    with pytest.raises(UnknownName, match=r"^no parameter 'c'"):
+        query.bind({"b": 1, "c": 2})
+    with pytest.raises(AuditError, match="expected a JSON value"):
+        parse_query("q", "-- Why?\n-- param a = x\nselect 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.01", 0.01),
+        ("3", 3),
+        ("null", None),
+        ("true", True),
+        ("forget", "forget"),
+        ('"3"', "3"),
+        ("[1]", "[1]"),
+    ],
+)
+def test_values_are_json_or_text(text: str, value: object) -> None:
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)
+
+
+def test_a_file_of_the_user_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "mine.sql"
+    path.write_text("-- Mine?\nselect 1")
+    assert find_query(str(path)).question == "Mine?"
+    assert find_query("queries/failures.sql").name == "failures"
+    with pytest.raises(UnknownName, match="no file or query"):
+        find_query(str(tmp_path / "absent.sql"))

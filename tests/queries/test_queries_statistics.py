@@ -1,0 +1,357 @@
+"""The statistics of the SQL against scipy, scikit-learn and a plain recomputation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import roc_curve
+
+from orchestrator.results.connection import Results
+from tasks.statistics.intervals import newcombe
+from tests.support import synthetic_results as synthetic
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    root = str(tmp_path_factory.mktemp("results"))
+    synthetic.fill(root)
+    return Results(root)
+
+
+def rows(results: Results, query: str, **params: Any) -> list[dict[str, Any]]:
+    return results.query(query, **params).to_pylist()
+
+
+def values(
+    results: Results, metric: str, split: str, param: float | None = None
+) -> dict[str, dict[str, Any]]:
+    """Rows of a metric without classes, by cell."""
+    table = results.table("metrics").to_pylist()
+    chosen = (r for r in table if r["metric"] == metric and r["split"] == split and r["label"] is None)
+    return {r["cell_id"]: r for r in chosen if r["param"] == param}
+
+
+def test_t_quantile_agrees_with_scipy(results: Results) -> None:
+    found = results.sql("select df, t975(df) as t from range(1, 400) as r(df)").to_pydict()
+    expected = stats.t.ppf(0.975, np.array(found["df"]))
+    np.testing.assert_allclose(found["t"], expected, rtol=0, atol=3e-6)
+    assert results.sql("select t975(0) as t").to_pylist() == [{"t": None}]
+
+
+def test_a_mean_over_seeds_has_students_interval_from_three_seeds_on(results: Results) -> None:
+    sample = [0.2, 0.5, 0.9, 0.4]
+    of_the_mean = "avg(x), stddev_samp(x), count(x)"
+    text = f"select seeds_low({of_the_mean}, -1) as low, seeds_high({of_the_mean}, 2) as high"
+    text += " from (select unnest($sample) as x)"
+    for count in (3, 4):
+        low, high = stats.t.interval(
+            0.95, count - 1, loc=np.mean(sample[:count]), scale=stats.sem(sample[:count])
+        )
+        (found,) = results.sql(text, sample=sample[:count]).to_pylist()
+        assert (found["low"], found["high"]) == pytest.approx((low, high))
+    for count in (1, 2):
+        assert results.sql(text, sample=sample[:count]).to_pylist() == [{"low": -1, "high": 2}]
+
+
+def two_seeds(root: str) -> Results:
+    """Results of the first two seeds only."""
+    store = synthetic.fill(root)
+    for row in store.read("cells").to_pylist():
+        if row["seed"] == 2:
+            store.delete("cells", row["cell_id"])
+    return Results(root)
+
+
+def test_two_seeds_give_the_widest_of_their_own_intervals(tmp_path: Path) -> None:
+    """Student's t over two seeds that agree by chance would have no width at all."""
+    results = two_seeds(str(tmp_path / "results"))
+    cells = rows(results, "gap_to_retrained", metric="accuracy", split="forget", method="scrub")
+    for name in ("leaderboard", "verdict"):
+        found = [
+            r
+            for r in rows(results, name)
+            if (r["metric"], r["split"], r["method"]) == ("accuracy", "forget", "scrub")
+        ]
+        assert len(found) == len(synthetic.FORGET_SETS)
+        for row in found:
+            mine = [c for c in cells if c["forget_set"] == row["forget_set"]]
+            assert row["seeds"] == len(mine) == 2
+            assert row["difference_low"] == min(c["difference_low"] for c in mine)
+            assert row["difference_high"] == max(c["difference_high"] for c in mine)
+    for row in rows(results, "layer_scope_cost"):
+        if row["method"] == "scrub":
+            mine = [c for c in cells if c["forget_set"] == row["forget_set"]]
+            ends = [(c["difference_low"], c["difference_high"]) for c in mine]
+            low = min(0 if a <= 0 <= b else min(abs(a), abs(b)) for a, b in ends)
+            assert row["gap_low"] == pytest.approx(low)
+            assert row["gap_high"] == pytest.approx(max(max(abs(a), abs(b)) for a, b in ends))
+            assert row["noise_floor"] == pytest.approx(np.mean([c["noise_floor"] for c in mine]))
+    variance = rows(results, "seed_variance", metric="accuracy", split="forget")
+    assert {(r["seeds"], r["mean_low"], r["mean_high"]) for r in variance} == {(2, None, None)}
+
+
+def test_of_cells_measured_more_than_once_the_latest_counts(tmp_path: Path) -> None:
+    """Another evaluation of the same models adds no row and no seed, and its values replace the earlier ones."""
+    names = (
+        "leaderboard",
+        "seed_variance",
+        "forget_set_difficulty",
+        "layer_scope_cost",
+        "per_class",
+        "robust_drop",
+        "fairness_vs_robustness",
+        "hardest_examples",
+        "harm",
+        "verdict",
+        "scoreboard",
+    )
+    store = synthetic.fill(str(tmp_path / "results"))
+    results = Results(store.root)
+    before = {name: rows(results, name) for name in names}
+    assert results.table("latest_cells").num_rows == len(
+        [r for r in store.read("cells").to_pylist() if r["status"] == "finished"]
+    )
+    for row in store.read("cells").to_pylist():
+        if row["method"] == "scrub" and row["status"] == "finished":
+            key = synthetic.name("again", row["cell_id"])
+            later = row["finished_at"] + timedelta(days=1)
+            store.write("cells", key, [row | {"cell_id": key, "finished_at": later}])
+            for table, path in (("metrics", {}), ("examples", {"attack": row["attack"]}), ("layers", {})):
+                if row["cell_id"] in store.keys(table):
+                    copy = store.read(table, row["cell_id"], **path).to_pylist()
+                    kept = [{k: v for k, v in r.items() if k not in ("cell_id", *path)} for r in copy]
+                    for new in kept:
+                        if new.get("metric") == "accuracy":
+                            new["value"], new["ci_low"], new["ci_high"] = 0.125, 0.1, 0.2
+                    store.write(table, key, kept, **path)
+    results.refresh()
+    for name in names:
+        after = rows(results, name)
+        assert len(after) == len(before[name]), name
+        for row in after:
+            if row.get("method") == "scrub" and row.get("metric") == "accuracy":
+                assert row.get("value", row.get("mean")) == 0.125, name
+                assert row.get("seeds") in (None, 3)
+
+
+def test_fairness_correlation_counts_each_model_under_one_scope(tmp_path: Path) -> None:
+    store = synthetic.fill(str(tmp_path / "results"))
+    results = Results(store.root)
+    before = rows(results, "fairness_vs_robustness")
+    for row in store.read("cells").to_pylist():
+        if row["method"] == "scrub" and row["attack"] in ("none", "pgd") and row["status"] == "finished":
+            key = synthetic.name("head", row["cell_id"])
+            model = synthetic.name("head", row["model_id"])
+            store.write("cells", key, [row | {"cell_id": key, "model_id": model, "scope": "head"}])
+            for table in ("metrics", "layers"):
+                if row["cell_id"] in store.keys(table):
+                    copy = store.read(table, row["cell_id"]).to_pylist()
+                    store.write(table, key, [r | {"cell_id": key} for r in copy])
+    results.refresh()
+    for row, old in zip(rows(results, "fairness_vs_robustness"), before, strict=True):
+        assert row == pytest.approx(old)
+    every = rows(results, "fairness_vs_robustness", scope=None)
+    assert {r["models"] for r in every} == {r["models"] + 6 for r in before}
+    assert {r["models"] for r in rows(results, "fairness_vs_robustness", scope="head")} == {6}
+
+
+def test_gap_interval_is_newcombes(results: Results) -> None:
+    accuracy = values(results, "accuracy", "forget")
+    audited = rows(results, "gap_to_retrained", metric="accuracy", split="forget")
+    assert len(audited) == len(list(synthetic.places()))
+    compared = 0
+    for row in audited:
+        place = synthetic.Place(row["forget_set"], row["method"], row["seed"])
+        reference = synthetic.Place(place.forget_set, "retrain", place.seed)
+        ours, theirs = accuracy[place.cell_id("none")], accuracy[reference.cell_id("none")]
+        assert row["retrained"] == theirs["value"]
+        assert row["difference"] == pytest.approx(ours["value"] - theirs["value"])
+        if row["role"] == "reference":
+            assert (row["difference"], row["difference_low"], row["difference_high"]) == (0, 0, 0)
+            continue
+        low, high = newcombe(round(ours["value"] * 400), 400, round(theirs["value"] * 400), 400)
+        assert row["difference_low"] == pytest.approx(float(low), abs=1e-12)
+        assert row["difference_high"] == pytest.approx(float(high), abs=1e-12)
+        assert row["differs"] == (low > 0 or high < 0)
+        compared += 1
+    assert compared == 30
+    assert {row["differs"] for row in audited} == {True, False}
+
+
+def test_noise_floor_is_the_second_retrained_model(results: Results) -> None:
+    accuracy = values(results, "accuracy", "forget")
+    for row in rows(results, "gap_to_retrained", metric="accuracy", split="forget"):
+        again = synthetic.Place(row["forget_set"], "retrain_again", row["seed"]).cell_id("none")
+        expected = abs(accuracy[again]["value"] - row["retrained"])
+        assert row["noise_floor"] == pytest.approx(expected)
+        assert row["beyond_noise"] == (abs(row["difference"]) > expected)
+
+
+def test_seed_interval_is_students(results: Results) -> None:
+    accuracy = values(results, "accuracy", "test")
+    found = rows(results, "seed_variance", metric="accuracy", split="test")
+    assert len(found) == len(synthetic.FORGET_SETS) * len(synthetic.ROLES)
+    for row in found:
+        cells = [
+            synthetic.Place(row["forget_set"], row["method"], seed).cell_id("none")
+            for seed in synthetic.SEEDS
+        ]
+        sample = [accuracy[cell]["value"] for cell in cells]
+        low, high = stats.t.interval(0.95, 2, loc=np.mean(sample), scale=stats.sem(sample))
+        assert row["seeds"] == 3
+        assert row["mean"] == pytest.approx(np.mean(sample))
+        assert row["sd"] == pytest.approx(np.std(sample, ddof=1))
+        assert (row["mean_low"], row["mean_high"]) == pytest.approx((low, high))
+
+
+def test_leaderboard_ranks_by_distance_and_spans_seeds(results: Results) -> None:
+    found = rows(results, "leaderboard", metric="accuracy", split="forget", forget_set="class:label=3")
+    audited = [r for r in found if r["role"] == "audited"]
+    assert [r["rank"] for r in audited] == [1, 2, 3]
+    distances = [abs(r["difference"]) for r in audited]
+    assert distances == sorted(distances)
+    per_cell = rows(results, "gap_to_retrained", metric="accuracy", split="forget", method="scrub")
+    sample = [r["difference"] for r in per_cell if r["forget_set"] == "class:label=3"]
+    scrub = next(r for r in audited if r["method"] == "scrub")
+    interval = stats.t.interval(0.95, 2, loc=np.mean(sample), scale=stats.sem(sample))
+    assert (scrub["difference_low"], scrub["difference_high"]) == pytest.approx(interval)
+
+
+def test_fairness_correlation_is_spearmans(results: Results) -> None:
+    robust = {eps: values(results, "robust_accuracy", "test", eps) for eps in synthetic.EPS}
+    gaps = [r for r in results.table("layers").to_pylist() if r["label"] is None]
+    found = rows(results, "fairness_vs_robustness")
+    assert len(found) == (len(synthetic.LAYERS) + 1) * 2
+    for row in found:
+        ours, drops = [], []
+        for place in synthetic.places():
+            layers = [g for g in gaps if g["cell_id"] == place.cell_id("none")]
+            chosen = [g["gap"] for g in layers if row["layer"] in ("(mean)", g["layer"])]
+            ours.append(np.mean(chosen))
+            cell = place.cell_id("pgd")
+            drops.append(robust[0.0][cell]["value"] - robust[row["eps"]][cell]["value"])
+        rho = stats.spearmanr(np.round(ours, 12), np.round(drops, 12)).statistic
+        assert row["models"] == len(ours)
+        assert row["rho"] == pytest.approx(rho)
+        error = np.sqrt((1 + row["rho"] ** 2 / 2) / (len(ours) - 3))
+        ends = np.tanh(np.arctanh(row["rho"]) + stats.norm.ppf([0.025, 0.975]) * error)
+        assert (row["rho_low"], row["rho_high"]) == pytest.approx(tuple(ends))
+
+
+def test_attack_agreement_is_spearmans_with_ties(results: Results) -> None:
+    table = results.table("examples").to_pylist()
+    found = rows(results, "attack_agreement")
+    assert len(found) == len(list(synthetic.places()))
+    row = found[5]
+    cell = synthetic.Place(row["forget_set"], row["method"], row["seed"]).cell_id("population")
+    mine = [r for r in table if r["cell_id"] == cell and r["split"] == "forget"]
+    scores = {
+        s: [r["score"] for r in sorted(mine, key=lambda r: r["example_id"]) if r["statistic"] == s]
+        for s in ("confidence", "loss")
+    }
+    assert len(set(scores["loss"])) < len(scores["loss"])
+    expected = stats.spearmanr(scores["confidence"], scores["loss"]).statistic
+    assert row["rho"] == pytest.approx(expected)
+    assert row["n"] == len(synthetic.FORGET_IDS)
+
+
+def test_roc_is_that_of_scikit_learn(results: Results) -> None:
+    cell = synthetic.Place(synthetic.FORGET_SETS[0], "scrub", 1).cell_id("population")
+    found = [r for r in rows(results, "roc_one_cell", cell_id=cell) if r["statistic"] == "loss"]
+    table = results.sql(
+        "select * from examples where cell_id = $c and statistic = 'loss'", c=cell
+    ).to_pydict()
+    fpr, tpr, thresholds = roc_curve(table["member"], table["score"], drop_intermediate=False)
+    assert [r["threshold"] for r in found] == pytest.approx(thresholds[1:])
+    assert [r["fpr"] for r in found] == pytest.approx(fpr[1:])
+    assert [r["tpr"] for r in found] == pytest.approx(tpr[1:])
+
+
+def test_robust_drop_compares_with_clean_and_retrained(results: Results) -> None:
+    found = rows(results, "robust_drop", split="test")
+    assert len(found) == 36 * 3
+    by_cell = {(r["forget_set"], r["method"], r["seed"], r["eps"]): r for r in found}
+    for (forget_set, method, seed, eps), row in by_cell.items():
+        assert row["robust_drop"] == pytest.approx(
+            by_cell[forget_set, method, seed, 0.0]["value"] - row["value"]
+        )
+        assert row["retrained"] == by_cell[forget_set, "retrain", seed, eps]["value"]
+
+
+def test_hardest_examples_are_farthest_from_retraining(results: Results) -> None:
+    table = results.sql("select * from examples where attack = 'none'").to_pylist()
+    phi = {(r["cell_id"], r["example_id"]): r["phi"] for r in table}
+    distance = {}
+    for i in synthetic.FORGET_IDS:
+        gaps = [
+            phi[p.cell_id("none"), i]
+            - phi[synthetic.Place(p.forget_set, "retrain", p.seed).cell_id("none"), i]
+            for p in synthetic.places()
+            if p.forget_set == "class:label=3" and synthetic.ROLES[p.method] == "audited"
+        ]
+        distance[int(i)] = np.mean(np.abs(gaps))
+    found = [r for r in rows(results, "hardest_examples", top=5) if r["forget_set"] == "class:label=3"]
+    expected = sorted(distance, key=lambda i: -distance[i])[:5]
+    assert [r["example_id"] for r in found] == expected
+    assert found[0]["distance"] == pytest.approx(distance[expected[0]], rel=1e-5)
+    assert found[0]["models"] == 9
+    again = [
+        abs(
+            phi[synthetic.Place("class:label=3", "retrain_again", seed).cell_id("none"), expected[0]]
+            - phi[synthetic.Place("class:label=3", "retrain", seed).cell_id("none"), expected[0]]
+        )
+        for seed in synthetic.SEEDS
+    ]
+    assert found[0]["noise_distance"] == pytest.approx(np.mean(again), rel=1e-5)
+
+
+def test_scope_cost_compares_with_retraining(results: Results) -> None:
+    models = {r["model_id"]: r for r in results.table("models").to_pylist()}
+    row = next(
+        r
+        for r in rows(results, "layer_scope_cost")
+        if r["method"] == "scrub" and r["forget_set"] == "class:label=3"
+    )
+    speedups = []
+    for seed in synthetic.SEEDS:
+        place = synthetic.Place("class:label=3", "scrub", seed)
+        ours, theirs = models[place.model_id], models[place.reference_id]
+        speedups.append(theirs["device_seconds"] / ours["device_seconds"])
+    assert row["speedup"] == pytest.approx(np.mean(speedups))
+    assert row["trainable_share"] == 0.25
+    assert row["seeds"] == 3
+
+
+def test_difficulty_counts_models_that_differ(results: Results) -> None:
+    cells = rows(results, "gap_to_retrained", metric="accuracy", split="forget")
+    for row in rows(results, "forget_set_difficulty"):
+        mine = [c for c in cells if c["forget_set"] == row["forget_set"] and c["role"] == "audited"]
+        assert row["models"] == len(mine) == 9
+        assert row["gap"] == pytest.approx(np.mean([abs(c["difference"]) for c in mine]))
+        assert row["share_differing"] == pytest.approx(np.mean([c["differs"] for c in mine]))
+
+
+def test_cost_shares_add_up(results: Results) -> None:
+    found = rows(results, "cost")
+    assert sum(r["share"] for r in found) == pytest.approx(1)
+    total = sum(r["seconds"] for r in results.table("costs").to_pylist())
+    assert sum(r["seconds"] for r in found) == pytest.approx(total)
+    assert sum(r["stages"] for r in found) == 36
+    assert {r["method"] for r in found} == set(synthetic.ROLES)
+
+
+def test_failures_name_cells_and_models(results: Results) -> None:
+    found = rows(results, "failures")
+    assert [(r["what"], r["error_type"]) for r in found] == [("cell", "Diverged"), ("model", "Diverged")]
+
+
+def test_per_class_rows_have_labels(results: Results) -> None:
+    found = rows(results, "per_class", method="scrub")
+    assert len(found) == 6 * 3
+    assert {r["label"] for r in found} == {0, 1, 2}
+    assert all(r["retrained"] is not None for r in found)

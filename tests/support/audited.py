@@ -1,0 +1,139 @@
+"""Results for the tests of what a person sees: a real tiny sweep, and hand-made rows with known answers."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orchestrator.store.store import Store
+from tests.support.sweeps import changed, write_config
+
+ROOT = Path(__file__).parents[2]
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ROLES = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
+
+
+@functools.cache
+def audited_root() -> str:
+    """A finished sweep of synthetic data with two methods and two scopes; made once, not to be written to."""
+    folder = Path(tempfile.mkdtemp(prefix="lethe-audited-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    config = write_config(folder, changed({"[evaluation]\n": "[evaluation]\nfprs = [0.1]\n"}))
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator.sweep",
+        str(config),
+        "--out",
+        str(folder / "results"),
+        "--no-report",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=240)
+    return str(folder / "results")
+
+
+def copied(folder: Path) -> str:
+    """The finished sweep, to be changed."""
+    return str(shutil.copytree(audited_root(), folder / "results"))
+
+
+def write_run(store: Store, run_id: str = "tiny-1", *, cells: int = 4, at: datetime = NOON) -> None:
+    """A row of `runs`."""
+    store.check_ready()
+    row = {"name": "tiny", "started_at": at, "config_digest": "0" * 64, "plan_json": f'{{"cells": {cells}}}'}
+    store.write("runs", run_id, [row])
+
+
+def write_cell(
+    store: Store, method: str, *, seed: int = 0, attack: str = "none", minutes: float = 0, **changes: Any
+) -> str:
+    """A row of `cells` of the method's model; returns its id."""
+    cell_id = f"{method}-{attack}-{seed}"
+    row = {
+        "model_id": f"{method}-{seed}",
+        "reference_id": f"retrain-{seed}",
+        "run_id": "tiny-1",
+        "dataset": "digits",
+        "architecture": "net",
+        "method": method,
+        "scope": "all",
+        "attack": attack,
+        "attack_family": attack,
+        "forget_set": "mine",
+        "forget_digest": "f0",
+        "forget_size": 100,
+        "seed": seed,
+        "role": ROLES.get(method, "audited"),
+        "status": "finished",
+        "finished_at": NOON + timedelta(minutes=minutes),
+    }
+    store.write("cells", cell_id, [row | changes])
+    return cell_id
+
+
+def write_accuracy(
+    store: Store, cell_id: str, value: float, half: float | None, split: str = "forget"
+) -> None:
+    """A row of `metrics` with an interval of +- `half`, or without one."""
+    ends = {} if half is None else {"ci_low": value - half, "ci_high": value + half}
+    row = {"metric": "accuracy", "split": split, "variant": "", "value": value, "n": 100} | ends
+    store.write("metrics", cell_id, [row | {"higher_is": "closer_to_retrained"}])
+
+
+def write_membership(
+    store: Store, method: str, shift: float, *, attack: str = "u_lira", split: str = "forget"
+) -> None:
+    """A per-example membership cell whose examples score `shift` higher than unseen ones."""
+    cell_id = write_cell(store, method, attack=attack, attack_family="per_example")
+    generator = np.random.default_rng(len(method))
+    member = np.arange(200) < 100
+    score = generator.normal(size=200) + shift * member
+    store.write(
+        "examples",
+        cell_id,
+        [
+            {
+                "example_id": i,
+                "split": split if member[i] else "test",
+                "label": i % 3,
+                "score": score[i],
+                "statistic": "likelihood_ratio",
+                "member": bool(member[i]),
+            }
+            for i in range(200)
+        ]
+        + [
+            {
+                "example_id": i,
+                "split": split,
+                "label": i % 3,
+                "score": value,
+                "statistic": f"likelihood_ratio:{name}",
+            }
+            for i in range(100)
+            for above in [float((score[i] > score[100:]).mean())]
+            for name, value in (("auc", above), ("p_value", 1 - above), ("q_value", 1 - above))
+        ],
+        attack=attack,
+    )
+    auc = float((score[:100, None] > score[None, 100:]).mean())
+    row = {
+        "metric": "auc",
+        "split": "forget",
+        "variant": "likelihood_ratio:pooled",
+        "game": "G2",
+        "value": auc,
+    }
+    ends = {"ci_low": auc - 0.05, "ci_high": auc + 0.05, "n": 200, "higher_is": "closer_to_retrained"}
+    store.write("metrics", cell_id, [row | ends])

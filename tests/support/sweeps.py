@@ -1,0 +1,102 @@
+"""Small sweeps for the tests: one TOML text, and runs of it in this process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from orchestrator.store.store import Store
+
+ROOT = Path(__file__).parents[2]
+VOLATILE = {"seconds", "device_seconds", "peak_bytes", "finished_at", "run_id", "host", "attempt"}
+TABLES = ("cells", "metrics", "layers", "examples", "models", "forget_sets")
+TINY = """
+name = "tiny"
+[data]
+name = "synthetic"
+options = { num_train = 120, num_test = 40, num_classes = 3, channels = 1, height = 8, width = 8, seed = 1 }
+[axes]
+architecture = ["net"]
+method = ["finetune", "gradient_ascent"]
+scope = ["all", "head"]
+attack = ["none", "fgsm", "population"]
+forget_set = ["random:fraction=0.2"]
+seed = [0]
+[training]
+epochs = 2
+batch_size = 32
+[evaluation]
+bootstrap = 20
+fairness_bootstrap = 5
+[architectures.net]
+timm = "resnet18"
+options = { layers = [1, 1, 1, 1], channels = [4, 4, 4, 4] }
+[methods.finetune]
+epochs = 1
+[methods.gradient_ascent]
+epochs = 1
+[attacks.fgsm]
+eps = [0.05]
+[execution]
+backend = "inline"
+device = "cpu"
+"""
+BAD_METHODS = """
+import ctypes, dataclasses, os, signal, sys, time
+from tasks.unlearn.base import register
+
+def _method(name, act):
+    @register(name)
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Bad:
+        def __call__(self, run):
+            act()
+    Bad.__name__ = name
+    return Bad
+
+def _raises():
+    raise RuntimeError("the plug-in's own words")
+"""
+"""How a plug-in of methods that misbehave begins; it then names them with `_method`."""
+
+
+def write_config(folder: Path, text: str = TINY, **changes: str) -> Path:
+    """Write the tiny sweep, each `old` replaced by its `new`, and return its path."""
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "audit.toml"
+    path.write_text(text)
+    return path
+
+
+def changed(replacements: dict[str, str]) -> str:
+    """The tiny sweep with pieces of its text replaced; each must occur."""
+    text = TINY
+    for old, new in replacements.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def sweep(
+    *arguments: str, report: bool = False, timeout: float = 240, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a sweep to its end; the report, a quarter of the time of a tiny one, is left out unless asked for."""
+    words = [*map(str, arguments), *([] if report else ["--no-report"])]
+    command = [sys.executable, "-m", "orchestrator.sweep", *words]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}
+    )
+
+
+def content(folder: Path) -> dict[str, list[str]]:
+    """Every row of every table as text, without what may differ between two runs."""
+    found = {}
+    for table in TABLES:
+        rows = Store(str(folder)).read(table).to_pylist()
+        kept = [json.dumps({k: v for k, v in r.items() if k not in VOLATILE}, default=str) for r in rows]
+        found[table] = sorted(kept)
+        assert len(set(kept)) == len(kept), f"{table}: a row occurs twice"
+    return found

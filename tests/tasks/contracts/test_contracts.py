@@ -1,0 +1,229 @@
+"""Every registered method and attack under the contracts, and the contracts against offenders."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from tasks import contracts
+from tasks.attacks.base import attacks
+from tasks.attacks.scores import MembershipScores
+from tasks.unlearn.base import Method, methods
+
+QUICK = {
+    "epochs": 2,
+    "batch_size": 16,
+    "noise_images": 8,
+    "noise_steps": 3,
+    "noise_copies": 2,
+    "retain_per_class": 8,
+    "fisher_examples": 12,
+    "classifier_epochs": 5,
+    "twin_epochs": 1,
+    "curriculum_epochs": 1,
+    "proxy_epochs": 1,
+    "attack_steps": 3,
+}
+METHODS = [name for name in methods.names() if not getattr(methods.get(name), "from_scratch", False)]
+
+
+def quick(name: str) -> Method:
+    """The method with its published rates, but few steps."""
+    cls = methods.get(name)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return cls(**{key: value for key, value in QUICK.items() if key in known})
+
+
+@pytest.mark.parametrize("contract", contracts.METHOD_CONTRACTS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("name", METHODS)
+def test_registered_methods_keep_the_contracts(name: str, contract: Any) -> None:
+    contract(quick(name))
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in attacks.names() if getattr(attacks.get(n), "family", "") == "adversarial"]
+)
+def test_registered_adversarial_attacks_keep_the_contracts(name: str) -> None:
+    fields = {f.name for f in dataclasses.fields(attacks.get(name))}  # type: ignore[arg-type]
+    steps = {"steps": 4, "restarts": 1, "queries": 20}
+    contracts.check_attack(attacks.get(name)(**{k: v for k, v in steps.items() if k in fields}))
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in attacks.names() if getattr(attacks.get(n), "family", "") == "population"]
+)
+def test_registered_population_attacks_keep_the_contracts(name: str) -> None:
+    contracts.check_attack(attacks.get(name)())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offender(Method):
+    """Breaks one contract."""
+
+    needs_retain: ClassVar[bool] = False
+    crime: str
+    """Which."""
+    epochs: int = 1
+    """Ignored: that is one of the crimes."""
+
+    def __call__(self, run: Any) -> None:
+        getattr(self, self.crime)(run)
+
+    def move_head(self, run: Any) -> None:
+        run.model.get_submodule("head").weight.data.add_(1e-3)
+
+    def move_buffer(self, run: Any) -> None:
+        run.model.get_submodule("first")[1].running_mean.add_(1e-3)
+
+    def draw(self, run: Any) -> None:
+        random.random()
+        for parameter in run.trainable.values():
+            parameter.data.add_(torch.randn(()))
+
+    def hook(self, run: Any) -> None:
+        run.model.get_submodule("head").register_forward_hook(lambda m, i, o: o)
+
+    def relabel(self, run: Any) -> None:
+        run.forget.labels[0] = (run.forget.labels[0] + 1) % run.num_classes
+
+    def peek(self, run: Any) -> None:
+        for parameter in run.trainable.values():
+            parameter.data.add_(len(run.retain))
+
+    def widen(self, run: Any) -> None:
+        head = run.model.get_submodule("head")
+        with torch.no_grad():
+            head.weight = torch.nn.Parameter(torch.zeros(5, 8))
+            head.bias = torch.nn.Parameter(torch.zeros(5))
+
+
+@pytest.mark.parametrize(
+    ("crime", "contract"),
+    [
+        ("move_head", contracts.outside_scope_is_bit_identical),
+        ("move_buffer", contracts.outside_scope_is_bit_identical),
+        ("move_head", contracts.zero_epochs_change_nothing),
+        ("draw", contracts.same_seed_gives_same_weights),
+        ("draw", contracts.global_random_state_is_untouched),
+        ("hook", contracts.model_is_handed_back),
+        ("relabel", contracts.inputs_are_only_read),
+        ("peek", contracts.retain_set_is_read_only_if_declared),
+    ],
+)
+def test_contracts_catch_offenders(crime: str, contract: Any) -> None:
+    scope_without_head = {"move_head": "norm-only", "move_buffer": "head"}
+
+    def make_run(**options: Any) -> Any:
+        if contract is contracts.outside_scope_is_bit_identical:
+            options["scope"] = scope_without_head[crime]
+        return contracts.small_run(**options)
+
+    with pytest.raises(AssertionError):
+        contract(Offender(crime=crime), make_run)
+
+
+def test_widened_head_is_refused() -> None:
+    with pytest.raises((AssertionError, contracts.ScopeViolation)):
+        contracts.model_is_handed_back(Offender(crime="widen"))
+
+
+def test_undocumented_field_is_caught() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Silent(Method):
+        needs_retain: ClassVar[bool] = False
+        lr: float = 0.1
+
+        def __call__(self, run: Any) -> None:
+            return
+
+    with pytest.raises(AssertionError, match="lr"):
+        contracts.method_is_described(Silent())
+
+
+class BadPerturbation:
+    """Leaves the ball, the pixel range, or a trace."""
+
+    family: ClassVar[str] = "adversarial"
+    norm = "Linf"
+    eps = (0.1,)
+
+    def __init__(self, crime: str) -> None:
+        self.crime = crime
+
+    def perturb(self, model: Any, images: Any, labels: Any, *, eps: float, generator: Any) -> Any:
+        if self.crime == "far":
+            return (images + 1.5 * eps).clamp(0, 1)
+        if self.crime == "range":
+            return images + eps
+        if self.crime == "clean":
+            return torch.zeros_like(images) if eps == 0 else images
+        model.eval()
+        return images
+
+
+@pytest.mark.parametrize(
+    ("crime", "contract"),
+    [
+        ("far", contracts.perturbation_stays_in_the_ball),
+        ("range", contracts.perturbation_stays_in_the_ball),
+        ("clean", contracts.zero_radius_is_clean),
+        ("mode", contracts.attack_leaves_no_trace),
+    ],
+)
+def test_contracts_catch_bad_attacks(crime: str, contract: Any) -> None:
+    with pytest.raises(AssertionError):
+        contract(BadPerturbation(crime))
+
+
+class BadScores:
+    """Loss with the wrong sign, or scores that know the answer."""
+
+    family: ClassVar[str] = "population"
+    game: ClassVar[str] = "G2"
+
+    def __init__(self, crime: str) -> None:
+        self.crime = crime
+
+    def score(self, forget: Any, retain: Any, test: Any, *, generator: Any) -> list[MembershipScores]:
+        import numpy as np
+
+        member = np.repeat([True, False], [len(forget), len(test)])
+        score = np.concatenate([forget.loss, test.loss])
+        if self.crime == "leak":
+            score = score + member
+        if self.crime == "nan":
+            score[0] = np.nan
+        ids = np.concatenate([forget.ids, test.ids])
+        return [MembershipScores(statistic="s", game=self.game, ids=ids, member=member, score=score)]
+
+
+@pytest.mark.parametrize(
+    ("crime", "contract"),
+    [
+        ("sign", contracts.perfect_separation_gives_one),
+        ("leak", contracts.equal_distributions_give_half),
+        ("nan", contracts.scores_are_one_per_example),
+    ],
+)
+def test_contracts_catch_bad_scores(crime: str, contract: Any) -> None:
+    with pytest.raises(AssertionError):
+        contract(BadScores(crime))
+
+
+def test_small_original_has_learnt() -> None:
+    from tasks.training.scoring import score
+
+    run = contracts.small_run()
+    assert score(run.original, run.retain).correct.mean() > 0.9
+
+
+def test_area_under_roc_counts_ties_half() -> None:
+    import numpy as np
+
+    assert contracts.area_under_roc(np.array([1.0, 0.0]), np.array([True, False])) == 1.0
+    assert contracts.area_under_roc(np.array([1.0, 1.0, 0.0]), np.array([True, False, False])) == 0.75

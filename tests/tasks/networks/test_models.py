@@ -1,0 +1,215 @@
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+
+from tasks.errors import AuditError, UnknownName
+from tasks.networks.layers import layer_groups, norm_layers
+from tasks.networks.models import Normalise, build
+from tasks.runtime.seeding import isolated_global_rng
+
+RESIDUAL = {"layers": [1, 1, 1], "channels": [8, 16, 32], "stem_chs": 8}
+TRANSFORMER = {"patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2}
+
+
+def make(name="resnetv2_18", options=RESIDUAL, *, shape=(1, 8, 8), seed=0, num_classes=10, **more):
+    return build(
+        name,
+        options,
+        image_shape=shape,
+        num_classes=num_classes,
+        mean=0.5,
+        std=0.25,
+        seed_path=("test", seed),
+        **more,
+    )
+
+
+def test_normalise_uses_the_given_constants():
+    images = torch.rand(2, 2, 3, 3)
+    out = Normalise((0.25, 0.5), (0.5, 2.0))(images)
+    expected = torch.stack([(images[:, 0] - 0.25) / 0.5, (images[:, 1] - 0.5) / 2.0], dim=1)
+    torch.testing.assert_close(out, expected)
+
+
+def test_equal_seed_paths_give_equal_bits_and_leave_the_global_generators_alone():
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first, again, other = (make(seed=seed).state_dict() for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not torch.equal(first["body.stem.conv.weight"], other["body.stem.conv.weight"])
+
+
+def test_logits_are_float32_under_autocast():
+    model = make()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = model(torch.rand(3, 1, 8, 8))
+        assert model.body(torch.rand(3, 1, 8, 8)).dtype == torch.bfloat16
+    assert logits.dtype == torch.float32
+    assert logits.shape == (3, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "pool"),
+    [
+        ("resnet18", "conv1", "maxpool"),
+        ("resnet18d", "conv1.0", "maxpool"),
+        ("resnetv2_18", "stem.conv", "stem.pool"),
+    ],
+)
+@pytest.mark.parametrize(("side", "small"), [(32, True), (96, False)])
+def test_residual_stems_shrink_for_small_images_only(name, stem, pool, side, small):
+    body = make(name, {}, shape=(3, side, side)).body
+    convolution = body.get_submodule(stem)
+    assert (convolution.stride == (1, 1) and convolution.kernel_size == (3, 3)) == small
+    assert isinstance(body.get_submodule(pool), nn.Identity) == small
+
+
+def test_shrunken_stem_keeps_the_resolution():
+    model = make("resnet18", {"layers": [1, 1, 1, 1]}, shape=(3, 16, 16))
+    shapes = []
+    model.body.layer1.register_forward_hook(lambda _m, _i, output: shapes.append(output.shape[-2:]))
+    model(torch.rand(1, 3, 16, 16))
+    assert shapes == [(16, 16)]
+
+
+@pytest.mark.parametrize(("side", "patch"), [(8, 2), (32, 4), (64, 8), (224, 16)])
+def test_transformer_patches_follow_the_image(side, patch):
+    body = make("vit_tiny_patch16_224", {"embed_dim": 24, "depth": 1}, shape=(3, side, side)).body
+    assert body.patch_embed.proj.kernel_size == (patch, patch)
+    assert body.pos_embed.shape[1] == (side // patch) ** 2 + 1
+
+
+def test_options_override_and_lists_become_tuples():
+    model = make("vit_tiny_patch16_224", TRANSFORMER)
+    assert model.body.patch_embed.proj.kernel_size == (4, 4)
+    assert len(model.body.blocks) == 3
+    assert make().body.stem.conv.out_channels == 8
+
+
+def test_unknown_architecture_names_the_nearest():
+    with pytest.raises(UnknownName, match=r"no timm model 'resnet81'\. Did you mean 'resnet\d+"):
+        make("resnet81", {})
+
+
+def test_unknown_option_and_unfit_image_are_user_errors():
+    with pytest.raises(AuditError, match=r"architecture 'resnet18': cannot be built .*num_layerz"):
+        make("resnet18", {"num_layerz": 3})
+    with pytest.raises(AuditError, match="architecture 'convnext_atto': does not take 1x8x8 images"):
+        make("convnext_atto", {})
+    colour = {"image_shape": (1, 8, 8), "num_classes": 2, "mean": (0.1, 0.2, 0.3), "std": 1.0}
+    with pytest.raises(AuditError, match="normalisation: expected 1 or 1 numbers, got 3"):
+        build("resnet18", {}, **colour, seed_path=("x",))
+
+
+def test_weights_start_the_body_but_not_a_head_of_another_size(tmp_path):
+    source = make(seed=5, num_classes=4)
+    path = tmp_path / "start.safetensors"
+    safetensors.torch.save_file({k: v.contiguous() for k, v in source.body.state_dict().items()}, path)
+    same = make(seed=6, num_classes=4, weights=path).body.state_dict()
+    assert all(torch.equal(v, same[k]) for k, v in source.body.state_dict().items())
+    wider = make(seed=6, num_classes=10, weights=path)
+    assert torch.equal(wider.body.stem.conv.weight, source.body.stem.conv.weight)
+    assert torch.equal(wider.body.head.fc.weight, make(seed=6).body.head.fc.weight)
+    with pytest.raises(AuditError, match="does not fit the architecture"):
+        make("vit_tiny_patch16_224", TRANSFORMER, weights=path)
+    with pytest.raises(AuditError, match="weights: cannot read"):
+        make(weights=tmp_path / "absent.safetensors")
+
+
+SMALL_BODIES = {
+    "resnet18": ({}, 8),
+    "resnet50": ({"layers": [1, 2, 1, 1], "channels": [16, 16, 16, 16]}, 5),
+    "resnetv2_18": (RESIDUAL, 3),
+    "vit_tiny_patch16_224": (TRANSFORMER, 3),
+    "deit_tiny_distilled_patch16_224": ({"embed_dim": 24, "depth": 2}, 2),
+    "convnext_atto": ({"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}, 5),
+    "mobilenetv3_small_100": ({}, 12),
+    "mixer_s16_224": ({}, 8),
+}
+
+
+@pytest.fixture(scope="module", params=SMALL_BODIES)
+def grouped(request):
+    options, blocks = SMALL_BODIES[request.param]
+    model = make(request.param, options, shape=(3, 32, 32))
+    return model, layer_groups(model), blocks
+
+
+def test_groups_partition_the_parameters_from_stem_to_head(grouped):
+    model, groups, blocks = grouped
+    assert [g.name for g in groups] == ["stem", *(f"block:{i}" for i in range(blocks)), "head"]
+    listed = [name for group in groups for name in group.parameter_names]
+    assert sorted(listed) == sorted(name for name, _ in model.named_parameters())
+
+
+def test_the_head_is_the_classification_layer(grouped):
+    model, groups, _ = grouped
+    shapes = {tuple(model.get_parameter(name).shape) for name in groups[-1].parameter_names}
+    assert {shape[0] for shape in shapes} == {10}
+    assert all(len(shape) <= 2 for shape in shapes)
+
+
+def test_a_convolutional_head_becomes_the_same_linear_layer():
+    with isolated_global_rng("test", 0):
+        theirs = timm.create_model("resnetv2_18", num_classes=10, in_chans=3)
+    model = make("resnetv2_18", {}, shape=(3, 96, 96))
+    assert isinstance(theirs.head.fc, nn.Conv2d)
+    assert isinstance(model.body.head.fc, nn.Linear)
+    images = torch.rand(2, 3, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), theirs.eval()((images - 0.5) / 0.25), atol=1e-5, rtol=1e-4)
+
+
+def test_groups_follow_the_depth_of_the_forward_pass(grouped):
+    model, groups, _ = grouped
+    order: list[str] = []
+    owner = {module: group.name for group in groups for module in group.module_names}
+    handles = [
+        module.register_forward_hook(lambda _m, _i, _o, name=name: order.append(owner[name]))
+        for name, module in model.named_modules()
+        if name in owner and not list(module.children())
+    ]
+    model(torch.rand(1, 3, 32, 32))
+    for handle in handles:
+        handle.remove()
+    visited = list(dict.fromkeys(order))
+    assert visited == [g.name for g in groups if g.name in visited]
+    assert [name for i, name in enumerate(order) if i == 0 or order[i - 1] != name] == visited
+
+
+def test_groups_of_a_plain_module_are_its_children():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.Linear(3, 2))
+    assert [(g.name, g.parameter_names) for g in layer_groups(model)] == [
+        ("block:0", ("0.weight", "0.bias")),
+        ("block:1", ("2.weight", "2.bias")),
+        ("head", ("3.weight", "3.bias")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind", "count"),
+    [
+        ("resnet18", {}, nn.BatchNorm2d, 20),
+        ("resnetv2_18", RESIDUAL, nn.BatchNorm2d, 7),
+        ("vit_tiny_patch16_224", TRANSFORMER, nn.LayerNorm, 7),
+        ("convnext_atto", {"depths": (1, 1, 1, 1), "dims": (8, 8, 8, 8)}, nn.LayerNorm, 9),
+    ],
+)
+def test_norm_layers_are_all_found(name, options, kind, count):
+    found = norm_layers(make(name, options, shape=(3, 32, 32)))
+    assert len(found) == count
+    assert all(isinstance(module, kind) for _, module in found)
+
+
+def test_nothing_is_downloaded(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr(timm.models._builder, "load_pretrained", refuse)
+    make("resnet18.a1_in1k", {"layers": [1, 1, 1, 1]})

@@ -1,0 +1,62 @@
+import time
+
+import pytest
+import torch
+
+from tasks.runtime import costs
+from tasks.runtime.costs import measure
+
+CPU = torch.device("cpu")
+
+
+def test_waiting_costs_wall_time_but_no_device_time():
+    with measure(CPU) as cost:
+        time.sleep(0.2)
+    assert cost.seconds >= 0.2
+    assert cost.device_seconds < 0.1
+
+
+def test_computing_costs_device_time():
+    with measure(CPU) as cost:
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            pass
+    assert cost.device_seconds >= 0.1
+
+
+def test_a_block_that_raises_is_still_measured():
+    with pytest.raises(ZeroDivisionError), measure(CPU) as cost:
+        _ = 1 / 0
+    assert cost.seconds > 0
+    assert cost.peak_bytes > 0
+
+
+def test_peak_is_that_of_the_block_not_of_the_process():
+    size = 200 * 2**20
+    with measure(CPU) as large:
+        block = torch.ones(size, dtype=torch.uint8)
+    del block
+    with measure(CPU) as small:
+        pass
+    with measure(CPU) as again:
+        block = torch.ones(size, dtype=torch.uint8)
+    assert large.peak_bytes - small.peak_bytes > 0.8 * size
+    assert again.peak_bytes - small.peak_bytes > 0.8 * size
+    del block
+
+
+def test_without_proc_the_peak_is_that_of_the_process(monkeypatch):
+    monkeypatch.setattr(costs, "Path", lambda _path: Missing())
+    with measure(CPU) as cost:
+        pass
+    assert cost.peak_bytes > 10 * 2**20
+
+
+class Missing:
+    """A file that is not there."""
+
+    def read_text(self):
+        raise FileNotFoundError
+
+    def write_text(self, _text):
+        raise FileNotFoundError

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax, logsumexp
+from torch import nn
+
+from tasks.training.resident import ResidentData
+from tasks.training.scoring import Outputs, score
+
+
+def outputs(logits, labels=None):
+    logits = np.asarray(logits, dtype=np.float32)
+    labels = np.arange(len(logits)) % logits.shape[1] if labels is None else np.asarray(labels)
+    return Outputs(ids=np.arange(len(logits)), labels=labels, logits=logits)
+
+
+LOGITS = np.random.default_rng(0).normal(0, 4, (30, 5))
+
+
+def test_statistics_agree_with_scipy():
+    out = outputs(LOGITS)
+    rows = np.arange(30)
+    expected = log_softmax(out.logits.astype(np.float64), axis=1)
+    np.testing.assert_allclose(out.log_probabilities, expected, atol=1e-12)
+    np.testing.assert_allclose(out.probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(out.loss, -expected[rows, out.labels], atol=1e-12)
+    others = [
+        logsumexp(np.delete(z, y)) for z, y in zip(out.logits.astype(np.float64), out.labels, strict=True)
+    ]
+    np.testing.assert_allclose(out.phi, out.logits[rows, out.labels] - np.array(others), atol=1e-6)
+    assert np.array_equal(out.correct, out.logits.argmax(axis=1) == out.labels)
+
+
+def test_phi_is_the_log_odds_where_that_is_computable():
+    out = outputs(LOGITS)
+    p = out.probabilities[np.arange(30), out.labels]
+    np.testing.assert_allclose(out.phi, np.log(p / (1 - p)), atol=1e-6)
+
+
+def test_extreme_logits_stay_finite():
+    out = outputs([[3e4, 0, -3e4], [-3e4, 0, 3e4]], labels=[0, 0])
+    assert np.isfinite(out.phi).all()
+    assert np.isfinite(out.loss).all()
+    assert out.phi.tolist() == [3e4, -6e4]
+
+
+def test_rows_are_found_by_id():
+    out = Outputs(ids=np.array([9, 2, 5]), labels=np.array([0, 1, 2]), logits=np.eye(3, dtype=np.float32))
+    chosen = out.at(np.array([5, 9]))
+    assert chosen.labels.tolist() == [2, 0]
+    assert np.array_equal(chosen.logits, np.eye(3)[[2, 0]])
+    assert len(chosen) == 2
+
+
+class Probe(nn.Module):
+    """Dropout and batch norm, so that a wrong mode shows."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(16, 3)
+
+    def forward(self, images):
+        return self.fc(self.drop(self.norm(images)).flatten(1))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 1024])
+def test_scoring_runs_in_eval_mode_and_twice_gives_equal_bits(batch_size):
+    """Trap 11 of MEMBERSHIP.md: an augmented view, or dropout, would feed another phi into every score."""
+    model = Probe()
+    model.norm.eval()
+    images = np.random.default_rng(0).random((11, 1, 4, 4), dtype=np.float32)
+    data = ResidentData.put(images, np.arange(11) % 3, 3, torch.device("cpu"))
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    subset = data.subset(np.array([7, 3, 10, 0, 1]))
+    first, again = (score(model, subset, batch_size=batch_size) for _ in range(2))
+    assert np.array_equal(first.logits, again.logits)
+    assert first.ids.tolist() == [7, 3, 10, 0, 1]
+    assert first.labels.tolist() == [1, 0, 1, 0, 1]
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert model.training
+    assert not model.norm.training
+    with torch.no_grad():
+        expected = model.eval()(torch.from_numpy(images[[7, 3, 10, 0, 1]]))
+    np.testing.assert_allclose(first.logits, expected.numpy(), atol=1e-6)
+    assert first.logits.dtype == np.float32
