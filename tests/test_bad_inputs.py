@@ -166,7 +166,7 @@ CONFIGURATIONS = [
     toml("[methods.finetune]", "[methods.finetuned]", "methods", "finetune"),
     toml("[methods.finetune]\n", "[methods.finetune]\nbase = 'scrap'\n", "base", "scrub"),
     toml("bootstrap = 20", "bootstrap = 3", "evaluation", "bootstrap: expected at least 20"),
-    toml("bootstrap = 20", "bootstrap = 20\nconfidence = 95", "evaluation", "confidence", "95"),
+    toml("bootstrap = 20", "bootstrap = 20\nconfidence = 0.95", "evaluation", "confidence"),
     toml("bootstrap = 20", "bootstrap = 20\nfprs = [1.5]", "evaluation", "fprs", "1.5"),
     toml('"population"]', '"u_lira"]', "shadows", "even", "3", more="[shadows]\nnum = 3\n"),
     toml(

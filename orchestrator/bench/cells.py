@@ -148,7 +148,6 @@ class CellBench:
         evaluation = self.plan.config.evaluation
         return evaluate.Settings(
             bootstrap=evaluation.bootstrap,
-            confidence=evaluation.confidence,
             fprs=evaluation.fprs,
             seed=cell.seed,
         )

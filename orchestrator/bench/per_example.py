@@ -61,7 +61,6 @@ class ShadowCells:
             fprs=settings.fprs,
             repeats=settings.bootstrap,
             seed=settings.seed,
-            confidence=settings.confidence,
         )
         metrics += self._selected(cell, attack, settings)
         if attack.game == "G3":
@@ -154,7 +153,6 @@ class ShadowCells:
             share=SELECTED_SHARE,
             repeats=settings.bootstrap,
             seed=settings.seed,
-            confidence=settings.confidence,
         )
         return [
             Metric(
@@ -179,7 +177,6 @@ class ShadowCells:
             (self._audited(cell, attack, before), self._audited(cell, attack, after)),
             repeats=settings.bootstrap,
             seed=settings.seed,
-            confidence=settings.confidence,
         )
         found = (("retain_harm_share_worse", harm.share_worse), ("retain_harm_auc_change", harm.mean_change))
         return [
@@ -254,7 +251,7 @@ class ShadowCells:
                 "score": scores.score[base, column].astype(np.float32),
             }
         )
-        found = by_example(scores, confidence=settings.confidence)
+        found = by_example(scores)
         single = {
             "auc": {"score": found.auc, "score_low": found.auc_low, "score_high": found.auc_high},
             "accuracy": {

@@ -93,8 +93,6 @@ class Evaluation:
     """Resamples behind every bootstrap interval."""
     batch_size: int = 1024
     """Examples per forward pass when scoring; per batch when attacking."""
-    confidence: float = 0.95
-    """Coverage of every interval."""
     fprs: tuple[float, ...] = (0.001, 0.01, 0.1)
     """False positive rates at which true positive rates are taken, where the data can resolve them."""
     attack_splits: tuple[Literal["forget", "retain", "test"], ...] = ("forget", "retain", "test")
@@ -113,8 +111,6 @@ class Evaluation:
             raise AuditError(f"bootstrap: expected at least 20 resamples, got {self.bootstrap}")
         if self.batch_size < 1:
             raise AuditError(f"batch_size: expected at least 1, got {self.batch_size}")
-        if not 0 < self.confidence < 1:
-            raise AuditError(f"confidence: expected a number between 0 and 1, got {self.confidence}")
         for rate in self.fprs:
             if not 0 < rate < 1:
                 raise AuditError(f"fprs: expected numbers between 0 and 1, got {rate}")

@@ -16,6 +16,8 @@ import numpy as np
 from tasks.attacks.base import Family, register
 from tasks.errors import AuditError
 from tasks.shadows.games import Comparison
+from tasks.statistics.epsilon import epsilon_ceiling, privacy_loss
+from tasks.statistics.intervals import clopper_pearson
 
 BLOCK_ELEMENTS = 2_000_000
 EPSILON_CAP = 50.0
@@ -23,7 +25,7 @@ EPSILON_CAP = 50.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExampleEpsilons:
-    """Lower bounds of epsilon, one per example, each valid at the stated confidence on its own."""
+    """Lower bounds of epsilon, one per example, each valid at 95 % on its own."""
 
     game: str
     example_ids: np.ndarray
@@ -38,32 +40,10 @@ class ExampleEpsilons:
     positives: np.ndarray
     """`E`: shadows counted under H1 (one observation each)."""
     negatives: np.ndarray
-    confidence: float
 
     def most_exposed(self) -> int:
         """Position of the example with the largest bound on the choosing half; report `lower` there."""
         return int(np.argmax(self.chosen))
-
-
-def epsilon_ceiling(
-    positives: np.ndarray, negatives: np.ndarray, *, delta: float = 1e-5, confidence: float = 0.95
-) -> np.ndarray:
-    """Largest bound that perfect separation of so many shadows can show; 128 and 128 give 3.53."""
-    from tasks.statistics.intervals import clopper_pearson
-
-    zero = np.zeros(np.shape(positives))
-    rates = [
-        clopper_pearson(zero, np.maximum(n, 1), confidence=confidence)[1] for n in (positives, negatives)
-    ]
-    return np.maximum(privacy_loss(rates[1], rates[0], delta), 0.0)
-
-
-def privacy_loss(fpr: np.ndarray, fnr: np.ndarray, delta: float) -> np.ndarray:
-    """max{log((1 - delta - FPR) / FNR), log((1 - delta - FNR) / FPR)}; infinite where a rate is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first = np.log(np.maximum(1 - delta - fpr, 0.0)) - np.log(fnr)
-        second = np.log(np.maximum(1 - delta - fnr, 0.0)) - np.log(fpr)
-    return np.fmax(first, second)
 
 
 def forgetting_scores(epsilon: np.ndarray, *, bins: int = 13) -> np.ndarray:
@@ -93,14 +73,10 @@ class Competition:
     """Candidate thresholds per example: quantiles of the choosing half."""
     two_sided: bool = True
     """Also try intervals, for over-unlearned examples; single thresholds otherwise."""
-    confidence: float = 0.95
-    """Of each example's lower bound."""
 
     def __post_init__(self) -> None:
         if self.cuts < 1 or not 0 <= self.delta < 1:
             raise AuditError(f"cuts, delta: expected >= 1 and in [0, 1), got {self.cuts} and {self.delta}")
-        if not 0 < self.confidence < 1:
-            raise AuditError(f"confidence: expected a number in (0, 1), got {self.confidence}")
 
     def estimate(self, comparison: Comparison) -> ExampleEpsilons:
         """Bound epsilon for every example; one observation per shadow and hypothesis is counted.
@@ -125,7 +101,6 @@ class Competition:
             empirical=empirical,
             positives=positives.astype(np.int64),
             negatives=negatives.astype(np.int64),
-            confidence=self.confidence,
         )
 
     def _block(self, phi: np.ndarray, label: np.ndarray, choosing: np.ndarray) -> np.ndarray:
@@ -144,7 +119,7 @@ class Competition:
         every = [a + b for a, b in zip(first, second, strict=True)]
         totals = [a + b for a, b in zip(*sizes, strict=True)]
         empirical = self._empirical(every, totals, left, right)
-        ceiling = epsilon_ceiling(*sizes[1], delta=self.delta, confidence=self.confidence)
+        ceiling = epsilon_ceiling(*sizes[1], delta=self.delta)
         return np.stack(
             [np.maximum(counted, 0.0), np.maximum(chosen, 0.0), ceiling, empirical, sizes[1][0], sizes[1][1]]
         )
@@ -188,11 +163,9 @@ class Competition:
 
     def _upper(self, errors: np.ndarray, size: np.ndarray) -> np.ndarray:
         """Clopper-Pearson upper bounds, each at half the error budget, by table over the possible counts."""
-        from tasks.statistics.intervals import clopper_pearson
-
         result = np.empty(errors.shape)
         for n in np.unique(size):
-            table = clopper_pearson(np.arange(n + 1), int(n), confidence=self.confidence)[1]
+            table = clopper_pearson(np.arange(n + 1), int(n))[1]
             columns = size == n
             result[:, columns] = table[errors[:, columns].astype(np.int64)]
         return result

@@ -23,6 +23,7 @@ from tasks.attacks.base import Family, register
 from tasks.errors import AuditError
 from tasks.shadows.canaries import Canaries
 from tasks.shadows.games import Comparison
+from tasks.statistics.intervals import CONFIDENCE
 
 MAX_EPSILON = 50.0
 
@@ -63,15 +64,13 @@ def one_run_p_value(epsilon: float, *, guesses: int, correct: int, canaries: int
     return min(tail + 2 * canaries * delta * slope, 1.0)
 
 
-def one_run_epsilon(
-    *, guesses: int, correct: int, canaries: int, delta: float = 0.0, confidence: float = 0.95
-) -> float:
-    """Largest epsilon that the guesses refute at the given confidence; 0 if none."""
+def one_run_epsilon(*, guesses: int, correct: int, canaries: int, delta: float = 0.0) -> float:
+    """Largest epsilon that the guesses refute at 95 %; 0 if none."""
     from scipy import optimize
 
     def excess(epsilon: float) -> float:
         value = one_run_p_value(epsilon, guesses=guesses, correct=correct, canaries=canaries, delta=delta)
-        return value - (1 - confidence)
+        return value - (1 - CONFIDENCE)
 
     if excess(0.0) >= 0:
         return 0.0
@@ -96,16 +95,12 @@ class OneRun:
     """Of the canaries, guessed in each direction; fixed in advance, never scanned for the best."""
     delta: float = 0.0
     """Of (epsilon, delta)."""
-    confidence: float = 0.95
-    """Of each model's lower bound."""
 
     def __post_init__(self) -> None:
         if not 0 < self.guess_share <= 0.5:
             raise AuditError(f"guess_share: expected a number in (0, 0.5], got {self.guess_share}")
-        if not 0 <= self.delta < 1 or not 0 < self.confidence < 1:
-            raise AuditError(
-                f"delta, confidence: expected in [0, 1) and (0, 1), got {self.delta} and {self.confidence}"
-            )
+        if not 0 <= self.delta < 1:
+            raise AuditError(f"delta: expected a number in [0, 1), got {self.delta}")
 
     def estimate(self, comparison: Comparison, canaries: Canaries) -> list[OneRunBound]:
         """Bound epsilon of every run on its own.
@@ -151,7 +146,6 @@ class OneRun:
                 correct=right,
                 canaries=len(score),
                 delta=self.delta,
-                confidence=self.confidence,
             )
             for right in (correct, 2 * each)
         )

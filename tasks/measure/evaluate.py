@@ -27,8 +27,6 @@ class Settings:
 
     bootstrap: int = 1000
     """Resamples behind each bootstrap interval."""
-    confidence: float = 0.95
-    """Coverage of every interval."""
     seed: int = 0
     """Seed of resampling and of the membership term of the average gap."""
     fprs: tuple[float, ...] = (0.001, 0.01, 0.1)
@@ -43,8 +41,6 @@ class Settings:
     def __post_init__(self) -> None:
         if self.bootstrap < 2:
             raise AuditError(f"bootstrap: expected at least 2, got {self.bootstrap}")
-        if not 0 < self.confidence < 1:
-            raise AuditError(f"confidence: expected a number in (0, 1), got {self.confidence}")
         if not 0 <= self.delta < 1:
             raise AuditError(f"delta: expected a number in [0, 1), got {self.delta}")
         for fpr in self.fprs:
@@ -90,7 +86,7 @@ def model_metrics(
         outputs: by split: forget, retain, test and perhaps validation.
         retrained: the same splits and examples under the retrained model; None leaves out what needs it.
         forgotten_classes: classes wholly in the forget set; empty for other kinds of forget sets.
-        settings: resamples, confidence, seed.
+        settings: resamples and seed.
         omit: told what was left out and why.
 
     Raises:
@@ -100,26 +96,24 @@ def model_metrics(
     if missing:
         raise AuditError(f"metrics: no outputs for the {missing[0]} split")
     rows: Rows = []
-    c, present = settings.confidence, {split: part for split, part in outputs.items() if len(part)}
+    present = {split: part for split, part in outputs.items() if len(part)}
     for split in outputs.keys() - present.keys():
         omit(Omission(metric="accuracy", reason=f"the {split} split is empty"))
     for split, part in present.items():
-        rows += utility.accuracies(split, part, confidence=c)
+        rows += utility.accuracies(split, part)
         generator = numpy_generator("metrics", settings.seed, "class_accuracy_gap", split)
         _attempt(
             rows,
             "class_accuracy_gap",
             omit,
             lambda split=split, part=part, generator=generator: [  # type: ignore[misc]
-                utility.class_accuracy_gap(
-                    split, part, generator=generator, count=settings.bootstrap, confidence=c
-                )
+                utility.class_accuracy_gap(split, part, generator=generator, count=settings.bootstrap)
             ],
         )
-    rows += utility.unlearning_accuracies(*(outputs[s] for s in reference.ACCURACY_TERMS), confidence=c)
+    rows += utility.unlearning_accuracies(*(outputs[s] for s in reference.ACCURACY_TERMS))
     forgotten = tuple(forgotten_classes)
     if forgotten:
-        rows += utility.accuracy_by_forgetting(outputs["test"], forgotten, confidence=c)
+        rows += utility.accuracy_by_forgetting(outputs["test"], forgotten)
     if retrained is not None:
         rows += _against_retrained(present, retrained, settings, omit)
     return rows
@@ -142,12 +136,11 @@ def _against_retrained(
                 pairs["mia"] = _called_non_member(outputs, settings), _called_non_member(retrained, settings)
             except AuditError as error:
                 omit(Omission(metric="average_gap_mia", reason=str(error)))
-        rows += reference.signed_gaps(pairs, confidence=settings.confidence)
+        rows += reference.signed_gaps(pairs)
         rows += reference.summary_gaps(
             pairs,
             generator=numpy_generator("metrics", settings.seed, "summary_gaps"),
             count=settings.bootstrap,
-            confidence=settings.confidence,
         )
     for split in ("forget", "test"):
         if split in outputs and split in retrained:
@@ -157,7 +150,6 @@ def _against_retrained(
                 retrained[split],
                 generator=numpy_generator("metrics", settings.seed, "distances", split),
                 count=settings.bootstrap,
-                confidence=settings.confidence,
             )
     return rows
 
@@ -188,17 +180,17 @@ def robust_metrics(
         if not len(part.ids):
             omit(Omission(metric="robust_accuracy", reason=f"the {split} split is empty"))
             continue
-        rows += _robust_accuracies(split, part, settings.confidence)
+        rows += _robust_accuracies(split, part)
         if len(part.eps) < 2:
             omit(Omission(metric="robust_accuracy_area", reason="needs a radius above 0"))
         else:
             rows.append(_robust_area(split, part, settings))
         if retrained is not None and split in retrained:
-            rows += _robust_gaps(split, part, retrained[split], settings.confidence)
+            rows += _robust_gaps(split, part, retrained[split])
     return rows
 
 
-def _robust_accuracies(split: str, part: RobustOutputs, confidence: float) -> Rows:
+def _robust_accuracies(split: str, part: RobustOutputs) -> Rows:
     rows: Rows = []
     classes = np.unique(part.labels)
     for eps, correct in zip(part.eps, part.correct, strict=True):
@@ -209,7 +201,6 @@ def _robust_accuracies(split: str, part: RobustOutputs, confidence: float) -> Ro
                     split,
                     correct if label is None else correct[part.labels == label],
                     higher_is=utility.accuracy_direction(split),
-                    confidence=confidence,
                     param=float(eps),
                     label=None if label is None else int(label),
                 )
@@ -221,9 +212,7 @@ def _robust_area(split: str, part: RobustOutputs, settings: Settings) -> Metric:
     """Each example's share of [0, largest eps] on which it holds, averaged; bootstrap over examples."""
     by_example = np.trapezoid(part.correct.astype(np.float64), part.eps, axis=0) / part.eps[-1]
     generator = numpy_generator("metrics", settings.seed, "robust_accuracy_area", split)
-    low, high = bootstrap_mean(
-        by_example, generator=generator, count=settings.bootstrap, confidence=settings.confidence
-    )
+    low, high = bootstrap_mean(by_example, generator=generator, count=settings.bootstrap)
     return Metric(
         metric="robust_accuracy_area",
         split=split,
@@ -236,14 +225,14 @@ def _robust_area(split: str, part: RobustOutputs, settings: Settings) -> Metric:
     )
 
 
-def _robust_gaps(split: str, part: RobustOutputs, retrained: RobustOutputs, confidence: float) -> Rows:
+def _robust_gaps(split: str, part: RobustOutputs, retrained: RobustOutputs) -> Rows:
     if not (np.array_equal(part.ids, retrained.ids) and np.array_equal(part.eps, retrained.eps)):
         raise AuditError(
             f"{split}: the unlearned and the retrained model were attacked on different examples"
         )
     rows: Rows = []
     for eps, ours, theirs in zip(part.eps, part.correct, retrained.correct, strict=True):
-        low, high = newcombe_paired(ours, theirs, confidence=confidence)
+        low, high = newcombe_paired(ours, theirs)
         rows.append(
             Metric(
                 metric="robust_accuracy_gap",
@@ -276,27 +265,26 @@ def membership_metrics(
 def _membership_parts(
     scores: MembershipScores, settings: Settings
 ) -> dict[str, Callable[[], Iterable[Metric]]]:
-    c = settings.confidence
 
     def stream(name: str) -> np.random.Generator:
         return numpy_generator("metrics", settings.seed, name, scores.statistic)
 
     parts: dict[str, Callable[[], Iterable[Metric]]] = {
-        "auc": lambda: [membership.auc(scores, confidence=c)],
+        "auc": lambda: [membership.auc(scores)],
         "epsilon_lower_bound": lambda: membership.epsilon_lower_bound(
-            scores, generator=stream("epsilon"), delta=settings.delta, confidence=c
+            scores, generator=stream("epsilon"), delta=settings.delta
         ),
     }
     if scores.threshold is not None:
-        parts["balanced_accuracy"] = lambda: [membership.balanced_accuracy(scores, confidence=c)]
+        parts["balanced_accuracy"] = lambda: [membership.balanced_accuracy(scores)]
     if scores.statistic.startswith("svc_"):
-        parts["mia_efficacy"] = lambda: [membership.mia_efficacy(scores, confidence=c)]
+        parts["mia_efficacy"] = lambda: [membership.mia_efficacy(scores)]
     if scores.statistic == "loss_threshold":
         parts["cross_validated_accuracy"] = lambda: [
-            membership.cross_validated_accuracy(scores, generator=stream("cross-validation"), confidence=c)
+            membership.cross_validated_accuracy(scores, generator=stream("cross-validation"))
         ]
     for fpr in settings.fprs:
         parts[f"tpr_at_fpr={fpr}"] = lambda fpr=fpr: membership.tpr_at_fpr(  # type: ignore[misc]
-            scores, fpr, confidence=c
+            scores, fpr
         )
     return parts

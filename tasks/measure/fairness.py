@@ -198,7 +198,6 @@ def fairness_gaps(
     definitions: Sequence[Definition] = ("norm_sigma",),
     bootstrap: int = 200,
     shuffles: int = 20,
-    confidence: float = 0.95,
     seed_path: tuple[str | int, ...] = (),
     batch_size: int = 512,
     most_bytes: int = 2**29,
@@ -211,7 +210,6 @@ def fairness_gaps(
         definitions: which sigma; see `DEFINITIONS`.
         bootstrap: resamples within class behind each interval; 0 gives none.
         shuffles: label shuffles behind the baseline; 0 makes it 0.
-        confidence: of the intervals.
         seed_path: names the random stream.
         batch_size: images per forward pass.
         most_bytes: statistics held at once; above it, the layers are measured in several passes.
@@ -224,7 +222,7 @@ def fairness_gaps(
             raise unknown_name("fairness-gap definition", definition, DEFINITIONS)
     if not len(subset):
         raise AuditError("fairness gap: no examples")
-    weighting = _Weighting(subset.labels.cpu().numpy(), bootstrap, shuffles, confidence, seed_path)
+    weighting = _Weighting(subset.labels.cpu().numpy(), bootstrap, shuffles, seed_path)
     gaps: list[LayerGap] = []
     for group in _passes(model, len(subset), most_bytes):
         for (index, name, module), statistics in _measure(model, subset, group, definitions, batch_size):
@@ -301,11 +299,10 @@ class _Weighting:
         labels: np.ndarray,
         bootstrap: int,
         shuffles: int,
-        confidence: float,
         seed_path: tuple[str | int, ...],
     ) -> None:
         self.classes, inverse = np.unique(labels, return_inverse=True)
-        self.n, self.confidence = len(labels), confidence
+        self.n = len(labels)
         self.by_class = self._weights(inverse).double()
         generator = numpy_generator("fairness gap", *seed_path, "shuffles")
         drawn = [self._weights(generator.permutation(inverse)) for _ in range(shuffles)]
@@ -338,7 +335,7 @@ class _Weighting:
         low, high = None, None
         if self.resampled:
             replicates = np.stack([sigma(weights, rows) for rows, weights in self.resampled])
-            low, high = reflected(value, np.ptp(replicates, axis=0), confidence=self.confidence)
+            low, high = reflected(value, np.ptp(replicates, axis=0))
         noise = 0.0
         if self.shuffled is not None:
             noise = float(np.ptp(sigma(self.shuffled).reshape(-1, len(self.classes)), axis=1).mean())

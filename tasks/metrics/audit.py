@@ -37,6 +37,7 @@ from tasks.metrics.per_example import (
 from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.games import Comparison, PerExampleScores, compare
 from tasks.shadows.observations import Observations
+from tasks.statistics.intervals import CONFIDENCE
 
 Score = Callable[[Comparison], PerExampleScores]
 
@@ -47,7 +48,6 @@ def aggregate(
     fprs: tuple[float, ...] = (0.01, 0.001),
     repeats: int = 200,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> list[Metric]:
     """AUC at both grains, balanced accuracy, TPR at FPR with the rate realised, and the examples counted.
 
@@ -59,7 +59,6 @@ def aggregate(
         fprs: false-positive rates.
         repeats: bootstrap resamples.
         seed: of the resamples.
-        confidence: of the intervals.
     """
     draws = resample(scores, generator=numpy_generator("cluster bootstrap", seed), repeats=repeats)
 
@@ -67,14 +66,14 @@ def aggregate(
         return _row(scores, metric, grain, estimate, "closer_to_retrained", **more)
 
     rows = [
-        row("auc", "pooled", pooled_auc(scores, draws, confidence=confidence)),
-        row("auc", "example_mean", mean_example_auc(scores, draws, confidence=confidence)),
-        row("balanced_accuracy", "pooled", mean_balanced_accuracy(scores, draws, confidence=confidence)),
+        row("auc", "pooled", pooled_auc(scores, draws)),
+        row("auc", "example_mean", mean_example_auc(scores, draws)),
+        row("balanced_accuracy", "pooled", mean_balanced_accuracy(scores, draws)),
     ]
     fewest = min(int((scores.label[scores.fold % 2 == half] == 0).sum()) for half in (0, 1))
     for fpr in fprs:
         if fewest * fpr > 1:
-            point = tpr_at_fpr(scores, fpr, draws, confidence=confidence)
+            point = tpr_at_fpr(scores, fpr, draws)
             rows.append(row("tpr_at_fpr", "pooled", point.tpr, param=fpr))
             rows.append(row("realised_fpr", "pooled", point.realised_fpr, param=fpr))
     rows.append(_count(scores, "examples_tested", len(scores.example_ids)))
@@ -242,7 +241,6 @@ def select_and_report(
     share: float,
     repeats: int = 200,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> SelectedExamples:
     """Pick the share of examples with the highest AUC on one half and measure them on the other.
 
@@ -252,7 +250,6 @@ def select_and_report(
         share: of the examples present in both.
         repeats: bootstrap resamples.
         seed: of the resamples.
-        confidence: of the interval.
 
     Raises:
         AuditError: the halves share a shadow pair, or `share` selects nothing.
@@ -272,7 +269,7 @@ def select_and_report(
         example_ids=judged.example_ids,
         auc_selecting=first[np.isin(common, chosen)],
         auc_reported=auc_by_example(judged),
-        mean_reported=mean_example_auc(judged, draws, confidence=confidence),
+        mean_reported=mean_example_auc(judged, draws),
     )
 
 
@@ -319,7 +316,6 @@ def retain_harm(
     *,
     repeats: int = 200,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> RetainHarm:
     """Change of the AUC that one attack, under the same options, reaches for each retained example.
 
@@ -331,7 +327,6 @@ def retain_harm(
         games: before and after, of `harm_games`.
         repeats: bootstrap resamples of pairs (of both halves) and examples.
         seed: of the resamples.
-        confidence: of the intervals.
 
     Raises:
         AuditError: a game is not G3, or the halves share a pair.
@@ -354,24 +349,20 @@ def retain_harm(
     total = np.maximum(weight.sum(1), 1)
     means = (moved * weight).sum(1) / total
     value, pairs = float(change.mean()), draws[0].pairs.shape[1]
-    low, high = stretched_interval(value, means, pairs=pairs, confidence=confidence)
+    low, high = stretched_interval(value, means, pairs=pairs)
     return RetainHarm(
         example_ids=common,
         change=change,
-        share_worse=_share_worse(
-            change, moved, weight / total[:, None], confidence, stretch(pairs, confidence)
-        ),
+        share_worse=_share_worse(change, moved, weight / total[:, None], stretch(pairs)),
         mean_change=Estimate(value=value, low=low, high=high, n=len(common)),
     )
 
 
-def _share_worse(
-    change: np.ndarray, moved: np.ndarray, weight: np.ndarray, confidence: float, longer: float
-) -> Estimate:
+def _share_worse(change: np.ndarray, moved: np.ndarray, weight: np.ndarray, longer: float) -> Estimate:
     """Resampling adds noise to each sign and draws the share to one half: its spread, around the value."""
     from scipy import stats
 
     value = float(((change > 0) + 0.5 * (change == 0)).mean())
     replicates = (((moved > 0) + 0.5 * (moved == 0)) * weight).sum(1)
-    half = longer * float(stats.norm.ppf(0.5 + confidence / 2)) * float(replicates.std(ddof=1))
+    half = longer * float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * float(replicates.std(ddof=1))
     return Estimate(value=value, low=max(0.0, value - half), high=min(1.0, value + half), n=len(change))

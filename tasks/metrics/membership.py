@@ -11,6 +11,7 @@ import numpy as np
 from tasks.attacks.scores import MembershipScores
 from tasks.errors import AuditError
 from tasks.metrics.base import Direction, Metric
+from tasks.statistics.epsilon import epsilon_from_counts
 from tasks.statistics.intervals import clopper_pearson, delong, newcombe, wilson
 
 SPLIT_OF_GAME = {"G1": "forget", "G2": "forget", "G3": "retain"}
@@ -41,9 +42,9 @@ def metric_of(
     )
 
 
-def auc(scores: MembershipScores, *, confidence: float = 0.95) -> Metric:
+def auc(scores: MembershipScores) -> Metric:
     """Area under the ROC curve; 0.5 is indistinguishable, above and below both tell (DeLong interval)."""
-    result = delong(scores.score, scores.member, confidence=confidence)
+    result = delong(scores.score, scores.member)
     return metric_of(
         scores,
         "auc",
@@ -54,14 +55,14 @@ def auc(scores: MembershipScores, *, confidence: float = 0.95) -> Metric:
     )
 
 
-def balanced_accuracy(scores: MembershipScores, *, confidence: float = 0.95) -> Metric:
+def balanced_accuracy(scores: MembershipScores) -> Metric:
     """(TPR + TNR) / 2 at the threshold that the attack fixed itself; score > threshold says member."""
     if scores.threshold is None:
         raise AuditError(f"balanced_accuracy: '{scores.statistic}' fixed no threshold")
     called, member = scores.score > scores.threshold, scores.member
     m, n = _sizes(member)
     hits, alarms = int(called[member].sum()), int(called[~member].sum())
-    low, high = newcombe(hits, m, alarms, n, confidence=confidence)
+    low, high = newcombe(hits, m, alarms, n)
     return metric_of(
         scores,
         "balanced_accuracy",
@@ -72,7 +73,7 @@ def balanced_accuracy(scores: MembershipScores, *, confidence: float = 0.95) -> 
     )
 
 
-def tpr_at_fpr(scores: MembershipScores, fpr: float, *, confidence: float = 0.95) -> tuple[Metric, Metric]:
+def tpr_at_fpr(scores: MembershipScores, fpr: float) -> tuple[Metric, Metric]:
     """True positive rate at a false positive rate of at most `fpr`, and the rate that was realised.
 
     The threshold is the smallest score of the non-members that keeps their share above it within `fpr`.
@@ -90,7 +91,7 @@ def tpr_at_fpr(scores: MembershipScores, fpr: float, *, confidence: float = 0.95
     threshold = others[min(int(np.floor(fpr * n + 1e-9)), n - 1)]
     alarms = int((others > threshold).sum())
     hits = int((scores.score[scores.member] > threshold).sum())
-    ends = clopper_pearson([hits, alarms], [m, n], confidence=confidence)
+    ends = clopper_pearson([hits, alarms], [m, n])
     rate = metric_of(
         scores, "tpr_at_fpr", hits / m, (ends[0][0], ends[1][0]), n=m, higher_is="worse", param=fpr
     )
@@ -100,30 +101,16 @@ def tpr_at_fpr(scores: MembershipScores, fpr: float, *, confidence: float = 0.95
     return rate, realised
 
 
-def epsilon_from_counts(
-    hits: np.ndarray, members: int, alarms: np.ndarray, others: int, *, delta: float, confidence: float
-) -> np.ndarray:
-    """Lower bound of epsilon from the counts of a fixed rule, with Clopper-Pearson bounds of both errors.
-
-    max{log((1 - delta - FNR+) / FPR+), log((1 - delta - FPR+) / FNR+)}, at least 0.
-    """
-    _, fpr = clopper_pearson(alarms, others, confidence=confidence)
-    _, fnr = clopper_pearson(members - np.asarray(hits), members, confidence=confidence)
-    ratios = np.maximum((1 - delta - fnr) / fpr, (1 - delta - fpr) / fnr)
-    return np.log(np.maximum(ratios, 1.0))
-
-
 def epsilon_lower_bound(
     scores: MembershipScores,
     *,
     generator: np.random.Generator,
     delta: float = 1e-5,
-    confidence: float = 0.95,
 ) -> tuple[Metric, Metric]:
     """Lower bound of epsilon, and the ceiling that perfect separation of this many examples would give.
 
     The rule (threshold and side) is chosen on a random half and counted on the other, so the bound holds at
-    `confidence` for a rule that no count has seen.
+    95 % for a rule that no count has seen.
 
     Raises:
         AuditError: fewer than 2 members or non-members.
@@ -131,13 +118,11 @@ def epsilon_lower_bound(
     if min(_sizes(scores.member)) < 2:
         raise AuditError("epsilon_lower_bound: expected at least 2 members and 2 non-members")
     choose, count = _random_halves(scores.member, generator)
-    sign, threshold = _best_rule(scores.score[choose], scores.member[choose], delta, confidence)
+    sign, threshold = _best_rule(scores.score[choose], scores.member[choose], delta)
     called, member = sign * scores.score[count] > threshold, scores.member[count]
     m, n = _sizes(member)
-    bound = epsilon_from_counts(
-        called[member].sum(), m, called[~member].sum(), n, delta=delta, confidence=confidence
-    )
-    ceiling = epsilon_from_counts(np.array(m), m, np.array(0), n, delta=delta, confidence=confidence)
+    bound = epsilon_from_counts(called[member].sum(), m, called[~member].sum(), n, delta=delta)
+    ceiling = epsilon_from_counts(np.array(m), m, np.array(0), n, delta=delta)
     found = metric_of(
         scores,
         "epsilon_lower_bound",
@@ -160,7 +145,7 @@ def _random_halves(member: np.ndarray, generator: np.random.Generator) -> tuple[
     return first, ~first
 
 
-def _best_rule(score: np.ndarray, member: np.ndarray, delta: float, confidence: float) -> tuple[float, float]:
+def _best_rule(score: np.ndarray, member: np.ndarray, delta: float) -> tuple[float, float]:
     """Side and threshold of the largest bound on these counts; every distinct score is a candidate."""
     m, n = _sizes(member)
     best = (-1.0, 1.0, 0.0)
@@ -168,7 +153,7 @@ def _best_rule(score: np.ndarray, member: np.ndarray, delta: float, confidence: 
         values, inverse = np.unique(sign * score, return_inverse=True)
         hits = m - np.cumsum(np.bincount(inverse[member], minlength=len(values)))
         alarms = n - np.cumsum(np.bincount(inverse[~member], minlength=len(values)))
-        bounds = epsilon_from_counts(hits, m, alarms, n, delta=delta, confidence=confidence)
+        bounds = epsilon_from_counts(hits, m, alarms, n, delta=delta)
         k = int(bounds.argmax())
         following = values[min(k + 1, len(values) - 1)]
         if bounds[k] > best[0]:
@@ -176,7 +161,7 @@ def _best_rule(score: np.ndarray, member: np.ndarray, delta: float, confidence: 
     return best[1], best[2]
 
 
-def mia_efficacy(scores: MembershipScores, *, confidence: float = 0.95) -> Metric:
+def mia_efficacy(scores: MembershipScores) -> Metric:
     """Share of the forget set that an SVC of retain against test calls non-member (SalUn's "MIA-efficacy").
 
     Not calibrated: a retrained model scores about 0.11 to 0.17 on CIFAR-10, not 1; read it beside retraining.
@@ -186,14 +171,14 @@ def mia_efficacy(scores: MembershipScores, *, confidence: float = 0.95) -> Metri
         scores,
         "mia_efficacy",
         float(called.mean()),
-        _ends(wilson(int(called.sum()), len(called), confidence=confidence)),
+        _ends(wilson(int(called.sum()), len(called))),
         n=len(called),
         higher_is="closer_to_retrained",
     )
 
 
 def cross_validated_accuracy(
-    scores: MembershipScores, *, generator: np.random.Generator, draws: int = 5, confidence: float = 0.95
+    scores: MembershipScores, *, generator: np.random.Generator, draws: int = 5
 ) -> Metric:
     """Accuracy of a logistic regression on the score in SCRUB's protocol; 0.5 is ideal.
 
@@ -225,7 +210,7 @@ def cross_validated_accuracy(
         scores,
         "cross_validated_accuracy",
         value,
-        _ends(wilson(value * 2 * smaller, 2 * smaller, confidence=confidence)),
+        _ends(wilson(value * 2 * smaller, 2 * smaller)),
         n=2 * smaller,
         higher_is="closer_to_retrained",
     )

@@ -17,7 +17,7 @@ from scipy import sparse, stats
 from tasks.errors import AuditError
 from tasks.metrics.per_example import auc_by_example, decide
 from tasks.shadows.games import PerExampleScores
-from tasks.statistics.intervals import percentiles
+from tasks.statistics.intervals import CONFIDENCE, percentiles
 
 BLOCK_ELEMENTS = 4_000_000
 BINS = 4096
@@ -55,33 +55,29 @@ def resample(scores: PerExampleScores, *, generator: np.random.Generator, repeat
     )
 
 
-def stretch(pairs: int, confidence: float) -> float:
+def stretch(pairs: int) -> float:
     """How much longer an interval from few pairs must be than the normal one: t, and the resamples' divisor P."""
     if pairs < 2:
         return 1.0
-    quantile = 0.5 + confidence / 2
+    quantile = 0.5 + CONFIDENCE / 2
     return float(stats.t.ppf(quantile, pairs - 1) / stats.norm.ppf(quantile) * np.sqrt(pairs / (pairs - 1)))
 
 
-def stretched_interval(
-    value: float, replicates: np.ndarray, *, pairs: int, confidence: float
-) -> tuple[float, float]:
+def stretched_interval(value: float, replicates: np.ndarray, *, pairs: int) -> tuple[float, float]:
     """Percentiles of the replicates, stretched about the value for few pairs."""
-    low, high = percentiles(replicates, confidence=confidence)
-    longer = stretch(pairs, confidence)
+    low, high = percentiles(replicates)
+    longer = stretch(pairs)
     return value - longer * max(value - float(low), 0.0), value + longer * max(float(high) - value, 0.0)
 
 
-def _interval(
-    value: float, replicates: np.ndarray, resamples: Resamples, *, n: int, confidence: float
-) -> Estimate:
+def _interval(value: float, replicates: np.ndarray, resamples: Resamples, *, n: int) -> Estimate:
     """Interval of a number in [0, 1] from its replicates."""
     pairs = resamples.pairs.shape[1]
-    low, high = stretched_interval(value, replicates, pairs=pairs, confidence=confidence)
+    low, high = stretched_interval(value, replicates, pairs=pairs)
     return Estimate(value=value, low=max(0.0, low), high=min(1.0, high), n=n)
 
 
-def pooled_auc(scores: PerExampleScores, resamples: Resamples, *, confidence: float = 0.95) -> Estimate:
+def pooled_auc(scores: PerExampleScores, resamples: Resamples) -> Estimate:
     """AUC over all (model, example) observations at once: mixes examples of unlike difficulty.
 
     The value is exact. The resamples behind the interval tie scores that share one of `BINS` quantile bins,
@@ -97,7 +93,6 @@ def pooled_auc(scores: PerExampleScores, resamples: Resamples, *, confidence: fl
         replicates[np.isfinite(replicates)],
         resamples,
         n=len(positive) + len(negative),
-        confidence=confidence,
     )
 
 
@@ -205,14 +200,14 @@ def _wins(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     return twice.astype(np.float32) / np.float32(2)
 
 
-def mean_example_auc(scores: PerExampleScores, resamples: Resamples, *, confidence: float = 0.95) -> Estimate:
+def mean_example_auc(scores: PerExampleScores, resamples: Resamples) -> Estimate:
     """Mean over examples of each example's own AUC: what a dedicated attacker achieves on average."""
     by_example = example_auc_replicates(scores, resamples.pairs)
     weight = np.where(np.isfinite(by_example), resamples.examples, 0)
     total = np.einsum("re,re->r", np.nan_to_num(by_example, copy=False), weight, dtype=np.float64)
     replicates = total / np.maximum(weight.sum(1), 1)
     value = float(auc_by_example(scores).mean())
-    return _interval(value, replicates, resamples, n=int((scores.label >= 0).sum()), confidence=confidence)
+    return _interval(value, replicates, resamples, n=int((scores.label >= 0).sum()))
 
 
 def _rates(
@@ -229,9 +224,7 @@ def _rates(
     return float(hit[inside].mean()), sums[0] / np.maximum(sums[1], 1)
 
 
-def mean_balanced_accuracy(
-    scores: PerExampleScores, resamples: Resamples, *, confidence: float = 0.95
-) -> Estimate:
+def mean_balanced_accuracy(scores: PerExampleScores, resamples: Resamples) -> Estimate:
     """Balanced accuracy of the decisions, pooled: (TPR + TNR) / 2 over models and examples."""
     decision, pair = decide(scores), scores.pair
     tpr, tpr_replicates = _rates(decision, scores.label == 1, pair, resamples)
@@ -241,7 +234,6 @@ def mean_balanced_accuracy(
         (tpr_replicates + tnr_replicates) / 2,
         resamples,
         n=int((scores.label >= 0).sum()),
-        confidence=confidence,
     )
 
 
@@ -256,9 +248,7 @@ class OperatingPoint:
     """Two-way bootstrap."""
 
 
-def tpr_at_fpr(
-    scores: PerExampleScores, fpr: float, resamples: Resamples, *, confidence: float = 0.95
-) -> OperatingPoint:
+def tpr_at_fpr(scores: PerExampleScores, fpr: float, resamples: Resamples) -> OperatingPoint:
     """TPR at thresholds chosen on the other half of the pairs.
 
     Raises:
@@ -281,8 +271,6 @@ def tpr_at_fpr(
     realised, fpr_replicates = _rates(decision, negative, pair, resamples)
     return OperatingPoint(
         fpr=fpr,
-        tpr=_interval(tpr, tpr_replicates, resamples, n=int(positive.sum()), confidence=confidence),
-        realised_fpr=_interval(
-            realised, fpr_replicates, resamples, n=int(negative.sum()), confidence=confidence
-        ),
+        tpr=_interval(tpr, tpr_replicates, resamples, n=int(positive.sum())),
+        realised_fpr=_interval(realised, fpr_replicates, resamples, n=int(negative.sum())),
     )

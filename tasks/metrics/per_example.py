@@ -12,7 +12,7 @@ from scipy.special import expit
 from tasks.errors import AuditError
 from tasks.shadows.games import PerExampleScores
 from tasks.shadows.observations import Observations, State
-from tasks.statistics.intervals import clopper_pearson
+from tasks.statistics.intervals import CONFIDENCE, clopper_pearson
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +34,7 @@ class ExampleTable:
     auc_high: np.ndarray
 
 
-def by_example(scores: PerExampleScores, *, confidence: float = 0.95) -> ExampleTable:
+def by_example(scores: PerExampleScores) -> ExampleTable:
     """Accuracy and AUC of every example; the number of shadows, not of draws, sets the intervals.
 
     No interval ends below one half: an attacker who does worse than chance has learnt a direction from noise,
@@ -45,9 +45,9 @@ def by_example(scores: PerExampleScores, *, confidence: float = 0.95) -> Example
     by_fold = shadows_per_side(scores)
     positives, negatives = by_fold.sum(1)
     accuracy = balanced_accuracy(scores)
-    low, high = accuracy_interval(accuracy, positives, negatives, confidence=confidence)
+    low, high = accuracy_interval(accuracy, positives, negatives)
     auc = auc_by_example(scores)
-    auc_low, auc_high = auc_interval(auc, by_fold, confidence=confidence)
+    auc_low, auc_high = auc_interval(auc, by_fold)
     return ExampleTable(
         example_ids=scores.example_ids,
         positives=positives,
@@ -111,7 +111,7 @@ def balanced_accuracy(scores: PerExampleScores) -> np.ndarray:
 
 
 def accuracy_interval(
-    accuracy: np.ndarray, positives: np.ndarray, negatives: np.ndarray, *, confidence: float = 0.95
+    accuracy: np.ndarray, positives: np.ndarray, negatives: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Clopper-Pearson interval of a balanced accuracy.
 
@@ -120,8 +120,8 @@ def accuracy_interval(
     """
     decisions = np.floor(4 / (1 / np.maximum(positives, 1) + 1 / np.maximum(negatives, 1)) + 1e-9)
     correct = accuracy * decisions
-    low, _ = clopper_pearson(np.floor(correct + 1e-9), decisions, confidence=confidence)
-    _, high = clopper_pearson(np.ceil(correct - 1e-9), decisions, confidence=confidence)
+    low, _ = clopper_pearson(np.floor(correct + 1e-9), decisions)
+    _, high = clopper_pearson(np.ceil(correct - 1e-9), decisions)
     return low, high
 
 
@@ -162,14 +162,12 @@ def auc_error(auc: np.ndarray, by_fold: np.ndarray) -> np.ndarray:
     return np.sqrt(((compared * error) ** 2).sum(0)) / np.maximum(compared.sum(0), 1)
 
 
-def auc_interval(
-    auc: np.ndarray, by_fold: np.ndarray, *, confidence: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
+def auc_interval(auc: np.ndarray, by_fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Every AUC that lies within z of its own standard error of the estimate (score form, by bisection).
 
     Unlike estimate +- z SE it keeps its width at 0 and 1.
     """
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
     ends = []
     for edge in (0.0, 1.0):
         outside, inside = np.full(auc.shape, edge), auc.copy()

@@ -29,11 +29,11 @@ def check_paired(split: str, outputs: Outputs, reference: Outputs) -> None:
         raise AuditError(f"{split}: the unlearned and the retrained model were scored on different examples")
 
 
-def signed_gaps(pairs: Pairs, *, confidence: float = 0.95) -> list[Metric]:
+def signed_gaps(pairs: Pairs) -> list[Metric]:
     """Unlearned minus retrained: ua_gap, ra_gap, ta_gap (and mia_gap); Newcombe's paired interval."""
     rows = []
     for term, (ours, theirs) in pairs.items():
-        low, high = newcombe_paired(ours, theirs, confidence=confidence)
+        low, high = newcombe_paired(ours, theirs)
         rows.append(
             Metric(
                 metric=f"{ACCURACY_TERMS.get(term, term)}_gap",
@@ -77,9 +77,7 @@ def _absolute_gaps(
     return values, replicates
 
 
-def summary_gaps(
-    pairs: Pairs, *, generator: np.random.Generator, count: int = 1000, confidence: float = 0.95
-) -> list[Metric]:
+def summary_gaps(pairs: Pairs, *, generator: np.random.Generator, count: int = 1000) -> list[Metric]:
     """Average gap and tug of war with its factors, by bootstrap over examples.
 
     `average_gap` is the mean of |gap| over UA, RA, TA; `average_gap_mia` adds MIA-efficacy where `pairs` has
@@ -91,7 +89,6 @@ def summary_gaps(
         pairs: terms forget, retain, test and perhaps mia.
         generator: of the bootstrap.
         count: resamples.
-        confidence: of the intervals.
     """
     values, replicates = _absolute_gaps(pairs, generator, count)
     n = sum(len(pairs[split][0]) for split in ACCURACY_TERMS)
@@ -106,7 +103,7 @@ def summary_gaps(
         size: int,
         variant: str = "",
     ) -> None:
-        low, high = percentiles(draws, confidence=confidence)
+        low, high = percentiles(draws)
         rows.append(
             Metric(
                 metric=name,
@@ -151,7 +148,6 @@ def output_distances(
     *,
     generator: np.random.Generator,
     count: int = 1000,
-    confidence: float = 0.95,
 ) -> list[Metric]:
     """Mean distances of the two predicted distributions, and how often the predictions agree.
 
@@ -170,7 +166,7 @@ def output_distances(
         "kl_to_retrained": np.maximum((q * (theirs - ours)).sum(axis=1), 0.0),
     }
     values = np.stack(list(columns.values()), axis=1)
-    lows, highs = bootstrap_mean(values, generator=generator, count=count, confidence=confidence)
+    lows, highs = bootstrap_mean(values, generator=generator, count=count)
     rows = [
         Metric(
             metric=name,
@@ -183,13 +179,13 @@ def output_distances(
         )
         for k, name in enumerate(columns)
     ]
-    return [*rows, agreement(split, outputs, reference, confidence=confidence)]
+    return [*rows, agreement(split, outputs, reference)]
 
 
-def agreement(split: str, outputs: Outputs, reference: Outputs, *, confidence: float = 0.95) -> Metric:
+def agreement(split: str, outputs: Outputs, reference: Outputs) -> Metric:
     """Share of examples on which both models predict the same class."""
     same = outputs.logits.argmax(axis=1) == reference.logits.argmax(axis=1)
-    low, high = wilson(int(same.sum()), len(same), confidence=confidence)
+    low, high = wilson(int(same.sum()), len(same))
     return Metric(
         metric="prediction_agreement",
         split=split,

@@ -21,7 +21,6 @@ def proportion(
     correct: np.ndarray,
     *,
     higher_is: Direction,
-    confidence: float = 0.95,
     param: float | None = None,
     label: int | None = None,
 ) -> Metric:
@@ -33,7 +32,7 @@ def proportion(
     if not len(correct):
         raise AuditError(f"{name} on {split}: no examples")
     hits = int(correct.sum())
-    low, high = wilson(hits, len(correct), confidence=confidence)
+    low, high = wilson(hits, len(correct))
     return Metric(
         metric=name,
         split=split,
@@ -52,10 +51,10 @@ def accuracy_direction(split: str) -> Direction:
     return "closer_to_retrained" if split == "forget" else "better"
 
 
-def accuracies(split: str, outputs: Outputs, *, confidence: float = 0.95) -> list[Metric]:
+def accuracies(split: str, outputs: Outputs) -> list[Metric]:
     """Accuracy on a split, and on each class that it holds."""
     direction = accuracy_direction(split)
-    rows = [proportion("accuracy", split, outputs.correct, higher_is=direction, confidence=confidence)]
+    rows = [proportion("accuracy", split, outputs.correct, higher_is=direction)]
     for label in np.unique(outputs.labels):
         rows.append(
             proportion(
@@ -63,16 +62,13 @@ def accuracies(split: str, outputs: Outputs, *, confidence: float = 0.95) -> lis
                 split,
                 outputs.correct[outputs.labels == label],
                 higher_is=direction,
-                confidence=confidence,
                 label=int(label),
             )
         )
     return rows
 
 
-def unlearning_accuracies(
-    forget: Outputs, retain: Outputs, test: Outputs, *, confidence: float = 0.95
-) -> list[Metric]:
+def unlearning_accuracies(forget: Outputs, retain: Outputs, test: Outputs) -> list[Metric]:
     """The literature's triple: UA = 1 - accuracy on the forget set; RA on the retain, TA on the test set."""
     parts = (
         ("ua", "forget", ~forget.correct),
@@ -80,20 +76,18 @@ def unlearning_accuracies(
         ("ta", "test", test.correct),
     )
     return [
-        proportion(name, split, correct, higher_is="closer_to_retrained", confidence=confidence)
+        proportion(name, split, correct, higher_is="closer_to_retrained")
         for name, split, correct in parts
         if len(correct)
     ]
 
 
-def accuracy_by_forgetting(
-    test: Outputs, forgotten_classes: Iterable[int], *, confidence: float = 0.95
-) -> list[Metric]:
+def accuracy_by_forgetting(test: Outputs, forgotten_classes: Iterable[int]) -> list[Metric]:
     """For class-wise forget sets: test accuracy on the retained classes and on the forgotten ones."""
     forgotten = np.isin(test.labels, np.array(sorted(forgotten_classes), dtype=np.int64))
     parts = (("ta_retained_classes", ~forgotten), ("ta_forgotten_classes", forgotten))
     return [
-        proportion(name, "test", test.correct[rows], higher_is="closer_to_retrained", confidence=confidence)
+        proportion(name, "test", test.correct[rows], higher_is="closer_to_retrained")
         for name, rows in parts
         if rows.any()
     ]
@@ -105,7 +99,6 @@ def class_accuracy_gap(
     *,
     generator: np.random.Generator,
     count: int = 1000,
-    confidence: float = 0.95,
 ) -> Metric:
     """Largest minus smallest class accuracy: fairness across classes.
 
@@ -122,7 +115,7 @@ def class_accuracy_gap(
     rates = np.bincount(inverse, weights=outputs.correct) / sizes
     replicates = generator.binomial(sizes, np.clip(rates, 0, 1), size=(count, len(labels))) / sizes
     value = float(np.ptp(rates))
-    low, high = reflected(value, np.ptp(replicates, axis=1), confidence=confidence)
+    low, high = reflected(value, np.ptp(replicates, axis=1))
     return Metric(
         metric="class_accuracy_gap",
         split=split,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.attacks.example_epsilon import epsilon_ceiling
 from tasks.errors import AuditError
 from tasks.shadows.layout import ShadowLayout, StateCounts
+from tasks.statistics.epsilon import epsilon_ceiling
 
 MIN_PER_EXAMPLE = 8
 

@@ -15,6 +15,8 @@ from scipy import stats
 from tasks.errors import AuditError
 
 Ends = tuple[np.ndarray, np.ndarray]
+CONFIDENCE = 0.95
+"""Coverage of every interval and bound that Lethe states."""
 _CHUNK = 4_000_000
 """Draws held at once by the bootstrap."""
 
@@ -32,7 +34,7 @@ def _counts(successes: ArrayLike, n: ArrayLike) -> Ends:
     return s, m
 
 
-def wilson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> Ends:
+def wilson(successes: ArrayLike, n: ArrayLike, *, confidence: float = CONFIDENCE) -> Ends:
     """Score interval of a proportion, for arrays of any one shape."""
     s, m = _counts(successes, n)
     z2 = _normal_quantile(confidence) ** 2
@@ -42,7 +44,7 @@ def wilson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> E
     return np.where(s == 0, 0.0, centre - half), np.where(s == m, 1.0, centre + half)
 
 
-def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> Ends:
+def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, confidence: float = CONFIDENCE) -> Ends:
     """Exact interval of a proportion: each end errs with probability at most (1 - confidence) / 2."""
     s, m = _counts(successes, n)
     tail = (1 - confidence) / 2
@@ -53,7 +55,12 @@ def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0
 
 
 def newcombe(
-    first: ArrayLike, first_n: ArrayLike, second: ArrayLike, second_n: ArrayLike, *, confidence: float = 0.95
+    first: ArrayLike,
+    first_n: ArrayLike,
+    second: ArrayLike,
+    second_n: ArrayLike,
+    *,
+    confidence: float = CONFIDENCE,
 ) -> Ends:
     """Hybrid score interval of p_first - p_second for independent samples (Newcombe 1998a, method 10)."""
     (low_1, high_1), (low_2, high_2) = (
@@ -66,7 +73,7 @@ def newcombe(
 
 
 def newcombe_paired(
-    first: np.ndarray, second: np.ndarray, *, confidence: float = 0.95
+    first: np.ndarray, second: np.ndarray, *, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
     """Interval of p_first - p_second where both judge the same `n` examples (Newcombe 1998b, method 10).
 
@@ -93,7 +100,7 @@ def newcombe_paired(
 
 
 def bootstrap_mean(
-    values: np.ndarray, *, generator: np.random.Generator, count: int = 1000, confidence: float = 0.95
+    values: np.ndarray, *, generator: np.random.Generator, count: int = 1000, confidence: float = CONFIDENCE
 ) -> Ends:
     """Percentile bootstrap of the mean over examples.
 
@@ -127,14 +134,14 @@ def bootstrap_counts(counts: np.ndarray, *, generator: np.random.Generator, coun
     return generator.multinomial(total, counts / total, size=count)
 
 
-def percentiles(replicates: np.ndarray, *, confidence: float = 0.95) -> Ends:
+def percentiles(replicates: np.ndarray, *, confidence: float = CONFIDENCE) -> Ends:
     """Percentile interval over the first axis."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(replicates, [tail, 1 - tail], axis=0)
     return low, high
 
 
-def reflected(value: float, replicates: np.ndarray, *, confidence: float = 0.95) -> tuple[float, float]:
+def reflected(value: float, replicates: np.ndarray, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Basic bootstrap interval of a spread (max - min), cut at 0 and widened to hold `value`.
 
     Noise lifts a maximum minus a minimum, and resampling lifts it again; 2 * value - quantile takes that
@@ -170,7 +177,7 @@ def _variance(values: np.ndarray) -> float:
     return float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0
 
 
-def delong(score: np.ndarray, member: np.ndarray, *, confidence: float = 0.95) -> AUC:
+def delong(score: np.ndarray, member: np.ndarray, *, confidence: float = CONFIDENCE) -> AUC:
     """AUC of `score` for `member` (`n`, bool), with an interval on the logit scale.
 
     Where the variance is zero (perfect separation, or constant scores) the interval is the exact one of

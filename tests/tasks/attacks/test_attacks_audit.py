@@ -6,10 +6,8 @@ from scipy.stats import binom
 
 from tasks.attacks.example_epsilon import (
     Competition,
-    epsilon_ceiling,
     forgetting_scores,
     one_per_shadow,
-    privacy_loss,
 )
 from tasks.attacks.one_run import OneRun, one_run_epsilon, one_run_p_value
 from tasks.errors import AuditError
@@ -18,6 +16,7 @@ from tasks.shadows.canaries import Canaries
 from tasks.shadows.games import Comparison, compare
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, RunBlock, State
+from tasks.statistics.epsilon import epsilon_ceiling, privacy_loss
 from tests.support.shadow_simulation import make_layout, observe
 
 

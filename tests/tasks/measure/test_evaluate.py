@@ -165,7 +165,7 @@ def test_membership_metrics_leave_out_what_the_data_cannot_show(two):
     assert membership_metrics(scored, settings=SETTINGS) == rows
 
 
-@pytest.mark.parametrize("values", [{"bootstrap": 1}, {"confidence": 1.0}, {"delta": -1.0}, {"fprs": (0.0,)}])
+@pytest.mark.parametrize("values", [{"bootstrap": 1}, {"delta": -1.0}, {"fprs": (0.0,)}])
 def test_settings_are_checked(values):
     with pytest.raises(AuditError, match=next(iter(values))):
         Settings(**values)

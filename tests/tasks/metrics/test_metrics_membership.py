@@ -9,11 +9,11 @@ from tasks.metrics.membership import (
     auc,
     balanced_accuracy,
     cross_validated_accuracy,
-    epsilon_from_counts,
     epsilon_lower_bound,
     mia_efficacy,
     tpr_at_fpr,
 )
+from tasks.statistics.epsilon import epsilon_from_counts
 
 
 def scores(score, member, *, threshold=None, statistic="loss_threshold", game="G2-population"):
@@ -106,7 +106,7 @@ def test_eight_of_four_hundred_has_the_published_interval():
     ("members", "others", "expected"), [(64, 128, 3.50), (128, 128, 3.53), (512, 512, 4.93)]
 )
 def test_epsilon_ceilings(members, others, expected):
-    bound = epsilon_from_counts(np.array(members), members, np.array(0), others, delta=1e-5, confidence=0.95)
+    bound = epsilon_from_counts(np.array(members), members, np.array(0), others, delta=1e-5)
     assert float(bound) == pytest.approx(expected, abs=0.006)
 
 
@@ -118,7 +118,7 @@ def test_epsilon_reaches_its_ceiling_under_perfect_separation_of_either_sign():
 
 
 def epsilon_from_counts_at(n):
-    return float(epsilon_from_counts(np.array(n), n, np.array(0), n, delta=1e-5, confidence=0.95))
+    return float(epsilon_from_counts(np.array(n), n, np.array(0), n, delta=1e-5))
 
 
 def test_epsilon_of_identical_distributions_is_zero_but_for_its_error_rate():
