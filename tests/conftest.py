@@ -1,8 +1,13 @@
 """Settings of all tests."""
 
 import os
+import shutil
 import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # A wall-clock limit for each example fails where other work has the processors for a moment.
@@ -16,3 +21,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # handles, if by doing nothing, does not pass to the programs it starts.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda number, frame: None)
+
+NEEDED = ("bash", "cp", "git", "nohup", "sh", "sleep")
+"""Programs that tests may start, beside those of the environment: the shell, git and coreutils."""
+OPTIONAL = ("mount", "umount")
+"""Programs that tests may start too: they skip, and say why, where these are missing."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path | None]:
+    """Hide every other program of the machine, from the processes that tests start as well.
+
+    Yields the folder on the PATH that stands for the machine; None where slow tests run, which may need more.
+    """
+    if any(item.get_closest_marker("slow") for item in request.session.items):
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("programs")
+    for name in (*NEEDED, *OPTIONAL):
+        if found := shutil.which(name):
+            (folder / name).symlink_to(found)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{folder}")
+        yield folder

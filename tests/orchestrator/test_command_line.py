@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -142,7 +143,7 @@ def helped(request):
     shown = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={"COLUMNS": "80", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+        env={"COLUMNS": "80", "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=60,

@@ -127,6 +127,24 @@ def test_deepfool_finds_the_distance_to_a_linear_boundary():
     assert distances(found, image, "L2").item() == pytest.approx(1.01 * 0.3 / 2**0.5, rel=1e-4)
 
 
+def test_deepfool_crosses_the_boundary_where_pixels_end():
+    """The first pixel is black and cannot darken: every step stops at half of the way that is left."""
+
+    class Sum(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.threshold = torch.nn.Parameter(torch.tensor([0.3]))
+
+        def forward(self, images):
+            above = images.flatten(1).sum(1, keepdim=True) - self.threshold
+            return torch.cat([above, torch.zeros_like(above)], dim=1)
+
+    image, label = torch.tensor([[[[0.0, 0.6]]]]), torch.tensor([0])
+    found = DeepFool(eps=(1.0,)).minimise(Sum(), image, label, generator=torch_generator("x"))
+    assert Sum()(found).argmax(1) == 1
+    assert found.flatten().tolist() == pytest.approx([0, 0.6 - 1.02 * 0.3], rel=1e-4)
+
+
 def test_cw_moves_pixels_that_are_exactly_black():
     images, labels = batch(16)
     found = CarliniWagner(eps=(5.0,), steps=100).minimise(

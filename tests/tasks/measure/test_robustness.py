@@ -92,16 +92,19 @@ def test_stronger_attacks_are_not_weaker():
     assert at["autoattack"] <= at["pgd"] + 0.01
 
 
-@pytest.mark.parametrize(
-    "attack", [CarliniWagner(eps=(0.2, 0.5, 3.0)), DeepFool(eps=(0.2, 0.5, 3.0), steps=10)]
-)
+@pytest.mark.parametrize("attack", [CarliniWagner(eps=(0.2, 0.5, 3.0), c=10), DeepFool(eps=(0.2, 0.5, 3.0))])
 def test_minimum_norm_attacks_count_from_the_radius_that_reaches_them(attack):
-    subset, model = data().subset(TEST[:16]), trained()
-    result = robust_outputs(attack, model, subset, seed_path=("t",))
-    assert (np.diff(result.correct.astype(int), axis=0) <= 0).all()
-    assert result.correct[-1].mean() < 0.5 * result.correct[0].mean()
+    # distances to the boundary: 4 * (.01, .08, .3); the last example is misclassified from the start
+    subset = flat([0.49, 0.42, 0.2, 0.6], [0, 0, 0, 0]).subset(np.arange(4))
+    result = robust_outputs(attack, Brightness(), subset, seed_path=("t",))
+    assert result.correct.tolist() == [
+        [True, True, True, False],
+        [False, True, True, False],
+        [False, False, True, False],
+        [False, False, False, False],
+    ]
     # the one-radius form of the same attack agrees
-    single = robust_outputs(replace(attack, eps=(0.5,)), model, subset, seed_path=("t",))
+    single = robust_outputs(replace(attack, eps=(0.5,)), Brightness(), subset, seed_path=("t",))
     assert np.array_equal(single.correct[1], result.correct[2])
 
 
