@@ -22,7 +22,7 @@ from tests.support.grains import DESCRIBED, MEASURED, REFERENCES
 from tests.support.result_files import COMPACTED
 
 ROOT = Path(__file__).parent.parent
-ID_COLUMNS = (*REFERENCES, "stage_id", "run_id", "pair_id", "record_id", "search_id")
+ID_COLUMNS = (*REFERENCES, "run_id", "pair_id", "record_id", "search_id")
 Change = Callable[[pa.Table], pa.Table]
 
 

@@ -27,11 +27,11 @@ DESCRIBED: Mapping[str, str] = {
     **dict.fromkeys(("schema_version", "config_json", "config_digest"), "gains an entry with every option"),
     **dict.fromkeys(("forget_digest", "in_digest"), "a digest; the examples themselves are compared"),
     **dict.fromkeys(("dataset_digest", "splits_digest"), "a digest; all numbers rest on what it stands for"),
-    **dict.fromkeys(("stage_id", "record_id", "search_id", "pair_id"), "an identity; the axes are compared"),
+    **dict.fromkeys(("record_id", "search_id", "pair_id"), "an identity; the axes are compared"),
 }
 """Columns that another version of the code or another machine may fill differently, and why."""
 
-VOLATILE = MEASURED | DESCRIBED
+VOLATILE: Mapping[str, str] = {**MEASURED, **DESCRIBED}
 """Columns that are never compared. `weights_digest` is: it is of the numbers of a model."""
 
 
@@ -60,7 +60,7 @@ GRAINS: Mapping[str, Grain] = {
     "shadows": Grain("shadow_id", ("dataset", "architecture", "seed", "in_mask")),
     "canaries": Grain("canaries_id", ("dataset", "canary_kind", "example_id")),
     "observations": Grain("stage_id", (*RUN, "example_id")),
-    "costs": Grain("stage_id", ("stage", *PLACE, "attack", "model_id", "cell_id")),
+    "costs": Grain("stage_id", ("stage", "stage_id", "model_id", "cell_id")),
     "tuning": Grain("search_id", (*PLACE, "trial")),
     "forget_sets": Grain("record_id", ("dataset", "forget_set", "example_id")),
     "weights": Grain("file", ("model_id",)),
@@ -75,6 +75,7 @@ REFERENCES = (
     "parent_id",
     "shadow_id",
     "canaries_id",
+    "stage_id",
 )
 """Columns that name a row of another table by its identity; they are compared by the axes of that row."""
 
