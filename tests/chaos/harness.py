@@ -18,17 +18,8 @@ from pathlib import Path
 from orchestrator.store.schema import TABLES
 from orchestrator.store.store import Store
 from tests.chaos.processes import Process, kill, left_after, of_run, start
+from tests.support.grains import MEASURED
 
-VOLATILE = {
-    "seconds",
-    "device_seconds",
-    "peak_bytes",
-    "started_at",
-    "finished_at",
-    "run_id",
-    "host",
-    "attempt",
-}
 UNCOMPARED = {"runs", "costs"}
 """`runs` has a row for every start; `costs` holds nothing but what was measured on the way."""
 GIVE_UP_SECONDS = 420.0
@@ -157,11 +148,11 @@ def published(out: Path) -> int:
 
 
 def content(out: Path) -> dict[str, list[str]]:
-    """Every row of every table as text, without what may differ between two runs."""
+    """Every row of every table as text, identities included, without what two runs of the same code measure."""
     store, found = Store(str(out)), {}
     for table in sorted(set(TABLES) - UNCOMPARED):
         rows = store.read(table).to_pylist()
-        kept = ({k: v for k, v in row.items() if k not in VOLATILE} for row in rows)
+        kept = ({k: v for k, v in row.items() if k not in MEASURED} for row in rows)
         found[table] = sorted(json.dumps(row, default=str) for row in kept)
     return found
 

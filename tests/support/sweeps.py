@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from orchestrator.store.store import Store
+from tests.support.grains import MEASURED
 
 ROOT = Path(__file__).parents[2]
-VOLATILE = {"seconds", "device_seconds", "peak_bytes", "finished_at", "run_id", "host", "attempt"}
 TABLES = ("cells", "metrics", "layers", "examples", "models", "forget_sets")
 TINY = """
 name = "tiny"
@@ -96,7 +96,7 @@ def content(folder: Path) -> dict[str, list[str]]:
     found = {}
     for table in TABLES:
         rows = Store(str(folder)).read(table).to_pylist()
-        kept = [json.dumps({k: v for k, v in r.items() if k not in VOLATILE}, default=str) for r in rows]
+        kept = [json.dumps({k: v for k, v in r.items() if k not in MEASURED}, default=str) for r in rows]
         found[table] = sorted(kept)
         assert len(set(kept)) == len(kept), f"{table}: a row occurs twice"
     return found
