@@ -182,7 +182,7 @@ def test_a_dropped_column_and_a_renamed_table_can_be_told(sides, capsys):
 @pytest.mark.parametrize(
     ("old", "new", "options", "count"),
     [
-        (math.nan, math.nan, (), 0),
+        (math.nan, -math.nan, (), 0),
         (0.0, -0.0, (), 1),
         (1.0, 1.0 + 1e-8, (), 1),
         (1.0, 1.0 + 1e-8, ("--tolerance", "1e-6"), 0),
