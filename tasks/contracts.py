@@ -109,15 +109,14 @@ def small_run(*, scope: str = "all", seed: int = 0, norm_statistics: Any = "upda
 
 
 def method_is_described(method: Method, make_run: MakeRun = small_run) -> None:
-    """Every field has a doc string, every searched field exists, `needs_retain` is said."""
+    """Every field has a doc string, and every searched field exists."""
     cls = type(method)
     names = {f.name for f in dataclasses.fields(method)}  # type: ignore[arg-type]
     missing = sorted(names - field_docs(cls).keys())
     assert not missing, f"{cls.__name__}: fields without a string literal under them: {missing}"
     assert "base" not in names, f"{cls.__name__}: a field 'base' would hide the `base` of variants in a sweep"
-    odd = sorted(getattr(method, "search", {}).keys() - names)
+    odd = sorted(method.search.keys() - names)
     assert not odd, f"{cls.__name__}: search names no field: {odd}"
-    assert isinstance(getattr(cls, "needs_retain", None), bool), f"{cls.__name__}: needs_retain is not set"
 
 
 def outside_scope_is_bit_identical(method: Method, make_run: MakeRun = small_run) -> None:
@@ -150,7 +149,7 @@ def zero_epochs_change_nothing(method: Method, make_run: MakeRun = small_run) ->
     Exempt are methods without the field, that refuse 0, or that declare `edits_weights`.
     """
     has_epochs = "epochs" in {f.name for f in dataclasses.fields(method)}  # type: ignore[arg-type]
-    if not has_epochs or getattr(method, "edits_weights", False):
+    if not has_epochs or method.edits_weights:
         return
     try:
         still = dataclasses.replace(method, epochs=0)  # type: ignore[type-var]

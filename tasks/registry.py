@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import inspect
 import pkgutil
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
@@ -23,13 +25,16 @@ class Registry(Generic[T]):
 
     Args:
         kind: what an entry is, in the singular, for messages ("unlearning method").
+        contract: the class that every entry inherits from; it declares all that readers use.
         package: the package whose modules hold the built-in entries.
         group: the entry-point group from which installed packages add theirs.
         skip: modules of the package that hold no entries and may be slow to import (torch).
     """
 
-    def __init__(self, kind: str, *, package: str, group: str, skip: tuple[str, ...] = ()) -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: str, *, contract: type[T], package: str, group: str, skip: tuple[str, ...] = ()
+    ) -> None:
+        self.kind, self.contract = kind, contract
         self._package = package
         self._group = group
         self._skip = skip
@@ -37,9 +42,25 @@ class Registry(Generic[T]):
         self._loaded = False
 
     def register(self, name: str) -> Callable[[C], C]:
-        """Class decorator that adds a frozen dataclass under `name`."""
+        """Class decorator that adds a frozen dataclass under `name`.
+
+        Raises:
+            AuditError: it is none, does not inherit the contract, or the name is taken.
+        """
 
         def add(cls: C) -> C:
+            if not issubclass(cls, self.contract):
+                base = f"{self.contract.__module__}.{self.contract.__name__}"
+                raise AuditError(
+                    f"{self.kind} '{name}': expected a subclass of {base}, got {cls.__qualname__} of "
+                    f"{_file_of(cls)}; write class {cls.__name__}({self.contract.__name__})"
+                )
+            if inspect.isabstract(cls):
+                lacking = ", ".join(sorted(cls.__abstractmethods__))
+                raise AuditError(
+                    f"{self.kind} '{name}': {cls.__qualname__} of {_file_of(cls)} does not define {lacking}; "
+                    f"see {self.contract.__module__}.{self.contract.__name__}"
+                )
             if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
                 raise AuditError(f"{self.kind} '{name}' must be a frozen dataclass ({cls.__qualname__})")
             owner = self._entries.get(name)
@@ -87,6 +108,12 @@ class Registry(Generic[T]):
             importlib.import_module(f"{self._package}.{module.name}")
         for entry in entry_points(group=self._group):
             entry.load()
+
+
+def _file_of(cls: type) -> str:
+    """The file that defines a class, or its module where there is none (a notebook)."""
+    module = sys.modules.get(cls.__module__)
+    return str(getattr(module, "__file__", None) or cls.__module__)
 
 
 def parse_text(text: str, *, where: str) -> tuple[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda number, frame: None)
 
-NEEDED = ("bash", "cp", "git", "nohup", "sh", "sleep")
+NEEDED = ("bash", "cp", "git", "nohup", "sh", "sleep", "touch")
 """Programs that tests may start, beside those of the environment: the shell, git and coreutils."""
 OPTIONAL = ("mount", "umount")
 """Programs that tests may start too: they skip, and say why, where these are missing."""

@@ -184,6 +184,15 @@ CONFIGURATIONS = [
     toml('name = "tiny"', 'name = "tiny"\nplugins = ["plug_fails"]', "plugins", "plug_fails.py, line 1"),
     toml('name = "tiny"', 'name = "tiny"\nplugins = ["plug_again"]', "plugins", "'scrub' is already defined"),
     toml('name = "tiny"', 'name = "tiny"\nplugins = ["plug_thawed"]', "frozen dataclass"),
+    toml(
+        'name = "tiny"',
+        'name = "tiny"\nplugins = ["plug_stranger"]',
+        "plug_stranger.py",
+        "class Mine(Method)",
+    ),
+    toml(
+        'name = "tiny"', 'name = "tiny"\nplugins = ["plug_idle"]', "plug_idle.py", "does not define __call__"
+    ),
     toml('timm = "resnet18"', 'timm = "resnet81"', "resnet81", "resnet18", command=RUN),
     toml(
         "layers = [1, 1, 1, 1]", "layer = [1]", "resnet18", "unexpected keyword argument 'layer'", command=RUN
@@ -372,6 +381,13 @@ def make_plugins(shelf: Path) -> None:
     (shelf / "plug_fails.py").write_text("1 / 0\n")
     (shelf / "plug_again.py").write_text(f"{head}@register('scrub')\n@dataclass(frozen=True)\n{body}")
     (shelf / "plug_thawed.py").write_text(f"{head}@register('thawed')\n@dataclass\n{body}")
+    stranger = body.replace("(Method)", "")
+    (shelf / "plug_stranger.py").write_text(
+        f"{head}@register('stranger')\n@dataclass(frozen=True)\n{stranger}"
+    )
+    (shelf / "plug_idle.py").write_text(
+        f"{head}@register('idle')\n@dataclass(frozen=True)\nclass Idle(Method): pass\n"
+    )
 
 
 def make_results(shelf: Path) -> None:

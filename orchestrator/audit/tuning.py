@@ -108,7 +108,7 @@ def plan_search(plan: Plan) -> Search:
 
 
 def _trials(config: SweepConfig, text: str) -> list[Trial]:
-    if getattr(build_method(config, text)[1], "from_scratch", False):
+    if build_method(config, text)[1].from_scratch:
         return []
     name, index = parse_text(text, where="methods")[0], config.axes.method.index(text)
     found = enumerate(points(config, text))

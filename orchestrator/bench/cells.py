@@ -54,7 +54,7 @@ class CellBench:
     def measure(self, cell: Cell) -> None:
         """Measure a cell and write its rows, but for the one in `cells`."""
         _, attack = build_attack(self.plan.config, cell.attack)
-        per_example = attack.family == "per_example"
+        per_example = attack.subject == "shadow_models"
         model = None if per_example else self._models.get(cell.model_id)
         with measure(self.engine.device) as cost:
             if model is None:

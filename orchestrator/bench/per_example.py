@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.plan.cells import Cell, Plan
-from orchestrator.plan.shadows import RETRAINED_METHOD, ShadowGroup, on_canaries
+from orchestrator.plan.shadows import RETRAINED_METHOD, ShadowGroup
 from orchestrator.records.observations import read_run_blocks
 from orchestrator.store.store import Store
 from tasks.attacks.base import CrossFitted
@@ -99,7 +99,7 @@ class ShadowCells:
         if canaries is None:
             return comparison
         ids = np.concatenate([comparison.example_ids, comparison.excluded])
-        return comparison.of_examples(ids[np.isin(ids, canaries.ids) == on_canaries(attack)])
+        return comparison.of_examples(ids[np.isin(ids, canaries.ids) == attack.on_canaries])
 
     def _canaries(self, cell: Cell) -> Canaries | None:
         return self.plan.shadow_sets[cell.architecture].layout.canaries
@@ -107,7 +107,7 @@ class ShadowCells:
     def _targets(self, cell: Cell, attack: Any) -> np.ndarray:
         """Examples of which every run is kept, and each is tested."""
         canaries = self._canaries(cell)
-        if canaries is not None and on_canaries(attack):
+        if canaries is not None and attack.on_canaries:
             return canaries.ids
         return self.plan.data.forget_sets[cell.forget_set].ids
 

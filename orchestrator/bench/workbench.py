@@ -89,10 +89,9 @@ class Workbench:
         parameters: Mapping[str, nn.Parameter],
         model: nn.Module,
     ) -> None:
-        check = getattr(build_method(self.plan.config, method, architecture, scope)[1], "check_scope", None)
+        built = build_method(self.plan.config, method, architecture, scope)[1]
         try:
-            if check is not None:
-                check(parameters, model)
+            built.check_scope(parameters, model)
         except AuditError as error:
             place = f"{method} under scope {scope} of {architecture}"
             raise AuditError(f"{place}: {error}; exclude the combination with an [[exclude]] table") from None

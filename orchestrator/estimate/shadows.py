@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.plan.cells import Cell, Plan
 from orchestrator.plan.grid import build_attack
-from orchestrator.plan.shadows import BASE_METHOD, CANARY_POOL, ShadowGroup, on_canaries, wished
+from orchestrator.plan.shadows import BASE_METHOD, CANARY_POOL, ShadowGroup, wished
 from orchestrator.store.store import Store
 from tasks.shadows.budget import observations_per_state, shortfalls
 from tasks.shadows.layout import ShadowLayout
@@ -116,7 +116,7 @@ def _not_shown(plan: Plan) -> list[str]:
     found: dict[str, None] = {}
     for text in plan.config.axes.attack:
         attack = build_attack(plan.config, text)[1]
-        pools = (CANARY_POOL,) if on_canaries(attack) else tuple(plan.data.forget_sets)
+        pools = (CANARY_POOL,) if attack.on_canaries else tuple(plan.data.forget_sets)
         wish = wished(attack, plan.config.evaluation.fprs)
         found |= dict.fromkeys(shortfalls(_layout(plan), wish, pools=pools))
     return list(found)

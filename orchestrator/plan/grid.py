@@ -23,7 +23,6 @@ from orchestrator.plan.shadows import (
     canary_images,
     forgets_canaries,
     make_layout,
-    on_canaries,
 )
 from orchestrator.plan.sources import read_source, saying
 from tasks import fields
@@ -260,11 +259,11 @@ class _Builder:
         self._method = cache(lambda *place: build_method(config, *place))
         for text in (*config.axes.method, *REFERENCES):
             built = self._method(text)[1]  # what is wrong is said even where no cell asks for the method
-            data.scores.require(getattr(built, "needs_scores", ()), where=f"methods.{text}")
+            data.scores.require(built.needs_scores, where=f"methods.{text}")
         self._sides = cache(lambda forget_set: train_labels_by_side(data, forget_set))
         self._attacks = {text: build_attack(config, text) for text in config.axes.attack}
         for text, (_, attack) in self._attacks.items():
-            if on_canaries(attack) and not config.shadows.canaries:
+            if attack.on_canaries and not config.shadows.canaries:
                 raise AuditError(f"axes.attack: '{text}' needs canaries; set shadows.canaries, got 0")
         self._measured = {text: self._measurement(*entry) for text, entry in self._attacks.items()}
         self._forget_digests = {name: forget.digest for name, forget in data.forget_sets.items()}
@@ -281,7 +280,7 @@ class _Builder:
         """The cell at a point of the grid; None where an attack on shadow models has none there."""
         _, built = self._attacks[attack]
         self._check_forget(method, forget_set)
-        if built.family == "per_example":
+        if built.subject == "shadow_models":
             stages = self._shadow_stages(architecture, forget_set, seed, method, scope, built)
             if stages is None:
                 return None
@@ -311,16 +310,14 @@ class _Builder:
 
     def _measurement(self, base: str, attack: Attack) -> str:
         """Digest of how a model is measured: the attack and what holds for every evaluation."""
-        version = getattr(attack, "version", 1)
-        return digest([base, version, fields.to_plain(attack), fields.to_plain(self.config.evaluation)])
+        return digest(
+            [base, attack.version, fields.to_plain(attack), fields.to_plain(self.config.evaluation)]
+        )
 
     def _refuse_forget(self, method: str, forget_set: str) -> None:
         """Refuse a method that cannot forget such a set, by the labels on both sides."""
-        check = getattr(self._method(method)[1], "check_forget", None)
-        if check is None:
-            return
         try:
-            check(*self._sides(forget_set))
+            self._method(method)[1].check_forget(*self._sides(forget_set))
         except AuditError as error:
             where = f"{method} with forget set {forget_set}"
             raise AuditError(f"{where}: {error}; exclude the combination with an [[exclude]] table") from None
@@ -341,9 +338,9 @@ class _Builder:
             or (method == "retrain" and not control)
         ):
             return None
-        if getattr(attack, "game", "") == "G0" and method != "no_op":
+        if attack.game == "G0" and method != "no_op":
             return None
-        if on_canaries(attack) and forget_set != self.config.axes.forget_set[0]:
+        if attack.on_canaries and forget_set != self.config.axes.forget_set[0]:
             return None
         pool = CANARY_POOL if forgets_canaries(attack) else forget_set
         shadows = self._shadow_set(architecture)
@@ -387,7 +384,7 @@ class _Builder:
         base, built = self._method(method, shadows.architecture, scope)
         identity = {
             "base": base,
-            "version": getattr(built, "version", 1),
+            "version": built.version,
             "params": fields.to_plain(built),
             "unlearning": self.config.unlearning,
             "trajectories": self.config.shadows.trajectories,
@@ -398,7 +395,7 @@ class _Builder:
 
     def _scores_identity(self, built: Method) -> dict[str, Any]:
         """The numbers of the stored scores that a method ranks by; nothing where it reads none."""
-        used = {name: self.data.scores.digest(name) for name in getattr(built, "needs_scores", ())}
+        used = {name: self.data.scores.digest(name) for name in built.needs_scores}
         return {"scores": used} if used else {}
 
     def _add_group(self, group: ShadowGroup) -> str:
@@ -409,8 +406,8 @@ class _Builder:
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str
     ) -> ModelSpec:
         base, built = self._method(method, architecture, scope)
-        if getattr(built, "from_scratch", False):
-            return self._trained(architecture, seed, forget_set, replicate=built.replicate)  # type: ignore[attr-defined]
+        if built.from_scratch:
+            return self._trained(architecture, seed, forget_set, replicate=built.replicate)
         original = self._trained(architecture, seed, forget_set, replicate=None)
         if base == "no_op":
             return original
@@ -420,7 +417,7 @@ class _Builder:
             "original": original.model_id,
             "forget": self._forget_digests[forget_set],
             "method": base,
-            "version": getattr(built, "version", 1),
+            "version": built.version,
             "params": fields.to_plain(built),
             "scope": scope,
             "unlearning": self.config.unlearning,

@@ -31,7 +31,7 @@ def search_ranges(config: SweepConfig, text: str) -> Mapping[str, SearchRange]:
     name = parse_text(text, where="methods")[0]
     own = config.tuning.search.get(name, config.tuning.search.get(base))
     if own is None:
-        return getattr(built, "search", {})
+        return built.search
     known = [f.name for f in dataclasses.fields(built)]  # type: ignore[arg-type]
     for field in own:
         if field not in known:

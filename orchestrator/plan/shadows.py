@@ -12,7 +12,6 @@ from orchestrator.config.settings import Shadows, digest
 from orchestrator.plan.sources import read_source, saying
 from tasks.attacks.base import Attack, CrossFitted
 from tasks.attacks.example_epsilon import Competition
-from tasks.attacks.one_run import OneRun
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetSet
 from tasks.shadows.budget import Demands, check_demands
@@ -88,14 +87,9 @@ class ShadowSet:
         )
 
 
-def on_canaries(attack: Attack) -> bool:
-    """Whether an attack is about canaries alone; the others are about every example but them."""
-    return isinstance(attack, OneRun) or getattr(attack, "targets", "") == "canaries"
-
-
 def forgets_canaries(attack: Attack) -> bool:
     """Whether an attack judges the forgetting of all canaries, whatever the forget set of its cell."""
-    return on_canaries(attack) and getattr(attack, "game", "") != "G0"
+    return attack.on_canaries and attack.game != "G0"
 
 
 def make_layout(
@@ -158,10 +152,9 @@ def wished(attack: Attack, fprs: tuple[float, ...]) -> Demands:
         attack: any attack; one that needs no shadow model asks for nothing.
         fprs: false-positive rates of the evaluation.
     """
-    game = getattr(attack, "game", "")
     return Demands(
-        games=(game,),
-        fpr=fprs if isinstance(attack, CrossFitted) and game in ("G1", "G2") else (),
+        games=(attack.game,),
+        fpr=fprs if isinstance(attack, CrossFitted) and attack.game in ("G1", "G2") else (),
         per_example=False,
         epsilon=WISHED_EPSILON if isinstance(attack, Competition) else 0.0,
     )

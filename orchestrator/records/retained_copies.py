@@ -97,11 +97,11 @@ def _too_large(data: DataPlan, name: str, *, most_values: int, most_products: in
 
 def plan_lines(data: DataPlan) -> list[str]:
     """What a plan says of copies: a line for each forget set that has some, and one for those it does not search."""
-    decodes = hasattr(data.source, "read_file")
     late = [
         name
         for name in data.forget_sets
-        if decodes or _too_large(data, name, most_values=QUICK_VALUES, most_products=QUICK_PRODUCTS)
+        if data.source.decodes
+        or _too_large(data, name, most_values=QUICK_VALUES, most_products=QUICK_PRODUCTS)
     ]
     lines = warnings(data, search(data, [name for name in data.forget_sets if name not in late]))
     if late:

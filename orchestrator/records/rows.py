@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from orchestrator.plan.cells import Cell, Plan
 from orchestrator.plan.grid import build_attack, build_method, place
-from orchestrator.plan.shadows import CANARY_POOL, on_canaries
+from orchestrator.plan.shadows import CANARY_POOL
 from tasks import fields
 from tasks.metrics.base import Metric
 
@@ -53,7 +53,7 @@ def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
 
 def _subject(plan: Plan, cell: Cell, attack: Attack) -> dict[str, Any]:
     """Whose forgetting the cell is about: its forget set, or the canaries, whatever its place on that axis."""
-    if on_canaries(attack):
+    if attack.on_canaries:
         canaries = plan.shadow_sets[cell.architecture].layout.canaries
         assert canaries is not None
         return {

@@ -30,10 +30,10 @@ def _row(name: str, cls: type[Method]) -> dict[str, object]:
     return {
         "method": name,
         "summary": (cls.__doc__ or "").strip().split("\n")[0],
-        "paper": getattr(cls, "paper", ""),
-        "passes": getattr(cls, "passes", ""),
-        "needs_retain": getattr(cls, "needs_retain", None),  # a plug-in may not say
-        "needs_validation": getattr(cls, "needs_validation", False),
-        "second_model": getattr(cls, "second_model", ""),
-        "searched": ", ".join(sorted(getattr(cls, "search", {}))),
+        "paper": cls.paper,
+        "passes": cls.passes,
+        "needs_retain": cls.needs_retain,
+        "needs_validation": cls.needs_validation,
+        "second_model": cls.second_model,
+        "searched": ", ".join(sorted(cls.search)),
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tasks.attacks.base import Family, register
+from tasks.attacks.base import Attack, Family, register
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ STANDARD_RADII = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adversarial:
+class Adversarial(Attack):
     """The fields that every adversarial attack has."""
 
     family: ClassVar[Family] = "adversarial"

@@ -20,10 +20,25 @@ if TYPE_CHECKING:
 Family = Literal["none", "adversarial", "population", "per_example"]
 
 
-class Attack(Protocol):
-    """A frozen dataclass whose fields are its parameters; `family` says which protocol it follows."""
+class Attack:
+    """A frozen dataclass whose fields are its parameters."""
 
     family: ClassVar[Family]
+    """Which attacks it is compared with, and which protocol it follows."""
+    version: ClassVar[int] = 1
+    """Raised whenever equal parameters give other numbers, so that older cells are measured again."""
+    subject: ClassVar[Literal["model", "shadow_models"]] = "model"
+    """What it is run against: the model of a cell, or a group of shadow models."""
+
+    @property
+    def game(self) -> str:
+        """Which two hypotheses its membership numbers compare (G0 to G3); empty: it gives none."""
+        return ""
+
+    @property
+    def on_canaries(self) -> bool:
+        """Whether it is about canaries alone; the others are about every example but them."""
+        return False
 
 
 @runtime_checkable
@@ -71,12 +86,12 @@ class PopulationAttack(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossFitted(ABC):
+class CrossFitted(Attack, ABC):
     """What the attacks on single examples share: folds of shadow pairs, and claims about single examples."""
 
     family: ClassVar[Family] = "per_example"
+    subject = "shadow_models"
     version: ClassVar[int] = 2
-    """Counts changes of what is computed, so that older cells are measured again."""
 
     folds: int = 8
     """Groups of shadow pairs left out together, two pairs each at least where there are so many; 0 leaves out
@@ -94,12 +109,17 @@ class CrossFitted(ABC):
     def __post_init__(self) -> None:
         if self.folds < 0 or self.folds == 1:
             raise AuditError(f"folds: expected 0 (single pairs) or at least 2, got {self.folds}")
-        if self.targets == "canaries" and getattr(self, "game", "") == "G3":
+        if self.on_canaries and self.game == "G3":
             raise AuditError("targets: expected forget_set in game G3: no canary is retained, got 'canaries'")
         if not 0 <= self.fdr < 1 or self.permutations < 1:
             raise AuditError(
                 f"fdr, permutations: expected in [0, 1) and at least 1, got {self.fdr} and {self.permutations}"
             )
+
+    @property
+    def on_canaries(self) -> bool:
+        """See `Attack.on_canaries`."""
+        return self.targets == "canaries"
 
     @abstractmethod
     def score(self, comparison: Comparison) -> PerExampleScores:
@@ -110,7 +130,9 @@ class CrossFitted(ABC):
         return (self.score(comparison.permuted(seed)) for seed in seeds)
 
 
-attacks: Registry[Attack] = Registry("attack", package="tasks.attacks", group="lethe.attacks")
+attacks: Registry[Attack] = Registry(
+    "attack", contract=Attack, package="tasks.attacks", group="lethe.attacks"
+)
 register = attacks.register
 
 

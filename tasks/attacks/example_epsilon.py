@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tasks.attacks.base import Family, register
+from tasks.attacks.base import Attack, Family, register
 from tasks.errors import AuditError
 from tasks.shadows.games import Comparison
 from tasks.statistics.epsilon import epsilon_ceiling, privacy_loss
@@ -57,13 +57,13 @@ def forgetting_scores(epsilon: np.ndarray, *, bins: int = 13) -> np.ndarray:
 
 @register("competition")
 @dataclass(frozen=True, kw_only=True)
-class Competition:
+class Competition(Attack):
     """Epsilon per example from thresholds and intervals of phi."""
 
     family: ClassVar[Family] = "per_example"
+    subject = "shadow_models"
     games: ClassVar[tuple[str, ...]] = ("G1", "G2")
     version: ClassVar[int] = 2
-    """Counts changes of what is computed, so that older cells are measured again."""
 
     game: Literal["G1", "G2"] = "G1"
     """G1 is the competition's; G2 removes global shifts of the output."""

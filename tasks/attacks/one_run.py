@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tasks.attacks.base import Family, register
+from tasks.attacks.base import Attack, Family, register
 from tasks.errors import AuditError
 from tasks.shadows.canaries import Canaries
 from tasks.shadows.games import Comparison
@@ -81,13 +81,13 @@ def one_run_epsilon(*, guesses: int, correct: int, canaries: int, delta: float =
 
 @register("one_run")
 @dataclass(frozen=True, kw_only=True)
-class OneRun:
+class OneRun(Attack):
     """Guess the canaries with the highest phi as members, the lowest as non-members; needs no shadow."""
 
     family: ClassVar[Family] = "per_example"
+    subject = "shadow_models"
     games: ClassVar[tuple[str, ...]] = ("G0", "G2")
     version: ClassVar[int] = 2
-    """Counts changes of what is computed, so that older cells are measured again."""
 
     game: Literal["G0", "G2"] = "G0"
     """G0: trained on or not; G2: unlearned or never trained on, where every included canary is forgotten."""
@@ -101,6 +101,11 @@ class OneRun:
             raise AuditError(f"guess_share: expected a number in (0, 0.5], got {self.guess_share}")
         if not 0 <= self.delta < 1:
             raise AuditError(f"delta: expected a number in [0, 1), got {self.delta}")
+
+    @property
+    def on_canaries(self) -> bool:
+        """See `Attack.on_canaries`."""
+        return True
 
     def estimate(self, comparison: Comparison, canaries: Canaries) -> list[OneRunBound]:
         """Bound epsilon of every run on its own.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from tasks.attacks.base import Family, register
+from tasks.attacks.base import Attack, Family, register
 from tasks.attacks.scores import MembershipScores
 from tasks.errors import AuditError
 
@@ -80,7 +80,7 @@ FEATURES: dict[str, Callable[[Outputs], np.ndarray]] = {
 
 @register("population")
 @dataclass(frozen=True, kw_only=True)
-class Population:
+class Population(Attack):
     """Forget examples against test examples of the same classes, under the same unlearned model.
 
     This is game G2 with the test set as H0, pooled over examples: it sees what the method did to the forget

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,21 +36,42 @@ class Labels:
         return len(self.class_names)
 
 
-class DataSource(Protocol):
+class DataSource(ABC):
     """A frozen dataclass whose fields say where and how to read."""
 
+    version: ClassVar[int] = 1
+    """Raised whenever what is read from the same files changes."""
+    decodes: ClassVar[bool] = False
+    """Whether images are decoded from files one by one, so that reading all of them takes time."""
+
+    @abstractmethod
     def digest(self) -> str:
         """Hexadecimal digest of the content: equal content, equal digest, on any machine."""
-        ...
+        raise NotImplementedError
 
+    @abstractmethod
     def read_labels(self) -> Labels:
         """Labels and shape, without decoding images where the format allows it."""
-        ...
+        raise NotImplementedError
 
+    @abstractmethod
     def read_images(self) -> np.ndarray:
         """`N x C x H x W` in canonical order, uint8 (0..255) or float32 in [0, 1]."""
-        ...
+        raise NotImplementedError
+
+    def content_hashes(self) -> np.ndarray | None:
+        """Content hash of each example, `N x 32`, uint8, without holding all images; None: no such way."""
+        return None
+
+    def read_file(self, path: Path) -> np.ndarray:
+        """One image file as this data set would hold it, `C x H x W`; asked only of a source that `decodes`."""
+        raise NotImplementedError
 
 
-datasets: Registry[DataSource] = Registry("data set", package="tasks.datasets", group="lethe.datasets")
+datasets: Registry[DataSource] = Registry(
+    "data set",
+    contract=DataSource,  # type: ignore[type-abstract]
+    package="tasks.datasets",
+    group="lethe.datasets",
+)
 register = datasets.register

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from tasks.datasets.archive import FileSize, contents_digest, file_digest, read_directory, read_tar
-from tasks.datasets.base import Labels, register
+from tasks.datasets.base import DataSource, Labels, register
 from tasks.datasets.pickled import load_table
 from tasks.errors import AuditError
 
@@ -162,7 +162,7 @@ def _check_range(parts: Sequence[Part], num_classes: int, place: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Cifar:
+class _Cifar(DataSource):
     root: str
     """Extracted directory, a directory that holds it, or the official .tar.gz (read in memory)."""
     format: Format = "auto"

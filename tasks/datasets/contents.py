@@ -57,8 +57,9 @@ def content_hashes(source: DataSource, digest: str) -> np.ndarray:
         digest: its digest, by which the hashes of the latest data set are kept.
     """
     if digest not in _latest:
-        streamed = getattr(source, "content_hashes", None)
-        found = streamed() if streamed else hash_images(source.read_images())
+        found = source.content_hashes()
+        if found is None:
+            found = hash_images(source.read_images())
         _latest.clear()
         _latest[digest] = found
     return _latest[digest]
@@ -73,12 +74,11 @@ def read_file(source: DataSource, path: Path) -> np.ndarray:
     Raises:
         AuditError: the file is no such image.
     """
-    own = getattr(source, "read_file", None)
-    if own is not None and path.suffix.lower() != ".npy":
-        return np.asarray(own(path))
+    if source.decodes and path.suffix.lower() != ".npy":
+        return source.read_file(path)
     shape = source.read_labels().image_shape
     if path.suffix.lower() == ".npy":
-        dtype, image = (np.uint8 if own else source.read_images().dtype), _array(path)
+        dtype, image = (np.uint8 if source.decodes else source.read_images().dtype), _array(path)
     else:
         dtype, image = source.read_images().dtype, _pixels(path, shape[0])
     if image.shape != shape or image.dtype != dtype:

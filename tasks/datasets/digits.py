@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.datasets.base import Labels, register
+from tasks.datasets.base import DataSource, Labels, register
 from tasks.errors import AuditError
 
 
@@ -32,7 +32,7 @@ def _table() -> np.ndarray:
 
 @register("digits")
 @dataclass(frozen=True, kw_only=True)
-class Digits:
+class Digits(DataSource):
     """1797 real 8 x 8 images of digits in 10 classes, float32 in [0, 1]; no test part of its own."""
 
     def digest(self) -> str:

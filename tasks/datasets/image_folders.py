@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from tasks.datasets.base import Labels, register
+from tasks.datasets.base import DataSource, Labels, register
 from tasks.datasets.images import Geometry, Listing, class_folders, decode, image_files, listing
 from tasks.errors import AuditError
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Folders(ABC):
+class _Folders(DataSource):
+    decodes: ClassVar[bool] = True
+
     root: str
     """Directory of the data set."""
     cache: str = ""

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from tasks.datasets.archive import file_digest
-from tasks.datasets.base import Labels, register
+from tasks.datasets.base import DataSource, Labels, register
 from tasks.errors import AuditError
 
 _CHANNELS = (1, 3, 4)
@@ -20,7 +20,7 @@ Order = Literal["auto", "nchw", "nhwc"]
 
 @register("npz")
 @dataclass(frozen=True, kw_only=True)
-class Npz:
+class Npz(DataSource):
     """Arrays x_train, y_train, x_test, y_test; or images, labels and optionally is_test.
 
     Images are uint8 or floats in [0, 1], `N x C x H x W`, `N x H x W x C` or `N x H x W`; labels are integers

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tasks.datasets.base import Labels, register
+from tasks.datasets.base import DataSource, Labels, register
 from tasks.errors import AuditError
 from tasks.runtime.seeding import numpy_generator
 
@@ -17,7 +17,7 @@ _COARSE_SIDE = 4
 
 @register("synthetic")
 @dataclass(frozen=True, kw_only=True)
-class Synthetic:
+class Synthetic(DataSource):
     """Balanced classes; each image is its class's coarse random pattern plus Gaussian pixel noise, uint8."""
 
     num_train: int = 1000

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,20 +51,30 @@ class ForgetSet:
         return hashlib.sha256(np.sort(self.ids).astype("<i8").tobytes()).hexdigest()
 
 
-class ForgetKind(Protocol):
+class ForgetKind(ABC):
     """A frozen dataclass whose fields are the parameters of the choice."""
+
+    version: ClassVar[int] = 1
+    """Raised whenever equal parameters choose other examples."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of the scores it reads; empty where labels and splits suffice (known at plan time)."""
-        ...
+        return ()
 
+    @abstractmethod
     def select(self, request: ForgetRequest) -> ForgetSet:
-        """Choose training examples; raise AuditError where the request cannot be met."""
-        ...
+        """Choose training examples.
+
+        Raises:
+            AuditError: the request cannot be met.
+        """
 
 
 forget_kinds: Registry[ForgetKind] = Registry(
-    "forget-set kind", package="tasks.forget_sets", group="lethe.forget_sets"
+    "forget-set kind",
+    contract=ForgetKind,  # type: ignore[type-abstract]
+    package="tasks.forget_sets",
+    group="lethe.forget_sets",
 )
 register = forget_kinds.register

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from tasks.errors import AuditError
-from tasks.forget_sets.base import ForgetRequest, ForgetSet, register
+from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import Amount, class_index, draw, make, members
 from tasks.runtime.seeding import numpy_generator
 
 
 @register("class")
 @dataclass(frozen=True, kw_only=True)
-class WholeClass:
+class WholeClass(ForgetKind):
     """Every training example of a class; the retrained model never predicts it."""
 
     label: int | str
     """Index or name of the class."""
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, request: ForgetRequest) -> ForgetSet:
         """Take the whole class."""
@@ -40,8 +37,6 @@ class PartialClass(Amount):
     draw: int = 0
     """Which of the independent draws."""
 
-    needs: ClassVar[tuple[str, ...]] = ()
-
     def select(self, request: ForgetRequest) -> ForgetSet:
         """Draw inside the class."""
         label = class_index(self.label, request.labels.class_names, where="label")
@@ -54,15 +49,13 @@ class PartialClass(Amount):
 
 @register("sub_class")
 @dataclass(frozen=True, kw_only=True)
-class SubClass:
+class SubClass(ForgetKind):
     """A fine class inside a super-class, such as rocket in CIFAR-100 learnt with labels = "coarse"."""
 
     fine: int | str
     """Index or name of the fine class."""
     coarse: int | str | None = None
     """Index or name of its super-class; checked where it is given."""
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, request: ForgetRequest) -> ForgetSet:
         """Take every training example of the fine class."""

@@ -10,11 +10,11 @@ import numpy as np
 
 from tasks.errors import AuditError, unknown_name
 from tasks.fields import to_plain
-from tasks.forget_sets.base import ForgetRequest, ForgetSet
+from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet
 
 
 @dataclass(frozen=True, kw_only=True)
-class Amount:
+class Amount(ForgetKind):
     """How many examples to take: exactly one of `fraction` and `count`."""
 
     fraction: float | None = None

@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from tasks.errors import AuditError
-from tasks.forget_sets.base import ForgetRequest, ForgetSet, register
+from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import make
 
 
 @register("entanglement")
 @dataclass(frozen=True, kw_only=True)
-class Entanglement:
+class Entanglement(ForgetKind):
     """Examples at a given distance from the centre of feature space; far ones are hard to tell apart.
 
     Training examples are sorted by the distance of their penultimate features to the mean feature and cut

@@ -7,13 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from tasks.datasets.splits import Splits
 from tasks.errors import AuditError, unknown_name
-from tasks.forget_sets.base import ForgetRequest, ForgetSet, register
+from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import make
 
 Cell = tuple[int, str]
@@ -27,7 +26,7 @@ _NEAR = 48
 
 @register("file")
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class Listed(ForgetKind):
     """A real deletion request: example ids, content hashes, or both, from a file.
 
     A content hash names an image by its pixels (`python -m orchestrator.contents` prints it; the definition is in
@@ -42,8 +41,6 @@ class Listed:
     """Column of a .csv that has a header; a .csv of one column needs none."""
     sha256: str = ""
     """Expected SHA-256 of the sorted ids as little-endian int64; empty checks nothing."""
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, request: ForgetRequest) -> ForgetSet:
         """Read and check what is listed: no duplicate, in range, all training examples."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tasks.errors import AuditError
-from tasks.forget_sets.base import ForgetRequest, ForgetSet, register
+from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import Amount, class_index, draw, make, members
 from tasks.runtime.seeding import numpy_generator
 
@@ -18,7 +18,7 @@ Corner = Literal["top_left", "top_right", "bottom_left", "bottom_right"]
 
 @register("interclass_confusion")
 @dataclass(frozen=True, kw_only=True)
-class InterclassConfusion:
+class InterclassConfusion(ForgetKind):
     """Labels swapped between samples of two classes before training (Goel et al. 2022).
 
     Success is that confusions a <-> b vanish from unseen data.
@@ -32,8 +32,6 @@ class InterclassConfusion:
     """Examples in all; half of them from each class (an odd one from class_a)."""
     draw: int = 0
     """Which of the independent draws."""
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         if self.count < 2:
@@ -68,8 +66,6 @@ class LabelNoise(Amount):
     draw: int = 0
     """Which of the independent draws."""
 
-    needs: ClassVar[tuple[str, ...]] = ()
-
     def select(self, request: ForgetRequest) -> ForgetSet:
         """Draw uniformly and relabel."""
         train = request.splits.train
@@ -100,8 +96,6 @@ class Backdoor(Amount):
     """Brightness of the trigger in all channels, in [0, 1]."""
     draw: int = 0
     """Which of the independent draws."""
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

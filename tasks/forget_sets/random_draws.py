@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,8 +21,6 @@ class Random(Amount):
     """Keep the class proportions of the training set; false draws uniformly."""
     draw: int = 0
     """Which of the independent draws."""
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def select(self, request: ForgetRequest) -> ForgetSet:
         """Draw without replacement."""
@@ -79,8 +76,6 @@ class LongTailed(Amount):
     """Which class is frequent depends on the draw; false takes the order of the labels."""
     draw: int = 0
     """Which of the independent draws."""
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

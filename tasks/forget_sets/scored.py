@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from tasks.errors import AuditError
-from tasks.forget_sets.base import ForgetRequest, ForgetSet, register
+from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import make
 
 Level = Literal["low", "mid", "high", "mix"]
@@ -16,7 +16,7 @@ Level = Literal["low", "mid", "high", "mix"]
 
 @register("by_score")
 @dataclass(frozen=True, kw_only=True)
-class ByScore:
+class ByScore(ForgetKind):
     """Training examples of low, middle or high score, such as the strata of RUM (Zhao et al. 2024).
 
     Examples whose score is not finite are unknown and never chosen.

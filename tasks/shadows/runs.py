@@ -208,7 +208,7 @@ class ShadowBench:
         Raises:
             AuditError: the method retrains from scratch, or the scope does not fit the architecture.
         """
-        if getattr(what.method, "from_scratch", False):
+        if what.method.from_scratch:
             raise AuditError(
                 f"method '{what.label}': expected one that starts from the shadow; use retrain()"
             )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tasks.errors import AuditError
 from tasks.registry import Registry
@@ -21,22 +22,25 @@ SearchRange = (
 """Where tuning looks for a field: the ends of an interval, or the values to choose from."""
 
 
-class Method(Protocol):
+class Method(ABC):
     """A frozen dataclass whose fields are its hyper-parameters.
 
     It changes `run.model` in place. It reads only what the run offers: the forget, retain and validation
-    sets, the original model as teacher, and random streams by name. Classes that inherit from `Method` get
-    the defaults of the optional class variables below.
+    sets, the original model as teacher, and random streams by name.
     """
 
-    needs_retain: ClassVar[bool]
+    version: ClassVar[int] = 1
+    """Raised whenever equal hyper-parameters give other weights, so that older ones are made again."""
+    needs_retain: ClassVar[bool] = True
     """Whether it reads the retain set (a privacy engineer may no longer have it)."""
     needs_validation: ClassVar[bool] = False
     """Whether it reads the validation set."""
     second_model: ClassVar[str] = ""
     """Which further networks it trains or initialises besides the original ("random teacher"); empty: none."""
     from_scratch: ClassVar[bool] = False
-    """True for the reference alone: trained on the retain set by the recipe, never given an original."""
+    """True for the references alone: trained on the retain set by the recipe, never given an original."""
+    replicate: ClassVar[int] = 0
+    """Which of the independent retrained models a reference is; part of the seed path of its training."""
     edits_weights: ClassVar[bool] = False
     """Whether it also changes weights outside optimiser steps, so that zero epochs still change the model."""
     passes: ClassVar[str] = ""
@@ -45,6 +49,11 @@ class Method(Protocol):
     """Citation with its arXiv id."""
     search: ClassVar[Mapping[str, SearchRange]] = MappingProxyType({})
     """The published search range of each field that is worth tuning; equal budgets draw from it."""
+
+    @property
+    def needs_scores(self) -> tuple[str, ...]:
+        """Names of the stored per-example scores that it ranks by; empty where it reads none."""
+        return ()
 
     def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a layer scope, given the parameters of the model that it holds, before any work.
@@ -62,13 +71,17 @@ class Method(Protocol):
         """
         return
 
+    @abstractmethod
     def __call__(self, run: UnlearningRun) -> None:
         """Unlearn `run.forget` from `run.model`, changing nothing outside `run.scope`."""
-        ...
 
 
 methods: Registry[Method] = Registry(
-    "unlearning method", package="tasks.unlearn", group="lethe.methods", skip=("run",)
+    "unlearning method",
+    contract=Method,  # type: ignore[type-abstract]
+    package="tasks.unlearn",
+    group="lethe.methods",
+    skip=("run",),
 )
 register = methods.register
 

@@ -24,8 +24,6 @@ class Retrain(Method):
 
     needs_retain: ClassVar[bool] = True
     from_scratch: ClassVar[bool] = True
-    replicate: ClassVar[int] = 0
-    """Which of the independent retrained models this is; part of the seed path of its training."""
     passes: ClassVar[str] = "E*nr"
 
     def __call__(self, run: UnlearningRun) -> None:

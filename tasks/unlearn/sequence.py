@@ -131,7 +131,7 @@ class SequentialUnlearning(Method):
     def _method(self, name: str) -> Method:
         where = "group_methods" if self.group_methods else "base_method"
         cls = methods.get(name, where=where)
-        if issubclass(cls, SequentialUnlearning) or getattr(cls, "from_scratch", False):
+        if issubclass(cls, SequentialUnlearning) or cls.from_scratch:
             raise AuditError(f"{where}: expected a method that changes an original model, got '{name}'")
         if not self.group_methods:
             return methods.build(name, self.base_params, where="base_params")

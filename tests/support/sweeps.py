@@ -44,12 +44,12 @@ device = "cpu"
 """
 BAD_METHODS = """
 import ctypes, dataclasses, os, signal, sys, time
-from tasks.unlearn.base import register
+from tasks.unlearn.base import Method, register
 
 def _method(name, act):
     @register(name)
     @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Bad:
+    class Bad(Method):
         def __call__(self, run):
             act()
     Bad.__name__ = name

@@ -7,14 +7,15 @@ import pytest
 from tasks import registry as registry_module
 from tasks.errors import AuditError, UnknownName
 from tasks.registry import Registry, import_plugins, parse_text
+from tasks.unlearn.base import Method, methods
 
 MODULE = """
 from dataclasses import dataclass
-from {package}.base import things
+from {package}.base import Thing as Base, things
 
 @things.register("{name}")
 @dataclass(frozen=True, kw_only=True)
-class Thing:
+class Thing(Base):
     size: int = 1
 """
 
@@ -27,7 +28,8 @@ def package(tmp_path, monkeypatch):
     (folder / "__init__.py").write_text("")
     (folder / "base.py").write_text(
         "from tasks.registry import Registry\n"
-        "things = Registry('thing', package='shelf', group='lethe.things', skip=('heavy',))\n"
+        "class Thing: pass\n"
+        "things = Registry('thing', contract=Thing, package='shelf', group='lethe.things', skip=('heavy',))\n"
     )
     (folder / "one.py").write_text(MODULE.format(package="shelf", name="one"))
     (folder / "heavy.py").write_text("raise RuntimeError('imported')\n")
@@ -61,7 +63,7 @@ def test_duplicate_names_tell_the_first_owner(package):
 
         @things().register("one")
         @dataclass(frozen=True)
-        class Other:
+        class Other(things().contract):
             pass
 
     assert things().get("one") is first
@@ -74,7 +76,30 @@ def test_entries_must_be_frozen_dataclasses(decorate):
         pass
 
     with pytest.raises(AuditError, match="thing 'plain' must be a frozen dataclass"):
-        Registry("thing", package="tasks.attacks", group="x").register("plain")(decorate(Plain))
+        Registry("thing", contract=Plain, package="tasks.attacks", group="x").register("plain")(
+            decorate(Plain)
+        )
+
+
+def test_what_does_not_inherit_the_contract_is_refused_with_file_and_remedy(package):
+    @dataclass(frozen=True)
+    class Stranger:
+        pass
+
+    told = f"thing 'stranger': expected a subclass of shelf.base.Thing, got {Stranger.__qualname__} of {__file__}; "
+    with pytest.raises(AuditError, match=re.escape(f"{told}write class Stranger(Thing)")):
+        things().register("stranger")(Stranger)
+
+
+def test_what_lacks_a_method_of_the_contract_is_refused_by_its_name():
+    @dataclass(frozen=True)
+    class Idle(Method):
+        pass
+
+    with pytest.raises(
+        AuditError, match=r"'idle': .*Idle of .*test_registry.py does not define __call__; see tasks"
+    ):
+        methods.register("idle")(Idle)
 
 
 def test_a_failed_load_fails_again(package):
@@ -89,7 +114,7 @@ def test_entry_points_are_loaded(package, monkeypatch):
         def load(self):
             @things().register("installed")
             @dataclass(frozen=True)
-            class Installed:
+            class Installed(things().contract):
                 pass
 
     monkeypatch.setattr(

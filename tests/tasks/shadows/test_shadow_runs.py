@@ -126,7 +126,7 @@ def test_methods_see_the_draw_and_start_from_the_same_seed_and_weights(trained):
     seen = []
 
     @dataclass(frozen=True)
-    class Spy:
+    class Spy(NoOp):
         def __call__(self, run):
             seen.append(
                 (run.seed, run.forget.ids.tolist(), run.retain.ids.tolist(), run.original.state_dict())
@@ -158,7 +158,7 @@ def test_a_run_that_diverges_or_leaves_its_scope_is_reported(trained):
     ours, model, base = trained
 
     @dataclass(frozen=True)
-    class Trespass:
+    class Trespass(NoOp):
         def __call__(self, run):
             with torch.no_grad():
                 run.model.conv.weight.mul_(2)
