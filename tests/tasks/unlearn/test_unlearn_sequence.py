@@ -132,13 +132,14 @@ def test_one_group_of_a_deterministic_method_is_that_method():
     "method", [Rum(base_params={"epochs": 1}), Rsu(base_method="gradient_ascent", proxy_epochs=1)]
 )
 def test_equal_seeds_give_equal_weights_inside_the_scope(method, scope):
-    first, second, third = tiny_run(scope), tiny_run(scope), tiny_run(scope, seed=1)
-    for run in (first, second, third):
+    runs = [tiny_run(scope, seed=seed) for seed in (0, 0, 1, 2, 3)]
+    for run in runs:
         unlearn(method, run)
-    a, b, c = (r.model.state_dict() for r in (first, second, third))
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    assert not all(torch.equal(a[name], c[name]) for name in a)
-    assert scope == "all" or changed(first) == {"fc.weight", "fc.bias"}
+    first, second, *others = (torch.cat([v.flatten() for v in r.model.state_dict().values()]) for r in runs)
+    assert torch.equal(first, second)
+    # two seeds may put the same examples in the same groups
+    assert not all(torch.equal(first, other) for other in others)
+    assert scope == "all" or changed(runs[0]) == {"fc.weight", "fc.bias"}
 
 
 def test_scores_that_must_be_stored_are_named_for_the_plan():
