@@ -26,6 +26,7 @@ from orchestrator.grid import make_plan
 from orchestrator.leaderboard import print_leaderboard
 from orchestrator.past import Past, read_past
 from orchestrator.plan import Cell, ModelSpec, Plan, select
+from orchestrator.plugins import load_plugins
 from orchestrator.progress import DisplayName, display
 from orchestrator.rows import canary_rows
 from orchestrator.schema import TABLES
@@ -33,7 +34,6 @@ from orchestrator.shadow_plan import ShadowGroup
 from orchestrator.shadow_rows import path_of
 from orchestrator.store import SMALL_FILES, Store
 from tasks.errors import AuditError
-from tasks.registry import import_plugins
 
 EXAMPLES = """examples:
   python -m orchestrator.sweep                        the embedded digits
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
         _print(describe(command.describe))
         return Exit.FINISHED
     config = configure(command)
-    import_plugins(config.plugins)
+    load_plugins(config.plugins, named_by=command.source)
     plan = planned(config, command)
     store = Store(command.out)
     if command.probe and not command.dry_run:
@@ -139,7 +139,7 @@ def configure(command: Command) -> SweepConfig:
 
 def import_configured(command: Command) -> None:
     """Import the plug-ins of the configuration, so that `--describe` knows them."""
-    import_plugins(configure(command).plugins)
+    load_plugins(configure(command).plugins, named_by=command.source)
 
 
 def _show_plan(plan: Plan, store: Store, command: Command) -> int:

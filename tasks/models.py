@@ -91,6 +91,11 @@ def build(
     """
     channels, height, width = image_shape
     check_name(timm_name)
+    if "checkpoint_path" in options:
+        raise AuditError(
+            f"architecture '{timm_name}': expected no checkpoint_path: such a file may hold code, and its weights "
+            "are no part of the model's identity; leave it out"
+        )
     arguments = _adapt(timm_name, _tuples(options), (height, width))
     with isolated_global_rng(*seed_path):
         try:
