@@ -12,6 +12,7 @@ import safetensors.torch
 import timm
 import torch
 from safetensors import SafetensorError
+from timm.layers import set_fused_attn
 from timm.layers.classifier import ClassifierHead
 from timm.models.resnet import ResNet
 from timm.models.resnetv2 import ResNetV2
@@ -97,6 +98,7 @@ def build(
             "are no part of the model's identity; leave it out"
         )
     arguments = _adapt(timm_name, _tuples(options), (height, width))
+    set_fused_attn(True)  # timm takes it from the environment
     with isolated_global_rng(*seed_path):
         try:
             body = timm.create_model(
