@@ -12,8 +12,8 @@ import safetensors.torch
 import timm
 import torch
 from safetensors import SafetensorError
-from timm.layers import set_fused_attn
 from timm.layers.classifier import ClassifierHead
+from timm.layers.config import set_fused_attn
 from timm.models.resnet import ResNet
 from timm.models.resnetv2 import ResNetV2
 from torch import Tensor, nn
