@@ -15,6 +15,7 @@ from typing import Annotated
 import numpy as np
 
 from orchestrator.command_line import Flag, parse
+from orchestrator.config.plugins import load_plugins
 from orchestrator.config.settings import load
 from orchestrator.errors import Exit, run_command
 from orchestrator.plan.grid import read_split
@@ -22,7 +23,6 @@ from tasks.datasets.contents import content_hash, content_hashes, read_file
 from tasks.datasets.splits import Splits
 from tasks.errors import AuditError
 from tasks.forget_sets.listed import rows_of
-from tasks.registry import import_plugins
 
 EXAMPLES = """examples:
   python -m orchestrator.contents --ids 3 17
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     if command.ids is not None and command.images is not None:
         raise AuditError("--ids, --images: expected one of the two, got both")
     config = load(command.source, {})
-    import_plugins(config.plugins)
+    load_plugins(config.plugins, named_by=command.source)
     source, labels, splits = read_split(config)
     hashes = content_hashes(source, source.digest())
     if command.images is not None:

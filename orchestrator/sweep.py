@@ -19,6 +19,7 @@ from orchestrator.audit import tuning
 from orchestrator.backends.work import Work, make_backend, needs_shadows, shadow_batches
 from orchestrator.command_line import Flag, parse
 from orchestrator.config.describe import describe
+from orchestrator.config.plugins import load_plugins
 from orchestrator.config.settings import SweepConfig, load, parse_assignment
 from orchestrator.errors import Exit, one_line, run_command
 from orchestrator.estimate import cost
@@ -35,7 +36,6 @@ from orchestrator.results.leaderboard import print_leaderboard
 from orchestrator.store.schema import TABLES
 from orchestrator.store.store import SMALL_FILES, Store
 from tasks.errors import AuditError
-from tasks.registry import import_plugins
 
 EXAMPLES = """examples:
   python -m orchestrator.sweep                        the embedded digits
@@ -109,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
         _print(describe(command.describe))
         return Exit.FINISHED
     config = configure(command)
-    import_plugins(config.plugins)
+    load_plugins(config.plugins, named_by=command.source)
     plan = planned(config, command)
     store = Store(command.out)
     if command.probe and not command.dry_run:
@@ -141,7 +141,7 @@ def configure(command: Command) -> SweepConfig:
 
 def import_configured(command: Command) -> None:
     """Import the plug-ins of the configuration, so that `--describe` knows them."""
-    import_plugins(configure(command).plugins)
+    load_plugins(configure(command).plugins, named_by=command.source)
 
 
 def _show_plan(plan: Plan, store: Store, command: Command) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from orchestrator.command_line import Flag, parse
+from orchestrator.config.plugins import load_plugins
 from orchestrator.errors import Exit, run_command
 from tasks.errors import AuditError
 
@@ -30,6 +31,8 @@ class Command:
     """Also write every figure as SVG and PDF, for papers."""
     images: Annotated[bool, Flag()] = True
     """Show examples as images; leave them out where the page goes to people who may not see the data."""
+    plugins: Annotated[tuple[str, ...], Flag(value="MODULE", otherwise="none")] = ()
+    """Your modules to import, where the images come from a data set of theirs."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     check_folder(command.output, flag="--output")
     if command.figures is not None and command.figures.exists() and not command.figures.is_dir():
         raise AuditError(f"--figures: expected a directory, got the file {command.figures}")
+    load_plugins(command.plugins, named_by="--plugins")
     page, sections = build(command.results, images=command.images)
     write_text(command.output, page, flag="--output")
     sys.stderr.write(f"report in {command.output}: open it in a browser\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orchestrator.config.plugins import without_code_of
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ def read_examples(results: Results, ids: Iterable[int], *, shown: bool = True) -
     ).to_pylist()
     if not rows:
         return Examples(images={}, why_not="no run is recorded, so the data set is unknown")
-    config = json.loads(rows[0]["config_json"] or "{}").get("data")
+    recorded = json.loads(rows[0]["config_json"] or "{}")
+    config = recorded.get("data")
     if config is None:
         return Examples(images={}, why_not="the run recorded no configuration, so the data set is unknown")
     try:
-        source = _source(config)
+        with without_code_of("the run", recorded.get("plugins", ())):
+            source = _source(config)
         if source.digest() != rows[0]["dataset_digest"]:
             return Examples(images={}, why_not="the data set on this machine is not the one that was audited")
         labels = source.read_labels()

@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from orchestrator.command_line import Flag, parse
+from orchestrator.config.plugins import load_plugins
 from orchestrator.errors import Exit, run_command
 from orchestrator.plan.score_file import check_target, write_scores
 from tasks.errors import AuditError
@@ -61,12 +62,15 @@ class Command:
     shadows)."""
     seed: Annotated[int | None, Flag(value="N", otherwise="the first of the latest sweep")] = None
     """features: seed of the original model."""
+    plugins: Annotated[tuple[str, ...], Flag(value="MODULE", otherwise="none")] = ()
+    """Your modules to import, where the data set or the architecture comes from them."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, compute what is asked for, and write it."""
     command = parse(Command, arguments, prog="python -m orchestrator.scores", examples=EXAMPLES)
     check_target(command.output)
+    load_plugins(command.plugins, named_by="--plugins")
     scores, provenance = _scores(command)
     digest = write_scores(command.output, scores, provenance)
     sys.stdout.write(f"{command.output}: {_counts(scores, provenance)}, sha256 {digest[:16]}\n")

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 
 from orchestrator.bench.workbench import Workbench
+from orchestrator.config.plugins import without_code_of
+from orchestrator.config.settings import Axes, SweepConfig
 from orchestrator.plan.cells import ModelSpec, Plan
 from orchestrator.plan.grid import make_plan
 from orchestrator.plan.score_file import score_digest
 from orchestrator.scores.risk import config_of, open_results
 from orchestrator.store.store import Store
 from tasks.errors import AuditError, unknown_name
-from tasks.registry import import_plugins
+from tasks.networks.models import check_name
 from tasks.runtime import weights
 from tasks.training.scoring import score
 from tasks.unlearn.parts.risk import head_inputs
@@ -70,22 +72,18 @@ def feature_scores(
 
 
 def _original(store: Store, architecture: str, seed: int | None) -> tuple[Plan, ModelSpec]:
-    """The stored original of the latest sweep that has one, in that sweep's plan."""
+    """The stored original of the latest sweep that has one, in a plan with the same data and training."""
     known: set[str] = set()
     for row in sorted(store.read("runs").to_pylist(), key=lambda row: row["started_at"], reverse=True):
         config = config_of(row)
         known |= set(config.axes.architecture)
         if architecture not in config.axes.architecture:
             continue
-        import_plugins(config.plugins)
-        plan = make_plan(replace(config, execution=replace(config.execution, device="auto")))
-        wanted = config.axes.seed[0] if seed is None else seed
+        with without_code_of(store.root, config.plugins):
+            plan = make_plan(_training_alone(config, architecture, seed))
+            check_name(config.architecture(architecture).timm)
         for spec in plan.trained():
-            if (spec.kind, spec.architecture, spec.seed, spec.forget_set) != (
-                "original", architecture, wanted, None,
-            ):  # fmt: skip
-                continue
-            if store.has_blob("weights", spec.model_id):
+            if spec.kind == "original" and store.has_blob("weights", spec.model_id):
                 return plan, spec
     if known and architecture not in known:
         raise unknown_name("architecture", architecture, known)
@@ -93,4 +91,22 @@ def _original(store: Store, architecture: str, seed: int | None) -> tuple[Plan, 
         f"results: {store.root} holds no original model of '{architecture}'"
         + ("" if seed is None else f" with seed {seed}")
         + "; a sweep with an attack such as none or population trains it"
+    )
+
+
+def _training_alone(config: SweepConfig, architecture: str, seed: int | None) -> SweepConfig:
+    """The configuration without what its original model does not depend on, which may be a plug-in's."""
+    axes = Axes(
+        architecture=(architecture,),
+        method=("finetune",),
+        forget_set=("random:fraction=0.1",),
+        seed=(config.axes.seed[0] if seed is None else seed,),
+    )
+    return SweepConfig(
+        data=replace(config.data, scores=""),
+        axes=axes,
+        training=config.training,
+        architectures=config.architectures,
+        evaluation=config.evaluation,
+        execution=replace(config.execution, device="auto"),
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from orchestrator.config.plugins import without_code_of
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.score_file import score_digest
 from orchestrator.plan.shadows import BASE_METHOD
@@ -17,7 +18,6 @@ from orchestrator.store.store import Store
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.metrics.per_example import example_risk
-from tasks.registry import import_plugins
 from tasks.shadows.observations import Observations, RunBlock
 
 
@@ -139,7 +139,7 @@ def _run_of(store: Store, dataset_digest: str) -> tuple[Sequence[str], int]:
         raise AuditError(f"results: {store.root} names no run on the data of its shadow models")
     latest = max(runs, key=lambda row: row["started_at"])
     config = config_of(latest)
-    import_plugins(config.plugins)
     name, options = config.data.name, config.data.options
-    _, labels = read_source(name, options, name_at="data.name", options_at="data.options")
+    with without_code_of(store.root, config.plugins):
+        _, labels = read_source(name, options, name_at="data.name", options_at="data.options")
     return sorted(row["run_id"] for row in runs), len(labels.labels)

@@ -13,6 +13,7 @@ import timm
 import torch
 from safetensors import SafetensorError
 from timm.layers.classifier import ClassifierHead
+from timm.layers.config import set_fused_attn
 from timm.models.resnet import ResNet
 from timm.models.resnetv2 import ResNetV2
 from torch import Tensor, nn
@@ -91,7 +92,13 @@ def build(
     """
     channels, height, width = image_shape
     check_name(timm_name)
+    if "checkpoint_path" in options:
+        raise AuditError(
+            f"architecture '{timm_name}': expected no checkpoint_path: such a file may hold code, and its weights "
+            "are no part of the model's identity; leave it out"
+        )
     arguments = _adapt(timm_name, _tuples(options), (height, width))
+    set_fused_attn(True)  # timm takes it from the environment
     with isolated_global_rng(*seed_path):
         try:
             body = timm.create_model(

@@ -11,11 +11,13 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.utils import get_mixed_precision_context_manager
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from tasks.errors import AuditError
+from tasks.runtime.environment import remove_kernel_choices, without_launcher
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["no", "bf16", "fp16"]
@@ -26,7 +28,8 @@ class Engine:
 
     The precision holds in the body of the model during training and unlearning; parameters, logits, loss and
     every score are float32. Deterministic algorithms are switched on for the process. accelerate keeps its
-    state once per process; an engine keeps what it needs of its own, so a later engine does not change it.
+    state once per process; an engine keeps what it needs of its own and leaves that state as it was, so neither a
+    later engine nor the user's own accelerator changes it, nor does the environment (`tasks.runtime.environment`).
 
     Args:
         device: auto takes the first accelerator, else the CPU.
@@ -39,17 +42,22 @@ class Engine:
     def __init__(self, *, device: DeviceName = "auto", precision: Precision = "no") -> None:
         _check(device, precision)
         use_deterministic_algorithms()
-        AcceleratorState._reset_state(reset_partial_state=True)
-        try:
-            self._accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu")
-        except ValueError as error:
-            raise AuditError(f"precision: '{precision}' is not available: {error}") from error
-        self.device: torch.device = self._accelerator.device
+        with _accelerate_alone():
+            try:
+                accelerator = Accelerator(
+                    mixed_precision=precision,
+                    cpu=device == "cpu",
+                    gradient_accumulation_steps=1,
+                    dynamo_backend="no",
+                )
+            except ValueError as error:
+                raise AuditError(f"precision: '{precision}' is not available: {error}") from error
+            self._autocast = get_mixed_precision_context_manager(accelerator.native_amp)
+            self.device: torch.device = accelerator.device
         self.precision: Precision = precision
         if precision == "fp16" and self.device.type == "cpu":
             raise AuditError("precision: fp16 needs an accelerator; on the CPU use bf16 or no")
-        self._autocast = get_mixed_precision_context_manager(self._accelerator.native_amp)
-        self._scaler = self._accelerator.scaler
+        self._scaler = accelerator.scaler
         self._initial_scale = self._scaler.state_dict() if self._scaler is not None else {}
 
     @property
@@ -68,7 +76,8 @@ class Engine:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of `loss`, scaled for fp16."""
-        self._accelerator.backward(loss)
+        # Not Accelerator.backward: it divides by the accumulation steps of the accelerator that was made last.
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
 
     def step(self, optimizer: torch.optim.Optimizer, *, max_norm: float = 0.0) -> None:
         """Clip the gradients of the optimiser's parameters to `max_norm` (0: not), and step.
@@ -91,6 +100,22 @@ class Engine:
             self._scaler.unscale_(optimizer)
 
 
+@contextlib.contextmanager
+def _accelerate_alone() -> Iterator[None]:
+    """accelerate as if nothing else in this process used it and nothing had launched the process."""
+    states = [kind._shared_state for kind in (AcceleratorState, PartialState, GradientState)]
+    before = [dict(state) for state in states]
+    for state in states:
+        state.clear()
+    try:
+        with without_launcher():
+            yield
+    finally:
+        for state, kept in zip(states, before, strict=True):
+            state.clear()
+            state.update(kept)
+
+
 def _check(device: str, precision: str) -> None:
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise AuditError(f"device: expected auto, cpu, cuda or mps, got '{device}'")
@@ -106,7 +131,8 @@ def use_deterministic_algorithms() -> None:
 
     cuBLAS reads its variable at its first call, so this comes before any work on a GPU.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    remove_kernel_choices()
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
@@ -143,7 +169,11 @@ _KEPT_BYTES, _USUAL_BYTES = 512 << 20, 32 << 20
 
 
 def limit_threads(count: int) -> None:
-    """Let this process compute with `count` CPU threads; several models at once want one thread each."""
+    """Let this process compute with `count` CPU threads; several models at once want one thread each.
+
+    The BLAS of NumPy too: its products differ in their last bits by the number of threads.
+    """
     if count < 1:
         raise AuditError(f"threads: expected at least 1, got {count}")
     torch.set_num_threads(count)
+    threadpool_limits(count, user_api="blas")
