@@ -14,7 +14,7 @@ from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Outcome:
     """The cells of one plan as they are in the results, and the way to everything else that is there."""
 
@@ -31,6 +31,10 @@ class Outcome:
     """Whether it was asked to stop; the same call goes on where it stopped."""
     seconds: float
     """Wall time of this call."""
+
+    def __repr__(self) -> str:
+        told = f"{len(self.cells)} of {len(self.plan.cells)} cells measured, {len(self.failed)} failed"
+        return f"<Outcome: {told}{', stopped' if self.stopped else ''}, in {self.out}>"
 
     @cached_property
     def failed(self) -> pa.Table:

@@ -202,3 +202,34 @@ def test_the_plan_as_json_and_a_probe_without_a_dry_run(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["device_seconds"] is None
     with pytest.raises(AuditError, match="--probe: expected together with --dry-run"):
         main([path, "--probe", "--out", str(tmp_path / "r")])
+
+
+KEYS = (
+    "cells missing_cells by_axis by_role models missing_models distinct_models models_without_sharing sharing_saves "
+    "shadows observations lockstep forget_sets retained_copies splits device_seconds device_hours workers wall_seconds "
+    "time_from stages stages_without_past_cost memory disk tuning not_checked_yet"
+)
+INNER = {
+    "observations": "canaries observations_per_state not_shown observation_rows observation_bytes missing_bytes stages "
+    "seconds stages_without_past_cost",
+    "memory": "image_values peak_bytes from",
+    "disk": "bytes parts",
+    "tuning": "budget searches missing_searches trials forget_size",
+}
+
+
+def test_keys_of_the_plan_in_json_are_kept(tmp_path, capsys):
+    """Programs read them: a key that goes or changes its name is a new version."""
+    words = ["ulira", "--dry-run", "--format", "json", "--tune", "2", "--set", "shadows.canaries=8"]
+    assert main([*words, "--out", str(tmp_path / "r")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert " ".join(told) == KEYS
+    assert {key: " ".join(told[key]) for key in INNER} == INNER
+    assert list(told["observations"]["canaries"]) == ["count", "canary_kind", "images"]
+    assert told["distinct_models"] == sum(told["models"].values())
+
+
+def test_what_a_plan_does_not_have_is_empty_in_json(plan, tmp_path):
+    told = estimate(plan, tmp_path, Past()).to_dict()
+    assert (told["observations"], told["lockstep"], told["tuning"]) == ({}, {}, {})
+    assert told["device_hours"] is None
