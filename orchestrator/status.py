@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, run_command
-from orchestrator.progress.tally import duration
+from orchestrator.progress.duration import duration
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
 

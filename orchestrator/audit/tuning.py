@@ -27,6 +27,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from orchestrator.config.settings import Axes, SweepConfig, Tuning, canonical, digest
+from orchestrator.estimate.cost import SearchEstimate
 from orchestrator.plan.cells import Cell, Plan
 from orchestrator.plan.grid import build_method, make_plan, place
 from orchestrator.plan.search import FORGET_SET, SearchConfig
@@ -176,15 +177,15 @@ def tuned(plan: Plan, store: Store, run_plan: RunPlan) -> SweepConfig | None:
     return with_choices(plan.config, search, store)
 
 
-def summarise(search: Search, store: Store) -> dict[str, int]:
+def summarise(search: Search, store: Store) -> SearchEstimate:
     """Counts for the plan that a person reads."""
-    return {
-        "budget": search.budget,
-        "searches": len(search.trials),
-        "missing_searches": len(search.missing(store)),
-        "trials": sum(len(found) for found in search.trials.values()),
-        "forget_size": len(search.plan.data.forget_sets[FORGET_SET].ids),
-    }
+    return SearchEstimate(
+        budget=search.budget,
+        searches=len(search.trials),
+        missing_searches=len(search.missing(store)),
+        trials=sum(len(found) for found in search.trials.values()),
+        forget_size=len(search.plan.data.forget_sets[FORGET_SET].ids),
+    )
 
 
 def search_store(store: Store) -> Store:

@@ -23,7 +23,7 @@ from tasks.errors import AuditError
 from tasks.runtime import weights
 from tasks.runtime.time_limit import TimeLimit
 from tasks.shadows.runs import ShadowBench, ShadowRun, Unlearning, shadow_runs
-from tasks.training.lockstep import Strategy
+from tasks.training.strategy_text import Strategy
 
 if TYPE_CHECKING:
     from orchestrator.bench.workbench import Workbench

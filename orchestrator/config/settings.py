@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.registry import literal
 from tasks.training.recipe import Recipe
+from tasks.training.strategy_text import Strategy
 
 LARGEST = 1e9
 """Seconds and GiB: thirty years and an exabyte are no limit, and clocks overflow not far above."""
@@ -154,8 +154,7 @@ class Shadows:
     """Seed of masks, draws and shadow initialisations."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"loop|grouped:[1-9]\d*(:channels_last)?", self.strategy):
-            raise AuditError(f"strategy: expected loop or grouped:K[:channels_last], got '{self.strategy}'")
+        Strategy.parse(self.strategy)
         if not 0 < self.forget_fraction <= 0.5:
             raise AuditError(f"forget_fraction: expected above 0 and at most 0.5, got {self.forget_fraction}")
         if self.forget_fraction == 0.5 and self.draws > 1:
@@ -328,17 +327,17 @@ def _read_text(path: Path) -> str:
         raise AuditError(f"{path}: cannot read this configuration: {error.strerror}") from None
 
 
-def load(source: str, overrides: Mapping[str, Any] | None = None) -> SweepConfig:
+def load(source: str | SweepConfig, overrides: Mapping[str, Any] | None = None) -> SweepConfig:
     """Resolve a configuration: defaults, then the file or preset, then overrides.
 
     Args:
-        source: path of a TOML file, or the name of a preset.
+        source: path of a TOML file, the name of a preset, or a configuration.
         overrides: values by dotted key ("axes.seed", "methods.scrub.lr").
     """
-    tables = read_toml(source)
+    tables = fields.to_plain(source) if isinstance(source, SweepConfig) else read_toml(source)
     for key, value in (overrides or {}).items():
         _put(tables, key.split("."), value)
-    return fields.build(SweepConfig, tables, where=source)
+    return fields.build(SweepConfig, tables, where=source if isinstance(source, str) else "")
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow.fs as pafs
 
-from orchestrator.backends.work import cell_group, model_group
 from orchestrator.estimate.shadows import past_shadow_seconds
-from orchestrator.plan.cells import Cell, ModelSpec, Plan
+from orchestrator.plan.cells import Cell, ModelSpec
 from orchestrator.store.store import Store
 
 if TYPE_CHECKING:
@@ -153,28 +152,3 @@ def _sizes(store: Store) -> dict[str, int]:
 
 def _each(sizes: Mapping[str, int] | None, directories: Iterable[str], count: int) -> float | None:
     return sum(sizes.get(name, 0) for name in directories) / count if sizes is not None and count else None
-
-
-def expected_cells(plan: Plan, past: Past, cells: Iterable[Cell]) -> dict[str, float]:
-    """Group of cells -> wall seconds of one, with its share of the unlearning; unknown groups are absent."""
-    found: defaultdict[str, list[float]] = defaultdict(list)
-    unknown: set[str] = set()
-    cells = list(cells)
-    attacks: defaultdict[str, int] = defaultdict(int)
-    for cell in cells:
-        attacks[cell.model_id] += 1
-    for cell in cells:
-        spent = past.of_cell(cell)
-        spec = plan.models.get(cell.model_id)
-        making = past.of_model(spec) if spec is not None and spec.kind == "unlearned" else Spent(0.0, 0.0)
-        if spent is None or making is None:
-            unknown.add(cell_group(cell))
-        else:
-            found[cell_group(cell)].append(spent.seconds + making.seconds / attacks[cell.model_id])
-    return {group: math.fsum(s) / len(s) for group, s in found.items() if group not in unknown}
-
-
-def expected_models(past: Past, models: Iterable[ModelSpec]) -> dict[str, float]:
-    """Group of models -> wall seconds of training one; unknown groups are absent."""
-    spent = {model_group(spec): past.of_model(spec) for spec in models}
-    return {group: each.seconds for group, each in spent.items() if each is not None}

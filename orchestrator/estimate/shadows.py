@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.plan.cells import Cell, Plan
@@ -21,6 +22,70 @@ BYTES_PER_ROW = 18
 """Of `observations` on disk, measured at 32 million rows (tests/benchmarks/observations_scale.py)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CanaryCount:
+    """Planted training examples."""
+
+    count: int
+    canary_kind: str
+    images: str
+    """Where their images come from, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowEstimate:
+    """Observations, bytes and time of the shadow models of a plan."""
+
+    canaries: CanaryCount | None
+    observations_per_state: Mapping[str, Mapping[str, float]]
+    """Forget set -> state -> mean observations of a target in one method."""
+    not_shown: Sequence[str]
+    """Why something that is asked for will be missing from the results, a line for each."""
+    observation_rows: int
+    """Of a complete sweep, without trajectories."""
+    missing_bytes: int
+    """Of the observations that a run would write."""
+    stages: int
+    """Pairs of a method and a shadow model to compute."""
+    seconds: float
+    """Their time from past costs."""
+    stages_without_past_cost: int
+    """Those that `seconds` leaves out."""
+
+    @property
+    def observation_bytes(self) -> int:
+        """Of a complete sweep, without trajectories."""
+        return self.observation_rows * BYTES_PER_ROW
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as the plan is printed in JSON."""
+        return {
+            "canaries": {} if self.canaries is None else asdict(self.canaries),
+            "observations_per_state": {k: dict(v) for k, v in self.observations_per_state.items()},
+            "not_shown": list(self.not_shown),
+            "observation_rows": self.observation_rows,
+            "observation_bytes": self.observation_bytes,
+            "missing_bytes": self.missing_bytes,
+            "stages": self.stages,
+            "seconds": self.seconds,
+            "stages_without_past_cost": self.stages_without_past_cost,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockstepEstimate:
+    """How shadow models of one architecture are trained fastest."""
+
+    configured: str
+    """`[shadows] strategy`."""
+    fastest: str
+    """The strategy to take."""
+    seconds: Mapping[str, float]
+    """Strategy -> seconds of a step of one model."""
+    not_stacked: str
+    """Why only the loop is possible; empty where it is not."""
+
+
 def shadow_summary(
     plan: Plan,
     store: Store,
@@ -28,8 +93,8 @@ def shadow_summary(
     missing: Iterable[Cell],
     seconds: Mapping[tuple[str, str, str], float],
     forgotten: Set[str] = frozenset(),
-) -> dict[str, Any]:
-    """Observations, bytes and time of the shadow models; empty where the plan has none.
+) -> ShadowEstimate | None:
+    """What the shadow models of a plan take; None where it has none.
 
     Args:
         plan: the whole grid.
@@ -37,72 +102,66 @@ def shadow_summary(
         missing: cells that a run would compute.
         seconds: what shadow models took, by architecture, method and scope.
         forgotten: keys of observations that a run would make again.
-
-    Returns:
-        canaries: their number, kind and the origin of their images; empty without any.
-        not_shown: why something that is asked for will be missing from the results, a line for each.
-        observations_per_state: forget set -> state -> mean observations of a target in one method.
-        observation_rows, observation_bytes: of a complete sweep, without trajectories.
-        missing_bytes: of those that a run would write.
-        stages, seconds: (method, shadow model) pairs to compute, and their time from past costs.
-        stages_without_past_cost: those that `seconds` leaves out.
     """
     if not plan.shadow_sets:
-        return {}
-    rows = sum(_rows(plan, group) for group in plan.shadow_groups.values())
+        return None
     waiting = _waiting(plan, missing, store.keys("observations") - forgotten)
     known = [seconds[_kind(group)] for group in waiting if _kind(group) in seconds]
-    return {
-        "canaries": _canaries(plan),
-        "observations_per_state": observations_per_state(_layout(plan)),
-        "not_shown": _not_shown(plan),
-        "observation_rows": rows,
-        "observation_bytes": rows * BYTES_PER_ROW,
-        "missing_bytes": sum(_rows_of_one(plan, group) for group in waiting) * BYTES_PER_ROW,
-        "stages": len(waiting),
-        "seconds": sum(known),
-        "stages_without_past_cost": len(waiting) - len(known),
-    }
+    return ShadowEstimate(
+        canaries=_canaries(plan),
+        observations_per_state=observations_per_state(_layout(plan)),
+        not_shown=_not_shown(plan),
+        observation_rows=sum(_rows(plan, group) for group in plan.shadow_groups.values()),
+        missing_bytes=sum(_rows_of_one(plan, group) for group in waiting) * BYTES_PER_ROW,
+        stages=len(waiting),
+        seconds=sum(known),
+        stages_without_past_cost=len(waiting) - len(known),
+    )
 
 
-def shadow_lines(summary: Mapping[str, Any]) -> list[str]:
-    """The summary as lines of text."""
-    if not summary:
+def shadow_lines(estimate: ShadowEstimate | None) -> list[str]:
+    """The estimate as lines of text."""
+    if estimate is None:
         return []
     lines = []
-    if summary["canaries"]:
-        lines.append("canaries    {count:,} {canary_kind}, {images}".format(**summary["canaries"]))
-    for pool, states in summary["observations_per_state"].items():
+    if estimate.canaries:
+        lines.append("canaries    {count:,} {canary_kind}, {images}".format(**asdict(estimate.canaries)))
+    for pool, states in estimate.observations_per_state.items():
         counts = ", ".join(f"{count:.0f} {state}" for state, count in states.items())
         lines.append(f"per target  {pool}: {counts} observations for each method")
-    lines += [f"not shown   {problem}" for problem in summary["not_shown"]]
-    size = summary["observation_bytes"] / 2**20
-    lines.append(f"observed    {summary['observation_rows']:,} rows, {size:,.0f} MiB without trajectories")
+    lines += [f"not shown   {problem}" for problem in estimate.not_shown]
+    size = estimate.observation_bytes / 2**20
+    lines.append(f"observed    {estimate.observation_rows:,} rows, {size:,.0f} MiB without trajectories")
     return lines
 
 
-def lockstep_summary(measured: Mapping[str, Choice], *, configured: str) -> dict[str, dict[str, Any]]:
-    """By architecture: the `[shadows] strategy` configured, the one to take, and seconds of a step of one model."""
+def lockstep_summary(measured: Mapping[str, Choice], *, configured: str) -> dict[str, LockstepEstimate]:
+    """What a probe has measured, by architecture.
+
+    Args:
+        measured: by architecture.
+        configured: `[shadows] strategy`.
+    """
     return {
-        name: {
-            "configured": configured,
-            "fastest": choice.strategy.name,
-            "seconds": dict(choice.seconds),
-            "not_stacked": choice.reason,
-        }
+        name: LockstepEstimate(
+            configured=configured,
+            fastest=choice.strategy.name,
+            seconds=dict(choice.seconds),
+            not_stacked=choice.reason,
+        )
         for name, choice in measured.items()
     }
 
 
-def lockstep_lines(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The summary as lines of text."""
+def lockstep_lines(measured: Mapping[str, LockstepEstimate]) -> list[str]:
+    """What a probe has measured as lines of text."""
     lines = []
-    for name, found in summary.items():
-        told = ", ".join(f"{way} {1e3 * seconds:.2f}" for way, seconds in found["seconds"].items())
-        if found["not_stacked"]:
-            told += f"; only the loop: {found['not_stacked']}"
-        elif found["fastest"] != found["configured"]:
-            told += f"; faster than configured: --set shadows.strategy={found['fastest']}"
+    for name, found in measured.items():
+        told = ", ".join(f"{way} {1e3 * seconds:.2f}" for way, seconds in found.seconds.items())
+        if found.not_stacked:
+            told += f"; only the loop: {found.not_stacked}"
+        elif found.fastest != found.configured:
+            told += f"; faster than configured: --set shadows.strategy={found.fastest}"
         lines.append(f"lockstep    {name}: ms for a step of one model: {told}")
     return lines
 
@@ -122,16 +181,13 @@ def _not_shown(plan: Plan) -> list[str]:
     return list(found)
 
 
-def _canaries(plan: Plan) -> dict[str, Any]:
+def _canaries(plan: Plan) -> CanaryCount | None:
     canaries = _layout(plan).canaries
     if canaries is None:
-        return {}
+        return None
     shown = canaries.images.provenance["images"] if canaries.images else None
-    return {
-        "count": len(canaries.ids),
-        "canary_kind": canaries.kind,
-        "images": f"images of {shown}" if shown else "with their own images",
-    }
+    images = f"images of {shown}" if shown else "with their own images"
+    return CanaryCount(count=len(canaries.ids), canary_kind=canaries.kind, images=images)
 
 
 def _rows(plan: Plan, group: ShadowGroup) -> int:

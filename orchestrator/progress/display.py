@@ -17,8 +17,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.progress.duration import duration
 from orchestrator.progress.events import Event, Listener, Memory
-from orchestrator.progress.tally import StageTally, Tally, duration
+from orchestrator.progress.tally import StageTally, Tally
 
 DisplayName = Literal["auto", "rich", "plain", "json", "none"]
 

@@ -22,10 +22,11 @@ from tasks.runtime.devices import Engine
 from tasks.shadows.canaries import Canaries, as_type
 from tasks.shadows.layout import ShadowLayout
 from tasks.shadows.observations import RunBlock
-from tasks.training.lockstep import SeedPath, ShadowReport, Strategy, train_shadows
+from tasks.training.lockstep import SeedPath, ShadowReport, train_shadows
 from tasks.training.recipe import Recipe
 from tasks.training.resident import ResidentData, Subset
 from tasks.training.scoring import score
+from tasks.training.strategy_text import Strategy
 from tasks.unlearn.run import Share, UnlearningRun, compute_unshared, unlearn
 
 

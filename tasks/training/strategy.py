@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from tasks.runtime.devices import Engine, keeping_freed_memory
-from tasks.training.lockstep import Lockstep, Strategy, image_shape
+from tasks.training.lockstep import Lockstep, image_shape
 from tasks.training.recipe import Recipe
 from tasks.training.resident import ResidentData, Subset
 from tasks.training.stacked import Stack, Unstackable, check_stackable
+from tasks.training.strategy_text import Strategy
 from tasks.training.train import train
 
 STACKS = (4, 16)

@@ -122,6 +122,7 @@ def measure(hosts: int, means: list[float], seconds: float) -> None:
             store=Store(f"{folder}/results"),
             run_id="queue",
             models=[],
+            shadows=[],
             cells=plan.cells,
             listener=lambda event: None,
             stop=threading.Event(),

@@ -80,6 +80,7 @@ def work_of(plan: Plan, folder: Path, listener: Listener) -> Work:
         store=Store(str(folder / "results")),
         run_id="scale",
         models=[],
+        shadows=[],
         cells=plan.cells,
         listener=listener,
         stop=threading.Event(),

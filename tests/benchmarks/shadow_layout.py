@@ -26,9 +26,9 @@ from tasks.networks import models
 from tasks.runtime.devices import Engine
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.runs import ShadowBench, Unlearning, shadow_runs
-from tasks.training.lockstep import Strategy
 from tasks.training.recipe import Recipe
 from tasks.training.resident import ResidentData
+from tasks.training.strategy_text import Strategy
 from tasks.unlearn.base import methods
 
 METHODS = ("finetune", "gradient_ascent", "neggrad_plus", "random_labels")

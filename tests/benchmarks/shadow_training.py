@@ -31,9 +31,10 @@ from tasks.images.augment import augmentation
 from tasks.networks import models
 from tasks.runtime.devices import Engine
 from tasks.runtime.seeding import isolated_global_rng, torch_generator
-from tasks.training.lockstep import Strategy, train_shadows
+from tasks.training.lockstep import train_shadows
 from tasks.training.recipe import Recipe
 from tasks.training.resident import ResidentData, Subset
+from tasks.training.strategy_text import Strategy
 
 Build = Callable[[int], nn.Module]
 Rows = dict[str, tuple[int, Callable[[list[nn.Module]], None]]]

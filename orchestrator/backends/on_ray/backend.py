@@ -19,11 +19,12 @@ from orchestrator.backends.on_ray.dispatch import HostDied, HostPool
 from orchestrator.backends.on_ray.fleet import drain, fleet, host_resources
 from orchestrator.backends.on_ray.shadow_tasks import check_plan, run_tasks
 from orchestrator.backends.on_ray.trials import UNWRITTEN, CellTrial, InOrder, WhenAdded
-from orchestrator.backends.work import Work, cell_event, model_event, needs_shadows
+from orchestrator.backends.work import Work
 from orchestrator.config.settings import Execution
 from orchestrator.errors import one_line
 from orchestrator.plan.cells import Cell, ModelSpec
 from orchestrator.progress.events import Done, Event, Memory
+from orchestrator.progress.units import cell_event, model_event
 from orchestrator.records import rows
 from tasks.errors import AuditError
 
@@ -44,7 +45,7 @@ class RayBackend:
         self._local = address == "local"
 
     def run(self, work: Work) -> None:
-        """See `backends.Backend.run`."""
+        """See `Backend.run`."""
         try:
             self._run(work)
         except ray.exceptions.RayError as error:
@@ -58,7 +59,7 @@ class RayBackend:
             hosts, _ = host_resources(execution, ray.cluster_resources(), local=self._local)
             check_slots(work, int(ray.cluster_resources().get("trial", 0)), hosts)
             # Shadow tasks come before the hosts, which would hold the accelerators that they need.
-            if needs_shadows(work):
+            if work.shadows:
                 _unlearn_shadows(work, execution)
             if (work.cells or work.models) and not work.stop.is_set():
                 with fleet(work, local=self._local) as pool:

@@ -59,8 +59,12 @@ def connected(address: str, *, slots: int) -> Iterator[Path]:
         A directory for the scratch files of this process, removed at the end.
 
     Raises:
-        AuditError: there is no Ray to connect to.
+        AuditError: there is no Ray to connect to, or this process is connected already.
     """
+    if ray.is_initialized():  # by the caller of the API, or by a sweep in another thread: not ours to end
+        raise AuditError(
+            "backend: expected a process without a connection to Ray; ray.shutdown() ends the one it has"
+        )
     with scratch() as folder:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "lethe"}
         if address != "local":
@@ -286,7 +290,12 @@ def _own_signals(*, deaf_children: bool) -> Iterator[None]:
 
     With `deaf_children` processes that are started meanwhile ignore SIGHUP, which a closing terminal sends to all
     of them; the driver hears it and lets them finish. (Ray itself makes them deaf to Ctrl-C.)
+
+    Outside the main thread nobody may set a handler, Ray neither: there is nothing to keep.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     before = {number: signal.getsignal(number) for number in numbers}
     if deaf_children and len(numbers) == 3:
@@ -295,4 +304,5 @@ def _own_signals(*, deaf_children: bool) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # native code had its own, which Python cannot put back
+                signal.signal(number, handler)

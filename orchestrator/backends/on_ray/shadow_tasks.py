@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import ray
 
 from orchestrator.backends.on_ray.dispatch import raise_if_unwritable
-from orchestrator.backends.work import Work, report_shadows, shadow_batches
+from orchestrator.backends.work import Work
 from orchestrator.config.settings import SweepConfig
 from orchestrator.errors import one_line
 from orchestrator.plan.shadows import ShadowGroup, missing_groups
 from orchestrator.progress.events import Done, Event
+from orchestrator.progress.units import shadow_events
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ def run_shadows(config: SweepConfig, root: str, architecture: str, numbers: list
 @ray.remote(num_cpus=0, max_retries=3)
 def check_plan(config: SweepConfig, root: str) -> str | None:
     """The message of the first architecture or scope that cannot be built; None where all can."""
+    from orchestrator.bench.workbench import Workbench
+
     try:
-        _bench(config, root).check()
+        Workbench.at(config, root).check()
     except AuditError as error:
         return str(error)
     return None
@@ -51,19 +54,14 @@ _WORKERS: dict[tuple[str, str], tuple[SweepConfig, Workbench, ShadowWorker]] = {
 def _worker(config: SweepConfig, root: str, architecture: str) -> tuple[Workbench, ShadowWorker]:
     """The workbench and worker of this process, kept between tasks: they hold the data set."""
     from orchestrator.bench.shadows import ShadowWorker
+    from orchestrator.bench.workbench import Workbench
 
     held = _WORKERS.get((root, architecture))
     if held is None or held[0] != config:
-        bench = _bench(config, root)
+        bench = Workbench.at(config, root)
         held = config, bench, ShadowWorker(bench, architecture)
         _WORKERS[root, architecture] = held
     return held[1:]
-
-
-def _bench(config: SweepConfig, root: str) -> Workbench:
-    from orchestrator.bench.workbench import Workbench
-
-    return Workbench.at(config, root)
 
 
 @dataclass(kw_only=True)
@@ -107,14 +105,15 @@ def run_tasks(work: Work, *, slots: int, options: dict[str, float]) -> None:
                     waiting.appendleft(replace(batch, left=left))
                     continue
                 done = Done(problems=(f"the task failed: {one_line(error)[:300]}",))
-            report_shadows(work, batch.architecture, batch.numbers, done)
+            for event in shadow_events(batch.architecture, batch.numbers, done):
+                work.listener(event)
 
 
 def _batches(work: Work) -> list[_Batch]:
     missing = {name: missing_groups(work.plan, work.store, name) for name in work.plan.shadow_sets}
     return [
         _Batch(architecture=name, numbers=numbers, left=_left(missing[name], numbers))
-        for name, numbers in shadow_batches(work)
+        for name, numbers in work.shadows
     ]
 
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator import run
 from orchestrator.audit import tuning
+from orchestrator.audit.outcome import Outcome
+from orchestrator.audit.request import configured
 from orchestrator.config.settings import load
-from orchestrator.errors import Exit
 from orchestrator.plan.grid import make_plan, plan_data
 from orchestrator.plan.search import tuning_forget_set
 from orchestrator.plan.search_space import points, read_range, search_ranges
 from orchestrator.store.store import Store
-from orchestrator.sweep import Command, configure, planned, run
 from tasks.datasets.base import Labels
 from tasks.datasets.splits import Splits
 from tasks.errors import AuditError
@@ -29,18 +30,9 @@ BUDGET = 3
 TUNED = TINY + '\n[tuning.search.gradient_ascent]\nlr = ["loguniform", 0.001, 1.0]\n'
 
 
-def command(folder: Path, text: str = TUNED, **options: Any) -> Command:
-    """The tiny sweep with its search, as a command line would ask for it."""
-    source = str(write_config(folder, text))
-    settings = {"out": str(folder / "results"), "tune": BUDGET, "display": "none", "report": False}
-    return Command(source=source, **(settings | options))
-
-
-def execute(asked: Command) -> int:
-    """Run a command in this process."""
-    store = Store(asked.out)
-    store.check_ready()
-    return run(planned(configure(asked), asked), store, asked)
+def execute(folder: Path, text: str = TUNED, **options: Any) -> Outcome:
+    """Run the tiny sweep with its search in this process."""
+    return run(write_config(folder, text), **({"out": folder / "results", "tune": BUDGET} | options))
 
 
 def rows(folder: Path, table: str, inside: str = "results") -> list[dict[str, Any]]:
@@ -52,7 +44,7 @@ def rows(folder: Path, table: str, inside: str = "results") -> list[dict[str, An
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tuned audit."""
     folder = tmp_path_factory.mktemp("tuned")
-    assert execute(command(folder)) == Exit.FINISHED
+    assert execute(folder).finished
     return folder
 
 
@@ -137,13 +129,13 @@ def test_running_again_computes_nothing(finished: Path) -> None:
         return {p: p.stat().st_mtime_ns for p in finished.rglob("*.arrow")}
 
     before = times()
-    assert execute(command(finished)) == Exit.FINISHED
+    assert execute(finished).finished
     assert times() == before
 
 
 def test_a_search_goes_on_where_it_stopped(finished: Path, tmp_path: Path) -> None:
-    asked = command(tmp_path)
-    plan, store = make_plan(configure(asked)), Store(asked.out)
+    plan = make_plan(configured(write_config(tmp_path, TUNED), tune=BUDGET))
+    store = Store(str(tmp_path / "results"))
     search = tuning.plan_search(plan)
 
     def half(trials: Any, inner: Store) -> None:
@@ -156,7 +148,7 @@ def test_a_search_goes_on_where_it_stopped(finished: Path, tmp_path: Path) -> No
 
     assert tuning.tuned(plan, store, half) is None
     assert len(search.missing(store)) == 4
-    assert execute(asked) == Exit.FINISHED
+    assert execute(tmp_path).finished
     whole = {p: [(t["value"], t["chosen"]) for t in ts] for p, ts in by_place(finished).items()}
     assert {p: [(t["value"], t["chosen"]) for t in ts] for p, ts in by_place(tmp_path).items()} == whole
     first = [row for row in rows(tmp_path, "cells", "results/search") if row["run_id"] == "interrupted"]
@@ -183,7 +175,7 @@ def test_the_query_shows_what_was_tried(finished: Path) -> None:
 
 @pytest.mark.slow
 def test_ray_chooses_the_same(finished: Path, tmp_path: Path) -> None:
-    assert execute(command(tmp_path, backend="local")) == Exit.FINISHED
+    assert execute(tmp_path, backend="local").finished
 
     def kept(folder: Path) -> list[Any]:
         return sorted(tuple(v for k, v in r.items() if k != "seconds") for r in rows(folder, "tuning"))
@@ -196,8 +188,7 @@ def test_ray_chooses_the_same(finished: Path, tmp_path: Path) -> None:
 
 def test_a_trial_that_fails_is_a_row_and_never_chosen(tmp_path: Path) -> None:
     text = TINY + '\n[tuning.search.gradient_ascent]\nlr = ["choice", [1e30]]\n'
-    asked = command(tmp_path, text, only="method=gradient_ascent,scope=all", tune=2)
-    assert execute(asked) == Exit.FINISHED
+    assert execute(tmp_path, text, only="method=gradient_ascent,scope=all", tune=2).finished
     trials = rows(tmp_path, "tuning")
     assert [(t["chosen"], t["value"] is None) for t in trials] == [(True, False), (False, True)]
     assert "not finite" in trials[1]["error"]

@@ -53,6 +53,7 @@ def work_of(plan, folder):
         store=Store(str(folder)),
         run_id="r",
         models=[],
+        shadows=[],
         cells=plan.cells,
         listener=seen.append,
         stop=threading.Event(),

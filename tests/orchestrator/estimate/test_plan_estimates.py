@@ -8,8 +8,10 @@ import pytest
 
 from orchestrator.config.settings import load
 from orchestrator.estimate import cost
-from orchestrator.estimate.past import Past, expected_cells, read_past
+from orchestrator.estimate.lines import plan_lines
+from orchestrator.estimate.past import Past, read_past
 from orchestrator.estimate.probe import _chosen, _extrapolated, _sampled, probe
+from orchestrator.estimate.stages import expected_cells, stages
 from orchestrator.plan.grid import make_plan
 from orchestrator.progress.display import _Json
 from orchestrator.progress.events import Event
@@ -26,17 +28,16 @@ def plan(tmp_path):
     return make_plan(load(str(write_config(tmp_path)), {}))
 
 
-def estimate(plan, tmp_path, past, **changes):
-    empty = Store(str(tmp_path / "none"))
-    return cost.summarise(plan, empty, missing=plan.cells, past=past) | changes
+def estimate(plan, tmp_path, past):
+    return cost.summarise(plan, Store(str(tmp_path / "none")), missing=plan.cells, past=past)
 
 
 def test_nothing_is_invented_where_nothing_has_run(plan, tmp_path):
     summary = estimate(plan, tmp_path, Past())
-    assert summary["device_seconds"] is None
-    assert summary["wall_seconds"] is None
-    assert summary["disk"]["bytes"] is None
-    text = "\n".join(cost.plan_lines(summary))
+    assert summary.time.device_seconds is None
+    assert summary.time.wall_seconds is None
+    assert summary.disk.bytes is None
+    text = "\n".join(plan_lines(summary))
     assert "time        unknown" in text
     assert "disk        unknown" in text
     assert "memory      unknown beyond the images" in text
@@ -47,50 +48,50 @@ def test_past_costs_add_up_to_what_the_run_took(plan, tmp_path):
     summary = estimate(plan, tmp_path, read_past(store))
     models = store.read("models").to_pylist()
     cells = store.read("cells").to_pylist()
-    assert summary["stages_without_past_cost"] == 0
+    assert summary.time.stages_without_past_cost == 0
     trained = math.fsum(m["seconds"] for m in models if m["kind"] != "unlearned")
     # A cell's seconds hold the unlearning of its model.
-    assert summary["wall_seconds"] == pytest.approx(
+    assert summary.time.wall_seconds == pytest.approx(
         trained + math.fsum(c["seconds"] for c in cells), rel=1e-6
     )
     device = math.fsum(r["device_seconds"] for r in store.read("costs").to_pylist() if r["stage"] != "share")
-    assert summary["device_seconds"] == pytest.approx(device, rel=1e-6)
+    assert summary.time.device_seconds == pytest.approx(device, rel=1e-6)
     peaks = [row["peak_bytes"] for row in (*models, *store.read("costs").to_pylist())]
-    assert summary["memory"]["peak_bytes"] == {"cpu": max(peaks)}
-    assert summary["disk"]["bytes"] > 2**16
+    assert summary.memory.peak_bytes == {"cpu": max(peaks)}
+    assert summary.disk.bytes > 2**16
 
 
 def test_what_is_unlike_the_past_is_counted_and_said(plan, tmp_path):
     past = read_past(Store(audited_root()))
     without = replace(past, stages={k: v for k, v in past.stages.items() if k[-1:] != ("head",)})
     summary = estimate(plan, tmp_path, without)
-    assert summary["stages_without_past_cost"] == 2
-    assert "2 of" in "\n".join(line for line in cost.plan_lines(summary) if line.startswith("unknown"))
+    assert summary.time.stages_without_past_cost == 2
+    assert "2 of" in "\n".join(line for line in plan_lines(summary) if line.startswith("unknown"))
 
 
 def test_more_hosts_take_less_time_and_a_cluster_of_unknown_size_none(plan, tmp_path):
     past = read_past(Store(audited_root()))
-    one = estimate(plan, tmp_path, past)["wall_seconds"]
+    one = estimate(plan, tmp_path, past).time.wall_seconds
     execution = replace(plan.config.execution, backend="cluster", hosts=4)
     config = replace(plan.config, execution=execution)
-    assert estimate(replace(plan, config=config), tmp_path, past)["wall_seconds"] == pytest.approx(one / 4)
+    assert estimate(replace(plan, config=config), tmp_path, past).time.wall_seconds == pytest.approx(one / 4)
     config = replace(plan.config, execution=replace(execution, hosts=0))
     summary = estimate(replace(plan, config=config), tmp_path, past)
-    assert summary["wall_seconds"] is None
-    assert summary["device_seconds"] > 0
+    assert summary.time.wall_seconds is None
+    assert summary.time.device_seconds > 0
 
 
 def test_stages_of_a_run_are_announced_in_json(plan, tmp_path):
     past, empty = read_past(Store(audited_root())), Store(str(tmp_path / "none"))
     models = plan.trained()
-    found = cost.stages(plan, past, models=models, shadows=[], cells=plan.cells, store=empty)
+    found = stages(plan, past, models=models, shadows=[], cells=plan.cells, store=empty)
     said = []
     with_state = _Json(Tally(), said.append)
     with_state(Event(kind="stages", name="run", stages=found, workers=1))
     line = json.loads(said[0])
     assert line["progress"]["cells"]["total"] == len(plan.cells)
     assert line["progress"]["training"]["total"] == len(models)
-    expected = estimate(plan, tmp_path, past)["wall_seconds"]
+    expected = estimate(plan, tmp_path, past).time.wall_seconds
     assert line["seconds_left"] == pytest.approx(expected, rel=1e-6)
 
 
@@ -129,10 +130,10 @@ def test_a_sample_keeps_every_split_and_forgets_training_examples(plan):
 def test_a_probe_leaves_nothing_unknown(plan, tmp_path):
     found = probe(plan, plan.cells, Past())
     summary = estimate(plan, tmp_path, found)
-    assert summary["stages_without_past_cost"] == 0
-    assert summary["device_seconds"] > 0
-    assert summary["disk"]["bytes"] > 2**16
-    assert "from a probe on" in "\n".join(cost.plan_lines(summary))
+    assert summary.time.stages_without_past_cost == 0
+    assert summary.time.device_seconds > 0
+    assert summary.disk.bytes > 2**16
+    assert "from a probe on" in "\n".join(plan_lines(summary))
 
 
 def test_a_probe_tells_how_shadow_models_train_fastest(tmp_path):
@@ -140,16 +141,16 @@ def test_a_probe_tells_how_shadow_models_train_fastest(tmp_path):
     single = make_plan(load("ulira", changes))
     found = probe(single, single.cells, Past())
     summary = estimate(single, tmp_path, found)
-    ways = summary["lockstep"]["resnet_small"]
-    assert {"loop", "grouped:4", "grouped:4:channels_last"} <= ways["seconds"].keys()
-    assert (ways["configured"], ways["not_stacked"]) == ("loop", "")
-    text = "\n".join(cost.plan_lines(summary))
+    ways = summary.lockstep["resnet_small"]
+    assert {"loop", "grouped:4", "grouped:4:channels_last"} <= ways.seconds.keys()
+    assert (ways.configured, ways.not_stacked) == ("loop", "")
+    text = "\n".join(plan_lines(summary))
     assert "lockstep    resnet_small: ms for a step of one model: loop" in text
-    assert (f"--set shadows.strategy={ways['fastest']}" in text) == (ways["fastest"] != "loop")
+    assert (f"--set shadows.strategy={ways.fastest}" in text) == (ways.fastest != "loop")
     steps = 8 * -(-(1211 // 2) // 64)
-    assert found.shadows["resnet_small", "none", ""] == pytest.approx(ways["seconds"]["loop"] * steps)
+    assert found.shadows["resnet_small", "none", ""] == pytest.approx(ways.seconds["loop"] * steps)
     # Not probed: finetune and no_op on 32 shadow models, and the cells that are measured on them.
-    assert summary["stages_without_past_cost"] == 2 * 32 + len(single.cells)
+    assert summary.time.stages_without_past_cost == 2 * 32 + len(single.cells)
     known = replace(Past(), shadows=found.shadows)
     assert probe(single, single.cells, known) is known
 
@@ -167,8 +168,8 @@ def test_a_probe_times_only_what_the_past_lacks(plan, tmp_path):
     assert all(found.stages[key].seconds > 0 for key in lost)
     assert found.cell_bytes == past.cell_bytes
     summary = estimate(plan, tmp_path, found)
-    assert summary["stages_without_past_cost"] == 0
-    assert ", from past costs and a probe on" in "\n".join(cost.plan_lines(summary))
+    assert summary.time.stages_without_past_cost == 0
+    assert ", from past costs and a probe on" in "\n".join(plan_lines(summary))
 
 
 def test_a_dry_run_counts_what_a_rerun_makes_again(tmp_path, capsys):
@@ -201,3 +202,34 @@ def test_the_plan_as_json_and_a_probe_without_a_dry_run(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["device_seconds"] is None
     with pytest.raises(AuditError, match="--probe: expected together with --dry-run"):
         main([path, "--probe", "--out", str(tmp_path / "r")])
+
+
+KEYS = (
+    "cells missing_cells by_axis by_role models missing_models distinct_models models_without_sharing sharing_saves "
+    "shadows observations lockstep forget_sets retained_copies splits device_seconds device_hours workers wall_seconds "
+    "time_from stages stages_without_past_cost memory disk tuning not_checked_yet"
+)
+INNER = {
+    "observations": "canaries observations_per_state not_shown observation_rows observation_bytes missing_bytes stages "
+    "seconds stages_without_past_cost",
+    "memory": "image_values peak_bytes from",
+    "disk": "bytes parts",
+    "tuning": "budget searches missing_searches trials forget_size",
+}
+
+
+def test_keys_of_the_plan_in_json_are_kept(tmp_path, capsys):
+    """Programs read them: a key that goes or changes its name is a new version."""
+    words = ["ulira", "--dry-run", "--format", "json", "--tune", "2", "--set", "shadows.canaries=8"]
+    assert main([*words, "--out", str(tmp_path / "r")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert " ".join(told) == KEYS
+    assert {key: " ".join(told[key]) for key in INNER} == INNER
+    assert list(told["observations"]["canaries"]) == ["count", "canary_kind", "images"]
+    assert told["distinct_models"] == sum(told["models"].values())
+
+
+def test_what_a_plan_does_not_have_is_empty_in_json(plan, tmp_path):
+    told = estimate(plan, tmp_path, Past()).to_dict()
+    assert (told["observations"], told["lockstep"], told["tuning"]) == ({}, {}, {})
+    assert told["device_hours"] is None

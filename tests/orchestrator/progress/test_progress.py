@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.progress.display import HINT, _Json, _Plain, _RichDisplay, display, memory_lines
+from orchestrator.progress.duration import duration
 from orchestrator.progress.events import Event, Memory, Stage
-from orchestrator.progress.tally import Tally, duration
+from orchestrator.progress.tally import Tally
 
 GIB = 2**30
 COST = {"cheap": 0.2, "dear": 3.0}

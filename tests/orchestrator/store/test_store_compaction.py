@@ -16,19 +16,20 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 
+from orchestrator.audit.compute import tidy
 from orchestrator.results.connection import Results
 from orchestrator.store.files import CannotWrite, RemoteFiles
 from orchestrator.store.store import SMALL_FILES, Store
-from orchestrator.sweep import tidy
 from tests.support.sweeps import ROOT, content, sweep, write_config
 
 ROW = {"metric": "auc", "split": "forget", "variant": "", "n": 3, "higher_is": "worse"}
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.scandir"}
 KILLED_WHILE_MERGING = """
 import os, signal, sys
-import orchestrator.sweep as sweep
+from orchestrator import sweep
+from orchestrator.audit import api, compute
 from orchestrator.errors import run_command
-left, sweep.SMALL_FILES, merge = int(sys.argv.pop(1)), 2, sweep.tidy
+left, compute.SMALL_FILES, merge = int(sys.argv.pop(1)), 2, compute.tidy
 def tidy(*arguments):
     def step(event, values):
         global left
@@ -38,7 +39,7 @@ def tidy(*arguments):
                 os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(step)
     merge(*arguments)
-sweep.tidy = tidy
+api.tidy = tidy
 sys.exit(run_command(sweep.main))
 """
 

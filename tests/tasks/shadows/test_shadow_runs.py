@@ -14,10 +14,10 @@ from tasks.shadows.canaries import Canaries, ColourFields
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, State
 from tasks.shadows.runs import ShadowBench, Unlearning, plant_images, shadow_runs
-from tasks.training.lockstep import Strategy
 from tasks.training.recipe import Recipe
 from tasks.training.resident import ResidentData
 from tasks.training.scoring import score
+from tasks.training.strategy_text import Strategy
 from tasks.training.train import train
 from tasks.unlearn.base import methods
 from tasks.unlearn.finetune import Finetune

@@ -6,10 +6,10 @@ from torch import nn
 from tasks.networks import models
 from tasks.runtime.devices import Engine
 from tasks.training import strategy as strategies
-from tasks.training.lockstep import Strategy
 from tasks.training.recipe import Recipe
 from tasks.training.stacked import Unstackable
 from tasks.training.strategy import choose_strategy
+from tasks.training.strategy_text import Strategy
 
 RECIPE = Recipe(batch_size=4)
 SHAPE = (1, 8, 8)

@@ -10,10 +10,11 @@ from tasks.errors import AuditError
 from tasks.networks import models
 from tasks.runtime.devices import Engine
 from tasks.training import lockstep as shadow_training
-from tasks.training.lockstep import Strategy, clip_each, train_shadows
+from tasks.training.lockstep import clip_each, train_shadows
 from tasks.training.recipe import Recipe
 from tasks.training.resident import ResidentData
 from tasks.training.stacked import Stack
+from tasks.training.strategy_text import Strategy
 from tasks.training.train import train
 
 RECIPE = Recipe(epochs=2, batch_size=16, lr=0.1, augmentation="crop_flip", warmup_epochs=0.5)

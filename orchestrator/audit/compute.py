@@ -1,0 +1,91 @@
+"""Compute what results lack of a plan, on the configured backend."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime
+
+from orchestrator.audit.again import discard_unrecorded, forget_results
+from orchestrator.audit.missing import Rerun, missing_cells, missing_models
+from orchestrator.backends.choose import make_backend
+from orchestrator.backends.work import Work
+from orchestrator.errors import one_line
+from orchestrator.estimate.cost import worker_count
+from orchestrator.estimate.past import read_past
+from orchestrator.estimate.stages import stages
+from orchestrator.plan.cells import Plan
+from orchestrator.progress.events import Event, Listener
+from orchestrator.records import provenance, retained_copies
+from orchestrator.records.rows import canary_rows
+from orchestrator.records.shadow_batches import shadow_batches
+from orchestrator.store.store import SMALL_FILES, Store
+from tasks.errors import AuditError
+
+
+def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop: threading.Event) -> None:
+    """Compute what is missing of a plan on the configured backend."""
+    started = datetime.now(UTC)
+    cells = missing_cells(plan, store, rerun)
+    if rerun != "none":
+        forget_results(plan, store, cells, rerun)
+    if not cells:
+        return
+    discard_unrecorded(plan, store)
+    run_id = provenance.run_identity(plan.config, started)
+    _write_run(plan, store, run_id, started)
+    listener(Event(kind="note", name=f"{run_id}: {len(cells)} cells, results in {store.root}"))
+    new = retained_copies.unrecorded(plan.data, store)
+    if new:
+        listener(Event(kind="note", name=f"looking for copies that stay of forget sets: {', '.join(new)}"))
+    for warning in retained_copies.write_forget_sets(plan.data, store, new, dataset=plan.config.data.name):
+        listener(Event(kind="note", name=warning))
+    work = Work(
+        plan=plan,
+        store=store,
+        run_id=run_id,
+        models=missing_models(plan, store, cells),
+        shadows=shadow_batches(plan, store, cells),
+        cells=cells,
+        listener=listener,
+        stop=stop,
+    )
+    listener(announcement(work))
+    make_backend(plan.config.execution.backend).run(work)
+
+
+def announcement(work: Work) -> Event:
+    """What a run will do, and how long each stage may take where such stages have run."""
+    found = stages(
+        work.plan,
+        read_past(work.store, sizes=False),
+        models=work.models,
+        shadows=work.shadows,
+        cells=work.cells,
+        store=work.store,
+    )
+    workers = worker_count(work.plan.config.execution)
+    return Event(kind="stages", name=work.run_id, stages=found, workers=workers)
+
+
+def _write_run(plan: Plan, store: Store, run_id: str, started: datetime) -> None:
+    counts = {"cells": len(plan.cells), "models": len(plan.models)}
+    store.write("runs", run_id, [provenance.run_row(plan, run_id=run_id, started=started, counts=counts)])
+    cell_ids = [cell.cell_id for cell in plan.cells]
+    store.put_blob("plans", run_id, json.dumps({"cell_ids": cell_ids}).encode())
+    layouts = [shadows.layout for shadows in plan.shadow_sets.values()]
+    for canaries in {layout.canaries for layout in layouts if layout.canaries is not None}:
+        store.write("canaries", canaries.digest, canary_rows(plan, canaries))
+
+
+def tidy(store: Store, listener: Listener, stop: threading.Event) -> None:
+    """Merge the small files of a sweep that has come to its end; what is left as it is can be read all the same."""
+    if stop.is_set():
+        return
+    try:
+        merged = store.compact(at_least=SMALL_FILES)
+    except AuditError as error:
+        listener(Event(kind="note", name=f"small files are not merged: {one_line(error)}"))
+    else:
+        if merged:
+            listener(Event(kind="note", name=f"merged {merged} small files"))

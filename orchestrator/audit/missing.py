@@ -1,0 +1,69 @@
+"""What results lack of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from orchestrator.plan.cells import Cell, ModelSpec, Plan
+from orchestrator.plan.shadows import ShadowGroup
+from orchestrator.store.schema import TABLES
+from orchestrator.store.store import Store
+
+Rerun = Literal["none", "failed", "all"]
+"""What is computed again of the cells that are there: nothing, those that failed, or all."""
+
+
+def missing_cells(plan: Plan, store: Store, rerun: Rerun) -> list[Cell]:
+    """Cells without a row, or whose other rows are lost; with `rerun` also those to be replaced."""
+    done = whole_cells(plan, store) if rerun != "all" else set()
+    if rerun == "failed":
+        done -= failed_rows(store, "cells")
+        broken = failed_groups(store)
+        done -= {cell.cell_id for cell in plan.cells if broken and plan.stages(cell) & broken}
+    return [cell for cell in plan.cells if cell.cell_id not in done]
+
+
+def whole_cells(plan: Plan, store: Store) -> set[str]:
+    """Ids of the cells that failed, or that finished and still have all that they wrote.
+
+    A file that was removed or moved aside since (`query --repair`) takes its cell with it.
+    """
+    plain = {cell.cell_id for cell in plan.cells if cell.attack == "none"}
+    unrecorded = plan.models.keys() - store.keys("models")
+    on_unrecorded = {cell.cell_id for cell in plan.cells if cell.model_id in unrecorded}
+    measured = store.keys("metrics") & store.keys("examples")
+    lost = (plain - store.keys("layers")) | on_unrecorded
+    done = store.keys("cells")
+    return (done & measured) - lost | (failed_rows(store, "cells") & done)
+
+
+def missing_models(plan: Plan, store: Store, cells: Sequence[Cell]) -> list[ModelSpec]:
+    """Models to train from scratch for the given cells, costliest kinds spread by their order."""
+    wanted = plan.only(cell.cell_id for cell in cells).trained()
+    stored = store.blob_keys("weights")
+    return [spec for spec in wanted if spec.model_id not in stored]
+
+
+def failed_rows(store: Store, table: Literal["cells", "models"]) -> set[str]:
+    """Ids of the cells, or of the models and the work on shadow models, whose row says that they failed."""
+    key = TABLES[table].key
+    rows = store.read(table).select([key, "status"]).to_pylist()
+    return {row[key] for row in rows if row["status"] == "failed"}
+
+
+def failed_groups(store: Store) -> set[str]:
+    """Ids of the groups of shadow models of which one failed: their cells rest on fewer."""
+    table = store.read("models").select(["parent_id", "kind", "status"]).to_pylist()
+    return {row["parent_id"] for row in table if (row["kind"], row["status"]) == ("shadow", "failed")}
+
+
+def failed_shadows(plan: Plan, store: Store) -> int:
+    """Shadow models of the plan that failed in a group: in training, or under one method on some draw."""
+    return len(shadow_keys(plan).keys() & failed_rows(store, "models")) if plan.shadow_groups else 0
+
+
+def shadow_keys(plan: Plan) -> dict[str, ShadowGroup]:
+    """Key in the results of every shadow model of every group."""
+    sizes = {name: shadows.layout.num_shadows for name, shadows in plan.shadow_sets.items()}
+    return {g.key(j): g for g in plan.shadow_groups.values() for j in range(sizes[g.architecture])}

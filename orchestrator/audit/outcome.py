@@ -1,0 +1,74 @@
+"""What an audit came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.audit.missing import failed_shadows
+from orchestrator.plan.cells import Plan
+from orchestrator.results.connection import Results
+from orchestrator.store.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Outcome:
+    """The cells of one plan as they are in the results, and the way to everything else that is there."""
+
+    plan: Plan
+    """The cells that were asked for, with the hyper-parameters that a search has chosen."""
+    out: str
+    """Results directory."""
+    cells: pa.Table
+    """Rows of `cells` of this plan, in its order; absent are those that are not measured yet. `to_pandas()` makes a
+    data frame of them."""
+    failed_shadows: int
+    """Trainings and unlearnings of shadow models that failed: cells rest on what is left."""
+    stopped: bool
+    """Whether it was asked to stop; the same call goes on where it stopped."""
+    seconds: float
+    """Wall time of this call."""
+
+    def __repr__(self) -> str:
+        told = f"{len(self.cells)} of {len(self.plan.cells)} cells measured, {len(self.failed)} failed"
+        return f"<Outcome: {told}{', stopped' if self.stopped else ''}, in {self.out}>"
+
+    @cached_property
+    def failed(self) -> pa.Table:
+        """The rows of `cells` that failed; `error_type` and `error` say why."""
+        return self.cells.filter(pc.equal(self.cells["status"], "failed"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether every cell of the plan was measured and nothing failed; the command then returns 0."""
+        return len(self.cells) == len(self.plan.cells) and not len(self.failed) and not self.failed_shadows
+
+    @cached_property
+    def results(self) -> Results:
+        """A session over the whole results directory, opened by the first use: `results.query("leaderboard")`."""
+        return Results(self.out)
+
+
+def outcome(plan: Plan, store: Store, *, stopped: bool, seconds: float) -> Outcome:
+    """Read what the results hold of a plan.
+
+    Args:
+        plan: what was asked for.
+        store: the results.
+        stopped: whether the run was asked to stop.
+        seconds: wall time of the run.
+    """
+    rows = store.read("cells")
+    asked = pa.array([cell.cell_id for cell in plan.cells], pa.string())
+    places = pc.index_in(asked, value_set=rows["cell_id"].cast(pa.string()))
+    return Outcome(
+        plan=plan,
+        out=store.root,
+        cells=rows.take(pc.drop_null(places)),
+        failed_shadows=failed_shadows(plan, store),
+        stopped=stopped,
+        seconds=seconds,
+    )
