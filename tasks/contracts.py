@@ -97,7 +97,6 @@ def small_run(*, scope: str = "all", seed: int = 0, norm_statistics: Any = "upda
         forget=data.subset(training[is_forget]),
         retain=data.subset(training[~is_forget]),
         validation=data.subset(np.arange(120, 160)),
-        num_classes=NUM_CLASSES,
         seed=seed,
         fresh_model=small_model,
         recipe=RECIPE,
@@ -204,20 +203,20 @@ def _check_handed_back(run: UnlearningRun, switches: dict[str, bool]) -> None:
         assert parameter.grad is None, f"parameter '{name}' is left with a gradient"
         assert bool(torch.isfinite(parameter).all()), f"parameter '{name}' is not finite"
     with torch.no_grad():
-        logits = run.model(run.forget.batch(torch.arange(2)).images)
+        logits = run.model(run.forget.batch(torch.arange(2)).inputs)
     expected = (2, run.num_classes)
     assert logits.shape == expected, f"expected logits {expected}, got {tuple(logits.shape)}"
 
 
 def inputs_are_only_read(method: Method, make_run: MakeRun = small_run) -> None:
-    """Images, labels and the original model keep their bits."""
+    """Images, targets and the original model keep their bits."""
     run = make_run()
     original, images = _state(run.original), run.forget.data.images.clone()
-    labels = [part.labels.clone() for part in (run.forget, run.retain, run.validation)]
+    targets = [part.targets.clone() for part in (run.forget, run.retain, run.validation)]
     method(run)
     assert torch.equal(run.forget.data.images, images), "images were changed"
-    for part, before in zip((run.forget, run.retain, run.validation), labels, strict=True):
-        assert torch.equal(part.labels, before), "labels were changed"
+    for part, before in zip((run.forget, run.retain, run.validation), targets, strict=True):
+        assert torch.equal(part.targets, before), "targets were changed"
     changed = [name for name, tensor in _state(run.original).items() if not _equal(tensor, original[name])]
     assert not changed, f"the original model changed in {changed}"
 
@@ -401,7 +400,7 @@ def _global_state() -> dict[str, bytes]:
 
 def _attacked() -> tuple[nn.Module, Tensor, Tensor]:
     batch = small_data().subset(np.arange(16)).batch(torch.arange(16))
-    return small_original(), batch.images, batch.labels
+    return small_original(), batch.inputs, batch.targets
 
 
 def _outputs(part: int, count: int, confidence: float) -> Outputs:
@@ -412,4 +411,6 @@ def _outputs(part: int, count: int, confidence: float) -> Outputs:
     if confidence < 0:
         logits *= 0.01
     logits[np.arange(count), labels] += confidence
-    return Outputs(ids=part * count + np.arange(count), labels=labels, logits=logits.astype(np.float32))
+    return Outputs.of_logits(
+        ids=part * count + np.arange(count), labels=labels, logits=logits.astype(np.float32)
+    )

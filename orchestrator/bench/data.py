@@ -66,9 +66,9 @@ class BenchData:
         if not poisoned:
             return subset
         labels = [
-            poisoned.get(i, y) for i, y in zip(subset.ids.tolist(), subset.labels.tolist(), strict=True)
+            poisoned.get(i, y) for i, y in zip(subset.ids.tolist(), subset.targets.tolist(), strict=True)
         ]
-        return subset.with_labels(torch.tensor(labels, device=subset.labels.device))
+        return subset.with_targets(torch.tensor(labels, device=subset.targets.device))
 
     def split(self, forget_set: str, split: str) -> np.ndarray:
         """Ids of the examples of a split; forget and retain are parts of the training set."""

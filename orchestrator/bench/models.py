@@ -184,7 +184,6 @@ class ModelBench:
             forget=subset("forget"),
             retain=subset("retain"),
             validation=subset("validation"),
-            num_classes=data.num_classes,
             seed=spec.seed,
             fresh_model=fresh,
             recipe=spec.recipe,

@@ -222,7 +222,7 @@ def fairness_gaps(
             raise unknown_name("fairness-gap definition", definition, DEFINITIONS)
     if not len(subset):
         raise AuditError("fairness gap: no examples")
-    weighting = _Weighting(subset.labels.cpu().numpy(), bootstrap, shuffles, seed_path)
+    weighting = _Weighting(subset.targets.cpu().numpy(), bootstrap, shuffles, seed_path)
     gaps: list[LayerGap] = []
     for group in _passes(model, len(subset), most_bytes):
         for (index, name, module), statistics in _measure(model, subset, group, definitions, batch_size):
@@ -279,7 +279,7 @@ def _measure(
             stack.enter_context(module.register_forward_pre_hook(hook))
         batches = 0
         for batch in subset.batches(batch_size):
-            model(batch.images)
+            model(batch.inputs)
             batches += 1
     for layer, statistics, count in zip(layers, kept, calls, strict=True):
         if count > batches:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from tasks.attacks.base import AdversarialAttack, MinimumNormAttack
 from tasks.errors import AuditError
 from tasks.measure.attacked import distances, predict
+from tasks.objectives.base import Batch
 from tasks.runtime.seeding import numpy_generator, torch_generator
-from tasks.training.resident import Batch, Subset
+from tasks.training.resident import Subset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +83,9 @@ class _Progress:
     def __init__(self, attack: AdversarialAttack, model: nn.Module, subset: Subset, batch_size: int) -> None:
         self.attack, self.model, self.subset, self.batch_size = attack, model, subset, batch_size
         self.eps = np.unique(np.array((0.0, *attack.eps)))
-        clean = [predict(model, batch.images) for batch in subset.batches(batch_size)]
-        self.answer = torch.cat(clean) if clean else subset.labels.clone()
-        self.holds = self.answer == subset.labels
+        clean = [predict(model, batch.inputs) for batch in subset.batches(batch_size)]
+        self.answer = torch.cat(clean) if clean else subset.targets.clone()
+        self.holds = self.answer == subset.targets
         self.first = torch.full_like(self.answer, len(self.eps))
         """Row of `eps` at which each example was first wrong; `E` where it never was."""
         self.first[~self.holds] = 0
@@ -94,7 +95,7 @@ class _Progress:
         for number, rows in enumerate(self._standing()):
             generator = torch_generator(*seed_path, row, number)
             batch = self.subset.batch(rows)
-            moved = self.attack.perturb(self.model, batch.images, batch.labels, eps=eps, generator=generator)
+            moved = self.attack.perturb(self.model, batch.inputs, batch.targets, eps=eps, generator=generator)
             moved = moved.detach()
             self._check(moved, batch, eps)
             self._judge(rows, moved, batch, torch.full_like(rows, row))
@@ -105,9 +106,9 @@ class _Progress:
         for number, rows in enumerate(self._standing()):
             batch = self.subset.batch(rows)
             generator = torch_generator(*seed_path, 0, number)
-            moved = attack.minimise(self.model, batch.images, batch.labels, generator=generator).detach()
+            moved = attack.minimise(self.model, batch.inputs, batch.targets, generator=generator).detach()
             self._check(moved, batch, None)
-            found = distances(moved, batch.images, self.attack.norm).double().cpu()
+            found = distances(moved, batch.inputs, self.attack.norm).double().cpu()
             self._judge(rows, moved, batch, torch.searchsorted(radii, found).to(rows.device).clamp(min=1))
 
     def _standing(self) -> tuple[Tensor, ...]:
@@ -116,15 +117,15 @@ class _Progress:
 
     def _judge(self, rows: Tensor, moved: Tensor, batch: Batch, first: Tensor) -> None:
         answer = predict(self.model, moved)
-        fooled = (answer != batch.labels) & (first < len(self.eps))
+        fooled = (answer != batch.targets) & (first < len(self.eps))
         self.answer[rows[fooled]] = answer[fooled]
         self.first[rows[fooled]] = first[fooled]
         self.holds[rows[fooled]] = False
 
     def _check(self, moved: Tensor, batch: Batch, eps: float | None) -> None:
         name = type(self.attack).__name__
-        if moved.shape != batch.images.shape or not bool(torch.isfinite(moved).all()):
-            raise AuditError(f"attack {name}: expected finite images of shape {tuple(batch.images.shape)}")
+        if moved.shape != batch.inputs.shape or not bool(torch.isfinite(moved).all()):
+            raise AuditError(f"attack {name}: expected finite images of shape {tuple(batch.inputs.shape)}")
         if float(moved.min()) < -1e-6 or float(moved.max()) > 1 + 1e-6:
             raise AuditError(
                 f"attack {name}: expected pixels in [0, 1], got {float(moved.min())} to {float(moved.max())}"
@@ -134,13 +135,13 @@ class _Progress:
         norm = self.attack.norm
         # float32 rounding of each pixel, and of the projection
         slack = 1e-5 * eps + 1e-6 * (1.0 if norm == "Linf" else moved[0].numel() ** 0.5)
-        farthest = float(distances(moved, batch.images, norm).max())
+        farthest = float(distances(moved, batch.inputs, norm).max())
         if farthest > eps + slack:
             raise AuditError(f"attack {name}: expected {norm} distance of at most {eps}, got {farthest}")
 
     def outputs(self) -> RobustOutputs:
         """The rows by radius."""
-        labels = self.subset.labels.cpu().numpy()
+        labels = self.subset.targets.cpu().numpy()
         correct = self.first.cpu().numpy()[None, :] > np.arange(len(self.eps))[:, None]
         return RobustOutputs(
             ids=self.subset.ids.cpu().numpy(),

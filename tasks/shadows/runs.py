@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from tasks.errors import AuditError
-from tasks.images import augment
 from tasks.networks.scopes import NormStatistics, bind
 from tasks.runtime.costs import MEMORY_ERRORS
 from tasks.runtime.devices import Engine
@@ -121,11 +120,11 @@ class ShadowBench:
         canaries = self.layout.canaries
         if canaries is None:
             return subset
-        labels = subset.labels.cpu().numpy().copy()
+        labels = subset.targets.cpu().numpy().copy()
         planted = np.isin(ids, canaries.ids)
         order = np.argsort(canaries.ids)
         labels[planted] = canaries.labels[order][np.searchsorted(canaries.ids[order], ids[planted])]
-        return subset.with_labels(torch.from_numpy(labels).to(subset.labels.device))
+        return subset.with_targets(torch.from_numpy(labels).to(subset.targets.device))
 
     def statistics(self, model: nn.Module, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Logit-scaled confidence, cross-entropy (float32), and 1 where the answer is right, by example."""
@@ -140,13 +139,11 @@ class ShadowBench:
 
         All models are held at once: pass a stack or a few at a time.
         """
-        jobs = [
-            (j, self.layout.members(j), ("shadow init", self.layout.init_seed(j)), self.layout.order_seed(j))
-            for j in shadows
-        ]
-        models = [self.fresh_model(init) for _, _, init, _ in jobs]
-        subsets = [self.subset(ids) for _, ids, _, _ in jobs]
-        reports, seconds = self._train(models, subsets, [("shadow order", order) for *_, order in jobs])
+        layout = self.layout
+        models = [self.fresh_model(("shadow init", layout.init_seed(shadow))) for shadow in shadows]
+        subsets = [self.subset(layout.members(shadow)) for shadow in shadows]
+        paths: list[SeedPath] = [("shadow order", layout.order_seed(shadow)) for shadow in shadows]
+        reports, seconds = self._train(models, subsets, paths)
         blank = ShadowRun(method="none", scope="", pool="", draw=0, block=None, seconds=seconds)
         return [
             (model, self._observed(_with_report(blank, report), model, shadow))
@@ -245,17 +242,17 @@ class ShadowBench:
         return self._observed(done, run.model, shadow)
 
     def _unlearning_run(self, shadow: int, model: nn.Module, what: Unlearning, share: Share) -> UnlearningRun:
-        augmentation = augment.augmentation(self.recipe.augmentation, self.data.images.shape[-1])
         return UnlearningRun(
             model=model,
             scope=bind(what.scope, model, norm_statistics=self.norm_statistics),
             forget=self.subset(self.layout.forget(shadow, what.pool, what.draw)),
             retain=self.subset(self._retained(shadow, what.pool, what.draw)),
             validation=self.subset(self.validation_ids),
-            num_classes=self.data.num_classes,
             seed=self.layout.unlearn_seed(shadow, what.pool, what.draw),
             fresh_model=self.fresh_model,
-            augmentation=augmentation if self.augment_unlearning else None,
+            augmentation=self.data.augmentation(self.recipe.augmentation)
+            if self.augment_unlearning
+            else None,
             share=share,
             recipe=self.recipe,
             retrain_path=self.retrain_path(shadow, what.pool, what.draw),

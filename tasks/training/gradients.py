@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tasks.objectives.base import Batch
 from tasks.training.resident import Subset
 
 Tensors = dict[str, Tensor]
@@ -28,7 +28,7 @@ _BLOCK_BYTES = 2**31
 def summed_gradient(
     model: nn.Module, subset: Subset, *, weights: Tensor | None = None, batch_size: int = 256
 ) -> Tensors:
-    """Sum over the examples of the gradient of the cross-entropy, for every named parameter.
+    """Sum over the examples of the gradient of the loss, for every named parameter.
 
     Args:
         model: in eval mode.
@@ -40,9 +40,8 @@ def summed_gradient(
     total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     start = 0
     for batch in subset.batches(batch_size):
-        losses = F.cross_entropy(
-            functional_call(model, parameters, (batch.images,)), batch.labels, reduction="none"
-        )
+        outputs = functional_call(model, parameters, (batch.inputs,))
+        losses = subset.data.objective.losses(outputs, batch)
         if weights is not None:
             losses = losses * weights[start : start + len(losses)]
         start += len(losses)
@@ -56,11 +55,11 @@ def summed_gradient(
 def gradients_by_example(
     model: nn.Module, subset: Subset, names: list[str], *, chunk: int | None = None
 ) -> Iterator[Tensors]:
-    """Gradients of the cross-entropy of single examples, chunk after chunk, in the order of the subset.
+    """Gradients of the loss of single examples, chunk after chunk, in the order of the subset.
 
     Args:
         model: in eval mode; batch statistics would tie the examples of a chunk together.
-        subset: examples and the labels to take the loss at.
+        subset: examples and the targets to take the loss at.
         names: the parameters to differentiate.
         chunk: examples at once; None fits the gradients of a chunk into 256 MiB.
 
@@ -71,15 +70,16 @@ def gradients_by_example(
     moving = {name: every.pop(name) for name in names}
     chunk = chunk or rows_within(_CHUNK_BYTES, moving)
 
-    def loss(parameters: Tensors, image: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(model, {**every, **parameters}, (image[None],))
-        return F.cross_entropy(logits, label[None])
+    def loss(parameters: Tensors, *example: Tensor) -> Tensor:
+        alone = Batch(*(part[None] for part in example))
+        outputs = functional_call(model, {**every, **parameters}, (alone.inputs,))
+        return subset.data.objective.loss(outputs, alone)
 
-    each = vmap(grad(loss), in_dims=(None, 0, 0))
+    each = vmap(grad(loss), in_dims=(None, 0, 0, 0))
     for batch in subset.batches(chunk):
         # the fused attention kernels have no batching rule for gradients by example
         with sdpa_kernel(SDPBackend.MATH):
-            gradients = each(moving, batch.images, batch.labels)
+            gradients = each(moving, *batch)
         yield {name: g.detach() for name, g in gradients.items()}
 
 

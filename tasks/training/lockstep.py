@@ -8,12 +8,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tasks.errors import AuditError, Diverged
-from tasks.images import augment
 from tasks.images.augment import Augmentation, interleave
+from tasks.objectives.base import Batch
 from tasks.runtime.devices import Engine, keeping_freed_memory
 from tasks.runtime.modes import still_statistics
 from tasks.runtime.seeding import torch_generator
@@ -21,7 +20,7 @@ from tasks.training.recipe import Recipe
 from tasks.training.resident import Subset, batch_lengths
 from tasks.training.stacked import Stack, Unstackable, check_stackable, per_model
 from tasks.training.strategy_text import Strategy
-from tasks.training.train import TrainReport, learning_rate, make_optimizer, train
+from tasks.training.train import TrainReport, learning_rate, make_optimizer, set_lr, train
 
 SeedPath = tuple[str | int, ...]
 
@@ -156,7 +155,7 @@ def _train_alone(
 
 
 class Lockstep:
-    """The training of one stack: every model its own data, order, augmentation and labels at the same step.
+    """The training of one stack: every model its own data, order, augmentation and targets at the same step.
 
     Gradients do not mix, because the loss is the sum of the models' own losses; the optimisers work number
     by number, so one over the stacked tensors does what one for each model would; clipping is for each model.
@@ -174,11 +173,9 @@ class Lockstep:
         self.stack, self.recipe, self.engine = stack, recipe, engine
         self.data = subsets[0].data
         self.ids = torch.stack([subset.ids for subset in subsets], dim=1)
-        self.labels = torch.stack([subset.labels for subset in subsets], dim=1)
+        self.targets = torch.stack([subset.targets for subset in subsets], dim=1)
         self.generators = [torch_generator("train", *path) for path in seed_paths]
-        self.augmentation = augmentation or augment.augmentation(
-            recipe.augmentation, self.data.images.shape[-1]
-        )
+        self.augmentation = augmentation or self.data.augmentation(recipe.augmentation)
         self.optimizer = make_optimizer(
             stack.parameters(),
             recipe.optimizer,
@@ -198,9 +195,9 @@ class Lockstep:
         for epoch in range(1, self.recipe.epochs + 1):
             self.stack.train()
             total = torch.zeros(width, device=self.ids.device)
-            for images, labels in self._batches():
+            for batch in self._batches():
                 rate = learning_rate(self.recipe, step, steps_per_epoch)
-                total += self._step(images, labels, rate) * len(labels)
+                total += self._step(batch, rate) * len(batch.ids)
                 step += 1
             finite = self.stack.finite() & torch.isfinite(total)
             for index in (~finite).nonzero().flatten().tolist():
@@ -212,31 +209,29 @@ class Lockstep:
             for loss, error in zip(losses, errors, strict=True)
         ]
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass: images `n x K*C x H x W` and labels `n x K`, drawn as each model alone would."""
+    def _batches(self) -> Iterator[Batch]:
+        """One pass: inputs `n x K*C x H x W`, targets and ids `n x K`, drawn as each model alone would."""
         count = len(self.ids)
         order = torch.stack([torch.randperm(count, generator=g) for g in self.generators], dim=1)
         for rows in order.to(self.ids.device).split(batch_lengths(count, self.recipe.batch_size)):
-            images = self.data.pixels(self.ids.gather(0, rows).flatten())
+            ids = self.ids.gather(0, rows)
+            images = self.data.inputs(ids.flatten())
             if self.augmentation is not None:
                 moves = interleave([self.augmentation.draw(len(rows), g) for g in self.generators])
                 images = self.augmentation.apply(images, moves)
-            yield images.view(len(rows), -1, *images.shape[2:]), self.labels.gather(0, rows)
+            yield Batch(images.view(len(rows), -1, *images.shape[2:]), self.targets.gather(0, rows), ids)
 
-    def _step(self, images: Tensor, labels: Tensor, rate: float) -> Tensor:
+    def _step(self, batch: Batch, rate: float) -> Tensor:
         """One step of every model; the loss of each, `K`."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        single = still_statistics(self.stack) if len(labels) == 1 else nullcontext()
+        set_lr(self.optimizer, rate)
+        single = still_statistics(self.stack) if len(batch.ids) == 1 else nullcontext()
         with single, self.engine.autocast():
-            logits = self.stack(images)
-        losses = F.cross_entropy(
-            logits.float().flatten(0, 1),
-            labels.flatten(),
-            label_smoothing=self.recipe.label_smoothing,
-            reduction="none",
+            logits = self.stack(batch.inputs)
+        flat = Batch(batch.inputs, batch.targets.flatten(), batch.ids.flatten())
+        losses = self.data.objective.losses(
+            logits.float().flatten(0, 1), flat, smoothing=self.recipe.label_smoothing
         )
-        losses = losses.view(labels.shape).mean(0)
+        losses = losses.view(batch.ids.shape).mean(0)
         self.optimizer.zero_grad(set_to_none=True)
         self.engine.backward(losses.sum())
         if self.recipe.grad_clip > 0:

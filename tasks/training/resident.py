@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.images.augment import Augmentation
-
-
-class Batch(NamedTuple):
-    """Images in [0, 1], float32, `n x C x H x W`; labels and example ids, int64, `n`."""
-
-    images: Tensor
-    labels: Tensor
-    ids: Tensor
+from tasks.images import augment
+from tasks.images.augment import Augmentation, AugmentationName
+from tasks.objectives.base import Batch
+from tasks.objectives.classify import Classify
 
 
 @dataclass(frozen=True)
@@ -43,6 +37,11 @@ class ResidentData:
         )
 
     @property
+    def objective(self) -> Classify:
+        """What models of this data are trained for."""
+        return Classify(self.num_classes)
+
+    @property
     def device(self) -> torch.device:
         """Where the examples live."""
         return self.images.device
@@ -55,37 +54,41 @@ class ResidentData:
     def subset(self, ids: np.ndarray) -> Subset:
         """A view of the given example ids, in the given order."""
         index = torch.from_numpy(np.array(ids, dtype=np.int64)).to(self.device)
-        return Subset(data=self, ids=index, labels=self.labels[index])
+        return Subset(data=self, ids=index, targets=self.labels[index])
 
-    def pixels(self, ids: Tensor) -> Tensor:
+    def inputs(self, ids: Tensor) -> Tensor:
         """Images of `ids` as float32 in [0, 1]."""
         images = self.images[ids]
         return images.float().div_(255) if images.dtype == torch.uint8 else images
 
+    def augmentation(self, name: AugmentationName) -> Augmentation | None:
+        """The augmentation of a recipe for images of this size."""
+        return augment.augmentation(name, self.images.shape[-1])
+
 
 @dataclass(frozen=True)
 class Subset:
-    """An ordered selection of resident examples, with the labels that training should see."""
+    """An ordered selection of resident examples, with the targets that training should see."""
 
     data: ResidentData
     ids: Tensor
-    labels: Tensor
+    targets: Tensor
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def with_labels(self, labels: Tensor) -> Subset:
-        """The same examples under other labels (random relabelling, boundary shrink, poison)."""
-        return replace(self, labels=labels)
+    def with_targets(self, targets: Tensor) -> Subset:
+        """The same examples under other targets (random relabelling, boundary shrink, poison)."""
+        return replace(self, targets=targets)
 
     def at(self, rows: Tensor) -> Subset:
         """The rows (positions, not ids) of this selection."""
-        return replace(self, ids=self.ids[rows], labels=self.labels[rows])
+        return replace(self, ids=self.ids[rows], targets=self.targets[rows])
 
     def batch(self, rows: Tensor) -> Batch:
         """One batch of the given rows (positions in this subset)."""
         ids = self.ids[rows]
-        return Batch(self.data.pixels(ids), self.labels[rows], ids)
+        return Batch(self.data.inputs(ids), self.targets[rows], ids)
 
     def batches(
         self,
@@ -109,7 +112,7 @@ class Subset:
         for rows in order.to(self.ids.device).split(batch_lengths(len(self), batch_size)):
             batch = self.batch(rows)
             if augmentation is not None and generator is not None:
-                batch = batch._replace(images=augmentation(batch.images, generator))
+                batch = batch._replace(inputs=augmentation(batch.inputs, generator))
             yield batch
 
 
@@ -122,9 +125,9 @@ def batch_lengths(count: int, batch_size: int) -> list[int]:
 
 
 def concatenate(first: Subset, second: Subset) -> Subset:
-    """Both selections, one after the other, with the labels each carries."""
+    """Both selections, one after the other, with the targets each carries."""
     return Subset(
         data=first.data,
         ids=torch.cat([first.ids, second.ids]),
-        labels=torch.cat([first.labels, second.labels]),
+        targets=torch.cat([first.targets, second.targets]),
     )

@@ -1,13 +1,16 @@
-"""Logits of a model on a selection of examples, and the per-example statistics derived from them."""
+"""A model's answers on a selection of examples, and the per-example statistics that its objective derives."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
+from tasks.objectives.base import Batch
+from tasks.objectives.classify import Classify, log_softmax
 from tasks.runtime.modes import evaluating
 from tasks.training.resident import Subset
 
@@ -22,6 +25,15 @@ class Outputs:
     """`n`, int64: true labels."""
     logits: np.ndarray
     """`n x K`, float32."""
+    statistics: Mapping[str, np.ndarray]
+    """`n` each, by name; see `tasks.objectives.base.Objective.statistics`."""
+
+    @classmethod
+    def of_logits(cls, *, ids: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> Outputs:
+        """Answers that are known already, with the statistics of classification."""
+        batch = Batch(torch.empty(0), torch.from_numpy(labels), torch.from_numpy(ids))
+        found = Classify(logits.shape[1]).statistics(torch.from_numpy(np.ascontiguousarray(logits)), batch)
+        return cls(ids=ids, labels=labels, logits=logits, statistics={k: v.numpy() for k, v in found.items()})
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -29,9 +41,7 @@ class Outputs:
     @property
     def log_probabilities(self) -> np.ndarray:
         """`n x K`, float64 log-softmax."""
-        z = self.logits.astype(np.float64)
-        z = z - z.max(axis=1, keepdims=True)
-        return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return log_softmax(self.logits)
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -41,29 +51,28 @@ class Outputs:
     @property
     def correct(self) -> np.ndarray:
         """`n`, bool."""
-        return self.logits.argmax(axis=1) == self.labels
+        return self.statistics["correct"]
 
     @property
     def loss(self) -> np.ndarray:
         """Cross-entropy, `n`, float64."""
-        return -self.log_probabilities[np.arange(len(self)), self.labels]
+        return self.statistics["loss"]
 
     @property
     def phi(self) -> np.ndarray:
         """Logit-scaled confidence z_y - logsumexp of the other logits, `n`, float64 (LiRA, section VI)."""
-        z = self.logits.astype(np.float64)
-        rows = np.arange(len(self))
-        true = z[rows, self.labels]
-        others = z.copy()
-        others[rows, self.labels] = -np.inf
-        top = others.max(axis=1)
-        return true - top - np.log(np.exp(others - top[:, None]).sum(axis=1))
+        return self.statistics["phi"]
 
     def at(self, ids: np.ndarray) -> Outputs:
         """The rows of the given example ids, in their order; ids must be among `self.ids`."""
         order = np.argsort(self.ids)
         rows = order[np.searchsorted(self.ids, ids, sorter=order)]
-        return Outputs(ids=self.ids[rows], labels=self.labels[rows], logits=self.logits[rows])
+        return Outputs(
+            ids=self.ids[rows],
+            labels=self.labels[rows],
+            logits=self.logits[rows],
+            statistics={name: values[rows] for name, values in self.statistics.items()},
+        )
 
 
 def score(model: nn.Module, subset: Subset, *, batch_size: int = 1024) -> Outputs:
@@ -74,10 +83,15 @@ def score(model: nn.Module, subset: Subset, *, batch_size: int = 1024) -> Output
         subset: examples to score.
         batch_size: examples per forward pass.
     """
+    logits, statistics = [], []
     with evaluating(model), torch.no_grad():
-        logits = [model(batch.images).float().cpu() for batch in subset.batches(batch_size)]
+        for batch in subset.batches(batch_size):
+            outputs = model(batch.inputs).float().cpu()
+            logits.append(outputs)
+            statistics.append(subset.data.objective.statistics(outputs, batch))
     return Outputs(
         ids=subset.ids.cpu().numpy(),
-        labels=subset.labels.cpu().numpy(),
+        labels=subset.targets.cpu().numpy(),
         logits=torch.cat(logits).numpy(),
+        statistics={name: torch.cat([part[name] for part in statistics]).numpy() for name in statistics[0]},
     )

@@ -8,18 +8,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tasks.errors import Diverged
-from tasks.images import augment
 from tasks.images.augment import Augmentation
 from tasks.networks.scopes import BoundScope
+from tasks.objectives.base import Batch, Objective
 from tasks.runtime.devices import Engine
 from tasks.runtime.modes import still_statistics
 from tasks.runtime.seeding import isolated_global_rng, torch_generator
 from tasks.training.recipe import Optimizer, Recipe
-from tasks.training.resident import Batch, Subset, batch_lengths
+from tasks.training.resident import Subset, batch_lengths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +52,12 @@ def make_optimizer(
     return classes[kind](chosen, lr=lr, weight_decay=weight_decay, fused=True)
 
 
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every parameter group this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """Learning rate of optimiser step `step`, counted from 0: warm-up times schedule."""
     total = recipe.epochs * steps_per_epoch
@@ -81,8 +86,8 @@ def train(
     Order, augmentation and dropout come from `seed_path`: on one device, equal paths give equal bits.
 
     Args:
-        model: images in [0, 1] to float32 logits, on the engine's device.
-        subset: examples with the labels to learn.
+        model: inputs to outputs (images in [0, 1] to logits), on the engine's device.
+        subset: examples with the targets to learn.
         recipe: optimiser, schedule, epochs.
         seed_path: names the random streams.
         engine: device and precision.
@@ -94,7 +99,7 @@ def train(
         Diverged: the loss or a weight is not finite at the end of an epoch.
     """
     if augmentation is None:
-        augmentation = augment.augmentation(recipe.augmentation, subset.data.images.shape[-1])
+        augmentation = subset.data.augmentation(recipe.augmentation)
     optimizer = make_optimizer(
         model.parameters() if scope is None else scope.parameters(model).values(),
         recipe.optimizer,
@@ -104,7 +109,7 @@ def train(
         nesterov=recipe.momentum > 0,
     )
     steps_per_epoch = len(batch_lengths(len(subset), recipe.batch_size))
-    generator = torch_generator("train", *seed_path)
+    objective, generator = subset.data.objective, torch_generator("train", *seed_path)
     loss = math.nan
     step = 0
     engine.begin()
@@ -114,7 +119,7 @@ def train(
             total = torch.zeros((), device=subset.data.device)
             for batch in subset.batches(recipe.batch_size, generator=generator, augmentation=augmentation):
                 rate = learning_rate(recipe, step, steps_per_epoch)
-                total += _step(model, batch, optimizer, recipe, rate, engine) * len(batch.labels)
+                total += _step(model, batch, objective, optimizer, recipe, rate, engine) * len(batch.ids)
                 step += 1
             loss = float(total) / len(subset)
             model.eval()
@@ -127,17 +132,17 @@ def train(
 def _step(
     model: nn.Module,
     batch: Batch,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     rate: float,
     engine: Engine,
 ) -> Tensor:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    single = still_statistics(model) if len(batch.labels) == 1 else nullcontext()
+    set_lr(optimizer, rate)
+    single = still_statistics(model) if len(batch.ids) == 1 else nullcontext()
     with single, engine.autocast():
-        logits = model(batch.images)
-    loss = F.cross_entropy(logits.float(), batch.labels, label_smoothing=recipe.label_smoothing)
+        outputs = model(batch.inputs)
+    loss = objective.loss(outputs.float(), batch, smoothing=recipe.label_smoothing)
     optimizer.zero_grad(set_to_none=True)
     engine.backward(loss)
     engine.step(optimizer, max_norm=recipe.grad_clip)

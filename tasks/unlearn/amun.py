@@ -18,14 +18,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from tasks.objectives.base import Batch
 from tasks.unlearn.base import SearchRange, register, require
 from tasks.unlearn.parts.descent import Descent
-from tasks.unlearn.parts.recovery import set_lr
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.training.resident import Batch, Subset
+    from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -53,6 +53,7 @@ class Amun(Descent):
     doublings: int = 14
     """Doublings after which an example is given up and left out (14: a radius of 164)."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_retain: ClassVar[bool] = True
     passes: ClassVar[str] = "E*N + attack_steps*(1+doublings needed)*nf"
     paper: ClassVar[str] = "Ebrahimpour-Boroojeny et al. 2025, arXiv 2503.00917"
@@ -67,39 +68,40 @@ class Amun(Descent):
 
     def __call__(self, run: UnlearningRun) -> None:
         """Make the adversarial examples, then fit them."""
+        from tasks.training.train import set_lr
+
         adversarial = self.adversarial_examples(run)
         run.note("adversarial_found", len(adversarial.ids) / len(run.forget))
         optimizer = self.make_optimizer(run)
         for epoch in range(self.epochs):
             set_lr(optimizer, self.lr * 0.1 ** (epoch // self.decay_every if self.decay_every else 0))
-            for batch in self._mixture(run, adversarial, epoch):
-                run.step(optimizer, run.loss(batch))
-            run.end_epoch()
+            self.descend(run, optimizer, self._mixture(run, adversarial, epoch))
 
     def adversarial_examples(self, run: UnlearningRun) -> Batch:
         """Nearest adversarial image of each forget example that has one, under the original's label."""
         import torch
 
-        from tasks.training.resident import Batch
-
         found = []
         for batch in run.forget.batches(self.batch_size):
-            images, predicted = self._nearest(run, batch.images, batch.labels)
-            flipped = predicted != batch.labels
+            images, predicted = self._nearest(run, batch)
+            flipped = predicted != batch.targets
             found.append(Batch(images[flipped], predicted[flipped], batch.ids[flipped]))
         return Batch(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
-    def _nearest(self, run: UnlearningRun, clean: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _nearest(self, run: UnlearningRun, batch: Batch) -> tuple[Tensor, Tensor]:
         """The first misclassified image on each path of growing radius, and the original's predictions."""
         import torch
 
         from tasks.unlearn.parts.risk import input_gradients
 
+        clean, labels = batch.inputs, batch.targets
         images, predicted = clean.clone(), labels.clone()
         rows = torch.arange(len(clean), device=clean.device)
         total = self.attack_steps * (1 + self.doublings)
         for step in range(total + 1):
-            gradient, logits = input_gradients(run, run.original, images[rows], labels[rows])
+            gradient, logits = input_gradients(
+                run, run.original, Batch(images[rows], labels[rows], batch.ids[rows])
+            )
             predicted[rows] = logits.argmax(1)
             still = predicted[rows] == labels[rows]
             rows, gradient = rows[still], gradient[still]
@@ -118,15 +120,13 @@ class Amun(Descent):
         """Shuffled batches over the true examples (augmented) and the adversarial ones (as they are)."""
         import torch
 
-        from tasks.training.resident import Batch
-
         true = self._true_examples(run)
         generator = run.generator("order", "amun", epoch)
         order = torch.randperm(len(true) + len(adversarial.ids), generator=generator).to(run.device)
         for rows in order.split(self.batch_size):
             batch = true.batch(rows[rows < len(true)])
             if run.augmentation is not None:
-                batch = batch._replace(images=run.augmentation(batch.images, generator))
+                batch = batch._replace(inputs=run.augmentation(batch.inputs, generator))
             made = rows[rows >= len(true)] - len(true)
             yield Batch(*(torch.cat([a, b[made]]) for a, b in zip(batch, adversarial, strict=True)))
 

@@ -23,7 +23,8 @@ from tasks.unlearn.parts.descent import Descent
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tasks.training.resident import Batch, Subset
+    from tasks.objectives.base import Batch
+    from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -62,33 +63,27 @@ class BadTeacher(Descent):
     def __call__(self, run: UnlearningRun) -> None:
         """Distil from both teachers."""
         incompetent = run.fresh_model(("bad_teacher",)).to(run.device).eval().requires_grad_(False)
-        optimizer, examples = self.make_optimizer(run), self._flagged(run)
+        optimizer, examples = self.make_optimizer(run), self._examples(run)
         for epoch in range(self.epochs):
             for batch in run.batches(examples, self.batch_size, "flagged", epoch):
                 run.step(optimizer, self._divergence(run, incompetent, batch))
             run.end_epoch()
 
-    def _flagged(self, run: UnlearningRun) -> Subset:
-        """The forget set under label 1 and the drawn retained examples under label 0."""
+    def _examples(self, run: UnlearningRun) -> Subset:
+        """The forget set and the drawn retained examples."""
         import torch
 
         from tasks.training.resident import concatenate
 
         count = max(1, round(self.retain_fraction * len(run.retain)))
         drawn = torch.randperm(len(run.retain), generator=run.generator("bad_teacher", "retain"))[:count]
-        kept = run.retain.at(drawn.to(run.device))
-        return concatenate(
-            run.forget.with_labels(torch.ones_like(run.forget.labels)),
-            kept.with_labels(torch.zeros_like(kept.labels)),
-        )
+        return concatenate(run.forget, run.retain.at(drawn.to(run.device)))
 
     def _divergence(self, run: UnlearningRun, incompetent: nn.Module, batch: Batch) -> Tensor:
+        """Mean divergence from the random teacher on forget examples, from the original on the others."""
         import torch
-        import torch.nn.functional as F
 
-        competent_logits = run.teacher_logits(run.original, batch.images)
-        random_logits = run.teacher_logits(incompetent, batch.images)
-        mixed = torch.where(batch.labels[:, None] == 1, random_logits, competent_logits)
-        target = F.log_softmax(mixed / self.temperature, dim=1)
-        answer = F.log_softmax(run.logits(batch.images) / self.temperature, dim=1)
-        return F.kl_div(answer, target, log_target=True, reduction="batchmean")
+        competent = run.teacher_outputs(run.original, batch.inputs)
+        forgotten = torch.isin(batch.ids, run.forget.ids).view(-1, *[1] * (competent.dim() - 1))
+        teacher = torch.where(forgotten, run.teacher_outputs(incompetent, batch.inputs), competent)
+        return run.divergence(run.outputs(batch.inputs), teacher, batch, self.temperature).mean()

@@ -31,6 +31,8 @@ class Method(ABC):
 
     version: ClassVar[int] = 1
     """Raised whenever equal hyper-parameters give other weights, so that older ones are made again."""
+    objectives: ClassVar[frozenset[str]] = frozenset()
+    """Names of the objectives (`tasks.objectives`) whose models it can unlearn from; empty: every one."""
     needs_retain: ClassVar[bool] = True
     """Whether it reads the retain set (a privacy engineer may no longer have it)."""
     needs_validation: ClassVar[bool] = False

@@ -36,6 +36,7 @@ class BoundaryExpand(Descent):
     weight_decay: float = 0.0
     """L2 coefficient, on the layer scope and the extra row."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_retain: ClassVar[bool] = False
     passes: ClassVar[str] = "E*nf"
     paper: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570"
@@ -51,14 +52,12 @@ class BoundaryExpand(Descent):
                 raise AuditError(f"classifier: expected {run.num_classes} outputs, got {head.out_features}")
         optimizer = self.make_optimizer(run)
         optimizer.add_param_group({"params": [p for _, extra in widened for p in extra.parameters()]})
-        forget = run.forget.with_labels(torch.full_like(run.forget.labels, run.num_classes))
+        forget = run.forget.with_targets(torch.full_like(run.forget.targets, run.num_classes))
         for epoch in range(self.epochs):
             with ExitStack() as stack:
                 for head, extra in widened:
                     stack.enter_context(_widened(head, extra))
-                for batch in run.batches(forget, self.batch_size, "forget", epoch):
-                    run.step(optimizer, run.loss(batch))
-            run.end_epoch()
+                self.descend(run, optimizer, run.batches(forget, self.batch_size, "forget", epoch))
 
     def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a scope without the classifier."""

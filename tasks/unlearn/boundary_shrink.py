@@ -21,7 +21,7 @@ from tasks.unlearn.parts.descent import Descent
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.training.resident import Batch
+    from tasks.objectives.base import Batch
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -45,6 +45,7 @@ class BoundaryShrink(Descent):
     pgd_iterations: int = 5
     """Steps of pgd."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_retain: ClassVar[bool] = False
     passes: ClassVar[str] = "E*nf + nf"
     paper: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570"
@@ -61,39 +62,30 @@ class BoundaryShrink(Descent):
         if not self.epochs:
             return
         labels = self.neighbour_labels(run)
-        run.note("no_op_rate", float((labels == run.forget.labels).float().mean()))
-        forget, optimizer = run.forget.with_labels(labels), self.make_optimizer(run)
+        run.note("no_op_rate", float((labels == run.forget.targets).float().mean()))
+        forget, optimizer = run.forget.with_targets(labels), self.make_optimizer(run)
         for epoch in range(self.epochs):
-            for batch in run.batches(forget, self.batch_size, "forget", epoch):
-                run.step(optimizer, run.loss(batch))
-            run.end_epoch()
+            self.descend(run, optimizer, run.batches(forget, self.batch_size, "forget", epoch))
 
     def neighbour_labels(self, run: UnlearningRun) -> Tensor:
         """The original model's labels of the adversarial neighbours, `nf`, int64."""
         import torch
 
         labels = [
-            run.teacher_logits(run.original, self.neighbours(run, batch)).argmax(dim=1)
+            run.teacher_outputs(run.original, self.neighbours(run, batch)).argmax(dim=1)
             for batch in run.forget.batches(self.batch_size)
         ]
         return torch.cat(labels)
 
     def neighbours(self, run: UnlearningRun, batch: Batch) -> Tensor:
         """Images across the boundary, `n x C x H x W` in [0, 1], within `bound` of the batch's."""
+        from tasks.unlearn.parts.risk import input_gradients
+
         fgsm = self.search_attack == "fgsm"
         step, iterations = (self.bound, 1) if fgsm else (self.pgd_step, self.pgd_iterations)
-        images = batch.images
+        images = batch.inputs
         for _ in range(iterations):
-            images = images + step * _loss_gradient(run, images, batch.labels).sign()
-            images = images.clamp(batch.images - self.bound, batch.images + self.bound).clamp(0, 1)
+            gradient, _ = input_gradients(run, run.original, batch._replace(inputs=images))
+            images = images + step * gradient.sign()
+            images = images.clamp(batch.inputs - self.bound, batch.inputs + self.bound).clamp(0, 1)
         return images
-
-
-def _loss_gradient(run: UnlearningRun, images: Tensor, labels: Tensor) -> Tensor:
-    import torch
-    import torch.nn.functional as F
-
-    images = images.detach().requires_grad_()
-    run.meter.samples += len(images)
-    loss = F.cross_entropy(run.original(images), labels, reduction="sum")
-    return torch.autograd.grad(loss, images)[0]

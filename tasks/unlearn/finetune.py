@@ -33,6 +33,4 @@ class Finetune(Descent):
         """Descend on the retain loss."""
         optimizer = self.make_optimizer(run)
         for epoch in range(self.epochs):
-            for batch in run.batches(run.retain, self.batch_size, "retain", epoch):
-                run.step(optimizer, run.loss(batch))
-            run.end_epoch()
+            self.descend(run, optimizer, run.batches(run.retain, self.batch_size, "retain", epoch))

@@ -61,9 +61,9 @@ class FisherForgetting(Method):
 
 
 def model_fisher(run: UnlearningRun, subset: Subset) -> dict[str, Tensor]:
-    """Diagonal Fisher information with labels from the original model, for every named parameter.
+    """Diagonal Fisher information with targets from the original model, for every named parameter.
 
-    The labels come from a stream of their own, equal for every run: the stage is shared.
+    The targets come from a stream of their own, equal for every run: the stage is shared.
     """
     import torch
 
@@ -71,15 +71,9 @@ def model_fisher(run: UnlearningRun, subset: Subset) -> dict[str, Tensor]:
     from tasks.training.gradients import mean_squared_gradients
 
     generator = torch_generator("fisher labels")
-    labels = [
-        torch.multinomial(
-            run.teacher_logits(run.original, batch.images).float().softmax(dim=1).cpu(),
-            1,
-            generator=generator,
-        )
+    targets = [
+        run.objective.sample(run.teacher_outputs(run.original, batch.inputs), generator)
         for batch in subset.batches(256)
     ]
     run.meter.samples += len(subset)
-    return mean_squared_gradients(
-        run.original, subset.with_labels(torch.cat(labels).squeeze(1).to(run.device))
-    )
+    return mean_squared_gradients(run.original, subset.with_targets(torch.cat(targets).to(run.device)))

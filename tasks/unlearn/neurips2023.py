@@ -163,7 +163,6 @@ class MaskedSmallGradients(Descent):
 
     def _gradients(self, run: UnlearningRun) -> dict[str, Tensor]:
         import torch
-        import torch.nn.functional as F
 
         weights = convolutions(run.trainable)
         generator = run.generator("msg", "retain subset")
@@ -172,7 +171,7 @@ class MaskedSmallGradients(Descent):
         run.scope.evaluate(run.model)
         for subset, sign in ((run.retain.at(rows), 1.0), (run.forget, -1.0)):
             for batch in subset.batches(self.batch_size):
-                loss = sign * F.cross_entropy(run.logits(batch.images), batch.labels)
+                loss = sign * run.loss(batch)
                 for name, g in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
                     total[name] += g
         run.scope.train(run.model)

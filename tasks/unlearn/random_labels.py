@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from tasks.errors import AuditError
 from tasks.unlearn.base import SearchRange, register
 from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasks.training.resident import Batch, Subset
+    from tasks.objectives.base import Batch
+    from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -52,26 +52,21 @@ class RandomLabels(Descent):
         optimizer = self.make_optimizer(run)
         for epoch in range(self.epochs):
             draw = 0 if self.resample == "once" else epoch
-            forget = run.forget.with_labels(self.relabel(run, draw))
+            forget = run.forget.with_targets(self.relabel(run, draw))
             for batch in self._epoch(run, forget, epoch):
                 run.step(optimizer, run.loss(batch))
                 after_step(epoch)
             run.end_epoch()
 
     def relabel(self, run: UnlearningRun, draw: int) -> Tensor:
-        """Random labels for the forget set, `nf`, int64; equal draws give equal labels."""
-        import torch
-
-        labels = run.forget.labels.cpu()
-        allowed = torch.ones(len(labels), run.num_classes)
-        if self.exclude_true:
-            allowed.scatter_(1, labels[:, None], 0.0)
-        if self.exclude_class:
-            allowed[:, labels.unique()] = 0.0
-        if not bool(allowed.any(dim=1).all()):
-            raise AuditError("exclude_class: expected a class outside the forget set, got one of every class")
-        generator = run.generator("random labels", draw)
-        return torch.multinomial(allowed, 1, generator=generator).squeeze(1).to(run.device)
+        """Random targets for the forget set; equal draws give equal targets."""
+        targets = run.forget.targets
+        return run.relabel(
+            targets,
+            run.generator("random labels", draw),
+            exclude_true=self.exclude_true,
+            excluded=targets.unique() if self.exclude_class else None,
+        )
 
     def _epoch(self, run: UnlearningRun, forget: Subset, epoch: int) -> Iterator[Batch]:
         if self.order == "mixed":

@@ -6,22 +6,22 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tasks.errors import AuditError, Diverged
 from tasks.images.augment import Augmentation
 from tasks.networks.scopes import BoundScope
+from tasks.objectives.base import Batch, Objective
 from tasks.runtime.devices import Engine
 from tasks.runtime.modes import still_statistics
 from tasks.runtime.seeding import isolated_global_rng, torch_generator
 from tasks.training.recipe import Optimizer, Recipe
-from tasks.training.resident import Batch, Subset
+from tasks.training.resident import Subset
 from tasks.training.train import make_optimizer
+from tasks.unlearn.base import Method
 
 Share = Callable[[str, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
 
@@ -48,14 +48,13 @@ class UnlearningRun:
     """What a method may use. `model` is changed in place; everything else is read."""
 
     model: nn.Module
-    """Images in [0, 1] to logits. Starts as the original; in train mode where the scope lets it."""
+    """Inputs to outputs (images in [0, 1] to logits). Starts as the original; in train mode where the scope lets it."""
     scope: BoundScope
     """Names of the trainable parameters and of the buffers that may move; see `tasks.networks.scopes`."""
     forget: Subset
     retain: Subset
     validation: Subset
     """Disjoint from training and test data: rewind, thresholds."""
-    num_classes: int
     seed: int
     """Seed of this model; streams are derived from it by purpose."""
     fresh_model: Callable[[tuple[str | int, ...]], nn.Module]
@@ -91,6 +90,16 @@ class UnlearningRun:
     def device(self) -> torch.device:
         """Where the model and the data live."""
         return self.forget.data.device
+
+    @property
+    def objective(self) -> Objective:
+        """What the model was trained for."""
+        return self.forget.data.objective
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the data; for methods of classification alone."""
+        return self.forget.data.num_classes
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -137,25 +146,44 @@ class UnlearningRun:
             yield from self.batches(subset, batch_size, *purpose, turn)
             turn += 1
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Mean cross-entropy of the model on a batch, counted by the meter."""
-        return F.cross_entropy(self.logits(batch.images), batch.labels)
+    def loss(self, batch: Batch, outputs: Tensor | None = None) -> Tensor:
+        """Mean loss on a batch: of the model, counted by the meter, or of `outputs` that are there already."""
+        return self.objective.loss(self.outputs(batch.inputs) if outputs is None else outputs, batch)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """The model's logits with gradients, counted as a forward and backward pass.
+    def losses(self, batch: Batch, outputs: Tensor | None = None) -> Tensor:
+        """Loss of each example of a batch, `n`; otherwise as `loss`."""
+        return self.objective.losses(self.outputs(batch.inputs) if outputs is None else outputs, batch)
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """The model's outputs (logits) with gradients, counted as a forward and backward pass.
 
         Batch norms normalise a batch of one example by their running statistics: it has none of its own.
         """
-        self.meter.samples += len(images)
-        single = still_statistics(self.model) if len(images) == 1 else nullcontext()
+        self.meter.samples += len(inputs)
+        single = still_statistics(self.model) if len(inputs) == 1 else nullcontext()
         with single, self.engine.autocast():
-            return self.model(images)
+            return self.model(inputs)
 
-    def teacher_logits(self, teacher: nn.Module, images: Tensor) -> Tensor:
-        """Logits without gradients, counted as a forward pass."""
-        self.meter.forward_samples += len(images)
+    def teacher_outputs(self, teacher: nn.Module, inputs: Tensor) -> Tensor:
+        """Outputs without gradients, counted as a forward pass."""
+        self.meter.forward_samples += len(inputs)
         with torch.no_grad(), self.engine.autocast():
-            return teacher(images)
+            return teacher(inputs)
+
+    def divergence(self, student: Tensor, teacher: Tensor, batch: Batch, temperature: float = 1.0) -> Tensor:
+        """KL(teacher || student) of each example, `n`, from outputs on the batch; see `Objective.divergence`."""
+        return self.objective.divergence(student, teacher, batch, temperature)
+
+    def relabel(
+        self,
+        targets: Tensor,
+        generator: torch.Generator,
+        *,
+        exclude_true: bool = True,
+        excluded: Tensor | None = None,
+    ) -> Tensor:
+        """Random targets in place of the true ones; see `Objective.relabel`."""
+        return self.objective.relabel(targets, generator, exclude_true=exclude_true, excluded=excluded)
 
     def step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """One descent step on `loss`.
@@ -193,11 +221,18 @@ class UnlearningRun:
         self.scope.verify(self.original.state_dict(), state)
 
 
-def unlearn(method: Any, run: UnlearningRun) -> Meter:
+def unlearn(method: Method, run: UnlearningRun) -> Meter:
     """Run a method to its end and check that nothing outside the scope moved.
 
     Dropout draws from the global generators; they are put on the run's own stream and put back.
+
+    Raises:
+        AuditError: the method is for other objectives.
     """
+    name = run.objective.name
+    if method.objectives and name not in method.objectives:
+        valid = ", ".join(sorted(method.objectives))
+        raise AuditError(f"method {type(method).__name__}: expected a model trained to {valid}, got {name}")
     with isolated_global_rng("unlearn", "dropout", run.seed):
         method(run)
     run.finish()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from tasks.objectives.base import Batch
     from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
@@ -87,22 +88,24 @@ class Scrub(Descent):
 
     def run_epoch(self, run: UnlearningRun, optimizer: torch.optim.Optimizer, epoch: int) -> None:
         """One epoch, counted from 0: max steps if it is among the first `max_epochs`, then min steps."""
+        from tasks.training.train import set_lr
+
         decays = sum(after <= epoch for after in self.decay_epochs)
-        for group in optimizer.param_groups:
-            group["lr"] = self.lr * 0.1**decays
+        set_lr(optimizer, self.lr * 0.1**decays)
         if epoch < self.max_epochs:
             for batch in run.batches(run.forget, self.forget_batch_size, "forget", epoch):
-                _, divergence = self._distil(run, batch.images)
+                _, divergence = self._distil(run, batch)
                 run.step(optimizer, -divergence)
         for batch in run.batches(run.retain, self.batch_size, "retain", epoch):
-            student, divergence = self._distil(run, batch.images)
-            run.step(optimizer, self.gamma * _cross_entropy(student, batch.labels) + self.alpha * divergence)
+            student, divergence = self._distil(run, batch)
+            run.step(optimizer, self.gamma * run.loss(batch, student) + self.alpha * divergence)
         run.end_epoch()
 
-    def _distil(self, run: UnlearningRun, images: Tensor) -> tuple[Tensor, Tensor]:
-        student = run.logits(images)
-        teacher = run.teacher_logits(run.original, images)
-        return student, distillation(teacher, student, temperature=self.temperature)
+    def _distil(self, run: UnlearningRun, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The student's outputs, and T^2 times their mean divergence from the original's."""
+        student = run.outputs(batch.inputs)
+        teacher = run.teacher_outputs(run.original, batch.inputs)
+        return student, self.temperature**2 * run.divergence(student, teacher, batch, self.temperature).mean()
 
 
 @register("scrub_r")
@@ -110,6 +113,7 @@ class Scrub(Descent):
 class ScrubRewind(Scrub):
     """SCRUB, rewound to the epoch whose forget error matches that of unseen examples (SCRUB+R)."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_validation: ClassVar[bool] = True
 
     def __call__(self, run: UnlearningRun) -> None:
@@ -127,15 +131,6 @@ class ScrubRewind(Scrub):
         run.note("rewound_epoch", chosen + 1)
 
 
-def distillation(teacher: Tensor, student: Tensor, *, temperature: float) -> Tensor:
-    """T^2 KL(softmax(teacher / T) || softmax(student / T)), mean over the `n` rows of logits."""
-    import torch.nn.functional as F
-
-    target = F.log_softmax(teacher / temperature, dim=1)
-    answer = F.log_softmax(student / temperature, dim=1)
-    return temperature**2 * F.kl_div(answer, target, log_target=True, reduction="batchmean")
-
-
 def closest_epoch(errors: list[float], reference: float) -> int:
     """Position of the error closest to the reference; the latest among equals (it saw most min steps)."""
     return min(range(len(errors)), key=lambda epoch: (abs(errors[epoch] - reference), -epoch))
@@ -148,9 +143,9 @@ def matched_error(run: UnlearningRun) -> float:
         AuditError: a class of the forget set has no validation example.
     """
     wrong = ~_correct(run, run.validation)
-    labels = run.validation.labels.cpu().numpy()
+    labels = run.validation.targets.cpu().numpy()
     error = 0.0
-    for label, count in zip(*run.forget.labels.unique(return_counts=True), strict=True):
+    for label, count in zip(*run.forget.targets.unique(return_counts=True), strict=True):
         among = wrong[labels == int(label)]
         if not len(among):
             raise AuditError(
@@ -165,9 +160,3 @@ def _correct(run: UnlearningRun, subset: Subset) -> np.ndarray:
 
     run.meter.forward_samples += len(subset)
     return score(run.model, subset).correct
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    import torch.nn.functional as F
-
-    return F.cross_entropy(logits, labels)

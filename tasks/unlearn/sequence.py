@@ -69,6 +69,7 @@ class SequentialUnlearning(Method):
     proxy_lr: float = 0.05
     """Learning rate of that training (sgd)."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_retain: ClassVar[bool] = True
     needs_validation: ClassVar[bool] = True
     passes: ClassVar[str] = "sum of the base method over the groups, and the ranking"

@@ -27,7 +27,7 @@ Alignment with the retrained model is what the audit's metrics measure;
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,9 +35,9 @@ from tasks.unlearn.base import SearchRange, register, require
 from tasks.unlearn.parts.descent import Descent
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
+    from tasks.objectives.base import Batch
     from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
@@ -80,6 +80,7 @@ class Twin(Descent):
     threshold: float = 0.5
     """Predicted probability of hard from which an example is relabelled; lower where few are hard."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_retain: ClassVar[bool] = True
     second_model: ClassVar[str] = "twin and curriculum models"
     needs_validation: ClassVar[bool] = True
@@ -108,15 +109,20 @@ class Twin(Descent):
 
         hard = self.predict_hard(run)
         run.note("hard_rate", float(hard.float().mean()))
-        forget = run.forget.with_labels(self.relabel(run, hard))
+        forget = run.forget.with_targets(self.relabel(run, hard))
         everything = concatenate(forget, run.retain)
         optimizer = self.make_optimizer(run)
         for epoch in range(self.epochs):
-            generator = run.generator("twin", "noise", epoch)
-            for batch in run.batches(everything, self.batch_size, "twin", epoch):
-                images = batch.images + self.noise * _normal(batch.images, generator)
-                run.step(optimizer, run.loss(batch._replace(images=images.clamp(0.0, 1.0))))
-            run.end_epoch()
+            self.descend(run, optimizer, self._noisy(run, everything, epoch))
+
+    def _noisy(self, run: UnlearningRun, subset: Subset, epoch: int) -> Iterator[Batch]:
+        """Shuffled batches with noise on their pixels."""
+        import torch
+
+        generator = run.generator("twin", "noise", epoch)
+        for batch in run.batches(subset, self.batch_size, "twin", epoch):
+            noise = torch.randn(batch.inputs.shape, generator=generator).to(run.device)
+            yield batch._replace(inputs=(batch.inputs + self.noise * noise).clamp(0.0, 1.0))
 
     def predict_hard(self, run: UnlearningRun) -> Tensor:
         """Forget examples that a retrained model is predicted to get wrong, `nf`, bool."""
@@ -145,15 +151,15 @@ class Twin(Descent):
 
     def twin_hard(self, run: UnlearningRun) -> Tensor:
         """Validation examples that the original, the twin's retrained model, gets wrong; bool."""
-        from tasks.unlearn.parts.risk import logits
+        from tasks.unlearn.parts.risk import outputs
 
-        return logits(run, run.original, run.validation).argmax(1) != run.validation.labels
+        return outputs(run, run.original, run.validation).argmax(1) != run.validation.targets
 
     def relabel(self, run: UnlearningRun, hard: Tensor) -> Tensor:
         """Labels for the forget set, `nf`: uniform over the (other) classes where `hard`, else unchanged."""
         import torch
 
-        labels = run.forget.labels
+        labels = run.forget.targets
         generator = run.generator("twin", "random labels")
         first = 1 if self.exclude_true else 0
         offset = torch.randint(first, run.num_classes, labels.shape, generator=generator).to(labels.device)
@@ -182,24 +188,16 @@ class Twin(Descent):
     ) -> Tensor:
         """DF, AF and CF of the subset's examples, `n x 3`, for unlearning them from `model`."""
         import torch
-        import torch.nn.functional as F
 
-        from tasks.unlearn.parts.risk import logits, penultimate
+        from tasks.unlearn.parts.risk import losses, penultimate
         from tasks.unlearn.parts.twin_problem import flip_radius, neighbour_distance
 
         distance = neighbour_distance(
             penultimate(run, model, subset),
-            subset.labels,
+            subset.targets,
             penultimate(run, model, staying),
-            staying.labels,
+            staying.targets,
             k=self.neighbours,
         )
         effort = flip_radius(run, model, subset, eps=self.attack_eps, steps=self.attack_steps)
-        loss = F.cross_entropy(logits(run, curriculum, subset), subset.labels, reduction="none")
-        return torch.stack([distance, effort, loss], dim=1)
-
-
-def _normal(images: Tensor, generator: torch.Generator) -> Tensor:
-    import torch
-
-    return torch.randn(images.shape, generator=generator).to(images.device)
+        return torch.stack([distance, effort, losses(run, curriculum, subset)], dim=1)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tasks.errors import AuditError
+from tasks.objectives.base import Batch
 from tasks.training.recipe import Optimizer
 from tasks.unlearn.base import SearchRange, register, require
 from tasks.unlearn.parts.descent import Descent
@@ -63,6 +64,7 @@ class Unsir(Descent):
     """Weight of the squared size of the noise, in normalised units."""
 
     version: ClassVar[int] = 2
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_retain: ClassVar[bool] = True
     passes: ClassVar[str] = "noise_steps*noise_images*classes + E*(noise + 2*retain_per_class*K)"
     paper: ClassVar[str] = "Tarun et al. 2023, arXiv 2111.08947"
@@ -93,9 +95,7 @@ class Unsir(Descent):
             for epoch in range(self.epochs):
                 # noise is learnt at fixed pixels: moving it would be another image
                 batches = run.batches(subset, self.batch_size, phase, epoch, augment=phase == "repair")
-                for batch in batches:
-                    run.step(optimizer, run.loss(batch))
-                run.end_epoch()
+                self.descend(run, optimizer, batches)
 
     def check_forget(self, forget_labels: np.ndarray, retain_labels: np.ndarray) -> None:
         """Refuse a forget set with examples of every class."""
@@ -108,9 +108,9 @@ class Unsir(Descent):
         """Retained examples of the classes that stay, at most `retain_per_class` of each."""
         import torch
 
-        forgotten = run.forget.labels.unique()
+        forgotten = run.forget.targets.unique()
         order = torch.randperm(len(run.retain), generator=run.generator("unsir", "retain")).to(run.device)
-        labels = run.retain.labels[order]
+        labels = run.retain.targets[order]
         rows = [
             order[labels == label][: self.retain_per_class]
             for label in labels.unique()
@@ -128,29 +128,30 @@ class Unsir(Descent):
 
         from tasks.training.resident import ResidentData, Subset
 
-        classes = run.forget.labels.unique()
+        classes = run.forget.targets.unique()
         noise = [self.learn_noise(run, int(label)) for label in classes]
-        images = torch.cat([kept.data.pixels(kept.ids), *noise])
-        labels = torch.cat([kept.labels, classes.repeat_interleave(self.noise_images)])
+        images = torch.cat([kept.data.inputs(kept.ids), *noise])
+        labels = torch.cat([kept.targets, classes.repeat_interleave(self.noise_images)])
         data = ResidentData(images=images, labels=labels, num_classes=run.num_classes)
         copies = torch.arange(len(kept), len(images), device=run.device).repeat(self.noise_copies)
         ids = torch.cat([torch.arange(len(kept), device=run.device), copies])
-        return Subset(data=data, ids=ids, labels=labels[ids])
+        return Subset(data=data, ids=ids, targets=labels[ids])
 
     def learn_noise(self, run: UnlearningRun, label: int) -> Tensor:
         """Images on which the original errs most about `label`, `noise_images x C x H x W`."""
         import torch
-        import torch.nn.functional as F
 
         shape = (self.noise_images, *run.forget.data.images.shape[1:])
         start = torch.randn(shape, generator=run.generator("unsir", "noise", label)).to(run.device)
         noise = start.requires_grad_()
-        target = torch.full((self.noise_images,), label, device=run.device)
+        targets = torch.full((self.noise_images,), label, device=run.device)
+        numbers = torch.arange(self.noise_images, device=run.device)
         optimizer = torch.optim.Adam([noise], lr=self.noise_lr)
         for _ in range(self.noise_steps):
             run.meter.samples += len(noise)
             size = noise.square().flatten(1).sum(dim=1).mean()
-            loss = self.noise_penalty * size - F.cross_entropy(run.original(_pixels(noise)), target)
+            batch = Batch(_pixels(noise), targets, numbers)
+            loss = self.noise_penalty * size - run.loss(batch, run.original(batch.inputs))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -118,7 +118,7 @@ class Training:
     def compute(self) -> Tensor:
         """Forward, backward and update on the buffers; the sum of the models' losses."""
         assert self.move is not None
-        images = self.move.apply(self.data.pixels(self.ids), Moves(self.shifts, self.mirrored))
+        images = self.move.apply(self.data.inputs(self.ids), Moves(self.shifts, self.mirrored))
         labels = self.data.labels[self.ids]
         with self.engine.autocast():
             logits = self.forward(images.view(self.batch, -1, *SHAPE[1:]))

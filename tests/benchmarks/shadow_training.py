@@ -100,7 +100,7 @@ def peer_loop(
     for number, (model, subset) in enumerate(zip(shadows, subsets, strict=True)):
         generator = torch_generator("peer", number)
         kind = Transformed if moved and not batched else TensorDataset
-        data = kind(subset.data.pixels(subset.ids), subset.labels)
+        data = kind(subset.data.inputs(subset.ids), subset.targets)
         loader = DataLoader(data, recipe.batch_size, shuffle=True, generator=generator)
         transform = augmentation("crop_flip", 8) if moved and batched else None
         optimizer = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=0.9, weight_decay=5e-4)

@@ -54,7 +54,7 @@ def _weights(epochs: int, seed: int, last: int) -> dict[str, torch.Tensor]:
         for _ in range(epochs):
             for batch in data().subset(TRAIN[:last]).batches(50, generator=generator):
                 optimizer.zero_grad()
-                F.cross_entropy(model(batch.images), batch.labels).backward()
+                F.cross_entropy(model(batch.inputs), batch.targets).backward()
                 optimizer.step()
     return model.eval().state_dict()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from tasks.unlearn.base import Method, require
 if TYPE_CHECKING:
     import torch
 
+    from tasks.objectives.base import Batch
     from tasks.unlearn.run import UnlearningRun
 
 
@@ -46,3 +48,9 @@ class Descent(Method):
         return run.optimizer(
             lr=self.lr, kind=self.optimizer, momentum=self.momentum, weight_decay=self.weight_decay
         )
+
+    def descend(self, run: UnlearningRun, optimizer: torch.optim.Optimizer, batches: Iterable[Batch]) -> None:
+        """One epoch: descend on the mean loss of each batch."""
+        for batch in batches:
+            run.step(optimizer, run.loss(batch))
+        run.end_epoch()

@@ -6,16 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import torch
-
     from tasks.unlearn.parts.descent import Descent
     from tasks.unlearn.run import UnlearningRun
-
-
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every parameter group this learning rate."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
 
 
 def recover(method: Descent, run: UnlearningRun, factor: Callable[[int], float]) -> None:
@@ -26,9 +18,9 @@ def recover(method: Descent, run: UnlearningRun, factor: Callable[[int], float])
         run: the unlearning in progress, its weights perturbed.
         factor: of the learning rate, for each epoch from 0.
     """
+    from tasks.training.train import set_lr
+
     optimizer = method.make_optimizer(run)
     for epoch in range(method.epochs):
         set_lr(optimizer, method.lr * factor(epoch))
-        for batch in run.batches(run.retain, method.batch_size, "retain", epoch):
-            run.step(optimizer, run.loss(batch))
-        run.end_epoch()
+        method.descend(run, optimizer, run.batches(run.retain, method.batch_size, "retain", epoch))

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tasks.errors import AuditError
 from tasks.networks.layers import layer_groups
+from tasks.objectives.base import Batch
 from tasks.runtime.modes import evaluating
 from tasks.training.recipe import Optimizer, Recipe
 from tasks.training.resident import Subset, concatenate
@@ -81,16 +81,26 @@ def short_recipe(epochs: int, lr: float, optimizer: Optimizer = "sgd", weight_de
     )
 
 
-def logits(run: UnlearningRun, model: nn.Module, subset: Subset) -> Tensor:
-    """Logits in eval mode without augmentation, `n x K`, counted as a forward pass."""
+def outputs(run: UnlearningRun, model: nn.Module, subset: Subset) -> Tensor:
+    """Outputs (logits, `n x K`) in eval mode without augmentation, counted as a forward pass."""
     with evaluating(model):
-        return torch.cat([run.teacher_logits(model, b.images).float() for b in subset.batches(BATCH)])
+        return torch.cat([run.teacher_outputs(model, b.inputs).float() for b in subset.batches(BATCH)])
+
+
+def losses(run: UnlearningRun, model: nn.Module, subset: Subset) -> Tensor:
+    """Loss of each example, `n`, in eval mode without augmentation, counted as a forward pass."""
+    with evaluating(model):
+        parts = [
+            run.losses(batch, run.teacher_outputs(model, batch.inputs).float())
+            for batch in subset.batches(BATCH)
+        ]
+    return torch.cat(parts)
 
 
 def penultimate(run: UnlearningRun, model: nn.Module, subset: Subset) -> Tensor:
     """What the classification layer sees, `n x d`, in eval mode, counted as a forward pass."""
     with head_inputs(model) as seen:
-        logits(run, model, subset)
+        outputs(run, model, subset)
     return torch.cat(seen)
 
 
@@ -109,24 +119,21 @@ def head_inputs(model: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def input_gradients(
-    run: UnlearningRun, model: nn.Module, images: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Gradient of each example's own cross-entropy by its pixels, `n x C x H x W`, and the logits, `n x K`.
+def input_gradients(run: UnlearningRun, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Gradient of each example's own loss by its pixels, `n x C x H x W`, and the logits, `n x K`.
 
     The model must be in eval mode: under batch statistics one example's loss moves with the others.
     """
-    images = images.detach().requires_grad_(True)
+    images = batch.inputs.detach().requires_grad_(True)
     run.meter.samples += len(images)
     z = model(images)
-    loss = F.cross_entropy(z, labels, reduction="sum")
-    return torch.autograd.grad(loss, images)[0], z.detach()
+    return torch.autograd.grad(run.losses(batch, z).sum(), images)[0], z.detach()
 
 
 def confidence(run: UnlearningRun, _recipe: Recipe) -> Tensor:
     """One minus the original's probability of the true label."""
-    p = logits(run, run.original, run.forget).softmax(dim=1)
-    return 1 - p.gather(1, run.forget.labels[:, None]).squeeze(1)
+    p = outputs(run, run.original, run.forget).softmax(dim=1)
+    return 1 - p.gather(1, run.forget.targets[:, None]).squeeze(1)
 
 
 def learning_events(run: UnlearningRun, recipe: Recipe) -> Tensor:
@@ -134,7 +141,7 @@ def learning_events(run: UnlearningRun, recipe: Recipe) -> Tensor:
     wrong = torch.zeros(len(run.forget), device=run.device)
 
     def count(_epoch: int, model: nn.Module) -> None:
-        wrong.add_((logits(run, model, run.forget).argmax(1) != run.forget.labels).float())
+        wrong.add_((outputs(run, model, run.forget).argmax(1) != run.forget.targets).float())
 
     model = run.fresh_model(("risk", "events", run.seed))
     data = concatenate(run.forget, run.retain)
@@ -151,11 +158,11 @@ def curvature(run: UnlearningRun, _recipe: Recipe, *, draws: int = 10, radius: f
     generator = run.generator("risk", "curvature")
     model, parts = run.original, []
     for batch in run.forget.batches(BATCH):
-        base, _ = input_gradients(run, model, batch.images, batch.labels)
+        base, _ = input_gradients(run, model, batch)
         total = torch.zeros(len(batch.ids), device=run.device)
         for _ in range(draws):
-            v = torch.randint(2, batch.images.shape, generator=generator).to(run.device) * 2.0 - 1.0
-            moved, _ = input_gradients(run, model, batch.images + radius * v, batch.labels)
+            v = torch.randint(2, batch.inputs.shape, generator=generator).to(run.device) * 2.0 - 1.0
+            moved, _ = input_gradients(run, model, batch._replace(inputs=batch.inputs + radius * v))
             total += ((moved - base) / radius).flatten(1).square().sum(1)
         parts.append(total / draws)
     return torch.cat(parts)
@@ -174,8 +181,8 @@ def entanglement(run: UnlearningRun, _recipe: Recipe) -> Tensor:
 
 def holdout_kl(run: UnlearningRun, recipe: Recipe) -> Tensor:
     """Symmetric KL divergence between the original and a model briefly trained on the retain set."""
-    p = logits(run, run.original, run.forget).double().log_softmax(1)
-    q = logits(run, _reference(run, recipe), run.forget).double().log_softmax(1)
+    p = outputs(run, run.original, run.forget).double().log_softmax(1)
+    q = outputs(run, _reference(run, recipe), run.forget).double().log_softmax(1)
     return ((p.exp() - q.exp()) * (p - q)).sum(1)
 
 
@@ -185,9 +192,8 @@ def calibrated_loss(run: UnlearningRun, recipe: Recipe) -> Tensor:
     Difficulty-calibrated membership signal (Watson et al., 2111.08440): high where only the original, which
     saw the example, fits it. The cheap stand-in for a privacy risk from shadow models.
     """
-    own = F.cross_entropy(logits(run, run.original, run.forget), run.forget.labels, reduction="none")
-    reference = logits(run, _reference(run, recipe), run.forget)
-    return F.cross_entropy(reference, run.forget.labels, reduction="none") - own
+    own = losses(run, run.original, run.forget)
+    return losses(run, _reference(run, recipe), run.forget) - own
 
 
 def _reference(run: UnlearningRun, recipe: Recipe) -> nn.Module:

@@ -280,8 +280,8 @@ def test_a_float_data_set_gets_canaries_of_its_type_and_every_worker_the_same(tm
     assert bench.data.images.dtype == torch.float32
     expected = as_type(fitted(images[canaries.images.image_ids], (1, 8, 8)), np.dtype(np.float32))
     subset = bench.subset(canaries.ids)
-    np.testing.assert_array_equal(subset.data.pixels(subset.ids).numpy(), expected)
-    assert subset.labels.tolist() == canaries.labels.tolist()
+    np.testing.assert_array_equal(subset.data.inputs(subset.ids).numpy(), expected)
+    assert subset.targets.tolist() == canaries.labels.tolist()
     assert torch.equal(bench.data.images, other.data.images)
     assert bench.layout.digest == other.layout.digest
     natural = np.setdiff1d(np.arange(1797), canaries.ids)

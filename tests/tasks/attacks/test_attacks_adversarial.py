@@ -31,7 +31,7 @@ NAMES = [f"{type(case).__name__}-{case.norm}" for case in CASES]
 
 def batch(n: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
     part = data().subset(TEST).batch(torch.arange(n))
-    return part.images, part.labels
+    return part.inputs, part.targets
 
 
 def run(attack, model, images, labels, seed=0):

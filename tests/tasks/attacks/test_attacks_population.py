@@ -22,7 +22,7 @@ from tests.support.trained_digits import data, trained
 
 
 def outputs(logits, labels, start=0):
-    return Outputs(
+    return Outputs.of_logits(
         ids=np.arange(start, start + len(labels)),
         labels=np.asarray(labels, dtype=np.int64),
         logits=np.asarray(logits, dtype=np.float32),
@@ -210,7 +210,7 @@ def test_scores_betray_nothing_by_the_number_of_fits_behind_them():
         logits = np.eye(3, dtype=np.float32)[
             np.where(generator.random(count) < 0.9, labels, (labels + 1) % 3)
         ]
-        return Outputs(ids=np.arange(first, first + count), labels=labels, logits=logits * 4)
+        return Outputs.of_logits(ids=np.arange(first, first + count), labels=labels, logits=logits * 4)
 
     parts = outputs(0, 200), outputs(1000, 600), outputs(5000, 400)
     for scored in Population(statistics=("svc_correctness", "svc_confidence")).score(

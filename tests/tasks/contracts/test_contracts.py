@@ -89,7 +89,7 @@ class Offender(Method):
         run.model.get_submodule("head").register_forward_hook(lambda m, i, o: o)
 
     def relabel(self, run: Any) -> None:
-        run.forget.labels[0] = (run.forget.labels[0] + 1) % run.num_classes
+        run.forget.targets[0] = (run.forget.targets[0] + 1) % run.num_classes
 
     def peek(self, run: Any) -> None:
         for parameter in run.trainable.values():

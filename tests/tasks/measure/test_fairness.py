@@ -18,7 +18,7 @@ def activations(model, module, subset):
     kept = {}
     handle = module.register_forward_hook(lambda _m, i, o: kept.update(input=i[0], output=o))
     with torch.no_grad():
-        model.eval()(subset.batch(torch.arange(len(subset))).images)
+        model.eval()(subset.batch(torch.arange(len(subset))).inputs)
     handle.remove()
     return kept["input"].double().numpy(), kept["output"].double().numpy()
 
@@ -43,7 +43,7 @@ def test_batch_norm_equals_two_passes(definition, batch_size):
     before, after = activations(model, model.body[4], subset)
     root = not definition.startswith("var_")
     x, eps = (after, 0.0) if definition.endswith("post_norm") else (before, 1e-5)
-    expected = batch_norm_sigma(x, subset.labels.numpy(), root, eps)
+    expected = batch_norm_sigma(x, subset.targets.numpy(), root, eps)
     np.testing.assert_allclose(gap.sigma_by_class, expected, rtol=1e-5)
     assert gap.gap == pytest.approx(np.ptp(expected), rel=1e-4)
     assert gap.relative_gap == pytest.approx(np.ptp(expected) / expected.mean(), rel=1e-4)
@@ -96,7 +96,7 @@ def test_norms_within_an_example_equal_two_passes(case, definition):
     x = positions(x)
     spread = (x**2).mean(axis=2) if kind == "rmsnorm" else x.var(axis=2)
     by_example = (spread if definition.startswith("var_") else np.sqrt(spread + eps)).mean(axis=1)
-    labels = subset.labels.numpy()
+    labels = subset.targets.numpy()
     expected = [by_example[labels == c].mean() for c in range(10)]
     np.testing.assert_allclose(gap.sigma_by_class, expected, rtol=2e-5)
     assert gap.kind == kind
@@ -134,7 +134,7 @@ def test_post_norm_of_a_norm_with_an_activation_is_taken_before_it():
         *(t.detach().double() for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)),
         eps=norm.eps,
     )
-    expected = batch_norm_sigma(plain.numpy(), subset.labels.numpy(), True, 0.0)
+    expected = batch_norm_sigma(plain.numpy(), subset.targets.numpy(), True, 0.0)
     np.testing.assert_allclose(one(model, subset, "post_norm").sigma_by_class, expected, rtol=1e-5)
 
 
@@ -178,7 +178,7 @@ def test_interval_is_a_bootstrap_within_class_and_the_baseline_is_noise():
     assert gap.gap_low <= gap.gap <= gap.gap_high
     assert gap.gap_high > gap.gap_low
     assert 0 < gap.baseline_gap < gap.gap
-    shuffled = subset.with_labels(subset.labels[torch.randperm(400, generator=torch.manual_seed(0))])
+    shuffled = subset.with_targets(subset.targets[torch.randperm(400, generator=torch.manual_seed(0))])
     null = one(model, shuffled, bootstrap=300, shuffles=30, seed_path=("t",))
     assert null.gap == pytest.approx(gap.baseline_gap, rel=0.5)
 
@@ -186,7 +186,7 @@ def test_interval_is_a_bootstrap_within_class_and_the_baseline_is_noise():
 def test_bootstrap_agrees_with_resampling_the_examples():
     subset, model = data().subset(TEST[:200]), trained()
     x, _ = activations(model, model.body[1], subset)
-    labels = subset.labels.numpy()
+    labels = subset.targets.numpy()
     generator, draws = np.random.default_rng(0), []
     for _ in range(300):
         rows = np.concatenate(

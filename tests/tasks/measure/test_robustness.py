@@ -121,7 +121,7 @@ def test_a_cap_takes_the_same_examples_for_every_model():
     first, second = chosen(subset, 50), chosen(subset, 50)
     assert torch.equal(first.ids, second.ids)
     assert (first.ids.diff() > 0).all()
-    assert torch.equal(first.labels, data().labels[first.ids])
+    assert torch.equal(first.targets, data().labels[first.ids])
     assert len(chosen(subset, 0)) == len(TEST)
     result = robust_outputs(Recorded(examples=50), trained(), subset, seed_path=("t",))
     assert np.array_equal(result.ids, first.ids.numpy())

@@ -31,7 +31,7 @@ def with_accuracy(correct, labels=None, start=0):
     predicted = np.where(correct, labels, (labels + 1) % 4)
     logits = np.zeros((len(correct), 4), np.float32)
     logits[np.arange(len(correct)), predicted] = 2.0
-    return Outputs(ids=np.arange(start, start + len(correct)), labels=labels, logits=logits)
+    return Outputs.of_logits(ids=np.arange(start, start + len(correct)), labels=labels, logits=logits)
 
 
 def hits(right, n):
@@ -191,7 +191,7 @@ def test_average_gap_interval_agrees_with_an_explicit_bootstrap():
 def test_distances_by_hand():
     def two(p):
         logits = np.log(np.array([p, [0.5, 0.5]], dtype=np.float32))
-        return Outputs(ids=np.arange(2), labels=np.zeros(2, np.int64), logits=logits)
+        return Outputs.of_logits(ids=np.arange(2), labels=np.zeros(2, np.int64), logits=logits)
 
     rows = {
         r.metric: r.value
@@ -209,7 +209,9 @@ def test_distances_by_hand():
 
 def test_js_is_bounded_by_ln_2_and_kl_finite_at_opposite_certainty():
     a = np.array([[300.0, 0.0]], np.float32)
-    certain = [Outputs(ids=np.arange(1), labels=np.zeros(1, np.int64), logits=z) for z in (a, a[:, ::-1])]
+    certain = [
+        Outputs.of_logits(ids=np.arange(1), labels=np.zeros(1, np.int64), logits=z) for z in (a, a[:, ::-1])
+    ]
     rows = {r.metric: r.value for r in output_distances("test", *certain, generator=rng(), count=5)}
     assert rows["js_to_retrained"] == pytest.approx(np.log(2))
     assert rows["kl_to_retrained"] == pytest.approx(300)

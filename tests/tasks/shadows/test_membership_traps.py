@@ -161,7 +161,7 @@ def outputs(confidence: float, ids: range, seed: int) -> Outputs:
     labels = np.arange(len(ids)) % 4
     logits = generator.normal(size=(len(ids), 4)).astype(np.float32)
     logits[np.arange(len(ids)), labels] += confidence
-    return Outputs(ids=np.array(ids), labels=labels, logits=logits)
+    return Outputs.of_logits(ids=np.array(ids), labels=labels, logits=logits)
 
 
 def test_population_attacks_are_fitted_on_the_model_that_they_attack() -> None:
@@ -246,7 +246,7 @@ def test_scores_beyond_a_clip_keep_their_order() -> None:
     logits = np.zeros((4, 3), dtype=np.float32)
     logits[:, 0] = [10, 20, 40, 80]
     labels = np.zeros(4, dtype=np.int64)
-    phi = Outputs(ids=np.arange(4), labels=labels, logits=logits).phi
+    phi = Outputs.of_logits(ids=np.arange(4), labels=labels, logits=logits).phi
     np.testing.assert_allclose(phi, np.array([10, 20, 40, 80]) - np.log(2), rtol=1e-6)
-    low = Outputs(ids=np.arange(4), labels=labels, logits=-logits).phi
+    low = Outputs.of_logits(ids=np.arange(4), labels=labels, logits=-logits).phi
     np.testing.assert_allclose(low, -np.array([10, 20, 40, 80]) - np.log(2), rtol=1e-6)

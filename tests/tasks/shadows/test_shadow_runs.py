@@ -256,7 +256,7 @@ def test_lockstep_shadows_agree_with_the_loop():
 def test_canaries_are_trained_and_scored_under_their_planted_label():
     canaries = Canaries(ids=np.array([30, 33, 42]), labels=np.array([1, 2, 1]))
     ours = bench(layout=replace(LAYOUT, canaries=canaries))
-    labels = ours.subset(np.array([42, 31, 30, 33, 110])).labels.tolist()
+    labels = ours.subset(np.array([42, 31, 30, 33, 110])).targets.tolist()
     assert labels == [1, 31 % 3, 1, 2, 110 % 3]
 
 

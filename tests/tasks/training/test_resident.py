@@ -18,10 +18,10 @@ def data():
 
 def test_bytes_become_pixels_in_the_unit_interval(data):
     batch = data.subset(np.array([3, 1])).batch(torch.tensor([1, 0]))
-    assert batch.images.dtype == torch.float32
-    torch.testing.assert_close(batch.images[0], data.images[1].float() / 255)
+    assert batch.inputs.dtype == torch.float32
+    torch.testing.assert_close(batch.inputs[0], data.images[1].float() / 255)
     assert batch.ids.tolist() == [1, 3]
-    assert batch.labels.tolist() == [1, 0]
+    assert batch.targets.tolist() == [1, 0]
     assert data.images.dtype == torch.uint8
     assert data.nbytes == 20 * 2 * 16 + 20 * 8
 
@@ -29,7 +29,7 @@ def test_bytes_become_pixels_in_the_unit_interval(data):
 def test_float_pixels_are_kept(data):
     images = np.random.default_rng(1).random((5, 1, 2, 2), dtype=np.float32)
     floats = ResidentData.put(images, np.zeros(5), 2, torch.device("cpu"))
-    assert np.array_equal(floats.pixels(torch.tensor([4, 0])).numpy(), images[[4, 0]])
+    assert np.array_equal(floats.inputs(torch.tensor([4, 0])).numpy(), images[[4, 0]])
     assert floats.labels.dtype == torch.int64
 
 
@@ -43,7 +43,7 @@ def test_put_copies_the_host_arrays():
 def test_changing_a_batch_leaves_the_resident_images_alone(data):
     floats = ResidentData(images=data.images.float() / 255, labels=data.labels, num_classes=3)
     before = floats.images.clone()
-    next(floats.subset(np.arange(20)).batches(20)).images.zero_()
+    next(floats.subset(np.arange(20)).batches(20)).inputs.zero_()
     assert torch.equal(floats.images, before)
 
 
@@ -67,24 +67,24 @@ def test_augmentation_applies_to_shuffled_passes_only(data):
     subset = data.subset(np.arange(20))
     augmentation = Augmentation(padding=2, flip=True)
     plain = next(subset.batches(20, augmentation=augmentation))
-    assert torch.equal(plain.images, data.pixels(subset.ids))
+    assert torch.equal(plain.inputs, data.inputs(subset.ids))
     shuffled = next(subset.batches(20, generator=torch_generator("a"), augmentation=augmentation))
-    assert not torch.equal(shuffled.images, data.pixels(shuffled.ids))
-    assert torch.equal(shuffled.labels, data.labels[shuffled.ids])
+    assert not torch.equal(shuffled.inputs, data.inputs(shuffled.ids))
+    assert torch.equal(shuffled.targets, data.labels[shuffled.ids])
 
 
-def test_other_labels_travel_with_their_examples(data):
-    subset = data.subset(np.array([4, 8, 6])).with_labels(torch.tensor([2, 0, 1]))
+def test_other_targets_travel_with_their_examples(data):
+    subset = data.subset(np.array([4, 8, 6])).with_targets(torch.tensor([2, 0, 1]))
     by_id = {
         int(i): int(y)
         for b in subset.batches(2, generator=torch_generator("x"))
-        for i, y in zip(b.ids, b.labels, strict=True)
+        for i, y in zip(b.ids, b.targets, strict=True)
     }
     assert by_id == {4: 2, 8: 0, 6: 1}
-    assert subset.at(torch.tensor([2, 0])).labels.tolist() == [1, 2]
+    assert subset.at(torch.tensor([2, 0])).targets.tolist() == [1, 2]
     both = concatenate(subset, data.subset(np.array([0])))
     assert both.ids.tolist() == [4, 8, 6, 0]
-    assert both.labels.tolist() == [2, 0, 1, 0]
+    assert both.targets.tolist() == [2, 0, 1, 0]
     assert data.labels[4] == 1
 
 

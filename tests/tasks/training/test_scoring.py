@@ -11,7 +11,7 @@ from tasks.training.scoring import Outputs, score
 def outputs(logits, labels=None):
     logits = np.asarray(logits, dtype=np.float32)
     labels = np.arange(len(logits)) % logits.shape[1] if labels is None else np.asarray(labels)
-    return Outputs(ids=np.arange(len(logits)), labels=labels, logits=logits)
+    return Outputs.of_logits(ids=np.arange(len(logits)), labels=labels, logits=logits)
 
 
 LOGITS = np.random.default_rng(0).normal(0, 4, (30, 5))
@@ -45,7 +45,9 @@ def test_extreme_logits_stay_finite():
 
 
 def test_rows_are_found_by_id():
-    out = Outputs(ids=np.array([9, 2, 5]), labels=np.array([0, 1, 2]), logits=np.eye(3, dtype=np.float32))
+    out = Outputs.of_logits(
+        ids=np.array([9, 2, 5]), labels=np.array([0, 1, 2]), logits=np.eye(3, dtype=np.float32)
+    )
     chosen = out.at(np.array([5, 9]))
     assert chosen.labels.tolist() == [2, 0]
     assert np.array_equal(chosen.logits, np.eye(3)[[2, 0]])

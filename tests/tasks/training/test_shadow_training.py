@@ -228,7 +228,7 @@ def test_other_names_are_refused(name):
 
 
 def test_the_draws_are_those_of_single_batches(engine):
-    """Images and labels of a stack's batch are the loop's, augmentation included."""
+    """Inputs, targets and ids of a stack's batch are the loop's, augmentation included."""
     data = resident(np.float32)
     subsets = batch_of(2, data)
     paths = [("x",), ("y",)]
@@ -240,9 +240,10 @@ def test_the_draws_are_those_of_single_batches(engine):
         for subset, g in zip(subsets, generators, strict=True)
     ]
     count = 0
-    for (images, labels), *batches in zip(lockstep._batches(), *alone, strict=True):
+    for together, *batches in zip(lockstep._batches(), *alone, strict=True):
         for index, batch in enumerate(batches):
-            assert torch.equal(images[:, index : index + 1], batch.images)
-            assert torch.equal(labels[:, index], batch.labels)
+            assert torch.equal(together.inputs[:, index : index + 1], batch.inputs)
+            assert torch.equal(together.ids[:, index], batch.ids)
+            assert torch.equal(together.targets[:, index], batch.targets)
         count += 1
     assert count == 3

@@ -231,9 +231,9 @@ def test_precision_holds_in_the_body_and_not_in_the_loss():
     assert not same(model, trained(engine=Engine(device="cpu"))[0])
 
 
-def test_labels_of_the_subset_are_learned(engine):
-    flipped = everything().with_labels((DATA.labels + 1) % 4)
+def test_targets_of_the_subset_are_learned(engine):
+    flipped = everything().with_targets((DATA.labels + 1) % 4)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
     train(model, flipped, Recipe(epochs=100, batch_size=20, lr=0.3), seed_path=("t",), engine=engine)
     predicted = model(DATA.images).argmax(dim=1)
-    assert (predicted == flipped.labels).float().mean() > 0.9
+    assert (predicted == flipped.targets).float().mean() > 0.9

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +13,7 @@ from tasks.networks.models import build
 from tasks.networks.scopes import ScopeViolation, bind
 from tasks.runtime.devices import Engine
 from tasks.training.resident import ResidentData
+from tasks.unlearn.base import Method
 from tasks.unlearn.run import Meter, UnlearningRun, unlearn
 
 DATA = ResidentData(
@@ -41,11 +43,20 @@ def start(scope="all", *, forget=10, model=None, **more):
         forget=DATA.subset(range(forget)),
         retain=DATA.subset(range(forget, 24)),
         validation=DATA.subset(range(24, 30)),
-        num_classes=3,
         seed=0,
         fresh_model=make,
         **more,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act(Method):
+    """A method that does what it is told."""
+
+    act: Callable[[UnlearningRun], None]
+
+    def __call__(self, run):
+        self.act(run)
 
 
 def two_epochs(run):
@@ -67,7 +78,7 @@ def equal(first, second):
 def test_steps_move_the_scope_and_the_meter_counts_them():
     run = start("last-1")
     before = state(run.model)
-    meter = unlearn(two_epochs, run)
+    meter = unlearn(Act(act=two_epochs), run)
     assert meter == Meter(samples=28, forward_samples=0, steps=4)
     assert not equal(before, run.model.state_dict())
     assert equal(before, run.original.state_dict())
@@ -77,7 +88,7 @@ def test_steps_move_the_scope_and_the_meter_counts_them():
 def test_doing_nothing_changes_nothing():
     run = start()
     before = state(run.model)
-    assert unlearn(lambda _run: None, run) == Meter()
+    assert unlearn(Act(act=lambda _run: None), run) == Meter()
     assert equal(before, run.model.state_dict())
 
 
@@ -86,7 +97,7 @@ def test_a_method_that_leaves_its_scope_is_caught():
         run.model.body.stem.conv.weight.data.add_(1)
 
     with pytest.raises(ScopeViolation, match=r"scope 'head': changed outside .*stem\.conv\.weight"):
-        unlearn(wander, start("head"))
+        unlearn(Act(act=wander), start("head"))
 
 
 def test_diverging_is_named():
@@ -94,13 +105,13 @@ def test_diverging_is_named():
         run.step(run.optimizer(lr=0.1), run.loss(next(run.cycle(run.forget, 10))) * float("inf"))
 
     with pytest.raises(Diverged, match="non-finite loss after 0 steps"):
-        unlearn(explode, start())
+        unlearn(Act(act=explode), start())
 
     def spoil(run):
         run.model.body.head.fc.bias.data.fill_(float("nan"))
 
     with pytest.raises(Diverged, match="a weight is not finite"):
-        unlearn(spoil, start())
+        unlearn(Act(act=spoil), start())
 
 
 def test_equal_purposes_give_equal_orders():
@@ -108,13 +119,13 @@ def test_equal_purposes_give_equal_orders():
     first, again = (list(run.batches(run.retain, 5, "retain", 0)) for _ in range(2))
     other = list(run.batches(run.retain, 5, "retain", 1))
     assert all(
-        torch.equal(a.images, b.images) and torch.equal(a.ids, b.ids)
+        torch.equal(a.inputs, b.inputs) and torch.equal(a.ids, b.ids)
         for a, b in zip(first, again, strict=True)
     )
     assert not torch.equal(torch.cat([b.ids for b in first]), torch.cat([b.ids for b in other]))
     plain = next(run.batches(run.retain, 5, "retain", 0, augment=False))
-    assert torch.equal(plain.images, DATA.images[plain.ids])
-    assert not torch.equal(first[0].images, plain.images)
+    assert torch.equal(plain.inputs, DATA.images[plain.ids])
+    assert not torch.equal(first[0].inputs, plain.inputs)
 
 
 def test_a_cycle_passes_again_and_again():
@@ -130,8 +141,8 @@ def test_one_forget_example_uses_running_statistics():
     run = start(forget=1)
     batch = next(run.batches(run.forget, 8, "forget"))
     with torch.no_grad():
-        expected = copy.deepcopy(run.model).eval()(batch.images)
-    assert torch.equal(run.logits(batch.images).detach(), expected)
+        expected = copy.deepcopy(run.model).eval()(batch.inputs)
+    assert torch.equal(run.outputs(batch.inputs).detach(), expected)
     assert run.model.body.norm.training
 
 
@@ -141,7 +152,7 @@ def test_dropout_is_seeded_and_the_global_generator_untouched():
         torch.manual_seed(global_seed)
         before = torch.get_rng_state()
         run = start(model=make(drop_rate=rate))
-        unlearn(two_epochs, run)
+        unlearn(Act(act=two_epochs), run)
         assert torch.equal(torch.get_rng_state(), before)
         results.append(run.model.state_dict())
     assert equal(results[0], results[1])
@@ -150,7 +161,7 @@ def test_dropout_is_seeded_and_the_global_generator_untouched():
 
 def test_teachers_are_frozen_and_counted():
     run = start()
-    logits = run.teacher_logits(run.original, DATA.images[:4])
+    logits = run.teacher_outputs(run.original, DATA.images[:4])
     assert not logits.requires_grad
     assert run.meter.forward_samples == 4
     assert not any(p.requires_grad for p in run.original.parameters())
@@ -167,7 +178,7 @@ def test_epochs_are_announced_in_eval_mode_and_training_goes_on():
 
 
 @dataclass(frozen=True)
-class PlainDescent:
+class PlainDescent(Method):
     """One SGD step computed by hand."""
 
     lr: float
@@ -193,6 +204,6 @@ def test_the_engine_sets_the_precision():
     run = start(engine=Engine(device="cpu", precision="bf16"))
     dtypes = []
     run.model.body.stages.register_forward_hook(lambda _m, _i, output: dtypes.append(output.dtype))
-    logits = run.logits(DATA.images[:4])
+    logits = run.outputs(DATA.images[:4])
     assert (dtypes, logits.dtype) == ([torch.bfloat16], torch.float32)
     assert isinstance(run.model, nn.Module)

@@ -39,7 +39,6 @@ def linear_run():
         forget=data.subset(np.arange(10)),
         retain=data.subset(np.arange(10, 20)),
         validation=data.subset(np.arange(0)),
-        num_classes=2,
         seed=0,
         fresh_model=lambda _: Linear(),
     )
@@ -51,11 +50,11 @@ def test_distance_to_a_linear_boundary_is_found_to_one_step():
     assert found.ids.tolist() == list(range(10))
     with torch.no_grad():
         composed = run.original.head.weight @ run.original.layer.weight
-        clean = run.forget.data.pixels(found.ids)
+        clean = run.forget.data.inputs(found.ids)
         z = run.original(clean)
     normal = composed[1] - composed[0]
     exact = (z[:, 1] - z[:, 0]).abs() / normal.norm()
-    moved = (found.images - clean).flatten(1)
+    moved = (found.inputs - clean).flatten(1)
     lengths = moved.norm(dim=1)
     assert torch.all(lengths >= exact * (1 - 1e-4))
     assert torch.all(
@@ -68,25 +67,25 @@ def test_labels_are_the_originals_own_mistakes():
     run = tiny_run()
     found = Amun(attack_steps=20).adversarial_examples(run)
     with torch.no_grad():
-        predicted = run.original(found.images).argmax(1)
+        predicted = run.original(found.inputs).argmax(1)
     assert len(found.ids) == len(run.forget)
-    assert torch.equal(predicted, found.labels)
-    assert not torch.any(found.labels == run.forget.labels[found.ids])
-    assert float(found.images.min()) >= 0
-    assert float(found.images.max()) <= 1
+    assert torch.equal(predicted, found.targets)
+    assert not torch.any(found.targets == run.forget.targets[found.ids])
+    assert float(found.inputs.min()) >= 0
+    assert float(found.inputs.max()) <= 1
 
 
 def test_an_example_that_is_already_wrong_is_its_own_adversarial_example():
     run = tiny_run()
-    wrong = (run.forget.labels + 1) % NUM_CLASSES
-    run.forget = run.forget.with_labels(wrong)
+    wrong = (run.forget.targets + 1) % NUM_CLASSES
+    run.forget = run.forget.with_targets(wrong)
     with torch.no_grad():
-        predicted = run.original(run.forget.data.pixels(run.forget.ids)).argmax(1)
+        predicted = run.original(run.forget.data.inputs(run.forget.ids)).argmax(1)
     found = Amun(attack_steps=2, doublings=0, first_eps=1e-6).adversarial_examples(run)
     expected = torch.nonzero(predicted != wrong).squeeze(1)
     assert len(expected) > 0
     assert torch.equal(found.ids, expected)
-    assert torch.equal(found.images, run.forget.data.pixels(found.ids))
+    assert torch.equal(found.inputs, run.forget.data.inputs(found.ids))
 
 
 def test_confidence_on_the_forget_set_falls_and_the_retain_set_stays():
@@ -113,7 +112,7 @@ def test_the_mixture_holds_what_its_switches_say(use_retain, keep_forget, true):
         i for s, used in ((run.retain, use_retain), (run.forget, keep_forget)) if used for i in s.ids.tolist()
     }
     assert set(ids.tolist()) == kept | set(adversarial.ids.tolist())
-    assert all(len(b.images) == len(b.labels) == len(b.ids) for b in batches)
+    assert all(len(b.inputs) == len(b.targets) == len(b.ids) for b in batches)
 
 
 def test_given_up_examples_are_left_out_and_counted():
@@ -139,5 +138,5 @@ def test_bad_values_are_refused_by_name():
 def _confidence(model, subset):
     model.eval()
     with torch.no_grad():
-        p = model(subset.data.pixels(subset.ids)).softmax(1)
-    return float(p.gather(1, subset.labels[:, None]).mean())
+        p = model(subset.data.inputs(subset.ids)).softmax(1)
+    return float(p.gather(1, subset.targets[:, None]).mean())

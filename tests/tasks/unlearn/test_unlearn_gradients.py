@@ -23,7 +23,7 @@ def loop_gradients(model: nn.Module, subset: Subset) -> list[dict[str, torch.Ten
     names = [name for name, _ in model.named_parameters()]
     gradients = []
     for batch in subset.batches(1):
-        loss = F.cross_entropy(model(batch.images), batch.labels)
+        loss = F.cross_entropy(model(batch.inputs), batch.targets)
         gradients.append(dict(zip(names, torch.autograd.grad(loss, list(model.parameters())), strict=True)))
     return gradients
 

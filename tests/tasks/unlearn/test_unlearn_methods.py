@@ -16,8 +16,9 @@ from torch import Tensor
 from tasks import contracts
 from tasks.contracts import RECIPE, small_data, small_model, small_run
 from tasks.errors import AuditError
+from tasks.objectives.base import Batch
 from tasks.runtime.devices import Engine
-from tasks.training.resident import Batch, Subset, concatenate
+from tasks.training.resident import Subset, concatenate
 from tasks.training.scoring import score
 from tasks.training.train import train
 from tasks.unlearn.bad_teacher import BadTeacher
@@ -36,7 +37,7 @@ from tasks.unlearn.random_labels import RandomLabels
 from tasks.unlearn.retrain import Retrain, RetrainAgain
 from tasks.unlearn.run import UnlearningRun, unlearn
 from tasks.unlearn.salun import SalUn, SalUnSoft, largest, saliency, shrink
-from tasks.unlearn.scrub import Scrub, ScrubRewind, closest_epoch, distillation, matched_error
+from tasks.unlearn.scrub import Scrub, ScrubRewind, closest_epoch, matched_error
 from tasks.unlearn.ssd import SelectiveSynapticDampening, importance, in_id_order, training_set
 from tasks.unlearn.unsir import Unsir
 
@@ -123,7 +124,7 @@ def test_finetune_over_all_layers_is_a_plain_training_loop() -> None:
     for epoch in range(2):
         for batch in plain.batches(plain.retain, 16, "retain", epoch):
             optimizer.zero_grad()
-            F.cross_entropy(model(batch.images), batch.labels).backward()
+            F.cross_entropy(model(batch.inputs), batch.targets).backward()
             optimizer.step()
     assert same(state(run), state(plain))
     assert meter.samples == 2 * len(run.retain)
@@ -184,7 +185,7 @@ def test_neggrad_plus_steps_on_the_weighted_difference() -> None:
     model = small_run(norm_statistics="freeze").model
     loss = 0.0
     for weight, part in ((0.7, run.retain), (-0.3, run.forget)):
-        loss = loss + weight * F.cross_entropy(model(part.data.pixels(part.ids)), part.labels)
+        loss = loss + weight * F.cross_entropy(model(part.data.inputs(part.ids)), part.targets)
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     for (name, start), gradient in zip(model.named_parameters(), gradients, strict=True):
         torch.testing.assert_close(
@@ -205,7 +206,7 @@ def test_neggrad_plus_at_alpha_one_descends_on_the_retain_set_alone() -> None:
 def histogram(method: RandomLabels, draws: int = 400) -> tuple[np.ndarray, np.ndarray]:
     run = small_run()
     labels = torch.cat([method.relabel(run, draw) for draw in range(draws)])
-    true = run.forget.labels.repeat(draws)
+    true = run.forget.targets.repeat(draws)
     return np.bincount(labels, minlength=4) / len(labels), np.array([(labels == true).float().mean()])
 
 
@@ -226,7 +227,7 @@ def test_random_labels_without_the_true_one() -> None:
 def test_random_labels_outside_the_forgotten_classes() -> None:
     shares, _ = histogram(RandomLabels(exclude_class=True))
     np.testing.assert_allclose(shares, [0, 0, 0.5, 0.5], atol=0.025)
-    with pytest.raises(AuditError, match="exclude_class"):
+    with pytest.raises(AuditError, match="not excluded, got all 4 excluded; see exclude_class"):
         RandomLabels(exclude_class=True)(forgetting(8))
 
 
@@ -240,7 +241,7 @@ def test_random_labels_are_drawn_anew_or_once() -> None:
         run.step = lambda optimizer, loss: None  # type: ignore[method-assign]
         RandomLabels(epochs=2, batch_size=7, resample=resample, order=order)(run)
         ids = torch.cat([b.ids for b in seen]).view(2, -1)  # type: ignore[attr-defined]
-        labels = torch.cat([b.labels for b in seen]).view(2, -1)  # type: ignore[attr-defined]
+        labels = torch.cat([b.targets for b in seen]).view(2, -1)  # type: ignore[attr-defined]
         per_epoch = []
         for epoch in range(2):
             assert sorted(ids[epoch].tolist()) == list(range(120))
@@ -264,7 +265,7 @@ def test_saliency_is_the_magnitude_of_the_summed_forget_gradient() -> None:
     got = saliency(run)
     assert set(got) == {name for name, _ in run.model.named_parameters()}
     model = contracts.small_original().requires_grad_(True)
-    loss = F.cross_entropy(model(run.forget.data.pixels(run.forget.ids)), run.forget.labels, reduction="sum")
+    loss = F.cross_entropy(model(run.forget.data.inputs(run.forget.ids)), run.forget.targets, reduction="sum")
     for (name, _), g in zip(
         model.named_parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True
     ):
@@ -346,23 +347,23 @@ def test_boundary_shrink_labels_the_adversarial_neighbours(search: Any) -> None:
     method = BoundaryShrink(search_attack=search, bound=0.2, epochs=1, batch_size=8)
     batch = next(run.forget.batches(len(run.forget)))
     moved = method.neighbours(run, batch)
-    assert float((moved - batch.images).abs().max()) <= 0.2 + 1e-6
+    assert float((moved - batch.inputs).abs().max()) <= 0.2 + 1e-6
     assert 0 <= float(moved.min()) <= float(moved.max()) <= 1
     with torch.no_grad():
-        before = F.cross_entropy(run.original(batch.images), batch.labels)
-        after = F.cross_entropy(run.original(moved), batch.labels)
+        before = F.cross_entropy(run.original(batch.inputs), batch.targets)
+        after = F.cross_entropy(run.original(moved), batch.targets)
     assert after > before
     labels = method.neighbour_labels(run)
     unlearn(method, run)
-    assert run.notes["no_op_rate"] == pytest.approx(float((labels == run.forget.labels).float().mean()))
+    assert run.notes["no_op_rate"] == pytest.approx(float((labels == run.forget.targets).float().mean()))
 
 
 def test_fgsm_neighbour_is_one_signed_step() -> None:
     run = small_run()
     batch = next(run.forget.batches(4))
-    images = batch.images.clone().requires_grad_()
-    F.cross_entropy(run.original(images), batch.labels, reduction="sum").backward()
-    expected = (batch.images + 0.1 * images.grad.sign()).clamp(0, 1)  # type: ignore[union-attr]
+    images = batch.inputs.clone().requires_grad_()
+    F.cross_entropy(run.original(images), batch.targets, reduction="sum").backward()
+    expected = (batch.inputs + 0.1 * images.grad.sign()).clamp(0, 1)  # type: ignore[union-attr]
     torch.testing.assert_close(BoundaryShrink().neighbours(run, batch), expected)
 
 
@@ -378,7 +379,7 @@ def test_boundary_expand_forgets_and_leaves_k_outputs() -> None:
     run = small_run()
     before = forget_loss(run)
     unlearn(BoundaryExpand(epochs=20, lr=0.01, batch_size=8), run)
-    assert run.model(run.forget.batch(torch.arange(3)).images).shape == (3, 4)
+    assert run.model(run.forget.batch(torch.arange(3)).inputs).shape == (3, 4)
     assert {n: t.shape for n, t in run.model.state_dict().items()} == {
         n: t.shape for n, t in run.original.state_dict().items()
     }
@@ -392,7 +393,7 @@ def test_boundary_expand_takes_the_step_of_the_widened_softmax() -> None:
     head = run.model.get_submodule("head")
     hook = head.register_forward_pre_hook(lambda _module, inputs: features.append(inputs[0].detach()))
     with torch.no_grad():
-        logits = run.model(run.forget.data.pixels(run.forget.ids)).double()
+        logits = run.model(run.forget.data.inputs(run.forget.ids)).double()
     hook.remove()
     phi, extra = features[0].double(), _new_row(run, head, "head")  # type: ignore[arg-type]
     widened = torch.cat([logits, F.linear(phi, extra.weight.double(), extra.bias.double())], dim=1)
@@ -450,25 +451,32 @@ def test_scrub_makes_exactly_the_stated_max_passes(max_epochs: int) -> None:
     assert meter.samples == 4 * len(run.retain) + max_epochs * len(run.forget) == meter.forward_samples
 
 
-def test_distillation_is_the_divergence_from_teacher_to_student() -> None:
-    generator = torch.Generator().manual_seed(0)
-    teacher, student = (3 * torch.randn(5, 4, generator=generator) for _ in range(2))
-    p, q = (torch.softmax(z.double() / 2.0, dim=1) for z in (teacher, student))
-    expected = 4.0 * float((p * (p / q).log()).sum(dim=1).mean())
-    reverse = 4.0 * float((q * (q / p).log()).sum(dim=1).mean())
-    got = float(distillation(teacher, student, temperature=2.0))
-    assert got == pytest.approx(expected, rel=1e-5)
-    assert got != pytest.approx(reverse, rel=1e-2)
+def divergence(student: Any, teacher: Any, subset: Subset, temperature: float = 1.0) -> float:
+    """Mean KL(teacher || student) over a selection of examples."""
+    batch = subset.batch(torch.arange(len(subset)))
+    with torch.no_grad():
+        outputs = student(batch.inputs), teacher(batch.inputs)
+        return float(subset.data.objective.divergence(*outputs, batch, temperature).mean())
+
+
+def test_scrub_distils_with_the_square_of_the_temperature() -> None:
+    run = small_run()
+    run.model.eval()
+    with torch.no_grad():
+        run.trainable["head.bias"].add_(torch.arange(4.0))
+    batch = run.forget.batch(torch.arange(len(run.forget)))
+    student, distilled = Scrub(temperature=3.0)._distil(run, batch)
+    assert torch.equal(student, run.model(batch.inputs))
+    expected = 9 * divergence(run.model, run.original, run.forget, 3.0)
+    assert float(distilled.detach()) == pytest.approx(expected, rel=1e-6)
+    assert expected > 0.1
 
 
 def test_scrub_moves_away_on_forget_and_stays_on_retain() -> None:
     run = small_run()
     away_only = Scrub(epochs=3, max_epochs=3, alpha=0.0, gamma=0.0, lr=0.05, forget_batch_size=4)
     unlearn(away_only, run)
-    with torch.no_grad():
-        images = run.forget.data.pixels(run.forget.ids)
-        away = float(distillation(run.original(images), run.model(images), temperature=4.0))
-    assert away > 0.01
+    assert 16 * divergence(run.model, run.original, run.forget, 4.0) > 0.01
     near = small_run()
     unlearn(Scrub(epochs=1, max_epochs=0, gamma=0.0, alpha=1.0, lr=1e-3, weight_decay=0.0), near)
     drift = max(
@@ -510,12 +518,12 @@ def test_rewind_takes_the_epoch_whose_forget_error_is_closest() -> None:
 
 def test_matched_error_has_the_class_proportions_of_the_forget_set() -> None:
     run = small_run()
-    labels = run.forget.labels
+    labels = run.forget.targets
     order = torch.cat([(labels == 0).nonzero().flatten()[:9], (labels == 1).nonzero().flatten()[:3]])
     run.forget = run.forget.at(order)
     run.model.get_submodule("head").bias.data.copy_(torch.tensor([0.0, 50.0, 0.0, 0.0]))
     assert matched_error(run) == pytest.approx(9 / 12)
-    run.validation = run.validation.at((run.validation.labels != 0).nonzero().flatten())
+    run.validation = run.validation.at((run.validation.targets != 0).nonzero().flatten())
     with pytest.raises(AuditError, match="class 0"):
         matched_error(run)
 
@@ -564,7 +572,7 @@ def test_influence_is_the_dense_newton_step() -> None:
             [
                 torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters)])
                 for batch in subset.batches(1)
-                for loss in [F.cross_entropy(model(batch.images), batch.labels)]
+                for loss in [F.cross_entropy(model(batch.inputs), batch.targets)]
             ]
         ).double()
 
@@ -624,22 +632,16 @@ def test_training_importance_is_one_stage_for_all_forget_sets_and_scopes() -> No
 def test_in_id_order_sorts_labels_along() -> None:
     subset = in_id_order(small_run().retain.at(torch.tensor([5, 0, 3])))
     assert subset.ids.tolist() == sorted(subset.ids.tolist())
-    assert torch.equal(subset.labels, subset.data.labels[subset.ids])
+    assert torch.equal(subset.targets, subset.data.labels[subset.ids])
 
 
 def test_bad_teacher_learns_the_random_network_on_the_forget_set() -> None:
     run = small_run()
     incompetent = small_model(("bad_teacher",))
-
-    def distance(model: Any) -> float:
-        with torch.no_grad():
-            images = run.forget.data.pixels(run.forget.ids)
-            return float(distillation(incompetent(images), model(images), temperature=1.0))
-
-    before = distance(run.model.eval())
+    before = divergence(run.model.eval(), incompetent, run.forget)
     run.scope.train(run.model)
     meter = unlearn(BadTeacher(epochs=6, lr=1e-2, batch_size=8, retain_fraction=0.3), run)
-    assert distance(run.model) < 0.5 * before
+    assert divergence(run.model, incompetent, run.forget) < 0.5 * before
     touched = 6 * (len(run.forget) + round(0.3 * len(run.retain)))
     assert (meter.samples, meter.forward_samples) == (touched, 2 * touched)
 
@@ -666,7 +668,7 @@ def test_model_fisher_averages_over_the_answers_of_the_model() -> None:
     run = small_run()
     repeated = run.retain.at(torch.arange(3).repeat(400))
     got = model_fisher(run, repeated)["head.bias"]
-    images = run.retain.data.pixels(run.retain.ids[:3])
+    images = run.retain.data.inputs(run.retain.ids[:3])
     p = torch.softmax(run.original(images), dim=1)
     # gradient of the loss at label k with respect to the head's bias is p - e_k
     expected = torch.stack([p[:, k, None] * (p - F.one_hot(torch.tensor(k), 4)) ** 2 for k in range(4)])
@@ -687,6 +689,6 @@ def test_unsir_learns_noise_that_errs_and_refuses_sets_of_every_class() -> None:
     grey = dataclasses.replace(method, noise_steps=200, noise_penalty=50.0).learn_noise(run, 0)
     assert float((grey - 0.5).square().mean()) < 0.1 * float((start - 0.5).square().mean())
     impairing = method._with_noise(run, method._retained(run))
-    assert np.bincount(impairing.labels).tolist() == [16, 16, 10, 10]
+    assert np.bincount(impairing.targets).tolist() == [16, 16, 10, 10]
     with pytest.raises(AuditError, match="unsir"):
         Unsir()(forgetting(8))

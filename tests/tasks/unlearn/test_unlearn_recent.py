@@ -73,7 +73,7 @@ def _dense_gradients(run):
     rows = torch.randperm(len(run.retain), generator=run.generator("msg", "retain subset"))[: len(run.forget)]
     parts = [(run.retain.at(rows), 1.0), (run.forget, -1.0)]
     total = sum(
-        sign * torch.nn.functional.cross_entropy(model(s.data.pixels(s.ids)), s.labels) for s, sign in parts
+        sign * torch.nn.functional.cross_entropy(model(s.data.inputs(s.ids)), s.targets) for s, sign in parts
     )
     gradients = dict(zip(weights, torch.autograd.grad(total, list(weights.values())), strict=True))
     model.requires_grad_(False)
@@ -129,4 +129,4 @@ def _loss(run):
     subset = run.retain
     run.model.eval()
     with torch.no_grad():
-        return torch.nn.functional.cross_entropy(run.model(subset.data.pixels(subset.ids)), subset.labels)
+        return torch.nn.functional.cross_entropy(run.model(subset.data.inputs(subset.ids)), subset.targets)

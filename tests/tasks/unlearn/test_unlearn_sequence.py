@@ -198,8 +198,8 @@ def test_proxies_are_deterministic_leave_the_model_alone_and_are_counted(name):
 def test_mislabelled_examples_rank_as_memorised(name):
     run = tiny_run(epochs=25)
     odd = torch.arange(12) % 4 == 0
-    labels = torch.where(odd, (run.forget.labels + 1) % 3, run.forget.labels)
-    forget = run.forget.with_labels(labels)
+    labels = torch.where(odd, (run.forget.targets + 1) % 3, run.forget.targets)
+    forget = run.forget.with_targets(labels)
     trained = _fit_on(run, forget)
     scores = risk_scores(trained, name, short_recipe(30, 0.05))
     assert scores[odd.numpy()].mean() > scores[~odd.numpy()].mean()
@@ -214,7 +214,6 @@ def _fit_on(run, forget):
         forget=forget,
         retain=run.retain,
         validation=run.validation,
-        num_classes=3,
         seed=0,
         fresh_model=TinyNet,
     )
@@ -243,10 +242,10 @@ def test_curvature_is_the_frobenius_norm_of_the_hessian():
     data = ResidentData.put(images, np.array([1]), 2, torch.device("cpu"))
     one, none = data.subset(np.array([0])), data.subset(np.arange(0))
     run = UnlearningRun(
-        model=model, scope=bind("all", model), forget=one, retain=none, validation=none, num_classes=2,
+        model=model, scope=bind("all", model), forget=one, retain=none, validation=none,
         seed=0, fresh_model=lambda _: Bowl(matrix),
     )  # fmt: skip
-    x = data.pixels(one.ids)[0].double()
+    x = data.inputs(one.ids)[0].double()
 
     def loss(v):
         q = v.flatten() @ matrix.double() @ v.flatten()
@@ -262,7 +261,7 @@ def test_entanglement_is_the_distance_to_the_centroid_of_all_training_data():
     net = run.original
     with torch.no_grad():
         hidden = [
-            torch.relu(net.conv2(torch.relu(net.bn1(net.conv1(s.data.pixels(s.ids)))))).flatten(1)
+            torch.relu(net.conv2(torch.relu(net.bn1(net.conv1(s.data.inputs(s.ids)))))).flatten(1)
             for s in (run.forget, run.retain)
         ]
     expected = (hidden[0] - torch.cat(hidden).mean(0)).norm(dim=1)

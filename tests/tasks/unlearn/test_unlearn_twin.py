@@ -45,8 +45,8 @@ def test_flip_radius_is_the_first_radius_of_an_independent_attack():
     eps, steps = 0.4, 8
     found = flip_radius(run, run.original, run.forget, eps=eps, steps=steps)
     for row in range(len(run.forget)):
-        image = run.forget.data.pixels(run.forget.ids[row : row + 1])
-        label = run.forget.labels[row : row + 1]
+        image = run.forget.data.inputs(run.forget.ids[row : row + 1])
+        label = run.forget.targets[row : row + 1]
         expected = eps * (steps + 1) / steps
         for step in range(steps + 1):
             image.requires_grad_(True)
@@ -116,10 +116,10 @@ def test_predictor_accuracy_counts_agreement_with_the_retrained_model():
 def test_the_twin_learns_the_validation_set_that_the_original_never_saw():
     run = tiny_run(noise=0.8)
     method = Twin(twin_epochs=40, twin_lr=5e-3)
-    images = run.validation.data.pixels(run.validation.ids)
+    images = run.validation.data.inputs(run.validation.ids)
     with torch.no_grad():
-        before = run.original(images).argmax(1) == run.validation.labels
-    after = method._twin(run)(images).argmax(1) == run.validation.labels
+        before = run.original(images).argmax(1) == run.validation.targets
+    after = method._twin(run)(images).argmax(1) == run.validation.targets
     assert torch.equal(~before, method.twin_hard(run))
     assert bool(after.all())
     assert not bool(before.all())
@@ -133,13 +133,13 @@ def test_only_hard_examples_change_label_and_never_to_their_own():
     for seed in range(40):
         run.seed = seed
         labels = SHORT.relabel(run, hard)
-        assert torch.equal(labels[~hard], run.forget.labels[~hard])
-        assert not torch.any(labels[hard] == run.forget.labels[hard])
-        draws.append((labels - run.forget.labels)[hard] % NUM_CLASSES)
+        assert torch.equal(labels[~hard], run.forget.targets[~hard])
+        assert not torch.any(labels[hard] == run.forget.targets[hard])
+        draws.append((labels - run.forget.targets)[hard] % NUM_CLASSES)
     assert set(torch.cat(draws).tolist()) == {1, 2}
     run.seed = 0
     with_own = Twin(exclude_true=False).relabel(run, torch.ones(12, dtype=torch.bool))
-    assert torch.any(with_own == run.forget.labels)
+    assert torch.any(with_own == run.forget.targets)
 
 
 def test_easy_examples_keep_their_labels_and_hard_ones_are_forgotten(monkeypatch):
@@ -148,7 +148,7 @@ def test_easy_examples_keep_their_labels_and_hard_ones_are_forgotten(monkeypatch
     run = tiny_run()
     unlearn(Twin(epochs=15, lr=0.05, batch_size=16), run)
     with torch.no_grad():
-        right = run.model(run.forget.data.pixels(run.forget.ids)).argmax(1) == run.forget.labels
+        right = run.model(run.forget.data.inputs(run.forget.ids)).argmax(1) == run.forget.targets
     assert float(right[~hard].float().mean()) > float(right[hard].float().mean()) + 0.3
     assert run.notes == {"hard_rate": 0.5}
 
