@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import orchestrator
 from orchestrator.config.describe import describe
@@ -186,6 +187,22 @@ def test_what_the_guide_asks_of_a_change_is_what_ci_asks():
     ci = (ROOT / ".ci" / "run").read_text()
     for command in LINTERS.split(" && "):
         assert f"\n{command}\n" in ci, command
+    assert ci.endswith("python -m pytest\n"), "pytest's closing line comes last"
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["envs"]["default"][
+        "scripts"
+    ]
+    assert scripts["check"] == LINTERS.split(" && ")
+    named = set(re.findall(r"`(?:[^`]*)hatch run (\w+)`", PAGES["contributing"].text))
+    assert named == scripts.keys()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.name)
+def test_a_workflow_parses_runs_what_the_readme_says_and_admits_that_it_never_ran(path):
+    text = path.read_text()
+    assert "never run there" in text.splitlines()[0]
+    steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    ran = [step["run"] for step in steps if "run" in step]
+    assert any(command == ".ci/run" or command.endswith("python -m pytest -m slow -n 0") for command in ran)
 
 
 @pytest.mark.parametrize(
