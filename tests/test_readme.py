@@ -1,4 +1,4 @@
-"""The README tells the truth: every fenced command and block is executed, every link and name resolves."""
+"""The README and the guide tell the truth: every command and block is executed, every link and name resolves."""
 
 import os
 import re
@@ -10,50 +10,71 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from orchestrator.config.settings import load
+import orchestrator
+from orchestrator.config.describe import describe
+from orchestrator.config.settings import load, parse_assignment
 from orchestrator.results.catalogue import catalogue
 from orchestrator.results.connection import Results
 from tasks.datasets.base import datasets
 from tasks.datasets.splits import make_splits
+from tasks.errors import AuditError
+from tests.support.pages import (
+    ALL,
+    COMMANDS,
+    PAGES,
+    README,
+    ROOT,
+    broken_links,
+    unknown_pages,
+)
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+MOST_BYTES = 9_500
 INSTALL = re.compile(r"^python3 -m venv \.venv && \. \.venv/bin/activate && (pip install [^&]+) && ")
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SYNTHETIC = {"num_train": 120, "num_test": 40, "num_classes": 3, "channels": 1, "height": 8, "width": 8}
 
 
+SHRUNK = {
+    "data.name": "synthetic",
+    "data.options": str(SYNTHETIC).replace(": ", "="),
+    "architectures.resnet18": '{timm="resnet18", options={layers=[1,1,1,1], channels=[4,4,4,4]}}',
+    "training.epochs": "2",
+    "training.batch_size": "32",
+    "methods.finetune.epochs": "1",
+    "evaluation.bootstrap": "20",
+    "evaluation.fairness_bootstrap": "5",
+    "attacks.pgd": "{eps=[0.05], steps=2, examples=20}",
+}
+"""What makes the guide's own audit.toml small: synthetic images, a narrow network, short attacks."""
+AXES = {
+    "architecture": ["resnet18"],
+    "scope": ["all"],
+    "attack": ["none", "pgd", "population"],
+    "forget_set": ["mine"],
+    "seed": [0, 1],
+}
+
+
 def small(*methods: str) -> list[str]:
-    """Flags that make the README's own audit.toml small: synthetic images, a narrow network, short attacks."""
-    shape = '{timm="resnet18", options={layers=[1,1,1,1], channels=[4,4,4,4]}}'
-    changes = {
-        "data.name": "synthetic",
-        "data.options": str(SYNTHETIC).replace(": ", "="),
-        "architectures.resnet18": shape,
-        "training.epochs": "2",
-        "training.batch_size": "32",
-        "methods.finetune.epochs": "1",
-        "evaluation.bootstrap": "20",
-        "evaluation.fairness_bootstrap": "5",
-        "attacks.pgd": "{eps=[0.05], steps=2, examples=20}",
-    }
+    """Flags that make the guide's own audit.toml small."""
+    axes = AXES | {"method": methods}
     return [
-        *("--axes.architecture", "resnet18", "--axes.method", *methods, "--axes.scope", "all"),
-        *("--axes.attack", "none", "pgd", "population", "--axes.forget-set", "mine", "--axes.seed", "0", "1"),
-        *(word for key, value in changes.items() for word in ("--set", f"{key}={value}")),
+        *(
+            w
+            for axis, values in axes.items()
+            for w in (f"--axes.{axis.replace('_', '-')}", *map(str, values))
+        ),
+        *(word for key, value in SHRUNK.items() for word in ("--set", f"{key}={value}")),
         *("--backend", "inline"),
     ]
 
 
-def fenced(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def commands() -> list[str]:
-    """Every fenced command, without its comment."""
-    lines = [re.sub(r"\s+#.*", "", line).strip() for block in fenced("bash") for line in block.splitlines()]
-    return [line for line in lines if line]
+def changes(*methods: str) -> dict[str, object]:
+    """The same as values by dotted key."""
+    axes = {f"axes.{axis}": values for axis, values in (AXES | {"method": list(methods)}).items()}
+    return axes | dict(parse_assignment(f"{key}={value}") for key, value in SHRUNK.items())
 
 
 def runs_locally(command: str) -> bool:
@@ -68,7 +89,7 @@ def shortened(command: str) -> list[str]:
     """
     words = shlex.split(INSTALL.sub("", command))
     if words[:3] == ["python", "-m", "pytest"]:
-        return [*words, "--collect-only", "tests/test_boundaries.py"]
+        return [*words, "--collect-only", "tests/test_readme.py"]
     if words[2] != "orchestrator.sweep" or {"--dry-run", "--describe"} & set(words):
         return words
     if "audit.toml" not in words:
@@ -109,7 +130,7 @@ def training_ids(name: str, options: dict[str, object]) -> np.ndarray:
 def folder(tmp_path_factory):
     """What a reader has before the commands: audit.toml, its data, the deletion request, and finished results."""
     folder = tmp_path_factory.mktemp("reader")
-    (folder / "audit.toml").write_text(next(block for block in fenced("toml") if "cifar10-scopes" in block))
+    (folder / "audit.toml").write_text(PAGES["audit"].fenced("toml")[0])
     cifar = folder / "data" / "cifar-10-batches-bin"
     write_cifar(cifar)
     ids = np.intersect1d(training_ids("cifar10", {"root": str(cifar)}), training_ids("synthetic", SYNTHETIC))
@@ -121,7 +142,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if runs_locally(c)])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if runs_locally(c)])
 def test_every_command_runs(command, folder):
     where = ROOT if "pytest" in command else folder
     ran = execute(shortened(command), where)
@@ -136,7 +157,7 @@ def test_every_command_runs(command, folder):
 @pytest.mark.parametrize("preset", ["", "ulira"])
 def test_a_whole_audit_of_the_readme(preset, tmp_path):
     command = next(
-        c for c in commands() if re.search(rf"orchestrator\.sweep{preset and ' ' + preset}( --out|$)", c)
+        c for c in COMMANDS if re.search(rf"orchestrator\.sweep{preset and ' ' + preset}( --out|$)", c)
     )
     words = shlex.split(INSTALL.sub("", command))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -150,18 +171,45 @@ def test_a_whole_audit_of_the_readme(preset, tmp_path):
 
 def test_the_install_commands_are_what_ci_runs():
     """What is left out above: `.ci/run` runs it in a fresh environment."""
-    installs = [match[1] for match in map(INSTALL.match, commands()) if match]
+    installs = [match[1] for match in map(INSTALL.match, COMMANDS) if match]
     assert installs == ["pip install --quiet --editable .", 'pip install --quiet --editable ".[test]"']
     assert f"{installs[1]} && python -m pytest" in (ROOT / ".ci" / "run").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert "test" in project["optional-dependencies"]
-    version = re.search(r"Python (3\.\d+) or newer", README)[1]
+    assert {"test", "dev"} <= set(project["optional-dependencies"])
+    version = re.search(r"Python (3\.\d+) or newer", README.text)[1]
     assert project["requires-python"] == f">={version}"
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if not runs_locally(c) and not INSTALL.match(c)])
+LINTERS = next(command for command in COMMANDS if command.startswith("ruff "))
+
+
+def test_what_the_guide_asks_of_a_change_is_what_ci_asks():
+    ci = (ROOT / ".ci" / "run").read_text()
+    for command in LINTERS.split(" && "):
+        assert f"\n{command}\n" in ci, command
+    assert ci.endswith("python -m pytest\n"), "pytest's closing line comes last"
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["envs"]["default"][
+        "scripts"
+    ]
+    assert scripts["check"] == LINTERS.split(" && ")
+    named = set(re.findall(r"`(?:[^`]*)hatch run (\w+)`", PAGES["contributing"].text))
+    assert named == scripts.keys()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda p: p.name)
+def test_a_workflow_parses_runs_what_the_readme_says_and_admits_that_it_never_ran(path):
+    text = path.read_text()
+    assert "never run there" in text.splitlines()[0]
+    steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    ran = [step["run"] for step in steps if "run" in step]
+    assert any(command == ".ci/run" or command.endswith("python -m pytest -m slow -n 0") for command in ran)
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if not runs_locally(c) and not INSTALL.match(c) and c != LINTERS]
+)
 def test_every_cloud_command_is_well_formed(command, folder):
-    """These need an account or a cluster: their programs must know the flags, their files must parse.
+    """These need an account, a cluster or a network: their programs must know the flags, their files must parse.
 
     A sweep inside of one is executed here up to its plan, with a local directory in place of the bucket.
     """
@@ -171,7 +219,7 @@ def test_every_cloud_command_is_well_formed(command, folder):
         f"say here how to check: {command}"
     )
     for word in words[1:]:
-        if word.endswith((".sh", ".sbatch")):
+        if word.endswith((".sh", ".sbatch", ".ci/run")):
             assert subprocess.run(["bash", "-n", ROOT / word]).returncode == 0
         elif word.endswith((".yaml", ".toml")) and word != "audit.toml":
             assert (ROOT / word).is_file(), word
@@ -188,26 +236,42 @@ def test_every_cloud_command_is_well_formed(command, folder):
                 assert word.partition("=")[0] in shown.stdout, word
 
 
+EDGE = r'\w+(\["[^"]+"\])? (-->|<-->)\|"[^"|]+"\| \w+(\["[^"]+"\])?'
+
+
 def test_every_fenced_block_is_of_a_kind_that_is_checked():
-    kinds = set(re.findall(r"^```(\w*)\n(?:.*?)^```$", README, flags=re.DOTALL | re.MULTILINE))
-    assert kinds <= {"bash", "python", "toml", "sql"}
+    assert set().union(*(page.kinds for page in ALL)) <= {"bash", "python", "toml", "sql", "mermaid"}
+    python = [block for page in ALL for block in page.fenced("python")]
+    assert [
+        b for b in python if not any(mark in b for mark in (*PLUG_INS, "Results(", "import run", "check_"))
+    ] == []
+    for block in README.fenced("mermaid"):
+        first, *edges = block.strip().splitlines()
+        assert first == "flowchart LR"
+        assert edges
+        assert all(re.fullmatch(EDGE, edge.strip()) for edge in edges)
 
 
-def test_the_example_configuration_says_what_it_seems_to_say(folder):
-    config = load(str(folder / "audit.toml"))
-    text = tomllib.loads((folder / "audit.toml").read_text())
-    assert config.axes.seed == tuple(text["axes"]["seed"])
-    assert config.shadows.num == text["shadows"]["num"]
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_every_configuration_loads(page, folder):
+    """Plug-ins apart: these are run below."""
+    for number, block in enumerate(page.fenced("toml")):
+        (folder / f"{page.path.stem}-{number}.toml").write_text(block)
+        config = load(str(folder / f"{page.path.stem}-{number}.toml"))
+        text = tomllib.loads(block)
+        assert config.data.name == text["data"]["name"]
+        assert config.axes.seed == tuple(text["axes"]["seed"])
+        assert config.shadows.num == text.get("shadows", {}).get("num", config.shadows.num)
 
 
 def test_every_statement_runs(folder):
-    for statement in fenced("sql"):
+    for statement in (block for page in ALL for block in page.fenced("sql")):
         ran = execute(["python", "-m", "orchestrator.query", statement], folder)
         assert ran.returncode == 0, ran.stderr
 
 
 def test_the_python_that_reads_results_runs(folder):
-    blocks = [b for b in fenced("python") if "Results(" in b]
+    blocks = [b for page in ALL for b in page.fenced("python") if "Results(" in b]
     assert blocks
     for block in blocks:
         shown = execute(["python", "-c", f"{block}\nprint(worst.num_rows, len(metrics))"], folder)
@@ -215,62 +279,129 @@ def test_the_python_that_reads_results_runs(folder):
         assert min(map(int, shown.stdout.split())) > 0
 
 
+@pytest.mark.skipif(not hasattr(orchestrator, "run"), reason="orchestrator.run is not there yet")
+def test_the_python_that_runs_an_audit_runs(folder):
+    """With what makes the finished audit small in place of its own change, so that it finds every cell done."""
+    (block,) = [b for page in ALL for b in page.fenced("python") if "import run" in b]
+    own = 'set={"axes.seed": [0]}'
+    assert own in block
+    block = block.replace(own, f"set={changes('finetune', 'scrub')!r}")
+    shown = execute(["python", "-c", f"{block}\nprint(len(outcome.cells), rows.num_rows)"], folder)
+    assert shown.returncode == 0, shown.stderr
+    assert min(map(int, shown.stdout.split())) > 0
+
+
 def test_the_tables_it_lists_are_the_tables_there_are(folder):
-    listed = re.search(r"^Tables: `(.*?)`;\s+views `(.*?)`", README, flags=re.DOTALL | re.MULTILINE)
+    text = PAGES["results"].text
+    listed = re.search(r"^Tables: `(.*?)`;\s+views `(.*?)`", text, flags=re.DOTALL | re.MULTILINE)
     with Results(str(folder / "results")) as results:
         assert [*listed[1].split(", "), *listed[2].split(", ")] == list(results.names)
 
 
-def test_the_worked_example_runs_as_a_plug_in(folder):
-    """The README's method, from a user's own package, through a sweep and through the contracts."""
-    method = next(block for block in fenced("python") if "class ToUniform" in block)
-    assert len(method.splitlines()) <= 35
+PLUG_INS = {
+    "class ToUniform": "methods",
+    "class Stripes": "data",
+    "class Oldest": "requests",
+    "def small_perceptron": "networks",
+}
+
+
+def test_the_worked_examples_run_as_plug_ins(folder):
+    """What the guide adds, from a user's own package, through one sweep and through the contracts."""
+    blocks = PAGES["extend"].fenced("python")
     package = folder / "my_lab"
     package.mkdir()
     (package / "__init__.py").touch()
-    (package / "methods.py").write_text(method)
-    plugins = re.search(r'`(plugins = \["my_lab[^`]*)`', README)[1]
-    (folder / "mine.toml").write_text(f"{plugins}\n{(folder / 'audit.toml').read_text()}")
-    own = [*small("to_uniform"), "--set", "methods.to_uniform.epochs=1"]
-    ran = execute(["python", "-m", "orchestrator.sweep", "mine.toml", "--out", "results-mine", *own], folder)
+    for mark, module in PLUG_INS.items():
+        (source,) = [block for block in blocks if mark in block]
+        assert source.startswith(f"# my_lab/{module}.py\n")
+        assert len(source.splitlines()) <= 40
+        (package / f"{module}.py").write_text(source)
+    (configuration,) = PAGES["extend"].fenced("toml")
+    (folder / "mine.toml").write_text(configuration)
+    named = re.search(r'`plugins = \["(my_lab[^"]*)"\]`', PAGES["extend"].text)
+    assert named[1] in tomllib.loads(configuration)["plugins"]
+    small = [
+        "--backend",
+        "inline",
+        "--set",
+        "evaluation.bootstrap=20",
+        "--set",
+        "evaluation.fairness_bootstrap=5",
+    ]
+    ran = execute(
+        ["python", "-m", "orchestrator.sweep", "mine.toml", "--out", "results-mine", *small], folder
+    )
     assert ran.returncode == 0, ran.stderr
     assert "to_uniform" in ran.stdout
-    checked = execute(["python", "-c", next(b for b in fenced("python") if "check_method" in b)], folder)
+    assert " 0 failed" in ran.stderr
+    checked = execute(["python", "-c", next(b for b in blocks if "check_method(" in b)], folder)
     assert checked.returncode == 0, checked.stderr
 
 
-def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
-    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+def test_the_readme_is_short_and_its_map_lists_every_page():
+    assert README.path.stat().st_size <= MOST_BYTES
+    rows = re.findall(r"^\| \[(\w+)\]\((\S+)\) \| [^|]+\? \|$", README.text, flags=re.MULTILINE)
+    assert sorted(rows) == [(name, f"orchestrator/guide/{name}.md") for name in sorted(PAGES)]
 
 
-def without_blocks() -> str:
-    return re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+@pytest.mark.parametrize("page", PAGES.values(), ids=lambda page: page.name)
+def test_every_page_begins_with_the_question_it_answers(page):
+    title, sentence = page.text.split("\n\n")[:2]
+    assert re.fullmatch(r"# [A-Z][\w \-]+", title)
+    assert re.fullmatch(r"This page answers: [^.]+\?", sentence)
 
 
-def test_every_link_resolves():
-    anchors = {slug(h) for h in re.findall(r"^#+ (.*)$", without_blocks(), flags=re.MULTILINE)}
-    targets = re.findall(r"\]\(([^)\s]+)\)", without_blocks())
-    assert targets, "the README links to nothing"
-    for target in targets:
-        if target.startswith("http"):
-            assert re.fullmatch(r"https://[a-z0-9.-]+\.[a-z]{2,}(/[\w./%#?=&:-]*)?", target), target
-            continue
-        path, _, anchor = target.partition("#")
-        assert not path or (ROOT / path).exists(), target
-        assert not anchor or path or anchor in anchors, target
+def test_the_guide_is_listed_and_printed_where_no_repository_is():
+    listed = describe("guide")
+    assert [line.split()[0] for line in listed] == [f"guide.{name}" for name in sorted(PAGES)]
+    assert all(line.endswith("?") for line in listed)
+    assert describe("guide.games") == PAGES["games"].text.splitlines()
+    with pytest.raises(AuditError, match=r"no page 'gams'. Did you mean 'games'"):
+        describe("guide.gams")
 
 
-def test_every_path_and_query_that_the_prose_names_exists():
-    spans = re.findall(r"`([^`\n]+)`", without_blocks())
-    paths = [s for s in spans if re.fullmatch(r"(orchestrator|tasks|queries|tests)/[\w./-]*", s)]
-    assert paths
-    for path in paths:
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_every_link_resolves(page):
+    assert broken_links(page) == []
+    assert page.links or page.path.stem in ("changes",), "it links to nothing"
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: page.name)
+def test_every_path_and_query_that_the_prose_names_exists(page):
+    for path in (s for s in page.spans if re.fullmatch(r"(orchestrator|tasks|queries|tests)/[\w./-]*", s)):
         assert (ROOT / path).exists(), path
-    names = [s.split()[1] for s in spans if re.match(r"query [a-z_]+$", s)]
-    assert names
-    for name in names:
-        assert (
-            name in catalogue()
-            or f"create view {name}" in (ROOT / "orchestrator/results/views.sql").read_text()
-        ), name
+    views = (ROOT / "orchestrator/results/views.sql").read_text()
+    for name in (s.split()[1] for s in page.spans if re.match(r"query [a-z_]+( |$)", s)):
+        assert name in catalogue() or f"view {name} as" in views, name
+
+
+def test_no_page_and_no_docstring_names_a_page_that_does_not_exist():
+    """A reader has the README and the guide, and no other document."""
+    folders = ("orchestrator", "tasks", "tests", "queries", ".github")
+    kinds = {".py", ".sql", ".toml", ".yaml", ".yml", ".md"}
+    files = [p for folder in folders for p in sorted((ROOT / folder).rglob("*")) if p.suffix in kinds]
+    files += [README.path, ROOT / "pyproject.toml", ROOT / "cluster.yaml"]
+    unknown = {
+        path.relative_to(ROOT).as_posix(): names
+        for path in files
+        if path != Path(__file__) and (names := unknown_pages(path.read_text(encoding="utf-8"), path.parent))
+    }
+    assert unknown == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("(guide/games.md#states)", []),
+        ("(guide/games.md#stats)", ["guide/games.md#stats"]),
+        ("see NOTES.md", ["NOTES.md"]),
+        ("`--describe guide.gamez`", ["gamez"]),
+        ("(PROTOCOL 1.9)", ["PROTOCOL 1.9"]),
+        ("README.md and games.md", []),
+        ("README.md and gamez.md", ["gamez.md"]),
+        ("mo.md(text)", []),
+    ],
+)
+def test_the_search_for_pages_that_do_not_exist_finds_them(text, unknown):
+    assert unknown_pages(text, ROOT) == unknown

@@ -1,9 +1,10 @@
-"""What can be named in a configuration, from the registries and the dataclasses themselves."""
+"""What can be named in a configuration, from the registries and the dataclasses themselves; and the guide."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from importlib import resources
 from typing import Any, get_type_hints
 
 from orchestrator.config.settings import SweepConfig
@@ -24,7 +25,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 
 
 def describe(topic: str) -> list[str]:
-    """Lines about `methods`, `methods.scrub`, ..., `config`, or one of its tables, `config.shadows`.
+    """Lines about `methods`, `methods.scrub`, ..., `config`, one of its tables, `config.shadows`, or `guide.games`.
 
     Raises:
         UnknownName: there is no such topic or entry.
@@ -32,12 +33,36 @@ def describe(topic: str) -> list[str]:
     kind, _, name = topic.partition(".")
     if kind == "config":
         return _table_lines(name) if name else _config_lines(SweepConfig, "")
+    if kind == "guide":
+        return _page_lines(name) if name else _guide_lines()
     if kind not in REGISTRIES:
-        raise unknown_name("topic", kind, [*REGISTRIES, "config"], where="--describe")
+        raise unknown_name("topic", kind, [*REGISTRIES, "config", "guide"], where="--describe")
     registry = REGISTRIES[kind]
     if name:
         return _entry_lines(name, registry.get(name, where="--describe"))
     return [f"{entry:24} {_summary(registry.get(entry))}" for entry in registry.names()]
+
+
+def guide() -> dict[str, str]:
+    """The pages of the guide by name, as Markdown."""
+    folder = resources.files("orchestrator") / "guide"
+    pages = sorted(
+        (page for page in folder.iterdir() if page.name.endswith(".md")), key=lambda page: page.name
+    )
+    return {page.name.removesuffix(".md"): page.read_text(encoding="utf-8") for page in pages}
+
+
+def _guide_lines() -> list[str]:
+    """The pages, each with the question that its first sentence says it answers."""
+    questions = {name: text.split("\n\n")[1].partition(": ")[2] for name, text in guide().items()}
+    return [f"guide.{name:18} {' '.join(question.split())}" for name, question in questions.items()]
+
+
+def _page_lines(name: str) -> list[str]:
+    pages = guide()
+    if name not in pages:
+        raise unknown_name("page", name, pages, where="--describe guide")
+    return pages[name].splitlines()
 
 
 def _summary(cls: type) -> str:

@@ -102,7 +102,7 @@ class Evaluation:
     fairness_definitions: tuple[
         Literal["norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm"], ...
     ] = ("norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm")
-    """Definition ids of the fairness gap (METHODS 2.2 leaves the paper's choice open)."""
+    """Definition ids of the fairness gap (guide/methods.md#fairness-gap: the paper's choice is open)."""
     fairness_bootstrap: int = 100
     """Resamples behind the interval of a fairness gap."""
 

@@ -111,7 +111,7 @@ class LiRA(_GaussianAttack):
 
     games: ClassVar[tuple[str, ...]] = ("G0",)
     game: Literal["G0"] = "G0"
-    """Hypotheses (MEMBERSHIP.md 1.0)."""
+    """Hypotheses (guide/games.md#games)."""
 
 
 @register("u_lira")

@@ -1,8 +1,8 @@
 """Copies of forget examples that stay in the retain set: of them "forgotten" cannot be decided. NumPy only.
 
-A model that still trains on a copy of x answers x as if x had not been forgotten, whatever the method (MEMBERSHIP.md,
-trap 20). Exact copies share a content hash. Near copies are looked for by the root mean square difference of
-thumbnails, pixels in [0, 1].
+A model that still trains on a copy of x answers x as if x had not been forgotten, whatever the method
+(guide/games.md#what-flatters-or-misleads, 20). Exact copies share a content hash. Near copies are looked for by the
+root mean square difference of thumbnails, pixels in [0, 1].
 """
 
 from __future__ import annotations

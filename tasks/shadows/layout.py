@@ -1,4 +1,7 @@
-"""Which examples each shadow model trains on and forgets, all derived from one seed (MEMBERSHIP.md 2)."""
+"""Which examples each shadow model trains on and forgets, all derived from one seed.
+
+What each choice is for: guide/games.md#the-layout-of-shadow-models.
+"""
 
 from __future__ import annotations
 

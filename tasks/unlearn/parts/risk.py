@@ -7,9 +7,9 @@ cost is counted by the run's meter.
 Zhao et al., "What makes unlearning hard and what to do about it" (RUM), arXiv 2406.01257, and its sequel
 on proxies, arXiv 2410.16516, which reports Spearman's rho with Feldman's memorisation of -.80 to -.91 for
 confidence, -.71 to -.89 for learning events, .69 to .70 for curvature and .62 to .67 for hold-out
-retraining (METHODS.md 1.16, secondary source). Those trajectories are averaged over the whole training of
-the original; here confidence and curvature are of its end and learning events of a short training of their
-own [inf].
+retraining (quoted second-hand: guide/methods.md#ranking-by-risk). Those trajectories are averaged over the
+whole training of the original; here confidence and curvature are of its end and learning events of a short
+training of their own [inf].
 """
 
 from __future__ import annotations

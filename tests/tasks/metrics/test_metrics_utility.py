@@ -96,7 +96,7 @@ def test_an_empty_selection_is_an_error_not_a_nan():
         proportion("accuracy", "test", np.zeros(0, bool), higher_is="better")
 
 
-# SalUn table 1, CIFAR-10, 10 % random: UA, RA, TA, MIA and the printed average gap (METHODS.md 2.3 A)
+# SalUn table 1, CIFAR-10, 10 % random: UA, RA, TA, MIA and the printed average gap (arXiv 2310.12508)
 RETRAINED = (5.24, 100.00, 94.26, 12.88)
 PUBLISHED = {
     "FT": ((0.63, 99.88, 94.06, 2.70), 3.78),

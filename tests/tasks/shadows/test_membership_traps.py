@@ -1,8 +1,9 @@
-"""Protocols that flatter or mislead (MEMBERSHIP.md 5): which test guards each, and the tests with no other home."""
+"""Protocols that flatter or mislead (guide/games.md): which test guards each, and the tests with no other home."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import numpy as np
@@ -121,11 +122,13 @@ GUARDS = {
     ),
     23: ("a shift of every output", "test_observations::test_a_global_shift_is_seen_by_g1_and_not_by_g2"),
 }
-"""Trap of MEMBERSHIP.md 5 -> what goes wrong, and the tests that fail where it does: module::name."""
+"""Trap of guide/games.md -> what goes wrong, and the tests that fail where it does: module::name."""
 
 
 def test_every_trap_has_a_test() -> None:
-    assert list(GUARDS) == list(range(1, 24))
+    page = (Path(__file__).parents[3] / "orchestrator" / "guide" / "games.md").read_text()
+    told = page.partition("## What flatters or misleads")[2]
+    assert list(GUARDS) == [int(number) for number in re.findall(r"^(\d+)\. ", told, flags=re.MULTILINE)]
     modules = {path.stem: path for path in Path(__file__).parents[2].rglob("test_*.py")}
     for trap, (_, *guards) in GUARDS.items():
         assert guards, trap

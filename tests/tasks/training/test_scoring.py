@@ -69,7 +69,7 @@ class Probe(nn.Module):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 1024])
 def test_scoring_runs_in_eval_mode_and_twice_gives_equal_bits(batch_size):
-    """Trap 11 of MEMBERSHIP.md: an augmented view, or dropout, would feed another phi into every score."""
+    """Trap 11 of guide/games.md: an augmented view, or dropout, would feed another phi into every score."""
     model = Probe()
     model.norm.eval()
     images = np.random.default_rng(0).random((11, 1, 4, 4), dtype=np.float32)

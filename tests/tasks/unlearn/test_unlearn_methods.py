@@ -1,4 +1,4 @@
-"""What each method computes, against closed forms, plain loops and the traps of METHODS.md section 5."""
+"""What each method computes, against closed forms, plain loops and the traps of guide/methods.md."""
 
 from __future__ import annotations
 

@@ -1,0 +1,59 @@
+"""Every benchmark runs to its end at its smallest size, as its own program: no measurement, but no rot either."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALLEST = {
+    "observations_scale": ("--shadows 16 --examples 2500 --epochs 0", "queries of one method"),
+    "queue_utilisation": ("--hosts 2 --means 0.2 --seconds 1", "cells of 0.2 s: utilisation"),
+    "scale_cells": ("--plan 50 --cells 10 --shadows 16", "ms of driver CPU"),
+    "shadow_layout": ("--shadows 4 --epochs 1 --repeats 1", "1 process x 2 threads"),
+    "shadow_training": (
+        "--models 4 --repeats 1 --batch-sizes 64 --architectures small_mlp",
+        "x peers",
+    ),
+    "store_small_files": ("20", "average, compacted"),
+    "trial_overhead": ("--cells 10 --default-trials 1", "ratio"),
+}
+"""Arguments by benchmark, and what the last line that it prints holds."""
+DEAR = ("queue_utilisation", "scale_cells", "shadow_layout", "trial_overhead")
+"""They start Ray or several processes."""
+ELSEWHERE = {"gpu_shadows"}
+"""In `test_gpu_benchmark`."""
+
+
+def execute(name: str, arguments: str) -> str:
+    """Run a benchmark; what it printed."""
+    ran = subprocess.run(
+        [sys.executable, "-m", f"tests.benchmarks.{name}", *arguments.split()],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_every_benchmark_is_here():
+    programs = {p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("test_")}
+    assert SMALLEST.keys() | ELSEWHERE == programs
+
+
+@pytest.mark.parametrize("name", DEAR)
+def test_a_dear_benchmark_starts(name):
+    assert "usage: " in execute(name, "--help")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in DEAR else []) for name in SMALLEST]
+)
+def test_a_benchmark_runs_to_its_end(name):
+    arguments, last = SMALLEST[name]
+    assert last in execute(name, arguments).rstrip().splitlines()[-1]
