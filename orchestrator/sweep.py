@@ -32,8 +32,8 @@ from orchestrator.records import provenance, retained_copies
 from orchestrator.records.observations import path_of
 from orchestrator.records.rows import canary_rows
 from orchestrator.results.leaderboard import print_leaderboard
-from orchestrator.store.schema import TABLES
 from orchestrator.store.store import SMALL_FILES, Store
+from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
 from tasks.registry import import_plugins
 

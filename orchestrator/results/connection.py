@@ -18,8 +18,8 @@ import pyarrow.csv
 from orchestrator.errors import one_line
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
-from orchestrator.store.schema import PUBLISHED, TABLES
 from orchestrator.store.store import Store
+from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
 VIEWS = Path(__file__).with_name("views.sql")

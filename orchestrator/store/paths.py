@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from orchestrator.store.schema import TABLES, Table
+from orchestrator.store.schema import Table
+from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
 
 MARKER = "store.json"

@@ -24,7 +24,8 @@ import pyarrow.compute as pc
 from orchestrator.store import paths
 from orchestrator.store.files import files_at
 from orchestrator.store.paths import COMPACTED, DAMAGED, MARKER, Entry
-from orchestrator.store.schema import SCHEMA_VERSION, TABLES, Table, conform, table_named, to_arrow
+from orchestrator.store.schema import SCHEMA_VERSION, Table, conform, to_arrow
+from orchestrator.store.tables import TABLES, table_named
 from tasks.errors import AuditError, UnknownName
 
 if TYPE_CHECKING:

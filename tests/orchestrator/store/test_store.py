@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from orchestrator.store import files
 from orchestrator.store.files import LocalFiles, RemoteFiles
 from orchestrator.store.paths import MAX_DIRECTORY, SAFE_NAME, file_name, parse
-from orchestrator.store.schema import TABLES, table_named
 from orchestrator.store.store import Store
+from orchestrator.store.tables import TABLES, table_named
 from tasks.errors import AuditError, UnknownName
 
 ROW = {"metric": "auc", "split": "forget", "variant": "", "value": 0.5, "n": 3, "higher_is": "worse"}
