@@ -138,8 +138,7 @@ def _verify(command: Command) -> int:
     from orchestrator.store.store import Store
 
     store = Store(command.results)
-    if not store.files.usable():
-        raise AuditError(f"--results: no directory '{command.results}'")
+    store.check_exists()
     damage = store.verify(repair=command.repair)
     moved = ": moved to _damaged" if command.repair else ""
     for found in damage:

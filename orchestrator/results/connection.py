@@ -18,7 +18,7 @@ import pyarrow.csv
 from orchestrator.errors import one_line
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
-from orchestrator.store.store import Store
+from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
@@ -56,12 +56,7 @@ class Results:
     """
 
     def __init__(self, root: str) -> None:
-        self.store = Store(root)
-        if not self.store.files.usable():
-            raise AuditError(
-                f"results: no directory '{root}'; python -m orchestrator.sweep --out {root} makes it"
-            )
-        self.store.check_version()
+        self.store = existing(root)
         self._held: set[str] = set()
         self._scanned: set[str] = set()
         self._connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})

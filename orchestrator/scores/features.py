@@ -13,8 +13,8 @@ from orchestrator.bench.workbench import Workbench
 from orchestrator.plan.cells import ModelSpec, Plan
 from orchestrator.plan.grid import make_plan
 from orchestrator.plan.score_file import score_digest
-from orchestrator.scores.risk import config_of, open_results
-from orchestrator.store.store import Store
+from orchestrator.scores.risk import config_of
+from orchestrator.store.store import Store, existing
 from tasks.errors import AuditError, unknown_name
 from tasks.registry import import_plugins
 from tasks.runtime import weights
@@ -41,7 +41,7 @@ def feature_scores(
     Raises:
         AuditError: there are no results, or no such model among them.
     """
-    store = open_results(root)
+    store = existing(root)
     plan, spec = _original(store, architecture, seed)
     data = store.get_blob("weights", spec.model_id)
     workbench = Workbench(plan, store)
