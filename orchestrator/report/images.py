@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orchestrator.report.own_queries import ask
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ def read_examples(results: Results, ids: Iterable[int], *, shown: bool = True) -
     """Read the images of some examples, if they are to be shown and the data set still is what the run saw."""
     if not shown:
         return Examples(images={}, why_not="they were to be left out")
-    rows = results.sql(
-        "select config_json, dataset_digest from runs order by started_at desc limit 1"
-    ).to_pylist()
+    rows = ask(results, "latest_run")
     if not rows:
         return Examples(images={}, why_not="no run is recorded, so the data set is unknown")
     config = json.loads(rows[0]["config_json"] or "{}").get("data")

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.report.blocks import Block, Context, Figure, Missing, Section, Source, Table, duration
 from orchestrator.report.drawing import Panel
 from orchestrator.report.evidence import ROLE_ORDER
+from orchestrator.report.own_queries import ask
 from orchestrator.report.plots import Mark, forest
 from orchestrator.report.shadows import retain_harm_blocks
 
@@ -208,10 +209,7 @@ def cost_section(context: Context) -> Section:
 
 
 def _stages(context: Context) -> list[Block]:
-    rows = context.results.sql(
-        "select stage, device, sum(stages) as stages, sum(seconds) as seconds, sum(device_seconds) as "
-        "device_seconds, max(peak_bytes) as peak_bytes from cost_by_stage group by all order by seconds desc"
-    ).to_pylist()
+    rows = ask(context.results, "stage_totals")
     if not rows:
         return []
     return [

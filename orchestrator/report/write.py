@@ -11,6 +11,7 @@ from orchestrator.report.evidence import gather
 from orchestrator.report.examples import examples_section, order_section
 from orchestrator.report.models import layers_section, robustness_section, scope_section, trade_off_section
 from orchestrator.report.outcomes import cost_section, harm_section, seeds_section
+from orchestrator.report.own_queries import ask
 from orchestrator.report.page import render_page
 from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
@@ -55,9 +56,7 @@ def build(root: str, *, images: bool = True) -> tuple[str, list[Section]]:
 
 
 def _subtitle(context: Context) -> str:
-    rows = context.results.sql(
-        "select name, started_at, dataset from runs order by started_at desc limit 1"
-    ).to_pylist()
+    rows = ask(context.results, "latest_run")
     if not rows:
         return f"{context.root}: no run is recorded"
     started = rows[0]["started_at"].strftime("%Y-%m-%d %H:%M UTC")
@@ -65,13 +64,7 @@ def _subtitle(context: Context) -> str:
 
 
 def _facts(context: Context) -> list[tuple[str, str]]:
-    row = context.results.sql(
-        "select count(*) filter (where status = 'finished') as finished,"
-        " count(*) filter (where status = 'failed') as failed,"
-        " count(distinct method) filter (where role = 'audited') as methods,"
-        " count(distinct architecture) as architectures, count(distinct forget_set) as forget_sets,"
-        " count(distinct seed) as seeds from cells"
-    ).to_pylist()[0]
+    (row,) = ask(context.results, "counts")
     names = {
         "methods": "methods audited",
         "architectures": "architectures",

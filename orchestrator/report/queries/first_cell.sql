@@ -1,0 +1,19 @@
+-- Which cell of a model under an attack is drawn: that of the first seed, measured last?
+-- grain: one cell, or none
+-- param dataset
+-- param architecture
+-- param method
+-- param scope
+-- param attack
+-- param forget_set
+select cell_id
+from cells
+where dataset = $dataset
+    and architecture = $architecture
+    and method = $method
+    and scope = $scope
+    and attack = $attack
+    and forget_set = $forget_set
+    and status = 'finished'
+order by seed, finished_at desc
+limit 1;
