@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator.progress.status import read_status
 from orchestrator.report.blocks import Context, Figure, Section
 from orchestrator.report.evidence import gather
 from orchestrator.report.examples import examples_section, order_section
@@ -17,7 +18,7 @@ from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
-from orchestrator.status import open_store, read_status
+from orchestrator.store.store import existing
 from tasks.errors import AuditError
 
 SECTIONS: tuple[Callable[[Context], Section], ...] = (
@@ -73,7 +74,7 @@ def _facts(context: Context) -> list[tuple[str, str]]:
         "finished": "cells finished",
         "failed": "cells failed",
     }
-    left = read_status(open_store(context.root), now=datetime.now(UTC)).left
+    left = read_status(existing(context.root), now=datetime.now(UTC)).left
     missing = [("cells missing", f"{left}, the same sweep command computes them")] if left else []
     return [*((text, str(row[name])) for name, text in names.items()), *missing]
 
