@@ -8,20 +8,12 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
-Format = Literal["table", "csv", "markdown", "latex", "json", "parquet", "arrow"]
-SUFFIXES: dict[str, Format] = {
-    ".txt": "table",
-    ".csv": "csv",
-    ".md": "markdown",
-    ".tex": "latex",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-}
+from orchestrator.results.forms import Format
+
 INTERVALS = (("{}_low", "{}_high"), ("ci_low", "ci_high"))
 """Names of the columns with the ends of a column's interval; the second pair belongs to `value`."""
 COMPARED = ("value", "mean", "gap")
