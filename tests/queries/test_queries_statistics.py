@@ -67,6 +67,25 @@ def two_seeds(root: str) -> Results:
     return Results(root)
 
 
+def test_a_seed_without_an_interval_leaves_the_mean_without_one(tmp_path: Path) -> None:
+    """Of two seeds the one that has an interval does not speak for both."""
+    store = two_seeds(str(tmp_path)).store
+    place = synthetic.Place(synthetic.FORGET_SETS[0], "scrub", 0)
+    rows = store.read("metrics", place.cell_id("none")).to_pylist()
+    store.write("metrics", place.cell_id("none"), [r | {"ci_low": None, "ci_high": None} for r in rows])
+    asked = {"forget_set": place.forget_set, "metric": "accuracy", "split": "forget"}
+    with Results(str(tmp_path)) as results:
+        ranked = results.query("leaderboard", **asked).to_pylist()
+        judged = results.query("verdict", forget_set=place.forget_set).to_pylist()
+    (row,) = [r for r in ranked if r["method"] == "scrub"]
+    assert row["difference"] is not None
+    assert row["difference_low"] is None
+    assert row["difference_high"] is None
+    assert {r["verdict"] for r in judged if r["method"] == "scrub" and r["metric"] == "accuracy"} == {
+        "undecided"
+    }
+
+
 def test_two_seeds_give_the_widest_of_their_own_intervals(tmp_path: Path) -> None:
     """Student's t over two seeds that agree by chance would have no width at all."""
     results = two_seeds(str(tmp_path / "results"))

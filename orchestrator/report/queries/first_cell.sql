@@ -1,4 +1,4 @@
--- Which cell of a model under an attack is drawn: that of the first seed, measured last?
+-- Which cell of a model under an attack is drawn: that of the first seed?
 -- grain: one cell, or none
 -- param dataset
 -- param architecture
@@ -7,13 +7,12 @@
 -- param attack
 -- param forget_set
 select cell_id
-from cells
+from latest_cells
 where dataset = $dataset
     and architecture = $architecture
     and method = $method
     and scope = $scope
     and attack = $attack
     and forget_set = $forget_set
-    and status = 'finished'
-order by seed, finished_at desc
+order by seed
 limit 1;
