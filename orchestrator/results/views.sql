@@ -278,7 +278,7 @@ union all
 select
     'model' as what,
     model_id as id,
-    run_id,
+    null as run_id,
     dataset,
     architecture,
     method,
@@ -292,16 +292,16 @@ select
 from models
 where status = 'failed';
 
--- One row per stage, device and what was worked on; models name what costs leave out.
+-- One row per stage, device and what was worked on: a model, or a cell of a group of shadow models.
 create or replace temp view cost_by_stage as
 select
     costs.stage,
     costs.device,
-    coalesce(costs.dataset, models.dataset) as dataset,
-    coalesce(costs.architecture, models.architecture) as architecture,
-    coalesce(costs.method, models.method) as method,
-    coalesce(costs.scope, models.scope) as scope,
-    coalesce(costs.attack, cells.attack) as attack,
+    coalesce(models.dataset, cells.dataset) as dataset,
+    coalesce(models.architecture, cells.architecture) as architecture,
+    coalesce(models.method, cells.method) as method,
+    coalesce(models.scope, cells.scope) as scope,
+    cells.attack,
     count(*) as stages,
     sum(costs.seconds) as seconds,
     median(costs.seconds) as median_seconds,
@@ -312,5 +312,5 @@ select
     max(costs.trainable_parameters) as trainable_parameters
 from costs
 left join models on models.model_id = costs.model_id
-left join cells on cells.cell_id = coalesce(costs.cell_id, costs.stage_id)
+left join cells on cells.cell_id = costs.stage_id
 group by all;

@@ -54,7 +54,6 @@ TABLES = _tables(
         key="model_id",
         columns={
             "model_id": STRING,
-            "run_id": STRING,
             "kind": STRING,  # original, retrained, unlearned, shadow
             "dataset": STRING,
             "dataset_digest": STRING,
@@ -113,7 +112,6 @@ TABLES = _tables(
             "status": STRING,  # finished, failed
             "error_type": STRING,
             "error": STRING,
-            "attempt": INT16,
             "seconds": FLOAT64,
             "host": STRING,
             "finished_at": TIME,
@@ -236,7 +234,6 @@ TABLES = _tables(
             "draw": INT32,
             "state": CATEGORY,  # retained, unlearned, never, test
             "epoch": INT32,
-            "step": INT64,
             "example_id": INT32,
             "phi": FLOAT32,
             "loss": FLOAT32,
@@ -252,14 +249,8 @@ TABLES = _tables(
         key="stage_id",
         columns={
             "stage_id": STRING,
-            "cell_id": STRING,
             "model_id": STRING,
-            "stage": STRING,  # train, retrain, shadow, unlearn, score, attack
-            "dataset": STRING,
-            "architecture": STRING,
-            "method": STRING,
-            "scope": STRING,
-            "attack": STRING,
+            "stage": STRING,  # train, retrain, unlearn, share, score, attack
             "device": STRING,
             "seconds": FLOAT64,
             "device_seconds": FLOAT64,

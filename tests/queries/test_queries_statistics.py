@@ -12,8 +12,10 @@ from scipy import stats
 from sklearn.metrics import roc_curve
 
 from orchestrator.results.connection import Results
+from orchestrator.store.store import Store
 from tasks.statistics.intervals import newcombe
 from tests.support import synthetic_results as synthetic
+from tests.support.audited import write_cell, write_run
 
 
 @pytest.fixture(scope="module")
@@ -374,3 +376,16 @@ def test_per_class_rows_have_labels(results: Results) -> None:
     assert len(found) == 6 * 3
     assert {r["label"] for r in found} == {0, 1, 2}
     assert all(r["retrained"] is not None for r in found)
+
+
+def test_the_cost_of_an_attack_on_shadow_models_stands_at_its_cell(tmp_path: Path) -> None:
+    """A group of shadow models has no row in `models`: the cell tells what was worked on."""
+    store = Store(str(tmp_path))
+    write_run(store)
+    cell_id = write_cell(store, "scrub", attack="u_lira", model_id="group")
+    cost = {"model_id": "group", "stage": "attack", "device": "cpu", "seconds": 1.5}
+    store.write("costs", cell_id, [cost])
+    with Results(str(tmp_path)) as results:
+        (found,) = rows(results, "cost")
+    place = ("digits", "net", "scrub", "all", "u_lira")
+    assert tuple(found[name] for name in ("dataset", "architecture", "method", "scope", "attack")) == place
