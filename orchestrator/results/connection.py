@@ -152,7 +152,7 @@ class Results:
             views.write_text("".join(reading) + "\n" + VIEWS.read_text(encoding="utf-8"), encoding="utf-8")
         except (OSError, pa.ArrowException) as error:
             damage = self.store.diagnose(TABLES)
-            reason = getattr(error, "strerror", None) or one_line(error)
+            reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
             raise damage or AuditError(f"export: cannot write {directory}: {reason}") from error
         return [*written, views]
 

@@ -134,7 +134,7 @@ TABLES = _tables(
             "ci_low": FLOAT64,
             "ci_high": FLOAT64,
             "n": INT64,
-            "higher_is": STRING,  # better, worse, closer_to_retrained
+            "higher_is": STRING,  # tasks.metrics.base.Direction
         },
         required=("metric", "split", "variant", "value", "n", "higher_is"),
         compactable=True,
