@@ -89,6 +89,16 @@ def check_folder(path: Path, *, flag: str) -> None:
         raise AuditError(f"{flag}: cannot write {path}: no directory '{path.parent}'")
 
 
+def check_no_file(directory: Path, *, flag: str) -> None:
+    """Refuse a file where a directory is to be made.
+
+    Raises:
+        AuditError: there is a file of this name.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise AuditError(f"{flag}: expected a directory, got the file {directory}")
+
+
 def write_text(path: Path, text: str, *, flag: str) -> None:
     """Write a text file.
 
