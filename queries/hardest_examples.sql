@@ -14,13 +14,9 @@ with audited as (
         cells.architecture,
         cells.forget_set,
         cells.role,
-        reference.cell_id as reference_cell_id
+        latest_references.reference_cell_id
     from latest_cells as cells
-    join latest_cells as reference
-        on reference.model_id = cells.reference_id
-        and reference.forget_set = cells.forget_set
-        and reference.attack = cells.attack
-        and reference.role = 'reference'
+    join latest_references on latest_references.cell_id = cells.cell_id
     where cells.role in ('audited', 'noise_floor')
         and cells.attack_family = 'none'
         and ($method is null or cells.method = $method or cells.role = 'noise_floor')

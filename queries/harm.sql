@@ -3,12 +3,7 @@
 -- param split = null: only this split
 -- harmed: the retrained model is right and this one wrong. helped: the other way round. The interval of the share of
 -- harmed examples is Wilson's at 95 %. Of cells measured more than once the latest counts.
-with latest as (
-    select *
-    from latest_cells
-    where attack_family = 'none'
-),
-pairs as (
+with pairs as (
     select
         cells.cell_id,
         cells.dataset,
@@ -18,13 +13,11 @@ pairs as (
         cells.scope,
         cells.seed,
         cells.role,
-        reference.cell_id as reference_cell_id
-    from latest as cells
-    join latest as reference
-        on reference.model_id = cells.reference_id
-        and reference.forget_set = cells.forget_set
-        and reference.role = 'reference'
-    where cells.role <> 'reference'
+        latest_references.reference_cell_id
+    from latest_cells as cells
+    join latest_references on latest_references.cell_id = cells.cell_id
+    where cells.attack_family = 'none'
+        and cells.role <> 'reference'
 ),
 answers as (
     select cell_id, split, example_id, correct

@@ -9,41 +9,6 @@
 -- which are Newcombe's from the intervals of both models. noise_floor: mean distance of a second retrained
 -- model. rank is by the distance alone: neighbours whose intervals overlap are not told apart by it. Of cells
 -- measured more than once the latest counts.
-with over_seeds as (
-    select
-        dataset,
-        architecture,
-        forget_set,
-        attack,
-        metric,
-        split,
-        variant,
-        param,
-        game,
-        method,
-        scope,
-        role,
-        higher_is,
-        count(distinct seed) as seeds,
-        avg(value) as value,
-        avg(retrained) as retrained,
-        avg(difference) as difference,
-        seeds_low(
-            avg(difference), stddev_samp(difference), count(difference), min(difference_low)
-        ) as difference_low,
-        seeds_high(
-            avg(difference), stddev_samp(difference), count(difference), max(difference_high)
-        ) as difference_high,
-        avg(noise_floor) as noise_floor
-    from leaderboard
-    semi join latest_cells using (cell_id)
-    where label is null
-        and ($metric is null or metric = $metric)
-        and ($split is null or split = $split)
-        and ($attack is null or attack = $attack)
-        and ($forget_set is null or forget_set = $forget_set)
-    group by all
-)
 select
     dataset,
     architecture,
@@ -70,6 +35,10 @@ select
     noise_floor,
     higher_is
 from over_seeds
+where ($metric is null or metric = $metric)
+    and ($split is null or split = $split)
+    and ($attack is null or attack = $attack)
+    and ($forget_set is null or forget_set = $forget_set)
 order by
     dataset,
     architecture,

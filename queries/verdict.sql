@@ -7,48 +7,13 @@
 -- Told apart: the interval lies wholly beyond it. Undecided: no interval or no second retraining; a
 -- per-example attack needs none, for its retrained control is many models. Of cells measured more than once
 -- the latest counts.
-with over_seeds as (
+with measured as (
     select
-        dataset,
-        architecture,
-        forget_set,
-        attack,
-        attack_family,
-        metric,
-        split,
-        variant,
-        param,
-        game,
-        method,
-        scope,
-        role,
-        higher_is,
-        count(distinct seed) as seeds,
-        avg(value) as value,
-        min(ci_low) as value_low,
-        max(ci_high) as value_high,
-        avg(retrained) as retrained,
-        avg(difference) as difference,
-        seeds_low(
-            avg(difference),
-            stddev_samp(difference),
-            count(difference),
-            if(count(difference) = count(difference_low), min(difference_low), null)
-        ) as difference_low,
-        seeds_high(
-            avg(difference),
-            stddev_samp(difference),
-            count(difference),
-            if(count(difference) = count(difference_high), max(difference_high), null)
-        ) as difference_high,
+        * exclude (noise_floor, largest_noise_floor),
         -- The retrained control of a per-example attack is many retrained models: its interval holds their noise.
-        coalesce(max(noise_floor), max(case when attack_family = 'per_example' then 0.0 end)) as noise_floor,
-        max(n) as n
-    from leaderboard
-    semi join latest_cells using (cell_id)
-    where label is null
-        and ($forget_set is null or forget_set = $forget_set)
-    group by all
+        coalesce(largest_noise_floor, if(attack_family = 'per_example', 0.0, null)) as noise_floor
+    from over_seeds
+    where $forget_set is null or forget_set = $forget_set
 )
 select
     dataset,
@@ -80,5 +45,5 @@ select
     end as verdict,
     n,
     higher_is
-from over_seeds
+from measured
 order by dataset, architecture, forget_set, attack, metric, split, variant, param, game, role, method, scope;

@@ -7,8 +7,8 @@ from typing import Literal
 
 from orchestrator.plan.cells import Cell, ModelSpec, Plan
 from orchestrator.plan.shadows import ShadowGroup
-from orchestrator.store.schema import TABLES
 from orchestrator.store.store import Store
+from orchestrator.store.tables import TABLES
 
 Rerun = Literal["none", "failed", "all"]
 """What is computed again of the cells that are there: nothing, those that failed, or all."""

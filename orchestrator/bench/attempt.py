@@ -8,6 +8,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import torch
@@ -104,6 +105,7 @@ class Stages:
                     "samples": extra.get("samples"),
                     "forward_samples": extra.get("forward_samples"),
                     "trainable_parameters": extra.get("trainable_parameters"),
+                    "finished_at": datetime.now(UTC),
                     **dataclasses.asdict(cost),
                 }
             ],

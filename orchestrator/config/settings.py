@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
+from tasks.measure.fairness_definitions import DEFINITIONS, Definition
 from tasks.registry import literal
 from tasks.training.recipe import Recipe
 from tasks.training.strategy_text import Strategy
@@ -99,10 +100,9 @@ class Evaluation:
     """Splits whose robust accuracy is measured."""
     fairness_split: Literal["forget", "retain", "test"] = "test"
     """Examples on which the fairness gap per normalisation layer is measured."""
-    fairness_definitions: tuple[
-        Literal["norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm"], ...
-    ] = ("norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm")
-    """Definition ids of the fairness gap (guide/methods.md#fairness-gap: the paper's choice is open)."""
+    fairness_definitions: tuple[Definition, ...] = tuple(DEFINITIONS)
+    """Which spread of a normalisation layer the fairness gap is of; the paper leaves it open
+    (guide/methods.md#fairness-gap)."""
     fairness_bootstrap: int = 100
     """Resamples behind the interval of a fairness gap."""
 

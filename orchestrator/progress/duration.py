@@ -10,3 +10,16 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
+
+
+def measured(seconds: float | None) -> str:
+    """A measured span with three digits, as a comparison needs it: 4.2 ms, 1.85 s, 12.3 min; a dash for none."""
+    if seconds is None:
+        return "\N{EN DASH}"
+    if seconds < 0.995:
+        return f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds / 3600:.3g} h" if seconds < 172800 else f"{seconds / 86400:.3g} days"

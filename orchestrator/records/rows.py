@@ -46,7 +46,6 @@ def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
         "num_shadows": plan.num_shadows(cell),
         "tuning_trials": plan.config.tuning.trials if tuned else None,
         "status": "finished",
-        "attempt": 1,
         "host": socket.gethostname(),
     }
 

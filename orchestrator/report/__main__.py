@@ -10,7 +10,6 @@ from typing import Annotated
 from orchestrator.command_line import Flag, parse
 from orchestrator.config.plugins import load_plugins
 from orchestrator.errors import Exit, run_command
-from tasks.errors import AuditError
 
 EXAMPLES = """examples:
   python -m orchestrator.report                               to report.html
@@ -38,22 +37,17 @@ class Command:
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and write the report."""
     command = parse(Command, arguments, prog="python -m orchestrator.report", examples=EXAMPLES)
-    from orchestrator.report.write import (
-        build,
-        check_folder,
-        write_figures,
-        write_text,
-    )  # matplotlib, duckdb: not for --help
+    from orchestrator.report import write  # matplotlib, duckdb: not for --help
 
-    check_folder(command.output, flag="--output")
-    if command.figures is not None and command.figures.exists() and not command.figures.is_dir():
-        raise AuditError(f"--figures: expected a directory, got the file {command.figures}")
+    write.check_folder(command.output, flag="--output")
+    if command.figures is not None:
+        write.check_no_file(command.figures, flag="--figures")
     load_plugins(command.plugins, named_by="--plugins")
-    page, sections = build(command.results, images=command.images)
-    write_text(command.output, page, flag="--output")
+    page, sections = write.build(command.results, images=command.images)
+    write.write_text(command.output, page, flag="--output")
     sys.stderr.write(f"report in {command.output}: open it in a browser\n")
     if command.figures is not None:
-        count = write_figures(command.figures, sections)
+        count = write.write_figures(command.figures, sections)
         sys.stderr.write(f"{count} figures in {command.figures}\n")
     return Exit.FINISHED
 

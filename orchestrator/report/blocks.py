@@ -176,16 +176,3 @@ def measured(value: float | None, low: float | None, high: float | None) -> str:
         else f'<span class="ci">{number(low, 2)} to {number(high, 2)}</span>'
     )
     return f"{number(value)}{ends}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as people say them."""
-    if seconds is None:
-        return "\N{EN DASH}"
-    if seconds < 0.995:
-        return f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f} ms"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.3g} min"
-    return f"{seconds / 3600:.3g} h" if seconds < 172800 else f"{seconds / 86400:.3g} days"

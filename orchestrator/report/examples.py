@@ -23,6 +23,7 @@ from orchestrator.report.drawing import MUTED, Look, Panel
 from orchestrator.report.evidence import ROLE_ORDER, Finding, Place
 from orchestrator.report.exposure import exposure_table
 from orchestrator.report.images import read_examples
+from orchestrator.report.own_queries import ask
 from orchestrator.report.plots import Line, curves, distribution
 from orchestrator.report.shadows import comparison_blocks, stopping_blocks, vulnerability_blocks
 from tasks.statistics.intervals import clopper_pearson
@@ -254,15 +255,8 @@ def _roc_lines(context: Context, place: Place, family: str, found: list[Finding]
 
 def _roc(context: Context, finding: Finding) -> dict[str, Any] | None:
     """The curve on a grid of false positive rates, of the first seed's cell."""
-    cells = context.results.sql(
-        "select cell_id from cells where dataset = $dataset and architecture = $architecture and method = "
-        "$method and scope = $scope and attack = $attack and forget_set = $forget_set and status = 'finished'"
-        " order by seed, finished_at desc limit 1",
-        **{
-            n: getattr(finding, n)
-            for n in ("dataset", "architecture", "method", "scope", "attack", "forget_set")
-        },
-    ).to_pylist()
+    places = ("dataset", "architecture", "method", "scope", "attack", "forget_set")
+    cells = ask(context.results, "first_cell", **{name: getattr(finding, name) for name in places})
     if not cells:
         return None
     rows = context.results.query("roc_one_cell", cell_id=cells[0]["cell_id"]).to_pylist()

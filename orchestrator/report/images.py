@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator.config.plugins import without_code_of
+from orchestrator.report.own_queries import ask
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def read_examples(results: Results, ids: Iterable[int], *, shown: bool = True) -
     """Read the images of some examples, if they are to be shown and the data set still is what the run saw."""
     if not shown:
         return Examples(images={}, why_not="they were to be left out")
-    rows = results.sql(
-        "select config_json, dataset_digest from runs order by started_at desc limit 1"
-    ).to_pylist()
+    rows = ask(results, "latest_run")
     if not rows:
         return Examples(images={}, why_not="no run is recorded, so the data set is unknown")
     recorded = json.loads(rows[0]["config_json"] or "{}")

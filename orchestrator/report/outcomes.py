@@ -6,9 +6,11 @@ from collections import Counter, defaultdict
 from html import escape
 from typing import Any
 
-from orchestrator.report.blocks import Block, Context, Figure, Missing, Section, Source, Table, duration
+from orchestrator.progress.duration import measured
+from orchestrator.report.blocks import Block, Context, Figure, Missing, Section, Source, Table
 from orchestrator.report.drawing import Panel
 from orchestrator.report.evidence import ROLE_ORDER
+from orchestrator.report.own_queries import ask
 from orchestrator.report.plots import Mark, forest
 from orchestrator.report.shadows import retain_harm_blocks
 
@@ -164,7 +166,7 @@ def cost_section(context: Context) -> Section:
         marks = [
             Mark(
                 label=f"{context.evidence.label('audited', r['method'], r['scope'])}, "
-                f"{duration(r['device_seconds'])}",
+                f"{measured(r['device_seconds'])}",
                 value=r["ratio"],
                 low=r["ratio_least"],
                 high=r["ratio_most"],
@@ -172,7 +174,7 @@ def cost_section(context: Context) -> Section:
             )
             for r in sorted(found, key=lambda r: r["ratio"])
         ]
-        retrained = duration(found[0]["retrained_device_seconds"])
+        retrained = measured(found[0]["retrained_device_seconds"])
         panels.append(
             forest(
                 f"cost-{place.slug}",
@@ -208,10 +210,7 @@ def cost_section(context: Context) -> Section:
 
 
 def _stages(context: Context) -> list[Block]:
-    rows = context.results.sql(
-        "select stage, device, sum(stages) as stages, sum(seconds) as seconds, sum(device_seconds) as "
-        "device_seconds, max(peak_bytes) as peak_bytes from cost_by_stage group by all order by seconds desc"
-    ).to_pylist()
+    rows = ask(context.results, "stage_totals")
     if not rows:
         return []
     return [
@@ -223,8 +222,8 @@ def _stages(context: Context) -> list[Block]:
                     escape(r["stage"]),
                     escape(r["device"]),
                     f"{r['stages']:.0f}",
-                    duration(r["seconds"]),
-                    duration(r["device_seconds"]),
+                    measured(r["seconds"]),
+                    measured(r["device_seconds"]),
                     "\N{EN DASH}" if not r["peak_bytes"] else f"{r['peak_bytes'] / 2**20:.0f} MiB",
                 ]
                 for r in rows

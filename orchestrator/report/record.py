@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from orchestrator.report.blocks import Block, Context, Missing, Section, Source, Table, Text, code
+from orchestrator.report.own_queries import ask
 
 FAILURES_SHOWN = 40
 IDS_SHOWN = 12
@@ -14,12 +15,7 @@ IDS_SHOWN = 12
 
 def failures_section(context: Context) -> Section:
     """Every failed cell or model with its reason, equal reasons together."""
-    rows = context.results.sql(
-        "select error_type, error, what, count(*) as times, any_value(architecture) as architecture,"
-        " any_value(method) as method, any_value(scope) as scope, any_value(attack) as attack,"
-        " any_value(forget_set) as forget_set, any_value(seed) as seed"
-        " from failures group by error_type, error, what order by times desc, error_type, error"
-    ).to_pylist()
+    rows = ask(context.results, "failure_kinds")
     blocks: list[Block] = [Text(html="<p>Nothing failed.</p>")]
     if rows:
         more = f" {len(rows) - FAILURES_SHOWN} more kinds." if len(rows) > FAILURES_SHOWN else ""

@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator.progress.status import read_status
 from orchestrator.report.blocks import Context, Figure, Section
 from orchestrator.report.evidence import gather
 from orchestrator.report.examples import examples_section, order_section
 from orchestrator.report.models import layers_section, robustness_section, scope_section, trade_off_section
 from orchestrator.report.outcomes import cost_section, harm_section, seeds_section
+from orchestrator.report.own_queries import ask
 from orchestrator.report.page import render_page
 from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
-from orchestrator.status import open_store, read_status
+from orchestrator.store.store import existing
 from tasks.errors import AuditError
 
 SECTIONS: tuple[Callable[[Context], Section], ...] = (
@@ -55,9 +57,7 @@ def build(root: str, *, images: bool = True) -> tuple[str, list[Section]]:
 
 
 def _subtitle(context: Context) -> str:
-    rows = context.results.sql(
-        "select name, started_at, dataset from runs order by started_at desc limit 1"
-    ).to_pylist()
+    rows = ask(context.results, "latest_run")
     if not rows:
         return f"{context.root}: no run is recorded"
     started = rows[0]["started_at"].strftime("%Y-%m-%d %H:%M UTC")
@@ -65,13 +65,7 @@ def _subtitle(context: Context) -> str:
 
 
 def _facts(context: Context) -> list[tuple[str, str]]:
-    row = context.results.sql(
-        "select count(*) filter (where status = 'finished') as finished,"
-        " count(*) filter (where status = 'failed') as failed,"
-        " count(distinct method) filter (where role = 'audited') as methods,"
-        " count(distinct architecture) as architectures, count(distinct forget_set) as forget_sets,"
-        " count(distinct seed) as seeds from cells"
-    ).to_pylist()[0]
+    (row,) = ask(context.results, "counts")
     names = {
         "methods": "methods audited",
         "architectures": "architectures",
@@ -80,7 +74,7 @@ def _facts(context: Context) -> list[tuple[str, str]]:
         "finished": "cells finished",
         "failed": "cells failed",
     }
-    left = read_status(open_store(context.root), now=datetime.now(UTC)).left
+    left = read_status(existing(context.root), now=datetime.now(UTC)).left
     missing = [("cells missing", f"{left}, the same sweep command computes them")] if left else []
     return [*((text, str(row[name])) for name, text in names.items()), *missing]
 
@@ -93,6 +87,16 @@ def check_folder(path: Path, *, flag: str) -> None:
     """
     if not path.absolute().parent.is_dir():
         raise AuditError(f"{flag}: cannot write {path}: no directory '{path.parent}'")
+
+
+def check_no_file(directory: Path, *, flag: str) -> None:
+    """Refuse a file where a directory is to be made.
+
+    Raises:
+        AuditError: there is a file of this name.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise AuditError(f"{flag}: expected a directory, got the file {directory}")
 
 
 def write_text(path: Path, text: str, *, flag: str) -> None:

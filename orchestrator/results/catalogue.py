@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,36 @@ def parse_value(text: str) -> Any:
     except ValueError:
         return text
     return text if isinstance(value, (dict, list)) else value
+
+
+def parse_params(texts: Iterable[str]) -> dict[str, Any]:
+    """`name=value` texts as parameters.
+
+    Raises:
+        AuditError: one is of another form.
+    """
+    params = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise AuditError(f"--param: expected name=value, got '{text}'")
+        params[name] = parse_value(value)
+    return params
+
+
+def listing() -> list[str]:
+    """Lines on every query that ships: what it answers, one row per what, and its parameters."""
+    lines = []
+    for query in catalogue().values():
+        lines.append(f"{query.name}: {query.question}")
+        if query.grain:
+            lines.append(f"    one row per {query.grain}")
+        optional = [
+            f"[{name}={'null' if value is None else value}]" for name, value in query.defaults.items()
+        ]
+        if parameters := [*(f"{name}=VALUE" for name in query.required), *optional]:
+            lines.append(f"    --param {' '.join(parameters)}")
+    return lines
 
 
 def _default(rest: str, *, where: str) -> Any:

@@ -18,8 +18,8 @@ import pyarrow.csv
 from orchestrator.errors import one_line
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
-from orchestrator.store.schema import PUBLISHED, TABLES
-from orchestrator.store.store import Store
+from orchestrator.store.store import existing
+from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
 VIEWS = Path(__file__).with_name("views.sql")
@@ -56,12 +56,7 @@ class Results:
     """
 
     def __init__(self, root: str) -> None:
-        self.store = Store(root)
-        if not self.store.files.usable():
-            raise AuditError(
-                f"results: no directory '{root}'; python -m orchestrator.sweep --out {root} makes it"
-            )
-        self.store.check_version()
+        self.store = existing(root)
         self._held: set[str] = set()
         self._scanned: set[str] = set()
         self._connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
@@ -157,7 +152,7 @@ class Results:
             views.write_text("".join(reading) + "\n" + VIEWS.read_text(encoding="utf-8"), encoding="utf-8")
         except (OSError, pa.ArrowException) as error:
             damage = self.store.diagnose(TABLES)
-            reason = getattr(error, "strerror", None) or one_line(error)
+            reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
             raise damage or AuditError(f"export: cannot write {directory}: {reason}") from error
         return [*written, views]
 

@@ -8,20 +8,13 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, get_args
 
 import pyarrow as pa
 
-Format = Literal["table", "csv", "markdown", "latex", "json", "parquet", "arrow"]
-SUFFIXES: dict[str, Format] = {
-    ".txt": "table",
-    ".csv": "csv",
-    ".md": "markdown",
-    ".tex": "latex",
-    ".json": "json",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-}
+from orchestrator.results.forms import Format
+from tasks.metrics.base import Direction
+
 INTERVALS = (("{}_low", "{}_high"), ("ci_low", "ci_high"))
 """Names of the columns with the ends of a column's interval; the second pair belongs to `value`."""
 COMPARED = ("value", "mean", "gap")
@@ -227,7 +220,7 @@ def _asks(field: pa.Field) -> bool:
 def _loss(row: dict[str, Any], column: str) -> float | None:
     """How far a row is from what `higher_is` asks for; None where it cannot be told."""
     value, wish = row[column], row["higher_is"]
-    if value is None or wish not in ("better", "worse", "closer_to_retrained"):
+    if value is None or wish not in get_args(Direction):
         return None
     if wish != "closer_to_retrained":
         return float(-value if wish == "better" else value)

@@ -172,6 +172,64 @@ qualify row_number() over (
     partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
 ) = 1;
 
+-- Each latest cell beside that of the retrained model of its forget set under the same attack.
+create or replace temp view latest_references as
+select
+    cells.cell_id,
+    reference.cell_id as reference_cell_id
+from latest_cells as cells
+join latest_cells as reference
+    on reference.model_id = cells.reference_id
+    and reference.forget_set = cells.forget_set
+    and reference.attack = cells.attack
+    and reference.role = 'reference';
+
+-- One row per measure (whole, not by class) and model, over the seeds of its latest cells. The interval of the mean
+-- difference is Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of
+-- the seeds' own, and is unknown where one of them has none. noise_floor: mean distance of a second retrained model,
+-- largest_noise_floor the largest over seeds.
+create or replace temp view over_seeds as
+select
+    dataset,
+    architecture,
+    forget_set,
+    attack,
+    attack_family,
+    metric,
+    split,
+    variant,
+    param,
+    game,
+    method,
+    scope,
+    role,
+    higher_is,
+    count(distinct seed) as seeds,
+    avg(value) as value,
+    min(ci_low) as value_low,
+    max(ci_high) as value_high,
+    avg(retrained) as retrained,
+    avg(difference) as difference,
+    seeds_low(
+        avg(difference),
+        stddev_samp(difference),
+        count(difference),
+        if(count(difference) = count(difference_low), min(difference_low), null)
+    ) as difference_low,
+    seeds_high(
+        avg(difference),
+        stddev_samp(difference),
+        count(difference),
+        if(count(difference) = count(difference_high), max(difference_high), null)
+    ) as difference_high,
+    avg(noise_floor) as noise_floor,
+    max(noise_floor) as largest_noise_floor,
+    max(n) as n
+from leaderboard
+semi join latest_cells using (cell_id)
+where label is null
+group by all;
+
 -- The work on each shadow model that counts where several sets of shadow models, or several settings of a method, were
 -- run under one name: that of a latest cell, or the latest where no cell rests on any. stage_id names its observations.
 create or replace temp view latest_shadow_stages as
@@ -220,7 +278,7 @@ union all
 select
     'model' as what,
     model_id as id,
-    run_id,
+    null as run_id,
     dataset,
     architecture,
     method,
@@ -234,16 +292,16 @@ select
 from models
 where status = 'failed';
 
--- One row per stage, device and what was worked on; models name what costs leave out.
+-- One row per stage, device and what was worked on: a model, or a cell of a group of shadow models.
 create or replace temp view cost_by_stage as
 select
     costs.stage,
     costs.device,
-    coalesce(costs.dataset, models.dataset) as dataset,
-    coalesce(costs.architecture, models.architecture) as architecture,
-    coalesce(costs.method, models.method) as method,
-    coalesce(costs.scope, models.scope) as scope,
-    coalesce(costs.attack, cells.attack) as attack,
+    coalesce(models.dataset, cells.dataset) as dataset,
+    coalesce(models.architecture, cells.architecture) as architecture,
+    coalesce(models.method, cells.method) as method,
+    coalesce(models.scope, cells.scope) as scope,
+    cells.attack,
     count(*) as stages,
     sum(costs.seconds) as seconds,
     median(costs.seconds) as median_seconds,
@@ -254,5 +312,5 @@ select
     max(costs.trainable_parameters) as trainable_parameters
 from costs
 left join models on models.model_id = costs.model_id
-left join cells on cells.cell_id = coalesce(costs.cell_id, costs.stage_id)
+left join cells on cells.cell_id = costs.stage_id
 group by all;

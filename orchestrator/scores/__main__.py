@@ -15,18 +15,15 @@ its seed and the digest of its weights. It enters the provenance of every forget
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import numpy as np
+from typing import Annotated, Literal
 
 from orchestrator.command_line import Flag, parse
 from orchestrator.config.plugins import load_plugins
 from orchestrator.errors import Exit, run_command
 from orchestrator.plan.score_file import check_target, write_scores
-from tasks.errors import AuditError
+from orchestrator.scores.collect import Kind, collect, summary
 
 EXAMPLES = """examples (after python -m orchestrator.sweep ulira --out results):
   python -m orchestrator.scores results --architecture resnet_small \\
@@ -52,7 +49,7 @@ class Command:
     """Whose models are asked."""
     output: Annotated[Path, Flag(value="FILE")]
     """The .npz to write."""
-    kinds: tuple[Literal["risk", "features"], ...] = ("risk",)
+    kinds: tuple[Kind, ...] = ("risk",)
     """risk: memorisation and privacy risk from shadow models; features: of the original model."""
     half: Literal["all", "0", "1"] = "all"
     """risk: use the even (0) or odd (1) shadow pairs alone, so that the others report without selection
@@ -71,51 +68,17 @@ def main(arguments: list[str] | None = None) -> int:
     command = parse(Command, arguments, prog="python -m orchestrator.scores", examples=EXAMPLES)
     check_target(command.output)
     load_plugins(command.plugins, named_by="--plugins")
-    scores, provenance = _scores(command)
+    scores, provenance = collect(
+        command.results,
+        kinds=command.kinds,
+        architecture=command.architecture,
+        half=None if command.half == "all" else int(command.half),
+        of=command.of,
+        seed=command.seed,
+    )
     digest = write_scores(command.output, scores, provenance)
-    sys.stdout.write(f"{command.output}: {_counts(scores, provenance)}, sha256 {digest[:16]}\n")
+    sys.stdout.write(f"{command.output}: {summary(scores, provenance)}, sha256 {digest[:16]}\n")
     return Exit.FINISHED
-
-
-def _scores(command: Command) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The scores of all kinds and one provenance of them; torch is imported for features alone."""
-    scores: dict[str, np.ndarray] = {}
-    provenance: dict[str, Any] = {"sha256": {}}
-    if not command.kinds:
-        raise AuditError("--kinds: expected risk, features or both, got none")
-    for kind in dict.fromkeys(command.kinds):
-        found, origin = _risk(command) if kind == "risk" else _features(command)
-        digests = {**provenance["sha256"], **origin["sha256"]}
-        scores |= found
-        provenance |= {**origin, "sha256": digests}
-    return scores, provenance
-
-
-def _risk(command: Command) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from orchestrator.scores.risk import shadow_scores
-
-    half = None if command.half == "all" else int(command.half)
-    return shadow_scores(command.results, architecture=command.architecture, half=half, of=command.of)
-
-
-def _features(command: Command) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from orchestrator.scores.features import feature_scores
-
-    return feature_scores(command.results, architecture=command.architecture, seed=command.seed)
-
-
-def _counts(scores: Mapping[str, np.ndarray], provenance: Mapping[str, Any]) -> str:
-    parts = []
-    if "memorisation" in scores:
-        known = int(np.isfinite(scores["memorisation"]).sum())
-        parts.append(
-            f"memorisation and privacy_risk of {known} examples, {provenance['num_shadows']} shadow models"
-        )
-    if "features" in scores:
-        known = int(np.isfinite(scores["features"]).all(axis=1).sum())
-        origin = provenance["features"]
-        parts.append(f"{origin['dimensions']} features of {known} examples, seed {origin['seed']}")
-    return ", ".join(parts)
 
 
 if __name__ == "__main__":

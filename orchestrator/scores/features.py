@@ -15,8 +15,8 @@ from orchestrator.config.settings import Axes, SweepConfig
 from orchestrator.plan.cells import ModelSpec, Plan
 from orchestrator.plan.grid import make_plan
 from orchestrator.plan.score_file import score_digest
-from orchestrator.scores.risk import config_of, open_results
-from orchestrator.store.store import Store
+from orchestrator.scores.risk import config_of
+from orchestrator.store.store import Store, existing
 from tasks.errors import AuditError, unknown_name
 from tasks.networks.models import check_name
 from tasks.runtime import weights
@@ -43,7 +43,7 @@ def feature_scores(
     Raises:
         AuditError: there are no results, or no such model among them.
     """
-    store = open_results(root)
+    store = existing(root)
     plan, spec = _original(store, architecture, seed)
     data = store.get_blob("weights", spec.model_id)
     workbench = Workbench(plan, store)

@@ -14,7 +14,7 @@ from orchestrator.plan.score_file import score_digest
 from orchestrator.plan.shadows import BASE_METHOD
 from orchestrator.plan.sources import read_source
 from orchestrator.records.observations import run_blocks
-from orchestrator.store.store import Store
+from orchestrator.store.store import Store, existing
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.metrics.per_example import example_risk
@@ -44,7 +44,7 @@ def shadow_scores(
     Raises:
         AuditError: there are no results, no shadow models of this architecture, or too few of them.
     """
-    store = open_results(root)
+    store = existing(root)
     shadows = _latest_set(store, architecture)
     observations = _base_observations(store, architecture, {row["shadow_id"] for row in shadows})
     if half is not None:
@@ -68,19 +68,6 @@ def shadow_scores(
         "sha256": {name: score_digest(values) for name, values in scores.items()},
     }
     return scores, provenance
-
-
-def open_results(root: str) -> Store:
-    """The results in a directory.
-
-    Raises:
-        AuditError: there is none, or another version wrote it.
-    """
-    store = Store(root)
-    if not store.files.usable():
-        raise AuditError(f"results: no directory '{root}'")
-    store.check_version()
-    return store
 
 
 def config_of(run: Mapping[str, Any]) -> SweepConfig:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from orchestrator.store.schema import TABLES, Table
+from orchestrator.store.files import Files
+from orchestrator.store.schema import Table
+from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
 
 MARKER = "store.json"
@@ -78,3 +80,9 @@ def blob_name(kind: str, key: str) -> str:
     if kind in TABLES:
         raise AuditError(f"blob kind: '{kind}' is a table")
     return f"{safe_name('blob kind', kind)}/{safe_name(kind, key)}{blob_suffix(kind)}"
+
+
+def blob_keys(files: Files, kind: str) -> set[str]:
+    """Every key of a kind of blob."""
+    suffix = blob_suffix(kind)
+    return {name.removesuffix(suffix) for name in files.names(kind) if name.endswith(suffix)}

@@ -1,8 +1,8 @@
 """Fairness gap across normalisation layers: how differently a layer's scale sees the classes.
 
-gap of layer l = max over classes of sigma_c - min over classes of sigma_c (arXiv 2504.13610). The paper's
-exact sigma is not known, so every value carries the definition that it was computed by. Shapes: n examples, C
-channels, P positions (tokens, groups or pixels) with d numbers normalised at each, R sets of example weights.
+gap of layer l = max over classes of sigma_c - min over classes of sigma_c (arXiv 2504.13610); sigma by one of
+`tasks.measure.fairness_definitions`. Shapes: n examples, C channels, P positions (tokens, groups or pixels) with d
+numbers normalised at each, R sets of example weights.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import timm.layers
@@ -18,17 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from tasks.errors import AuditError, unknown_name
+from tasks.measure.fairness_definitions import DEFINITIONS, Definition
 from tasks.networks.layers import norm_layers
 from tasks.runtime.modes import evaluating
 from tasks.runtime.seeding import numpy_generator
 from tasks.statistics.intervals import reflected
 from tasks.training.resident import Subset
-
-Definition = Literal["norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm"]
-DEFINITIONS: tuple[Definition, ...] = ("norm_sigma", "var_norm_sigma", "post_norm", "var_post_norm")
-"""norm_sigma: the normaliser's own sqrt(variance + its eps), of its input, mean over channels (batch norm) or
-over positions and examples (the others). post_norm: standard deviation of its output, affine applied, before
-any activation that the module includes. var_*: variance (mean square for RMS norms) in place of its root."""
 
 _BATCH_NORMS = (
     nn.modules.batchnorm._BatchNorm,

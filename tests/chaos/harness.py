@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.store.schema import TABLES
 from orchestrator.store.store import Store
+from orchestrator.store.tables import TABLES
 from tests.chaos.processes import Process, kill, left_after, of_run, start
 from tests.support.grains import MEASURED
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from orchestrator.config.settings import load
-from orchestrator.contents import COLUMNS, main
+from orchestrator.contents import main
+from orchestrator.plan.contents import COLUMNS
 from orchestrator.plan.grid import make_plan
 from tasks.datasets.contents import content_hash
 from tasks.errors import AuditError

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator import query
 from orchestrator.errors import run_command
+from orchestrator.results.catalogue import parse_params
 from tasks.errors import AuditError, UnknownName
 from tests.support import synthetic_results as synthetic
 
@@ -116,7 +117,7 @@ def test_the_prompt_goes_on_after_an_error(root: str, capsys, monkeypatch: pytes
 @pytest.mark.parametrize("text", ["x", "=1", "1x=2"])
 def test_a_parameter_without_name_or_value_is_refused(text: str) -> None:
     with pytest.raises(AuditError, match="--param: expected name=value"):
-        query.parse_params((text,))
+        parse_params((text,))
 
 
 def test_an_unknown_query_names_the_nearest(root: str) -> None:

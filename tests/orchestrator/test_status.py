@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.status import as_json, lines, main, open_store, read_status
-from orchestrator.store.store import Store
+from orchestrator.progress.status import as_json, lines, read_status
+from orchestrator.status import main
+from orchestrator.store.store import Store, existing
 from tasks.errors import AuditError
 from tests.support.audited import NOON, audited_root, write_cell, write_run
 
@@ -121,4 +122,4 @@ def test_another_version_is_refused(store):
     store.check_ready()
     store.files.write("store.json", b'{"schema_version": 99}')
     with pytest.raises(AuditError):
-        open_store(store.root)
+        existing(store.root)

@@ -8,7 +8,8 @@ import struct
 import pytest
 
 from orchestrator.results.connection import Results
-from orchestrator.trackers import TRACKERS, copy, main, metric_name, records
+from orchestrator.results.trackers import TRACKERS, copy, metric_name, records
+from orchestrator.trackers import main
 from tasks.errors import AuditError
 from tests.support.audited import audited_root
 

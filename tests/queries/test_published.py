@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.results.catalogue import DIRECTORY
 from orchestrator.results.connection import Results, published
-from orchestrator.store.schema import PUBLISHED
 from orchestrator.store.store import Store
+from orchestrator.store.tables import PUBLISHED
 from tasks.unlearn.base import methods
 
 ROWS = published().to_pylist()

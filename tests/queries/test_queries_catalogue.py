@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from orchestrator.results.catalogue import DIRECTORY, Query, catalogue, find_query, parse_query, parse_value
+from orchestrator.results.catalogue import (
+    DIRECTORY,
+    Query,
+    catalogue,
+    find_query,
+    parse_query,
+    parse_value,
+    read_query,
+)
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tasks.errors import AuditError, UnknownName
 from tests.support import synthetic_results as synthetic
 
 QUERIES = catalogue()
+ROOT = Path(__file__).parents[2]
+OWN = [*sorted(ROOT.glob("orchestrator/report/queries/*.sql")), ROOT / "orchestrator/results/trackers.sql"]
+"""SQL that one part of the program asks, in place of a user."""
 EXPECTED = {
     "attack_agreement",
     "cost",
@@ -143,3 +155,26 @@ def test_a_file_of_the_user_is_found(tmp_path: Path) -> None:
     assert find_query("queries/failures.sql").name == "failures"
     with pytest.raises(UnknownName, match="no file or query"):
         find_query(str(tmp_path / "absent.sql"))
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
+def test_queries_of_our_own_have_a_header_and_answer_without_results(path: Path, empty: Results) -> None:
+    query = read_query(path)
+    assert query.question.endswith("?")
+    assert query.grain
+    assert empty.query(str(path), **dict.fromkeys(query.required, "x")).num_rows <= 1
+
+
+def test_sql_stands_in_files() -> None:
+    """Python holds no SQL beyond a whole table; the notebook shows how to write some."""
+    found = []
+    for path in sorted(ROOT.joinpath("orchestrator").rglob("*.py")):
+        if path.name == "notebook.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            if re.match(
+                r"\s*(select|with)\b.*\bfrom\b.*\b(where|group by|join|limit)\b", text, flags=re.DOTALL
+            ):
+                found.append(f"{path.relative_to(ROOT)}: {text[:60]}")
+    assert not found

@@ -12,8 +12,10 @@ from scipy import stats
 from sklearn.metrics import roc_curve
 
 from orchestrator.results.connection import Results
+from orchestrator.store.store import Store
 from tasks.statistics.intervals import newcombe
 from tests.support import synthetic_results as synthetic
+from tests.support.audited import write_cell, write_run
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,25 @@ def two_seeds(root: str) -> Results:
         if row["seed"] == 2:
             store.delete("cells", row["cell_id"])
     return Results(root)
+
+
+def test_a_seed_without_an_interval_leaves_the_mean_without_one(tmp_path: Path) -> None:
+    """Of two seeds the one that has an interval does not speak for both."""
+    store = two_seeds(str(tmp_path)).store
+    place = synthetic.Place(synthetic.FORGET_SETS[0], "scrub", 0)
+    rows = store.read("metrics", place.cell_id("none")).to_pylist()
+    store.write("metrics", place.cell_id("none"), [r | {"ci_low": None, "ci_high": None} for r in rows])
+    asked = {"forget_set": place.forget_set, "metric": "accuracy", "split": "forget"}
+    with Results(str(tmp_path)) as results:
+        ranked = results.query("leaderboard", **asked).to_pylist()
+        judged = results.query("verdict", forget_set=place.forget_set).to_pylist()
+    (row,) = [r for r in ranked if r["method"] == "scrub"]
+    assert row["difference"] is not None
+    assert row["difference_low"] is None
+    assert row["difference_high"] is None
+    assert {r["verdict"] for r in judged if r["method"] == "scrub" and r["metric"] == "accuracy"} == {
+        "undecided"
+    }
 
 
 def test_two_seeds_give_the_widest_of_their_own_intervals(tmp_path: Path) -> None:
@@ -355,3 +376,16 @@ def test_per_class_rows_have_labels(results: Results) -> None:
     assert len(found) == 6 * 3
     assert {r["label"] for r in found} == {0, 1, 2}
     assert all(r["retrained"] is not None for r in found)
+
+
+def test_the_cost_of_an_attack_on_shadow_models_stands_at_its_cell(tmp_path: Path) -> None:
+    """A group of shadow models has no row in `models`: the cell tells what was worked on."""
+    store = Store(str(tmp_path))
+    write_run(store)
+    cell_id = write_cell(store, "scrub", attack="u_lira", model_id="group")
+    cost = {"model_id": "group", "stage": "attack", "device": "cpu", "seconds": 1.5}
+    store.write("costs", cell_id, [cost])
+    with Results(str(tmp_path)) as results:
+        (found,) = rows(results, "cost")
+    place = ("digits", "net", "scrub", "all", "u_lira")
+    assert tuple(found[name] for name in ("dataset", "architecture", "method", "scope", "attack")) == place

@@ -112,7 +112,6 @@ def _cell_row(place: Place, attack: str, family: str) -> dict[str, Any]:
         "seed": place.seed,
         "role": ROLES[place.method],
         "status": "finished",
-        "attempt": 1,
         "seconds": 1.5,
         "finished_at": NOON + timedelta(minutes=place.seed),
     }

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from orchestrator.store.schema import TABLES
 from orchestrator.store.store import Store
+from orchestrator.store.tables import TABLES
 from tests.support import compare, synthetic_results, synthetic_shadows
 from tests.support.grains import DESCRIBED, MEASURED, REFERENCES
 from tests.support.result_files import COMPACTED

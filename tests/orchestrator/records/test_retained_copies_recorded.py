@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.certificate import _copies
 from orchestrator.config.settings import load
 from orchestrator.plan.cells import Plan
 from orchestrator.plan.grid import make_plan
 from orchestrator.records import retained_copies
 from orchestrator.report.blocks import Context
+from orchestrator.report.certificate import copies
 from orchestrator.report.evidence import gather
 from orchestrator.report.record import provenance_section
 from orchestrator.results.connection import Results
@@ -92,7 +92,7 @@ def test_rows_name_each_copy_and_a_query_counts_them(tmp_path: Path) -> None:
 def test_certificate_and_report_say_what_stays(tmp_path: Path) -> None:
     plan, store, _ = recorded(tmp_path, exact=1, near=2)
     ids = plan.data.forget_sets[NAME].ids.tolist()
-    text = _copies(rows(store))
+    text = copies(rows(store))
     assert f"1 with an exact copy ({ids[0]}); 2 with a near copy ({ids[1]}, {ids[2]})" in text
     assert "cannot be decided" in text
     write_run(store)
@@ -106,7 +106,7 @@ def test_nothing_stays_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFix
     _, store, warnings = recorded(tmp_path)
     assert warnings == []
     assert all(row["retained_exact"] == 0 for row in rows(store))
-    assert _copies(rows(store)).startswith("none found")
+    assert copies(rows(store)).startswith("none found")
     assert main([str(tmp_path / "audit.toml"), "--dry-run", "--out", store.root]) == 0
     assert "copies" not in capsys.readouterr().out
 
@@ -130,7 +130,7 @@ def test_a_large_search_is_left_to_the_sweep_or_out(tmp_path: Path, monkeypatch:
     with Results(store.root) as results:
         (counted,) = results.query("retained_copies").to_pylist()
     assert (counted["searched"], counted["exact"], counted["smallest_distance"]) == (0, 0, None)
-    assert _copies(rows(store)).startswith("not looked for: comparing 10 x ")
+    assert copies(rows(store)).startswith("not looked for: comparing 10 x ")
     assert retained_copies.unrecorded(plan.data, store) == []
     monkeypatch.setattr(retained_copies, "MOST_PRODUCTS", 10**9)
     assert len(write(plan, store)) == 1
@@ -143,7 +143,7 @@ def test_images_that_cannot_be_read_end_neither_plan_nor_sweep(tmp_path: Path) -
     store = Store(str(tmp_path / "results"))
     store.check_ready()
     assert write(plan, store) == []
-    assert _copies(rows(store)).startswith("not looked for: the images cannot be read: ")
+    assert copies(rows(store)).startswith("not looked for: the images cannot be read: ")
 
 
 def test_what_is_recorded_is_not_searched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

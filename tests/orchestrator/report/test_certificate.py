@@ -4,7 +4,10 @@ import re
 
 import pytest
 
-from orchestrator.certificate import CHANCE, Command, Subject, certificate, choose, exposed_examples, main
+from orchestrator.certificate import main
+from orchestrator.report.certificate import certificate
+from orchestrator.report.certificate_evidence import CHANCE, exposed_examples
+from orchestrator.report.subject import Subject, choose
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tasks.errors import AuditError, UnknownName
@@ -59,7 +62,7 @@ def test_names_what_was_asked_and_done(tmp_path, capsys):
 )
 def test_unknown_names_give_the_nearest(change, message):
     with Results(audited_root()) as results, pytest.raises(UnknownName, match=message):
-        choose(results, Command(**(ASKED | change)))
+        choose(results, **(ASKED | change))
 
 
 def test_a_scope_must_be_named_where_there_are_several():
@@ -67,13 +70,13 @@ def test_a_scope_must_be_named_where_there_are_several():
         Results(audited_root()) as results,
         pytest.raises(AuditError, match="--scope: expected one of all, head"),
     ):
-        choose(results, Command(**{k: v for k, v in ASKED.items() if k != "scope"}))
+        choose(results, **{k: v for k, v in ASKED.items() if k != "scope"})
 
 
 def test_results_without_cells_say_what_makes_them(tmp_path):
     Store(str(tmp_path)).check_ready()
     with Results(str(tmp_path)) as results, pytest.raises(AuditError, match=r"orchestrator\.sweep"):
-        choose(results, Command(**ASKED))
+        choose(results, **ASKED)
 
 
 def test_failed_cells_are_no_evidence(tmp_path):
@@ -81,7 +84,7 @@ def test_failed_cells_are_no_evidence(tmp_path):
     write_cell(Store(root), "scrub", status="failed", error_type="Diverged", error="loss is nan")
     reason = r"--method: every cell of 'scrub' has failed there \(Diverged: loss is nan\)"
     with Results(root) as results, pytest.raises(AuditError, match=reason):
-        choose(results, Command(forget_set="mine", method="scrub"))
+        choose(results, forget_set="mine", method="scrub")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_failed_measurements_make_the_page_incomplete(store):
 def test_doing_nothing_can_be_certified_and_is_found_out(tmp_path):
     root = copied(tmp_path)
     with Results(root) as results:
-        subject = choose(results, Command(**(ASKED | {"method": "no_op"})))
+        subject = choose(results, **(ASKED | {"method": "no_op"}))
         page = certificate(results, subject)
     assert subject.role == "ceiling"
     assert "itself the control that does nothing" in page

@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from orchestrator.results.connection import Results
-from orchestrator.store.schema import TABLES
 from orchestrator.store.store import Store
+from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError, UnknownName
 from tests.support import synthetic_results as synthetic
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from orchestrator.store.schema import SCHEMA_VERSION, TABLES, table_named, to_arrow
+from orchestrator.store.schema import SCHEMA_VERSION, to_arrow
+from orchestrator.store.tables import TABLES, table_named
 from tasks.errors import AuditError, UnknownName
 
 ROW = {"metric": "auc", "split": "forget", "variant": "", "value": 0.5, "n": 3, "higher_is": "worse"}

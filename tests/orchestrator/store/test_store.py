@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.store import files
+from orchestrator.store import compaction, files
 from orchestrator.store.files import LocalFiles, RemoteFiles
 from orchestrator.store.paths import MAX_DIRECTORY, SAFE_NAME, file_name, parse
-from orchestrator.store.schema import TABLES, table_named
 from orchestrator.store.store import Store
+from orchestrator.store.tables import TABLES, table_named
 from tasks.errors import AuditError, UnknownName
 
 ROW = {"metric": "auc", "split": "forget", "variant": "", "value": 0.5, "n": 3, "higher_is": "worse"}
@@ -321,7 +321,7 @@ class Mortal(LocalFiles):
 
 def mortal(root: str, left: int) -> Store:
     store = Store(root)
-    store.files = Mortal(Path(root))
+    store._arrow_files.files = Mortal(Path(root))
     store.files.left = left
     return store
 
@@ -368,7 +368,12 @@ def test_two_compactions_at_once_double_nothing(filled: Store) -> None:
     snapshot = second.snapshot("metrics")
     tables = [second.read("metrics", entry.key) for entry in snapshot.singles[:5]]
     filled.compact()
-    second._publish(table_named("metrics"), pa.concat_tables(tables), [e.key for e in snapshot.singles[:5]])
+    compaction.publish(
+        second._arrow_files,
+        table_named("metrics"),
+        pa.concat_tables(tables),
+        [e.key for e in snapshot.singles[:5]],
+    )
     expected = {f"k{k}": 3 for k in range(8)}
     assert counts(Store(filled.root)) == expected
     assert Store(filled.root).compact() == 0
@@ -380,7 +385,9 @@ def test_overlapping_compacted_files_serve_each_key_once(filled: Store) -> None:
     table = table_named("metrics")
     for chosen in (range(5), range(3, 7)):
         keys = [f"k{k}" for k in chosen]
-        filled._publish(table, pa.concat_tables([filled.read("metrics", key) for key in keys]), keys)
+        compaction.publish(
+            filled._arrow_files, table, pa.concat_tables([filled.read("metrics", key) for key in keys]), keys
+        )
     for k in range(7):
         path_of(filled, f"metrics/k{k}.arrow").unlink()
     assert counts(Store(filled.root)) == {f"k{k}": 3 for k in range(8)}
@@ -435,7 +442,7 @@ def test_an_object_store_keeps_the_same_promises() -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = pafs.PyFileSystem(pafs.FSSpecHandler(fsspec.filesystem("memory")))
     store = Store("unused")
-    store.files = RemoteFiles(memory, "bucket/results", "memory://bucket/results")
+    store._arrow_files.files = RemoteFiles(memory, "bucket/results", "memory://bucket/results")
     store.check_ready()
     for k in range(5):
         store.write("metrics", f"k{k}", rows(f"k{k}"))

@@ -124,7 +124,7 @@ def test_rows_that_are_written_again_during_a_merge_stay(
     store, other = Store(str(tmp_path)), Store(str(tmp_path))
     for k in range(4):
         write(store, f"k{k}", 0.0)
-    real = store._load
+    real = store._arrow_files.load
 
     def load(table, file):
         found = real(table, file)
@@ -132,7 +132,7 @@ def test_rows_that_are_written_again_during_a_merge_stay(
             write(other, "k2", 1.0, count=2)
         return found
 
-    monkeypatch.setattr(store, "_load", load)
+    monkeypatch.setattr(store._arrow_files, "load", load)
     store.compact()
     for reader in (store, other, Store(str(tmp_path))):
         assert values(reader) == {("k0", 0.0): 3, ("k1", 0.0): 3, ("k2", 1.0): 2, ("k3", 0.0): 3}
@@ -175,7 +175,9 @@ def test_an_object_store_merges_the_same(tmp_path: Path) -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = pafs.PyFileSystem(pafs.FSSpecHandler(fsspec.filesystem("memory")))
     store = Store("unused")
-    store.files = RemoteFiles(memory, f"bucket/{tmp_path.name}", f"memory://bucket/{tmp_path.name}")
+    store._arrow_files.files = RemoteFiles(
+        memory, f"bucket/{tmp_path.name}", f"memory://bucket/{tmp_path.name}"
+    )
     for k in range(40):
         write(store, f"k{k}", 0.0)
     store.compact()

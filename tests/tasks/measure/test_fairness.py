@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from tasks.errors import AuditError
-from tasks.measure.fairness import DEFINITIONS, fairness_gaps, kind_of
+from tasks.measure.fairness import fairness_gaps, kind_of
+from tasks.measure.fairness_definitions import DEFINITIONS
 from tasks.runtime.seeding import isolated_global_rng
 from tasks.training.resident import ResidentData
 from tests.support.trained_digits import TEST, data, trained
@@ -116,7 +117,7 @@ def test_timm_architectures(name, kinds):
         model = timm.create_model(name, num_classes=10, in_chans=1)
         images = np.random.rand(20, 1, 160, 160).astype(np.float32)  # noqa: NPY002
     subset = ResidentData.put(images, np.arange(20) % 4, 10, torch.device("cpu")).subset(np.arange(20))
-    gaps = fairness_gaps(model, subset, definitions=DEFINITIONS, bootstrap=10, shuffles=2)
+    gaps = fairness_gaps(model, subset, definitions=tuple(DEFINITIONS), bootstrap=10, shuffles=2)
     assert {gap.kind for gap in gaps} == kinds
     assert all(np.isfinite(gap.sigma_by_class).all() and min(gap.sigma_by_class) >= 0 for gap in gaps)
     assert all(gap.classes == (0, 1, 2, 3) for gap in gaps)

@@ -1,0 +1,194 @@
+"""How far a sweep is, running, finished or killed: from its files alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from orchestrator.progress.duration import duration
+from orchestrator.store.store import Store
+
+AXES = ("architecture", "method", "scope", "attack", "forget_set", "seed")
+QUIET_FACTOR = 10.0
+"""A sweep whose last file is older than that many mean gaps between files has probably stopped."""
+QUIET_SECONDS = 120.0
+"""Never called quiet sooner than this."""
+RECENT = 50
+"""Cells behind the rate, so that the estimate follows what runs now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What the files say at one moment."""
+
+    run_id: str | None
+    started_at: datetime | None
+    planned: int | None
+    """Cells of the latest run; None where no run is recorded."""
+    finished: int
+    failed: int
+    models: dict[str, int]
+    """Finished models by kind."""
+    by_axis: dict[str, dict[str, tuple[int, int]]]
+    """Axis, value: cells finished and failed."""
+    errors: tuple[tuple[str, int], ...]
+    last_activity: datetime | None
+    seconds_per_cell: float | None
+    """Mean gap between the latest cells of this run."""
+    now: datetime
+
+    @property
+    def left(self) -> int | None:
+        """Planned cells without a row."""
+        return None if self.planned is None else max(self.planned - self.finished - self.failed, 0)
+
+    @property
+    def remaining(self) -> timedelta | None:
+        """Time until the last cell at the present rate."""
+        if self.left is None or self.seconds_per_cell is None:
+            return None
+        return timedelta(seconds=self.left * self.seconds_per_cell)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing was written for so long that the sweep has probably stopped."""
+        if self.last_activity is None:
+            return False
+        patience = max(QUIET_SECONDS, QUIET_FACTOR * (self.seconds_per_cell or 0.0))
+        return (self.now - self.last_activity).total_seconds() > patience
+
+    @property
+    def state(self) -> str:
+        """In one word or two."""
+        if self.planned is None:
+            return "no run recorded"
+        if self.left == 0:
+            return "done with failures" if self.failed else "done"
+        return "stopped" if self.quiet else "running"
+
+
+def read_status(store: Store, *, now: datetime) -> Status:
+    """Read runs, cells and models."""
+    runs = sorted(store.read("runs").to_pylist(), key=lambda r: (r["started_at"], r["run_id"]))
+    run = runs[-1] if runs else None
+    columns = ["cell_id", "run_id", "status", "error_type", "error", "finished_at", *AXES]
+    cells = store.read("cells").select(columns).to_pylist()
+    planned, ids = _planned(store, run)
+    if ids is not None:
+        cells = [c for c in cells if c["cell_id"] in ids]
+    failed = [c for c in cells if c["status"] == "failed"]
+    models = store.read("models").select(["kind", "status", "finished_at"]).to_pylist()
+    times = [r["finished_at"] for r in (*cells, *models) if r["finished_at"]]
+    started = run["started_at"] if run else None
+    return Status(
+        run_id=run["run_id"] if run else None,
+        started_at=started,
+        planned=planned,
+        finished=len(cells) - len(failed),
+        failed=len(failed),
+        models=dict(Counter(m["kind"] for m in models if m["status"] == "finished")),
+        by_axis=_by_axis(cells),
+        errors=tuple(Counter(f"{c['error_type']}: {c['error']}" for c in failed).most_common(5)),
+        last_activity=max(times, default=started),
+        seconds_per_cell=_pace([c["finished_at"] for c in cells if run and c["run_id"] == run["run_id"]]),
+        now=now,
+    )
+
+
+def _planned(store: Store, run: dict[str, Any] | None) -> tuple[int | None, set[str] | None]:
+    """Cells that the latest run was to compute, and their ids where the run recorded them."""
+    if run is None:
+        return None, None
+    plan = json.loads(run["plan_json"] or "{}")
+    ids = plan.get("cell_ids")
+    if ids is None and store.has_blob("plans", run["run_id"]):
+        ids = json.loads(store.get_blob("plans", run["run_id"])).get("cell_ids")
+    return plan.get("cells"), None if ids is None else set(ids)
+
+
+def _pace(times: Sequence[datetime | None]) -> float | None:
+    """Mean seconds between the latest cells; None before the second one."""
+    known = sorted(t for t in times if t is not None)[-RECENT:]
+    if len(known) < 2:
+        return None
+    return (known[-1] - known[0]).total_seconds() / (len(known) - 1)
+
+
+def _by_axis(cells: list[dict[str, Any]]) -> dict[str, dict[str, tuple[int, int]]]:
+    shown: dict[str, dict[str, tuple[int, int]]] = {}
+    for axis in AXES:
+        counts: dict[str, tuple[int, int]] = {}
+        for cell in cells:
+            value, failed = str(cell[axis]), cell["status"] == "failed"
+            finished, broken = counts.get(value, (0, 0))
+            counts[value] = (finished + (not failed), broken + failed)
+        shown[axis] = dict(sorted(counts.items()))
+    return shown
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """The status as plain values."""
+    return {
+        "state": status.state,
+        "run_id": status.run_id,
+        "started_at": status.started_at.isoformat() if status.started_at else None,
+        "planned": status.planned,
+        "finished": status.finished,
+        "failed": status.failed,
+        "left": status.left,
+        "models": status.models,
+        "by_axis": {
+            axis: {v: {"finished": done, "failed": bad} for v, (done, bad) in values.items()}
+            for axis, values in status.by_axis.items()
+        },
+        "errors": [{"error": error, "times": times} for error, times in status.errors],
+        "last_activity": status.last_activity.isoformat() if status.last_activity else None,
+        "seconds_per_cell": status.seconds_per_cell,
+        "seconds_left": status.remaining.total_seconds() if status.remaining is not None else None,
+    }
+
+
+def lines(status: Status) -> list[str]:
+    """The status as lines of text."""
+    if status.run_id is None:
+        shown = ["no run is recorded here: no sweep has started, or its plan is not written yet"]
+    else:
+        shown = [f"{status.run_id}: {status.state}"]
+    planned = "?" if status.planned is None else str(status.planned)
+    failed = f", {status.failed} failed" if status.failed else ""
+    shown.append(f"{'cells':<13} {status.finished + status.failed} of {planned} done{failed}")
+    made = ", ".join(f"{count} {kind}" for kind, count in sorted(status.models.items()))
+    shown.append(f"{'models':<13} {made or 'none'} made")
+    if status.last_activity is not None:
+        ago = duration((status.now - status.last_activity).total_seconds())
+        shown.append(f"{'activity':<13} last file {ago} ago ({status.last_activity:%Y-%m-%d %H:%M:%S} UTC)")
+    shown += _outlook(status)
+    for axis, values in status.by_axis.items():
+        counts = ", ".join(
+            f"{v}: {done}{f' (+{bad} failed)' if bad else ''}" for v, (done, bad) in values.items()
+        )
+        if counts:
+            shown.append(f"{axis:<13} {counts}")
+    shown += [f"{'failed':<13} {times} x {error}" for error, times in status.errors]
+    return shown
+
+
+def _outlook(status: Status) -> list[str]:
+    if status.state == "running" and status.remaining is not None:
+        at = status.now + status.remaining
+        rate = (
+            f"{60 / status.seconds_per_cell:.3g} cells a minute" if status.seconds_per_cell else "no rate yet"
+        )
+        left = duration(status.remaining.total_seconds())
+        return [f"{'rate':<13} {rate}, about {left} left (until {at:%Y-%m-%d %H:%M} UTC)"]
+    if status.state == "running":
+        return [f"{'rate':<13} unknown until two cells have finished"]
+    if status.state == "stopped":
+        return [
+            f"{'to do':<13} {status.left} cells are missing, nothing is written: the same sweep command goes on"
+        ]
+    return []

@@ -1,0 +1,41 @@
+"""Answers a question in SQL, or by the name of a query, and writes the rows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.results.forms import BINARY, Format
+from tasks.errors import AuditError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from orchestrator.results.connection import Results
+
+
+def answer(results: Results, text: str, **params: Any) -> pa.Table:
+    """The rows of a query that ships, of a .sql file, or of a statement."""
+    named = text.endswith(".sql") or text.isidentifier()
+    return results.query(text, **params) if named else results.sql(text, **params)
+
+
+def write(rows: pa.Table, form: Format, output: Path | None) -> None:
+    """Write rows in a form, to a file or to stdout.
+
+    Raises:
+        AuditError: the file cannot be written, or stdout is a terminal and the form binary.
+    """
+    from orchestrator.results.formats import render  # pyarrow: not for --help
+
+    content = render(rows, form)
+    if output is None:
+        if form in BINARY and sys.stdout.isatty():
+            raise AuditError(f"--format {form}: expected --output FILE, for a terminal shows no binary data")
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise AuditError(f"--output: cannot write {output}: {error.strerror}") from error

@@ -1,0 +1,33 @@
+-- What do experiment trackers show of each model?
+-- grain: finished cell and metric
+select
+    cells.model_id,
+    cells.role,
+    cells.dataset,
+    cells.architecture,
+    cells.method,
+    cells.scope,
+    cells.forget_set,
+    cells.seed,
+    cells.method_params_json,
+    cells.attack,
+    cells.finished_at,
+    metrics.metric,
+    metrics.split,
+    metrics.variant,
+    metrics.param,
+    metrics.value,
+    metrics.ci_low,
+    metrics.ci_high
+from cells
+join metrics on metrics.cell_id = cells.cell_id
+where cells.status = 'finished'
+    and metrics.label is null
+order by
+    cells.dataset,
+    cells.architecture,
+    cells.forget_set,
+    cells.method,
+    cells.scope,
+    cells.seed,
+    cells.finished_at;

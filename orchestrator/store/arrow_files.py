@@ -1,0 +1,99 @@
+"""One Arrow file of the results: read in the schema of today, written, and named where it cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pyarrow as pa
+
+from orchestrator.store.files import Files, files_at
+from orchestrator.store.schema import SCHEMA_VERSION, Table, conform
+from tasks.errors import AuditError
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+BATCH_ROWS = 131_072
+IPC_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
+
+
+class WrongVersion(AuditError):
+    """A file was written under another schema version."""
+
+
+class ArrowFiles:
+    """Reads and writes single Arrow files under one root; names are relative to it.
+
+    Args:
+        root: a directory, or a URI such as s3://bucket/prefix. Nothing is created before the first write.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = str(root)
+        self.files: Files = files_at(root)
+        self._held: dict[str, frozenset[str]] = {}
+
+    def load(self, table: Table, file: str) -> pa.Table:
+        """A file in the schema of today.
+
+        Raises:
+            FileNotFoundError: there is none of this name.
+            AuditError: it is truncated, corrupt or of another schema version.
+        """
+        with self._opened(file) as reader:
+            version = (reader.schema.metadata or {}).get(b"schema_version", b"none").decode()
+            self.require_version(version, file)
+            try:
+                return conform(reader.read_all(), table.file_schema)
+            except (pa.ArrowException, OSError) as error:
+                raise self.broken(file, error) from error
+
+    def write(self, file: str, arrow: pa.Table) -> None:
+        """Publish a file at once, in place of an earlier one."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, arrow.schema, options=IPC_OPTIONS) as writer:
+            writer.write_table(arrow, max_chunksize=BATCH_ROWS)
+        self.files.write(file, sink.getvalue())
+
+    def metadata(self, file: str) -> dict[bytes, bytes]:
+        """What the schema of a file carries besides its columns."""
+        with self._opened(file) as reader:
+            return reader.schema.metadata or {}
+
+    def keys_held(self, file: str) -> frozenset[str]:
+        """The keys that a compacted file lists."""
+        if file not in self._held:  # such a name is never used again for other content
+            self._held[file] = frozenset(self.metadata(file).get(b"keys", b"").decode().split())
+        return self._held[file]
+
+    def require_version(self, version: str, file: str) -> None:
+        """Refuse a file that another schema version wrote."""
+        if version != str(SCHEMA_VERSION):
+            raise WrongVersion(
+                f"results: {self.files.describe(file)} has schema version {version}, this program reads "
+                f"{SCHEMA_VERSION}: use the version of lethe that wrote it, or another results directory"
+            )
+
+    def broken(self, file: str, reason: object) -> AuditError:
+        """The error that names a file which cannot be read."""
+        return AuditError(
+            f"results: cannot read {self.files.describe(file)} ({' '.join(str(reason).split())}); move it "
+            f"aside with: python -m orchestrator.query --repair --results {self.root}"
+        )
+
+    def each(self, action: Callable[[S], T], items: Sequence[S]) -> list[T]:
+        """Apply an action to many files, several at a time where each costs a round trip."""
+        if self.files.lanes == 1:
+            return [action(item) for item in items]
+        with ThreadPoolExecutor(self.files.lanes) as threads:
+            return list(threads.map(action, items))
+
+    def _opened(self, file: str) -> pa.ipc.RecordBatchFileReader:
+        try:
+            return pa.ipc.open_file(self.files.filesystem.open_input_file(self.files.full(file)))
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            raise self.broken(file, error) from error

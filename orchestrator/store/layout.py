@@ -1,0 +1,86 @@
+"""Which file each key of a table is read from, at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.store import paths
+from orchestrator.store.arrow_files import ArrowFiles
+from orchestrator.store.paths import COMPACTED, Entry
+from orchestrator.store.schema import Table
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+"""How often a reader starts again because a compaction has removed a file between listing and opening."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A compacted file and the keys that are read from it."""
+
+    file: str
+    holds: frozenset[str]
+    serves: frozenset[str]
+    """Those of `holds` that have no file of their own and that no other part serves."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Where each key of a table is read from at one moment; every key occurs once."""
+
+    singles: tuple[Entry, ...]
+    parts: tuple[Part, ...]
+
+    def keys(self) -> set[str]:
+        """Every finished key."""
+        return {entry.key for entry in self.singles}.union(*(part.serves for part in self.parts))
+
+
+def persistently(action: Callable[[], T]) -> T:
+    """Do an action, again from its start where a compaction has removed a file that it had listed."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return action()
+        except FileNotFoundError:
+            continue
+    return action()
+
+
+def snapshot(arrow_files: ArrowFiles, table: Table) -> Snapshot:
+    """Decide for every key of a table which file it is read from."""
+    # Small files first: one that a compaction removes meanwhile is missed neither here nor there.
+    entries = _entries(arrow_files, table)
+    taken = {entry.key for entry in entries}
+    parts = []
+    for name, keys in compacted(arrow_files, table).items():
+        parts.append(Part(file=name, holds=keys, serves=keys - taken))
+        taken |= keys
+    return Snapshot(singles=entries, parts=tuple(parts))
+
+
+def compacted(arrow_files: ArrowFiles, table: Table) -> dict[str, frozenset[str]]:
+    """Compacted files and the keys they hold, most keys first."""
+    if not table.compactable:
+        return {}
+    directory = f"{table.name}/{COMPACTED}"
+    names = arrow_files.files.names(directory)
+    files = [f"{directory}/{name}" for name in names if name.endswith(".arrow")]
+    held = {file: arrow_files.keys_held(file) for file in files}
+    return dict(sorted(held.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def served(arrow_files: ArrowFiles, table: Table, part: Part) -> pa.Table:
+    """The rows that are read from a compacted file."""
+    arrow = arrow_files.load(table, part.file)
+    return arrow.filter(pc.is_in(arrow[table.key], pa.array(sorted(part.serves), pa.string())))
+
+
+def _entries(arrow_files: ArrowFiles, table: Table) -> tuple[Entry, ...]:
+    names = sorted(arrow_files.files.names(table.name))
+    return tuple(entry for entry in (paths.parse(table, name) for name in names) if entry is not None)

@@ -1,0 +1,338 @@
+"""The tables that a sweep writes: columns, key, and which keys the path carries."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from orchestrator.store.schema import (
+    BINARY,
+    BOOL,
+    CATEGORY,
+    FLOAT32,
+    FLOAT64,
+    INT16,
+    INT32,
+    INT64,
+    STRING,
+    TIME,
+    Table,
+)
+from tasks.errors import unknown_name
+
+
+def _tables(*tables: Table) -> dict[str, Table]:
+    return {table.name: table for table in tables}
+
+
+TABLES = _tables(
+    Table(
+        name="runs",
+        key="run_id",
+        columns={
+            "run_id": STRING,
+            "name": STRING,
+            "started_at": TIME,
+            "git_commit": STRING,
+            "git_dirty": BOOL,
+            "diff_sha256": STRING,
+            "config_digest": STRING,
+            "config_json": STRING,
+            "packages_json": STRING,
+            "host_json": STRING,
+            "devices_json": STRING,
+            "dataset": STRING,
+            "dataset_digest": STRING,
+            "splits_digest": STRING,
+            "seeds_json": STRING,
+            "plan_json": STRING,
+            "schema_version": INT16,
+        },
+        required=("name", "started_at", "config_digest"),
+    ),
+    Table(
+        name="models",
+        key="model_id",
+        columns={
+            "model_id": STRING,
+            "kind": STRING,  # original, retrained, unlearned, shadow
+            "dataset": STRING,
+            "dataset_digest": STRING,
+            "architecture": STRING,
+            "forget_set": STRING,
+            "forget_digest": STRING,
+            "method": STRING,
+            "params_json": STRING,
+            "scope": STRING,
+            "seed": INT64,
+            "replicate": INT32,
+            "parent_id": STRING,
+            "retrained_id": STRING,  # the reference of an unlearned model
+            "weights_digest": STRING,
+            "status": STRING,  # finished, failed
+            "error_type": STRING,
+            "error": STRING,
+            "num_parameters": INT64,
+            "trainable_parameters": INT64,
+            "samples": INT64,
+            "forward_samples": INT64,
+            "steps": INT64,
+            "seconds": FLOAT64,
+            "device_seconds": FLOAT64,
+            "peak_bytes": INT64,
+            "device": STRING,
+            "notes_json": STRING,
+            "finished_at": TIME,
+        },
+        required=("kind", "status"),
+        compactable=True,
+    ),
+    Table(
+        name="cells",
+        key="cell_id",
+        columns={
+            "cell_id": STRING,
+            "model_id": STRING,
+            "reference_id": STRING,  # model_id of the retrained model that the cell is compared with
+            "run_id": STRING,
+            "dataset": STRING,
+            "architecture": STRING,
+            "method": STRING,
+            "scope": STRING,
+            "attack": STRING,
+            "attack_family": STRING,
+            "attack_params_json": STRING,
+            "method_params_json": STRING,
+            "forget_set": STRING,
+            "forget_digest": STRING,
+            "forget_size": INT64,
+            "seed": INT64,
+            "role": STRING,  # audited, reference, noise_floor, ceiling
+            "num_shadows": INT32,
+            "tuning_trials": INT32,  # budget of the search behind the method's values; null: as configured
+            "status": STRING,  # finished, failed
+            "error_type": STRING,
+            "error": STRING,
+            "seconds": FLOAT64,
+            "host": STRING,
+            "finished_at": TIME,
+        },
+        required=("model_id", "attack", "role", "status"),
+        compactable=True,
+    ),
+    Table(
+        name="metrics",
+        key="cell_id",
+        columns={
+            "cell_id": STRING,
+            "metric": STRING,
+            "split": STRING,
+            "variant": STRING,
+            "label": INT16,
+            "param": FLOAT64,
+            "game": STRING,
+            "value": FLOAT64,
+            "ci_low": FLOAT64,
+            "ci_high": FLOAT64,
+            "n": INT64,
+            "higher_is": STRING,  # tasks.metrics.base.Direction
+        },
+        required=("metric", "split", "variant", "value", "n", "higher_is"),
+        compactable=True,
+    ),
+    Table(
+        name="examples",
+        key="cell_id",
+        path=("attack", "cell_id"),
+        columns={
+            "example_id": INT32,
+            "split": CATEGORY,
+            "label": INT16,
+            "predicted": INT16,
+            "loss": FLOAT32,
+            "phi": FLOAT32,
+            "correct": BOOL,
+            "score": FLOAT32,
+            "score_low": FLOAT32,
+            "score_high": FLOAT32,
+            "eps": FLOAT64,
+            "statistic": CATEGORY,
+            "member": BOOL,
+            "attack": STRING,
+            "cell_id": STRING,
+        },
+        required=("example_id", "split"),
+    ),
+    Table(
+        name="layers",
+        key="cell_id",
+        columns={
+            "cell_id": STRING,
+            "layer": STRING,
+            "layer_index": INT32,
+            "kind": STRING,
+            "definition": STRING,
+            "label": INT16,  # null for the row over all classes
+            "gap": FLOAT64,
+            "ci_low": FLOAT64,
+            "ci_high": FLOAT64,
+            "relative_gap": FLOAT64,
+            "baseline_gap": FLOAT64,
+            "sigma": FLOAT64,
+            "n": INT64,
+        },
+        required=("layer", "definition"),
+        compactable=True,
+    ),
+    Table(
+        name="shadows",
+        key="shadow_id",
+        columns={
+            "shadow_id": STRING,
+            "pair_id": STRING,
+            "fold": INT32,
+            "architecture": STRING,
+            "dataset": STRING,
+            "dataset_digest": STRING,
+            "seed": INT64,
+            "in_mask": BINARY,  # bit i, least significant first, is example i
+            "in_digest": STRING,
+            "canaries_id": STRING,  # null without canaries
+            "train_accuracy": FLOAT64,
+            "test_accuracy": FLOAT64,
+            "seconds": FLOAT64,
+            "device": STRING,
+            "weights_digest": STRING,
+            "finished_at": TIME,
+        },
+        required=("architecture", "dataset", "in_mask", "in_digest"),
+    ),
+    Table(
+        name="canaries",
+        key="canaries_id",
+        columns={
+            "canaries_id": STRING,
+            "dataset": STRING,
+            "canary_kind": STRING,  # mislabelled, out_of_distribution
+            "example_id": INT32,  # in whose place the canary stands
+            "label": INT16,  # that models learn
+            "original_label": INT16,  # of the example in whose place it stands
+            "images": STRING,  # colour_fields, or a data set; null: the images of the examples
+            "image_id": INT32,  # there
+            "provenance_json": STRING,
+        },
+        required=("canary_kind", "example_id", "label"),
+    ),
+    Table(
+        name="observations",
+        key="stage_id",
+        path=("architecture", "method", "scope"),
+        columns={
+            "stage_id": STRING,
+            "shadow_id": STRING,
+            "shadow": INT32,  # its number in the layout; its pair is half of it
+            "forget_set": STRING,  # the target pool; empty for the models as trained
+            "draw": INT32,
+            "state": CATEGORY,  # retained, unlearned, never, test
+            "epoch": INT32,
+            "example_id": INT32,
+            "phi": FLOAT32,
+            "loss": FLOAT32,
+            "correct": BOOL,
+            "architecture": STRING,
+            "method": STRING,
+            "scope": STRING,
+        },
+        required=("shadow_id", "draw", "state", "example_id", "phi"),
+    ),
+    Table(
+        name="costs",
+        key="stage_id",
+        columns={
+            "stage_id": STRING,
+            "model_id": STRING,
+            "stage": STRING,  # train, retrain, unlearn, share, score, attack
+            "device": STRING,
+            "seconds": FLOAT64,
+            "device_seconds": FLOAT64,
+            "peak_bytes": INT64,
+            "samples": INT64,
+            "forward_samples": INT64,
+            "trainable_parameters": INT64,
+            "finished_at": TIME,
+        },
+        required=("stage", "device", "seconds"),
+        compactable=True,
+    ),
+    Table(
+        name="tuning",
+        key="search_id",
+        columns={
+            "search_id": STRING,
+            "dataset": STRING,
+            "architecture": STRING,
+            "method": STRING,
+            "scope": STRING,
+            "trial": INT32,  # 0 is the configured values
+            "params_json": STRING,  # the searched fields alone
+            "metric": STRING,
+            "value": FLOAT64,  # as measured; null where the trial failed
+            "ci_low": FLOAT64,
+            "ci_high": FLOAT64,
+            "seconds": FLOAT64,  # of the unlearning
+            "chosen": BOOL,
+            "budget": INT32,  # trials that every method was given
+            "error": STRING,
+            "forget_digest": STRING,
+            "forget_size": INT64,
+            "reference_id": STRING,  # the retrained model of the search
+            "cell_id": STRING,  # in the results of the search
+        },
+        required=("architecture", "method", "scope", "trial", "params_json", "chosen", "budget"),
+        compactable=True,
+    ),
+    Table(
+        name="forget_sets",
+        key="record_id",
+        columns={
+            "record_id": STRING,  # of the examples, their name, and the data that they are to be forgotten from
+            "forget_digest": STRING,
+            "forget_set": STRING,
+            "dataset": STRING,
+            "example_id": INT32,
+            "label": INT16,
+            "retained_exact": INT32,  # retained examples with the same pixels; null: not looked for
+            "retained_nearest": INT32,  # the retained example that looks most alike
+            "retained_distance": FLOAT32,  # their root mean square difference (tasks.forget_sets.retained_copies)
+            "provenance_json": STRING,
+        },
+        required=("forget_set", "example_id"),
+    ),
+)
+
+PUBLISHED = pa.schema(
+    [
+        ("row_set", STRING),
+        ("paper", STRING),
+        ("mark", STRING),
+        ("dataset", STRING),
+        ("architecture", STRING),
+        ("forget_set", STRING),
+        ("method", STRING),
+        ("attack", STRING),
+        ("metric", STRING),
+        ("param", FLOAT64),
+        ("value", FLOAT64),
+        ("spread", FLOAT64),
+        ("unit", STRING),
+        ("misprint", BOOL),
+        ("note", STRING),
+    ]
+)
+"""Numbers that papers print; not results of ours, they ship with the queries."""
+
+
+def table_named(name: str) -> Table:
+    """The table called `name`."""
+    if name not in TABLES:
+        raise unknown_name("table", name, TABLES)
+    return TABLES[name]
