@@ -17,7 +17,7 @@ import numpy as np
 from orchestrator.command_line import Flag, parse
 from orchestrator.config.settings import load
 from orchestrator.errors import Exit, run_command
-from orchestrator.plan.grid import read_split
+from orchestrator.plan.data import read_split
 from tasks.datasets.contents import content_hash, content_hashes, read_file
 from tasks.datasets.splits import Splits
 from tasks.errors import AuditError

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.plan.cells import Cell, ModelSpec, Plan
-from orchestrator.plan.shadows import missing_groups
+from orchestrator.plan.cells import Cell, ModelSpec, Plan, ShadowSubject
 from orchestrator.progress.events import Done, Event, Listener, Memory
+from orchestrator.records.observations import missing_groups
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
 
@@ -84,7 +84,7 @@ class InlineBackend:
 
 def needs_shadows(work: Work) -> bool:
     """Whether a cell that is to be measured rests on shadow models."""
-    return any(cell.model_id in work.plan.shadow_groups for cell in work.cells)
+    return any(isinstance(cell.subject, ShadowSubject) for cell in work.cells)
 
 
 def shadow_batches(work: Work) -> list[tuple[str, list[int]]]:
@@ -93,7 +93,7 @@ def shadow_batches(work: Work) -> list[tuple[str, list[int]]]:
     found: list[tuple[str, list[int]]] = []
     for architecture in work.plan.shadow_sets:
         numbers = sorted(missing_groups(work.plan, work.store, architecture))
-        batches = itertools.groupby(numbers, key=lambda j: j // size)
+        batches = itertools.groupby(numbers, key=lambda shadow: shadow // size)
         found += [(architecture, list(batch)) for _, batch in batches]
     return found
 

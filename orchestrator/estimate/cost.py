@@ -12,12 +12,12 @@ from orchestrator.backends.work import cell_group, model_group
 from orchestrator.config.settings import Execution
 from orchestrator.estimate.past import Past, Spent, expected_cells, expected_models
 from orchestrator.estimate.shadows import lockstep_lines, lockstep_summary, shadow_lines, shadow_summary
-from orchestrator.plan.cells import Cell, ModelSpec, Plan
-from orchestrator.plan.shadows import missing_groups
+from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan
 from orchestrator.plan.shadows import summarise as summarise_shadows
 from orchestrator.progress.events import Stage
 from orchestrator.progress.tally import duration
 from orchestrator.records import retained_copies
+from orchestrator.records.observations import missing_groups
 from orchestrator.records.provenance import devices
 from orchestrator.store.store import Store
 
@@ -46,7 +46,7 @@ def summarise(
         tuning: counts of the search before the audit, where there is one.
     """
     kinds = Counter(model.kind for model in plan.models.values())
-    single = [cell for cell in plan.cells if cell.model_id in plan.models]
+    single = [cell for cell in plan.cells if isinstance(cell.subject, ModelSubject)]
     naive = sum(len(plan.stages(cell)) for cell in single)
     distinct = len(plan.models)
     models = _missing_models(plan, store, missing, forgotten)

@@ -78,7 +78,8 @@ def _original(store: Store, architecture: str, seed: int | None) -> tuple[Plan, 
         if architecture not in config.axes.architecture:
             continue
         import_plugins(config.plugins)
-        plan = make_plan(replace(config, execution=replace(config.execution, device="auto")))
+        plan = make_plan(config)  # ids hold the device of that sweep; here, any will do
+        here = replace(plan.config, execution=replace(plan.config.execution, device="auto"))
         wanted = config.axes.seed[0] if seed is None else seed
         for spec in plan.trained():
             if (spec.kind, spec.architecture, spec.seed, spec.forget_set) != (
@@ -86,7 +87,7 @@ def _original(store: Store, architecture: str, seed: int | None) -> tuple[Plan, 
             ):  # fmt: skip
                 continue
             if store.has_blob("weights", spec.model_id):
-                return plan, spec
+                return replace(plan, config=here), spec
     if known and architecture not in known:
         raise unknown_name("architecture", architecture, known)
     raise AuditError(
