@@ -56,7 +56,7 @@ class Registry(Generic[T]):
                     f"{_file_of(cls)}; write class {cls.__name__}({self.contract.__name__})"
                 )
             if inspect.isabstract(cls):
-                lacking = ", ".join(sorted(cls.__abstractmethods__))
+                lacking = ", ".join(sorted(cls.__abstractmethods__))  # type: ignore[attr-defined]
                 raise AuditError(
                     f"{self.kind} '{name}': {cls.__qualname__} of {_file_of(cls)} does not define {lacking}; "
                     f"see {self.contract.__module__}.{self.contract.__name__}"

@@ -74,7 +74,10 @@ class CellBench:
             cell.cell_id,
             "score" if attack.family == "none" else "attack",
             cost,
-            {"model_id": subject.model_id if isinstance(subject, ModelSubject) else None, "samples": examples.num_rows},
+            {
+                "model_id": subject.model_id if isinstance(subject, ModelSubject) else None,
+                "samples": examples.num_rows,
+            },
         )
 
     def _all_outputs(self, model_id: str) -> Outputs:

@@ -211,9 +211,7 @@ class ShadowWorker:
     def _unlearn_pool(self, shadow: int, model: nn.Module, groups: Sequence[ShadowGroup]) -> Iterator[str]:
         draws = self.shadows.layout.pool(groups[0].pool).draws
         work = [
-            Unlearning(
-                label=g.group_id, method=g.named_method.built, scope=g.scope, pool=g.pool, draw=draw
-            )
+            Unlearning(label=g.group_id, method=g.named_method.built, scope=g.scope, pool=g.pool, draw=draw)
             for draw in range(draws)
             for g in groups
             if g.named_method is not None

@@ -26,7 +26,7 @@ from orchestrator.plan.grid import make_plan
 from orchestrator.plan.names import NamedMethod
 from orchestrator.progress.events import Done, Memory
 from orchestrator.records import rows
-from orchestrator.records.provenance import check_shared
+from orchestrator.records.provenance import check_plugins, check_shared
 from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
@@ -52,13 +52,16 @@ class Workbench:
         would raise SystemExit, which is indistinguishable from a plug-in that leaves: a failed row.
 
         Raises:
-            AuditError: this machine lacks a plug-in or the data, or does not reach the results of the driver.
+            AuditError: this machine lacks a plug-in or the data, has another copy of a plug-in, or does not reach the
+                results of the driver.
         """
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         store = Store(root)
         check_shared(store)
         import_plugins(config.plugins)
-        return cls(make_plan(config), store)
+        plan = make_plan(config)
+        check_plugins(plan, store)
+        return cls(plan, store)
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store

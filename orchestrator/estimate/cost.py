@@ -18,7 +18,7 @@ from orchestrator.progress.events import Stage
 from orchestrator.progress.tally import duration
 from orchestrator.records import retained_copies
 from orchestrator.records.observations import missing_groups
-from orchestrator.records.provenance import devices
+from orchestrator.records.provenance import changed_plugins, devices
 from orchestrator.store.store import Store
 
 UNKNOWN_UNTIL_START = (
@@ -72,6 +72,7 @@ def summarise(
         "memory": _memory(plan, past),
         "disk": _disk(past, missing, models, observed),
         "tuning": dict(tuning or {}),
+        "notes": [*plan.notes, *changed_plugins(plan, store)],
         "not_checked_yet": UNKNOWN_UNTIL_START,
     }
 
@@ -222,6 +223,7 @@ def plan_lines(summary: Mapping[str, Any]) -> list[str]:
         *_time_lines(summary),
         *_memory_lines(summary["memory"]),
         _disk_line(summary["disk"]),
+        *(f"note        {line}" for line in summary["notes"]),
         f"not checked {summary['not_checked_yet']}",
     ]
 

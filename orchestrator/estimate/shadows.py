@@ -144,7 +144,9 @@ def _rows_of_one(plan: Plan, group: ShadowGroup) -> int:
 
 def _waiting(plan: Plan, missing: Iterable[Cell], done: Set[str]) -> list[ShadowGroup]:
     """A group for each of its shadow models that a run would complete."""
-    needed = {stage for cell in missing if isinstance(cell.subject, ShadowSubject) for stage in plan.stages(cell)}
+    needed = {
+        stage for cell in missing if isinstance(cell.subject, ShadowSubject) for stage in plan.stages(cell)
+    }
     sizes = {name: shadows.layout.num_shadows for name, shadows in plan.shadow_sets.items()}
     return [
         group

@@ -82,7 +82,7 @@ def _with_device(config: SweepConfig) -> tuple[SweepConfig, tuple[str, ...]]:
     named = replace(config, execution=replace(config.execution, device=device))
     if config.execution.backend != "cluster":
         return named, ()
-    told = f"execution.device = \"auto\" is {device}, which this machine has; for nodes that have another: "
+    told = f'execution.device = "auto" is {device}, which this machine has; for nodes that have another: '
     return named, (f'{told}execution.device = "{"cpu" if device == "cuda" else "cuda"}"',)
 
 

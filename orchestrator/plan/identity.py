@@ -8,8 +8,8 @@ original    CODE_VERSION; the data: digest of its content, `version` and plug-in
             forget set poisons training: its examples, their labels and the trigger
 retrained   the same, the forgotten examples, and which of the independent retrained models it is
 unlearned   id of the original; forgotten examples; scope; seed; `[unlearning]`; the method
-the method  registered name, `version`, all hyper-parameters (as tuned), its plug-in, the stored scores that it ranks by,
-            and the same of every method that it runs within itself (`Method.parts`)
+the method  registered name, `version`, all hyper-parameters (as tuned), its plug-in, the stored scores that it ranks
+            by, and the same of every method that it runs within itself (`Method.parts`)
 shared      (saliency, Fisher) name of the stage, original, seed, forgotten examples where it depends on them,
             `version` and plug-in of the method that asks for it, `[unlearning]`
 shadow set  what an original depends on, but for its seed; the layout (number of shadows, seed, target pools, draws,
@@ -33,7 +33,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -63,7 +63,7 @@ class Identity:
 
     def __init__(self, config: SweepConfig, data: DataPlan) -> None:
         self._config, self._data = config, data
-        self._plugin = cache(plugin_digest)
+        self._plugin: Callable[[type], str] = cache(plugin_digest)
         self._forgotten = {name: forget.digest for name, forget in data.forget_sets.items()}
         self._measured = cache(self._measurement)
         self._trained = cache(self._training)
@@ -144,9 +144,7 @@ class Identity:
         """Of all shadow models of a set as trained."""
         return self._group({"set": set_id, "architecture": architecture, "name": name})
 
-    def cell(
-        self, subject: str, reference: str, attack: NamedAttack, forget_set: str, seed: int
-    ) -> str:
+    def cell(self, subject: str, reference: str, attack: NamedAttack, forget_set: str, seed: int) -> str:
         """Of one measurement."""
         return digest(
             {
