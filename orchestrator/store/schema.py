@@ -149,7 +149,7 @@ TABLES = _tables(
             "host": STRING,
             "finished_at": TIME,
         },
-        required=("reference_id", "attack", "role", "status"),
+        required=("attack", "role", "status"),
         compactable=True,
     ),
     Table(

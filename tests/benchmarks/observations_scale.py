@@ -72,6 +72,12 @@ def make_set(shadows: int, examples: int) -> ShadowSet:
     return ShadowSet(architecture="resnet18", layout=layout, recipe=Recipe(), set_id="benchmark", base_id="base")
 
 
+def unlearned(shadows: ShadowSet, method: int) -> ShadowGroup:
+    """The group of one of several methods."""
+    place = {"architecture": shadows.architecture, "scope": "all", "pool": "random"}
+    return ShadowGroup(group_id=f"group{method}", method=f"method{method}", **place)
+
+
 def synthetic_block(
     shadows: ShadowSet, group: ShadowGroup, shadow: int, ids: np.ndarray, difficulty: np.ndarray
 ) -> RunBlock:
@@ -217,7 +223,7 @@ def main(shadows: int, methods: int, examples: int, epochs: int, root: str) -> N
     store = Store(root)
     store.check_ready()
     (made, _), ids = timed("layout", lambda: make_set(shadows, examples)), np.arange(examples)
-    groups = [made.base()] + [made.group(f"method{m}", "all", "random", {"m": m}) for m in range(methods)]
+    groups = [made.base()] + [unlearned(made, m) for m in range(methods)]
     rows, writing = 0, 0.0
     for group in groups:
         count, seconds = timed(
