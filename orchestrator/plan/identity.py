@@ -15,8 +15,9 @@ shared      (saliency, Fisher) name of the stage, original, seed, forgotten exam
 shadow set  what an original depends on, but for its seed; the layout (number of shadows, seed, target pools, draws,
             canaries); plug-in of the canaries' data set; strategy, and `[shadows] batch` unless that is the loop
 shadow      the set, and its number
-group       the set; names of architecture, method, scope and pool, since files lie below them; for an unlearning
-            `[unlearning]`, `trajectories` and the method; `[evaluation] batch_size`, in which observations are scored
+group       the set; names of architecture, method, scope and pool, since files lie below them; the method;
+            `[unlearning]` and `trajectories`, unless it trains from scratch; `[evaluation] batch_size`, in which
+            observations are scored
 observation the group, and the number of the shadow
 cell        ids of subject and reference; attack: registered name, `version`, parameters, plug-in, and its text on the
             axis, which names its random stream; seed; all of `[evaluation]`; forgotten examples; what is tested on
@@ -127,18 +128,18 @@ class Identity:
         self, set_id: str, architecture: str, name: str, method: NamedMethod, scope: str, pool: str
     ) -> str:
         """Of one unlearning of all shadow models of a set; `name` is what its files lie below."""
-        return self._group(
-            {
-                "set": set_id,
-                "architecture": architecture,
-                "name": name,
-                "scope": scope,
-                "pool": pool,
-                "unlearning": self._config.unlearning,
-                "trajectories": self._config.shadows.trajectories,
-                "method": self._method(method),
-            }
-        )
+        content = {
+            "set": set_id,
+            "architecture": architecture,
+            "name": name,
+            "scope": scope,
+            "pool": pool,
+            "method": self._method(method),
+        }
+        if not method.built.from_scratch:
+            content["unlearning"] = self._config.unlearning
+            content["trajectories"] = self._config.shadows.trajectories
+        return self._group(content)
 
     def base_group(self, set_id: str, architecture: str, name: str) -> str:
         """Of all shadow models of a set as trained."""

@@ -211,10 +211,23 @@ def _find(name: str) -> ModuleSpec | None:
     above, _, _ = name.rpartition(".")
     if not above:
         return None if name in sys.modules else importlib.util.find_spec(name)
-    package = _find(above)
-    if package is None or package.submodule_search_locations is None:
-        return None
-    return PathFinder.find_spec(name, list(package.submodule_search_locations))
+    return PathFinder.find_spec(name, _folders(above))
+
+
+def _folders(package: str) -> list[str]:
+    """Where the modules of a package are looked for; nowhere for what is no package."""
+    spec = _find(package)
+    if spec is None or spec.submodule_search_locations is None:
+        return []
+    above, _, last = package.rpartition(".")
+    if spec.has_location or not above:
+        return list(spec.submodule_search_locations)
+    # A folder without __init__.py: its own list asks for the imported package above, which need not be there.
+    return [
+        inside
+        for inside in (os.path.join(folder, last) for folder in _folders(above))
+        if os.path.isdir(inside)
+    ]
 
 
 def _installed(name: str, file: Path) -> dict[str, str]:

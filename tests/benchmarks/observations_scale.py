@@ -69,7 +69,9 @@ def make_set(shadows: int, examples: int) -> ShadowSet:
     layout = ShadowLayout(
         train_ids=universe, labels=universe % NUM_CLASSES, num_shadows=shadows, pools=(pool,), seed=0
     )
-    return ShadowSet(architecture="resnet18", layout=layout, recipe=Recipe(), set_id="benchmark", base_id="base")
+    return ShadowSet(
+        architecture="resnet18", layout=layout, recipe=Recipe(), set_id="benchmark", base_id="base"
+    )
 
 
 def unlearned(shadows: ShadowSet, method: int) -> ShadowGroup:
