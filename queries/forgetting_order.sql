@@ -10,7 +10,7 @@ with by_shadow as (
         architecture,
         method,
         scope,
-        forget_set,
+        pool as forget_set,
         state,
         epoch,
         shadow_id,
@@ -18,7 +18,7 @@ with by_shadow as (
     from observations
     join latest_shadow_stages using (stage_id)
     where epoch is not null
-        and ($forget_set is null or forget_set = $forget_set)
+        and ($forget_set is null or pool = $forget_set)
     group by all
 )
 select

@@ -21,7 +21,7 @@ with by_shadow as (
         architecture,
         method,
         scope,
-        forget_set,
+        pool as forget_set,
         epoch,
         example_id,
         (shadow // 2) % 2 as half,

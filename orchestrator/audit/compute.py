@@ -32,6 +32,8 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
     if not cells:
         return
     discard_unrecorded(plan, store)
+    for line in (*plan.notes, *provenance.changed_plugins(plan, store)):
+        listener(Event(kind="note", name=line))
     run_id = provenance.run_identity(plan.config, started)
     _write_run(plan, store, run_id, started)
     listener(Event(kind="note", name=f"{run_id}: {len(cells)} cells, results in {store.root}"))

@@ -31,7 +31,7 @@ def whole_cells(plan: Plan, store: Store) -> set[str]:
     """
     plain = {cell.cell_id for cell in plan.cells if cell.attack == "none"}
     unrecorded = plan.models.keys() - store.keys("models")
-    on_unrecorded = {cell.cell_id for cell in plan.cells if cell.model_id in unrecorded}
+    on_unrecorded = {cell.cell_id for cell in plan.cells if cell.subject.id in unrecorded}
     measured = store.keys("metrics") & store.keys("examples")
     lost = (plain - store.keys("layers")) | on_unrecorded
     done = store.keys("cells")

@@ -29,7 +29,8 @@ import pyarrow.compute as pc
 from orchestrator.config.settings import Axes, SweepConfig, Tuning, canonical, digest
 from orchestrator.estimate.cost import SearchEstimate
 from orchestrator.plan.cells import Cell, Plan
-from orchestrator.plan.grid import build_method, make_plan, place
+from orchestrator.plan.grid import make_plan
+from orchestrator.plan.names import NamedMethod, place
 from orchestrator.plan.search import FORGET_SET, SearchConfig
 from orchestrator.plan.search_space import points
 from orchestrator.store.store import Store
@@ -90,17 +91,17 @@ def plan_search(plan: Plan) -> Search:
     first = config.axes.forget_set[0]
     cells = [c for c in plan.cells if c.role == "audited" and c.forget_set == first]
     places = dict.fromkeys((c.architecture, c.method, c.scope) for c in cells)
-    lists = {method: _trials(config, method) for method in dict.fromkeys(m for _, m, _ in places)}
+    lists = {name: _trials(config, plan.methods[name]) for name in dict.fromkeys(m for _, m, _ in places)}
     trials = {where: lists[where[1]] for where in places if lists[where[1]]}
     if not trials:
         raise AuditError(f"tuning: no method that is audited on forget set {first} has a field to search")
-    searching = make_plan(_search_config(config, trials))
-    by_content = {_content(searching.config, cell): cell for cell in searching.cells}
+    searching = make_plan(_search_config(plan, trials))
+    by_content = {_content((c.architecture, "", c.scope), c.named_method): c for c in searching.cells}
     return Search(
         plan=searching,
         trials=trials,
         cells={
-            where: [by_content[_content_of(searching.config, where, t.variant)] for t in found]
+            where: [by_content[_content(where, searching.methods[t.variant])] for t in found]
             for where, found in trials.items()
         },
         metric=config.tuning.metric,
@@ -108,20 +109,21 @@ def plan_search(plan: Plan) -> Search:
     )
 
 
-def _trials(config: SweepConfig, text: str) -> list[Trial]:
-    if build_method(config, text)[1].from_scratch:
+def _trials(config: SweepConfig, method: NamedMethod) -> list[Trial]:
+    if method.built.from_scratch:
         return []
-    name, index = parse_text(text, where="methods")[0], config.axes.method.index(text)
-    found = enumerate(points(config, text))
+    name, index = parse_text(method.text, where="methods")[0], config.axes.method.index(method.text)
+    found = enumerate(points(method, config.tuning))
     return [Trial(number=t, params=p, variant=f"{name}#{index}.{t}") for t, p in found]
 
 
-def _search_config(config: SweepConfig, trials: Mapping[Place, Sequence[Trial]]) -> SearchConfig:
+def _search_config(plan: Plan, trials: Mapping[Place, Sequence[Trial]]) -> SearchConfig:
+    config = plan.config
     tables: dict[str, dict[str, Any]] = {}
     for (_, text, _), found in trials.items():
-        base, built = build_method(config, text)
-        configured = fields.to_plain(built)
-        tables |= {t.variant: {"base": base, **configured, **t.params} for t in found}
+        method = plan.methods[text]
+        configured = fields.to_plain(method.built)
+        tables |= {t.variant: {"base": method.base, **configured, **t.params} for t in found}
     audit = {f.name: getattr(config, f.name) for f in dataclasses.fields(SweepConfig)}
     changed = {
         "name": f"{config.name}-search",
@@ -143,14 +145,9 @@ def _search_config(config: SweepConfig, trials: Mapping[Place, Sequence[Trial]])
     return SearchConfig(**(audit | changed))
 
 
-def _content(config: SweepConfig, cell: Cell) -> tuple[str, str]:
+def _content(where: Place, method: NamedMethod) -> tuple[str, str]:
     """What a trial's cell is known by: variants of equal content share one cell, under one of their names."""
-    return _content_of(config, (cell.architecture, "", cell.scope), cell.method)
-
-
-def _content_of(config: SweepConfig, where: Place, variant: str) -> tuple[str, str]:
-    base, built = build_method(config, variant)
-    return f"{where[0]}/{where[2]}", f"{base} {canonical(built)}"
+    return f"{where[0]}/{where[2]}", f"{method.base} {canonical(method.built)}"
 
 
 def tuned(plan: Plan, store: Store, run_plan: RunPlan) -> SweepConfig | None:
@@ -223,13 +220,13 @@ def _write_searches(search: Search, places: Sequence[Place], store: Store, inner
                 "params_json": json.dumps(trial.params, sort_keys=True),
                 "metric": search.metric,
                 **({k: value[k] for k in ("value", "ci_low", "ci_high")} if value else {}),
-                "seconds": seconds.get(cell.model_id),
+                "seconds": seconds.get(cell.subject.id),
                 "chosen": trial.number == best,
                 "budget": search.budget,
                 "error": rows[cell.cell_id]["error"],
                 "forget_digest": forget.digest,
                 "forget_size": len(forget.ids),
-                "reference_id": cell.reference_id,
+                "reference_id": cell.reference.id,
                 "cell_id": cell.cell_id,
             }
             for trial, cell, value in zip(search.trials[where], search.cells[where], values, strict=True)

@@ -64,7 +64,7 @@ class Stages:
         self._caches.append(OrderedDict())
         return self._caches[-1]
 
-    def limited(self, record: Callable[[TimeLimit], None]) -> AbstractContextManager[None]:
+    def limited(self, record: Callable[[TimeLimit], object]) -> AbstractContextManager[None]:
         """A stage that fails when it takes too long; where native code hangs, this process ends.
 
         Args:

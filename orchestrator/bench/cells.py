@@ -12,8 +12,8 @@ from orchestrator.bench.attempt import Stages
 from orchestrator.bench.data import BenchData
 from orchestrator.bench.models import ModelBench
 from orchestrator.bench.per_example import ShadowCells
-from orchestrator.plan.cells import Cell, Plan, forgotten_classes
-from orchestrator.plan.grid import build_attack
+from orchestrator.plan.cells import Cell, ModelSubject, Plan
+from orchestrator.plan.data import forgotten_classes
 from orchestrator.records import rows
 from orchestrator.store.store import Store
 from tasks.attacks.base import AdversarialAttack, PopulationAttack
@@ -53,9 +53,8 @@ class CellBench:
 
     def measure(self, cell: Cell) -> None:
         """Measure a cell and write its rows, but for the one in `cells`."""
-        _, attack = build_attack(self.plan.config, cell.attack)
-        per_example = attack.subject == "shadow_models"
-        model = None if per_example else self._models.get(cell.model_id)
+        attack, subject = cell.named_attack.built, cell.subject
+        model = self._models.get(subject.model_id) if isinstance(subject, ModelSubject) else None
         with measure(self.engine.device) as cost:
             if model is None:
                 metrics, examples = self._shadow_cells.measure(cell, attack, self._settings(cell))
@@ -75,7 +74,10 @@ class CellBench:
             cell.cell_id,
             "score" if attack.family == "none" else "attack",
             cost,
-            {"model_id": cell.model_id, "samples": examples.num_rows},
+            {
+                "model_id": subject.model_id if isinstance(subject, ModelSubject) else None,
+                "samples": examples.num_rows,
+            },
         )
 
     def _all_outputs(self, model_id: str) -> Outputs:
@@ -100,10 +102,10 @@ class CellBench:
 
     def _plain(self, cell: Cell, model: nn.Module) -> tuple[list[Metric], pa.Table]:
         evaluation = self.plan.config.evaluation
-        outputs = self._outputs_by_split(cell.model_id, cell.forget_set)
+        outputs = self._outputs_by_split(cell.subject.id, cell.forget_set)
         metrics = evaluate.model_metrics(
             outputs,
-            self._outputs_by_split(cell.reference_id, cell.forget_set),
+            self._outputs_by_split(cell.reference.id, cell.forget_set),
             forgotten_classes=forgotten_classes(self.plan.data, cell.forget_set),
             settings=self._settings(cell),
         )
@@ -134,7 +136,7 @@ class CellBench:
         return evaluate.robust_metrics(found, settings=self._settings(cell)), rows.robust_table(found)
 
     def _population(self, cell: Cell, attack: PopulationAttack) -> tuple[list[Metric], pa.Table]:
-        outputs = self._outputs_by_split(cell.model_id, cell.forget_set)
+        outputs = self._outputs_by_split(cell.subject.id, cell.forget_set)
         scores = attack.score(
             outputs["forget"],
             outputs["retain"],

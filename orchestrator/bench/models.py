@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from orchestrator.bench.attempt import FAILURES, FailedBefore, StageFailed, Stages, failure
 from orchestrator.bench.data import BenchData
-from orchestrator.config.settings import digest
 from orchestrator.errors import one_line
 from orchestrator.plan.cells import ModelSpec, Plan
-from orchestrator.plan.grid import build_method
+from orchestrator.plan.identity import Identity
 from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
 from tasks import fields
@@ -29,8 +28,6 @@ from tasks.training.resident import Subset
 from tasks.training.train import train
 from tasks.unlearn.run import UnlearningRun, unlearn
 
-FORGET_FREE_STAGES = ("fisher_train",)
-"""Shared stages that depend on the original alone and so serve every forget set."""
 _STAGES = {"original": "train", "retrained": "retrain", "unlearned": "unlearn"}
 
 
@@ -48,6 +45,7 @@ class ModelBench:
         self.plan, self.store, self.engine = plan, store, stages.engine
         self._stages, self._data = stages, data
         self._resident: OrderedDict[str, nn.Module] = stages.cache()
+        self._identity = Identity(plan.config, plan.data)
 
     def forget(self) -> None:
         """Keep no model on the device."""
@@ -143,7 +141,7 @@ class ModelBench:
 
     def _unlearn(self, spec: ModelSpec) -> tuple[nn.Module, dict[str, Any]]:
         assert spec.original_id is not None
-        assert spec.forget_set is not None
+        assert spec.named_method is not None
         try:
             original = self.get(spec.original_id)
         except CannotWrite:
@@ -153,8 +151,7 @@ class ModelBench:
         model = self.build(spec.architecture, ("empty",))
         model.load_state_dict(original.state_dict())
         run = self.unlearning_run(spec, model)
-        _, method = build_method(self.plan.config, spec.method, spec.architecture, spec.scope)
-        meter = unlearn(method, run)
+        meter = unlearn(spec.named_method.built, run)
         return model, {
             "samples": meter.samples,
             "steps": meter.steps,
@@ -200,9 +197,10 @@ class ModelBench:
         self, spec: ModelSpec, name: str, compute: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """A stored stage that depends on the original, the forget set and its own name, not on the scope."""
+        assert spec.original_id is not None
+        assert spec.named_method is not None
         assert spec.forget_set is not None
-        forget = "" if name in FORGET_FREE_STAGES else self.plan.data.forget_sets[spec.forget_set].digest
-        key = digest({"original": spec.original_id, "forget": forget, "name": name, "seed": spec.seed})
+        key = self._identity.shared(name, spec.original_id, spec.named_method, spec.forget_set, spec.seed)
         if self.store.has_blob("shared", key):
             return weights.load_tensors(self.store.get_blob("shared", key), device=self.engine.device)
         with measure(self.engine.device) as cost:
@@ -222,8 +220,7 @@ class ModelBench:
 
     def _model_row(self, spec: ModelSpec) -> dict[str, Any]:
         data = self.plan.data
-        place = spec.method, spec.architecture, spec.scope
-        params = build_method(self.plan.config, *place)[1] if spec.method else None
+        params = spec.named_method.built if spec.named_method else None
         return {
             "model_id": spec.model_id,
             "kind": spec.kind,

@@ -74,7 +74,7 @@ class ShadowCells:
 
     def _runs_missing(self, cell: Cell, attack: Any) -> Metric:
         """Runs of the shadow models that failed: they are in no other number of the cell."""
-        shadows, group = self.plan.shadow_sets[cell.architecture], self.plan.shadow_groups[cell.model_id]
+        shadows, group = self.plan.shadow_sets[cell.architecture], self.plan.shadow_groups[cell.subject.id]
         observed = self._base(cell) if attack.game == "G0" else self._observations(group)
         draws = 1 if attack.game == "G0" else shadows.layout.pool(group.pool).draws
         planned = shadows.layout.num_shadows * draws
@@ -122,11 +122,11 @@ class ShadowCells:
     def _hypotheses(self, cell: Cell, game: str, half: int | None) -> Comparison:
         if game == "G0":
             return compare(self._base(cell, half), "G0")
-        observations = self._observations(self.plan.shadow_groups[cell.model_id], half)
+        observations = self._observations(self.plan.shadow_groups[cell.subject.id], half)
         if game != "G1":
             return compare(observations, game)
-        group = self.plan.shadow_groups[cell.reference_id]
-        if group.group_id == cell.model_id:
+        group = self.plan.shadow_groups[cell.reference.id]
+        if cell.reference == cell.subject:
             # The floor: retrained without x against retrained models that never saw it. Base models would
             # differ by the size of their training set alone.
             return compare(observations, "G1", reference=observations, reference_state=State.NEVER)
@@ -170,7 +170,7 @@ class ShadowCells:
 
     def _harm(self, cell: Cell, attack: Any, settings: Settings) -> list[Metric]:
         """Whether this attack tells retained examples apart more easily than before, on different shadows."""
-        observations = self._observations(self.plan.shadow_groups[cell.model_id])
+        observations = self._observations(self.plan.shadow_groups[cell.subject.id])
         before, after = audit.harm_games(observations, self._base(cell))
         harm = audit.retain_harm(
             attack.score,

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
 
-from orchestrator.plan.grid import build_method
 from orchestrator.plan.shadows import (
     BASE_METHOD,
     RETRAINED_METHOD,
     ShadowGroup,
     ShadowSet,
     batch_of,
-    missing_groups,
 )
+from orchestrator.records.observations import missing_groups
 from orchestrator.records.shadows import ShadowRecords
 from tasks.errors import AuditError
 from tasks.runtime import weights
@@ -70,7 +69,8 @@ class ShadowWorker:
         """
         problems: list[str] = []
         try:
-            self._run(numbers, problems)
+            for problem in self._run(numbers):
+                problems.append(problem)  # one by one: an error below keeps what came before it
         except AuditError:
             raise
         except (Exception, SystemExit) as error:  # such as memory; what is not observed fails its cells
@@ -78,86 +78,85 @@ class ShadowWorker:
             problems.append(f"shadows {told} {self.shadows.architecture}: {type(error).__name__}: {error}")
         return problems
 
-    def _run(self, numbers: Sequence[int], problems: list[str]) -> None:
+    def _run(self, numbers: Sequence[int]) -> Iterator[str]:
         missing = missing_groups(self.plan, self.store, self.shadows.architecture)
-        numbers = [j for j in numbers if j in missing]
-        trained = self._trained(numbers, problems)
-        self._retrain({j: missing[j] for j in numbers}, problems)
-        for j in numbers:
-            if j in trained:
-                self._unlearn(j, trained[j], missing[j], problems)
+        numbers = [shadow for shadow in numbers if shadow in missing]
+        trained = yield from self._trained(numbers)
+        yield from self._retrain({shadow: missing[shadow] for shadow in numbers})
+        for shadow in numbers:
+            if shadow in trained:
+                yield from self._unlearn(shadow, trained[shadow], missing[shadow])
             else:
-                self._give_up(j, missing[j], problems)
+                yield from self._give_up(shadow, missing[shadow])
 
-    def _trained(self, numbers: Sequence[int], problems: list[str]) -> dict[int, nn.Module]:
+    def _trained(self, numbers: Sequence[int]) -> Generator[str, None, dict[int, nn.Module]]:
         """The shadow models as trained, from the store or trained now; observed where they were not.
 
         Without those that have failed, now or before: trying again may cost a time limit each time.
         """
         base = self.shadows.base()
-        found: dict[int, nn.Module] = {}
+        trained: dict[int, nn.Module] = {}
         absent: list[int] = []
-        for j in numbers:
-            key, observed = self.shadows.shadow_id(j), self._records.observed(base, j)
+        for shadow in numbers:
+            key, observed = self.shadows.shadow_id(shadow), self._records.observed(base, shadow)
             if observed and self.store.has_blob("weights", key):
                 model: nn.Module = self._build(("empty",))
                 weights.load(model, self.store.get_blob("weights", key))
-                found[j] = model.eval()
-            elif not (observed and self._records.failure(base, j)):
-                absent.append(j)
+                trained[shadow] = model.eval()
+            elif not (observed and self._records.failure(base, shadow)):
+                absent.append(shadow)
         for batch in self._batches(absent):
-            found |= self._train(batch, [j for j in batch if j in absent], problems)
-        return found
+            trained |= yield from self._train(batch, [shadow for shadow in batch if shadow in absent])
+        return trained
 
-    def _train(self, batch: range, wanted: Sequence[int], problems: list[str]) -> dict[int, nn.Module]:
+    def _train(self, batch: range, wanted: Sequence[int]) -> Generator[str, None, dict[int, nn.Module]]:
         """Train a batch, write what was observed of those that are wanted, and return the sound ones."""
         base = self.shadows.base()
 
-        def record(error: TimeLimit) -> None:
+        def record(error: TimeLimit) -> list[str]:
             run = self._overdue(error, BASE_METHOD, together=len(batch))
-            for j in wanted:
-                self._records.write_shadow(j, None, run)
-                self._records.write(base, j, [run], problems)
+            problems = []
+            for shadow in wanted:
+                self._records.write_shadow(shadow, None, run)
+                problems += self._records.write(base, shadow, [run])
+            return problems
 
-        found: dict[int, nn.Module] = {}
+        sound: dict[int, nn.Module] = {}
         try:
             trained = self._recorded_by(record).train(batch)
         except TimeLimit as error:
-            record(error)
-            return found
-        for j, (model, run) in zip(batch, trained, strict=True):
-            if j in wanted:
-                self._records.write_shadow(j, model, run)
-                self._records.write(base, j, [run], problems)
+            yield from record(error)
+            return sound
+        for shadow, (model, run) in zip(batch, trained, strict=True):
+            if shadow in wanted:
+                self._records.write_shadow(shadow, model, run)
+                yield from self._records.write(base, shadow, [run])
                 if not run.error:
-                    found[j] = model.eval()
-        return found
+                    sound[shadow] = model.eval()
+        return sound
 
     def _batches(self, numbers: Iterable[int]) -> list[range]:
         """The whole batches that hold some shadow models."""
         size = self.plan.config.shadows.batch
-        return list(dict.fromkeys(batch_of(self.shadows.layout, j, size) for j in numbers))
+        return list(dict.fromkeys(batch_of(self.shadows.layout, shadow, size) for shadow in numbers))
 
-    def _retrain(self, missing: dict[int, list[ShadowGroup]], problems: list[str]) -> None:
+    def _retrain(self, missing: dict[int, list[ShadowGroup]]) -> Iterator[str]:
         """The exact control of every draw, as many at a time as shadow models are trained together."""
-        wanted = {(j, g.pool): g for j, groups in missing.items() for g in groups if _is_control(g)}
+        wanted = {(shadow, g.pool): g for shadow, groups in missing.items() for g in groups if _is_control(g)}
         runs: dict[tuple[int, str], list[ShadowRun]] = {place: [] for place in wanted}
         for pool in sorted({pool for _, pool in wanted}):
-            for part in self._control_batches([j for j, other in wanted if other == pool], pool):
-                for (j, _, _), run in zip(
-                    part, self._retrain_part(part, wanted, runs, problems), strict=True
-                ):
-                    if (j, pool) in runs:
-                        runs[j, pool].append(run)
-        for (j, pool), group in wanted.items():
-            self._records.write(group, j, runs[j, pool], problems)
+            for part in self._control_batches([shadow for shadow, other in wanted if other == pool], pool):
+                for (shadow, _, _), run in zip(part, self._retrain_part(part, wanted, runs), strict=True):
+                    if (shadow, pool) in runs:
+                        runs[shadow, pool].append(run)
+        for (shadow, pool), group in wanted.items():
+            yield from self._records.write(group, shadow, runs[shadow, pool])
 
     def _retrain_part(
         self,
         part: Sequence[Draw],
         wanted: Mapping[tuple[int, str], ShadowGroup],
         runs: Mapping[tuple[int, str], Sequence[ShadowRun]],
-        problems: list[str],
     ) -> list[ShadowRun]:
         """Retrain some draws together; what takes too long has failed, with the earlier runs where it hangs."""
 
@@ -169,9 +168,9 @@ class ShadowWorker:
 
         def record(error: TimeLimit) -> None:
             failed = overdue(error)
-            for place in wanted.keys() & {(j, pool) for j, pool, _ in part}:
+            for place in wanted.keys() & {(shadow, pool) for shadow, pool, _ in part}:
                 mine = [run for (*of, _), run in zip(part, failed, strict=True) if tuple(of) == place]
-                self._records.write(wanted[place], place[0], [*runs[place], *mine], problems)
+                self._records.write(wanted[place], place[0], [*runs[place], *mine])
 
         try:
             return self._recorded_by(record).retrain(part)
@@ -182,11 +181,11 @@ class ShadowWorker:
         """Draws that are retrained together, cut alike whatever is left to do."""
         size, draws = self.plan.config.shadows.batch, self.shadows.layout.pool(pool).draws
         for batch in self._batches(numbers):
-            every = [(j, pool, d) for j in batch for d in range(draws)]
+            every = [(shadow, pool, draw) for shadow in batch for draw in range(draws)]
             parts = [every[start : start + size] for start in range(0, len(every), size)]
-            yield from (part for part in parts if any(j in numbers for j, _, _ in part))
+            yield from (part for part in parts if any(shadow in numbers for shadow, _, _ in part))
 
-    def _give_up(self, shadow: int, missing: Iterable[ShadowGroup], problems: list[str]) -> None:
+    def _give_up(self, shadow: int, missing: Iterable[ShadowGroup]) -> Iterator[str]:
         """Write that nothing can be unlearned from a shadow model whose training failed."""
         kind, why = self._records.failure(self.shadows.base(), shadow) or ("", "")
         for group in missing:
@@ -201,25 +200,21 @@ class ShadowWorker:
                     error=f"the shadow model failed: {why}",
                     error_type=kind,
                 )
-                self._records.write(group, shadow, [run], problems)
+                yield from self._records.write(group, shadow, [run])
 
-    def _unlearn(
-        self, shadow: int, model: nn.Module, missing: Iterable[ShadowGroup], problems: list[str]
-    ) -> None:
+    def _unlearn(self, shadow: int, model: nn.Module, missing: Iterable[ShadowGroup]) -> Iterator[str]:
         """Every method on every draw of one shadow model, draw by draw so that methods share their stages."""
         groups = [g for g in missing if g.method not in (BASE_METHOD, RETRAINED_METHOD)]
         for pool in sorted({g.pool for g in groups}):
-            self._unlearn_pool(shadow, model, [g for g in groups if g.pool == pool], problems)
+            yield from self._unlearn_pool(shadow, model, [g for g in groups if g.pool == pool])
 
-    def _unlearn_pool(
-        self, shadow: int, model: nn.Module, groups: Sequence[ShadowGroup], problems: list[str]
-    ) -> None:
-        methods = [build_method(self.plan.config, g.method, g.architecture, g.scope)[1] for g in groups]
+    def _unlearn_pool(self, shadow: int, model: nn.Module, groups: Sequence[ShadowGroup]) -> Iterator[str]:
         draws = self.shadows.layout.pool(groups[0].pool).draws
         work = [
-            Unlearning(label=g.group_id, method=method, scope=g.scope, pool=g.pool, draw=draw)
+            Unlearning(label=g.group_id, method=g.named_method.built, scope=g.scope, pool=g.pool, draw=draw)
             for draw in range(draws)
-            for g, method in zip(groups, methods, strict=True)
+            for g in groups
+            if g.named_method is not None
         ]
         by_id = {g.group_id: g for g in groups}
         runs: dict[str, list[ShadowRun]] = {key: [] for key in by_id}
@@ -227,17 +222,17 @@ class ShadowWorker:
         def record(error: TimeLimit) -> None:
             hung = work[sum(map(len, runs.values()))]
             failed = self._overdue(error, hung.label, scope=hung.scope, pool=hung.pool, draw=hung.draw)
-            self._records.write(by_id[hung.label], shadow, [*runs[hung.label], failed], problems)
+            self._records.write(by_id[hung.label], shadow, [*runs[hung.label], failed])
 
         bench, trajectories = self._recorded_by(record), self.plan.config.shadows.trajectories
         for run in shadow_runs(bench, shadow, model, work, trajectories=trajectories):
             runs[run.method].append(run)
             if len(runs[run.method]) == draws:
-                self._records.write(by_id[run.method], shadow, runs[run.method], problems)
+                yield from self._records.write(by_id[run.method], shadow, runs[run.method])
 
     # -- time -----------------------------------------------------------------------------------------------
 
-    def _recorded_by(self, record: Callable[[TimeLimit], None]) -> ShadowBench:
+    def _recorded_by(self, record: Callable[[TimeLimit], object]) -> ShadowBench:
         """The bench under the time limit; `record` writes what hangs in native code, before the process ends.
 
         It is called from another thread: nothing of the models that hang can be read then.

@@ -22,10 +22,11 @@ from orchestrator.bench.data import BenchData
 from orchestrator.bench.models import ModelBench
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.cells import Plan
-from orchestrator.plan.grid import build_method, make_plan
+from orchestrator.plan.grid import make_plan
+from orchestrator.plan.names import NamedMethod
 from orchestrator.progress.events import Done, Memory
 from orchestrator.records import rows
-from orchestrator.records.provenance import check_shared
+from orchestrator.records.provenance import check_plugins, check_shared
 from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
@@ -51,13 +52,16 @@ class Workbench:
         would raise SystemExit, which is indistinguishable from a plug-in that leaves: a failed row.
 
         Raises:
-            AuditError: this machine lacks a plug-in or the data, or does not reach the results of the driver.
+            AuditError: this machine lacks a plug-in or the data, has another copy of a plug-in, or does not reach the
+                results of the driver.
         """
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         store = Store(root)
         check_shared(store)
         import_plugins(config.plugins)
-        return cls(make_plan(config), store)
+        plan = make_plan(config)
+        check_plugins(plan, store)
+        return cls(plan, store)
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
@@ -73,28 +77,14 @@ class Workbench:
         Raises:
             AuditError: unknown timm name, bad option, empty scope, or a method that cannot work in a scope.
         """
-        needed = {(c.architecture, c.method, c.scope) for c in self.plan.cells}
+        needed = {(c.architecture, c.scope, c.method): c.named_method for c in self.plan.cells}
         for architecture in sorted({a for a, _, _ in needed}):
             model = self.models.build(architecture, ("check",))
-            for scope in sorted({s for a, _, s in needed if a == architecture}):
+            for scope in sorted({s for a, s, _ in needed if a == architecture}):
                 bound = bind(scope, model, norm_statistics=self.plan.config.unlearning.norm_statistics)
-                for method in sorted({m for a, m, s in needed if (a, s) == (architecture, scope)}):
-                    self._check_method(method, scope, architecture, bound.parameters(model), model)
-
-    def _check_method(
-        self,
-        method: str,
-        scope: str,
-        architecture: str,
-        parameters: Mapping[str, nn.Parameter],
-        model: nn.Module,
-    ) -> None:
-        built = build_method(self.plan.config, method, architecture, scope)[1]
-        try:
-            built.check_scope(parameters, model)
-        except AuditError as error:
-            place = f"{method} under scope {scope} of {architecture}"
-            raise AuditError(f"{place}: {error}; exclude the combination with an [[exclude]] table") from None
+                for method in sorted({m for a, s, m in needed if (a, s) == (architecture, scope)}):
+                    place = architecture, scope, method
+                    _check_method(needed[place], place, bound.parameters(model), model)
 
     def make_model(self, model_id: str) -> str | None:
         """Make sure that the model is stored; the reason where it cannot be made."""
@@ -140,3 +130,13 @@ class Workbench:
         """What the sweep hears of a unit of work that began at `since` (`time.perf_counter`) and ends now."""
         told = tuple(problem for problem in problems if problem)
         return Done(problems=told, seconds=time.perf_counter() - since, memory=self.memory())
+
+
+def _check_method(
+    method: NamedMethod, place: tuple[str, str, str], parameters: Mapping[str, nn.Parameter], model: nn.Module
+) -> None:
+    try:
+        method.built.check_scope(parameters, model)
+    except AuditError as error:
+        where = f"{method.text} under scope {place[1]} of {place[0]}"
+        raise AuditError(f"{where}: {error}; exclude the combination with an [[exclude]] table") from None

@@ -195,16 +195,17 @@ class Tuning:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """Where and how it runs; nothing here changes a number, apart from `precision`."""
+    """Where and how it runs; nothing here changes a number, apart from `precision` and the kind of device."""
 
     backend: Literal["inline", "local", "cluster"] = "local"
     """inline: this process, no Ray; local: Ray on this machine; cluster: the running Ray cluster."""
     hosts: int = 0
     """Model hosts; 0 takes one per accelerator, or one per CPU where there is none."""
     threads: int = 1
-    """Threads of each host on a CPU. Another number may change the last bits of a result."""
+    """Threads of each host on a CPU. Another number may change the last bits of a result; no identity holds it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Device of the hosts."""
+    """Kind of device of the hosts, part of every model's identity. auto is what this machine has, also for the nodes of
+    a cluster: cuda (NVIDIA), mps (Apple), else cpu."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision of training and unlearning (accelerate). Part of every model's identity."""
     resident_gib: float = 4.0

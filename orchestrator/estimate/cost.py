@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.config.settings import Execution
 from orchestrator.estimate.past import Past, Spent
 from orchestrator.estimate.shadows import LockstepEstimate, ShadowEstimate, lockstep_summary, shadow_summary
-from orchestrator.plan.cells import Cell, ModelSpec, Plan
+from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan
 from orchestrator.plan.shadows import summarise as summarise_shadows
 from orchestrator.records import retained_copies
 from orchestrator.records.provenance import devices
@@ -108,6 +108,8 @@ class Estimate:
     disk: DiskEstimate
     tuning: SearchEstimate | None = None
     """None where nothing is searched."""
+    notes: Sequence[str] = ()
+    """What planning decided for the user, and which plug-ins changed since the latest run."""
     not_checked_yet: str = UNKNOWN_UNTIL_START
 
     @property
@@ -153,6 +155,7 @@ class Estimate:
             },
             "disk": {"bytes": self.disk.bytes, "parts": dict(self.disk.parts)},
             "tuning": {} if self.tuning is None else asdict(self.tuning),
+            "notes": list(self.notes),
             "not_checked_yet": self.not_checked_yet,
         }
 
@@ -186,7 +189,9 @@ def summarise(
         by_role=dict(Counter(cell.role for cell in plan.cells)),
         models=dict(Counter(model.kind for model in plan.models.values())),
         missing_models=len(models),
-        models_without_sharing=sum(len(plan.stages(c)) for c in plan.cells if c.model_id in plan.models),
+        models_without_sharing=sum(
+            len(plan.stages(c)) for c in plan.cells if isinstance(c.subject, ModelSubject)
+        ),
         shadows=summarise_shadows(plan.shadow_sets.values(), plan.shadow_groups.values()),
         observations=observed,
         lockstep=lockstep_summary(past.lockstep, configured=plan.config.shadows.strategy),
@@ -197,6 +202,7 @@ def summarise(
         memory=_memory(plan, past),
         disk=_disk(past, missing, models, observed),
         tuning=tuning,
+        notes=[*plan.notes, *changed_plugins(plan, store)],
     )
 
 

@@ -43,6 +43,7 @@ def plan_lines(estimate: Estimate) -> list[str]:
         *_time_lines(estimate),
         *_memory_lines(estimate.memory),
         _disk_line(estimate.disk),
+        *(f"note        {line}" for line in estimate.notes),
         f"not checked {estimate.not_checked_yet}",
     ]
 

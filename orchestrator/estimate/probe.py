@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator.estimate.past import Key, Past, Spent, model_key, read_past
-from orchestrator.plan.cells import Cell, DataPlan, ModelSpec, Plan
-from orchestrator.plan.grid import build_attack
+from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan
+from orchestrator.plan.data import DataPlan
 from orchestrator.plan.shadows import BASE_METHOD, RETRAINED_METHOD
 from orchestrator.store.store import Store
 from tasks.forget_sets.base import ForgetSet
@@ -83,7 +83,7 @@ def _chosen(plan: Plan, missing: Sequence[Cell], past: Past) -> tuple[list[Model
             models[key] = spec
     cells: dict[tuple[str, str], Cell] = {}
     for cell in missing:
-        if cell.model_id in plan.models and past.of_cell(cell) is None:
+        if isinstance(cell.subject, ModelSubject) and past.of_cell(cell) is None:
             key = (cell.architecture, cell.attack)
             if key not in cells or (cell.role, cells[key].role) == ("ceiling", "audited"):
                 cells[key] = cell
@@ -98,8 +98,8 @@ def _run(plan: Plan, store: Store, models: Iterable[ModelSpec], cells: Iterable[
     store.check_ready()
     for cell in cells:
         if time.process_time() < end:
-            bench.make_model(cell.reference_id)
-            bench.make_model(cell.model_id)
+            bench.make_model(cell.reference.id)
+            bench.make_model(cell.subject.id)
             bench.run_cell(cell.cell_id, run_id="probe")
     for spec in models:
         if time.process_time() < end:
@@ -236,7 +236,7 @@ def _examples(plan: Plan, cell: Cell) -> int:
     """Examples that a cell's attack looks at."""
     splits, forget = plan.data.splits, plan.data.forget_sets[cell.forget_set].ids
     sizes = {"forget": len(forget), "retain": len(splits.train) - len(forget), "test": len(splits.test)}
-    attack = build_attack(plan.config, cell.attack)[1]
+    attack = cell.named_attack.built
     if attack.family != "adversarial":
         return sum(sizes.values())
     most = getattr(attack, "examples", 0) or max(sizes.values())

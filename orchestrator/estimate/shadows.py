@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.plan.cells import Cell, Plan
-from orchestrator.plan.grid import build_attack
+from orchestrator.plan.cells import Cell, Plan, ShadowSubject
 from orchestrator.plan.shadows import BASE_METHOD, CANARY_POOL, ShadowGroup, wished
 from orchestrator.store.store import Store
 from tasks.shadows.budget import observations_per_state, shortfalls
@@ -173,8 +172,7 @@ def _layout(plan: Plan) -> ShadowLayout:
 
 def _not_shown(plan: Plan) -> list[str]:
     found: dict[str, None] = {}
-    for text in plan.config.axes.attack:
-        attack = build_attack(plan.config, text)[1]
+    for attack in (named.built for named in plan.attacks.values()):
         pools = (CANARY_POOL,) if attack.on_canaries else tuple(plan.data.forget_sets)
         wish = wished(attack, plan.config.evaluation.fprs)
         found |= dict.fromkeys(shortfalls(_layout(plan), wish, pools=pools))
@@ -202,7 +200,9 @@ def _rows_of_one(plan: Plan, group: ShadowGroup) -> int:
 
 def _waiting(plan: Plan, missing: Iterable[Cell], done: Set[str]) -> list[ShadowGroup]:
     """A group for each of its shadow models that a run would complete."""
-    needed = {stage for cell in missing if cell.model_id in plan.shadow_groups for stage in plan.stages(cell)}
+    needed = {
+        stage for cell in missing if isinstance(cell.subject, ShadowSubject) for stage in plan.stages(cell)
+    }
     sizes = {name: shadows.layout.num_shadows for name, shadows in plan.shadow_sets.items()}
     return [
         group

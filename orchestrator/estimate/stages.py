@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.estimate.past import Past, Spent
 from orchestrator.plan.cells import Cell, ModelSpec, Plan
-from orchestrator.plan.shadows import missing_groups
 from orchestrator.progress.events import Stage
 from orchestrator.progress.units import cell_group, model_group
+from orchestrator.records.observations import missing_groups
 from orchestrator.store.store import Store
 
 
@@ -71,15 +71,15 @@ def expected_cells(plan: Plan, past: Past, cells: Iterable[Cell]) -> dict[str, f
     cells = list(cells)
     attacks: defaultdict[str, int] = defaultdict(int)
     for cell in cells:
-        attacks[cell.model_id] += 1
+        attacks[cell.subject.id] += 1
     for cell in cells:
         spent = past.of_cell(cell)
-        spec = plan.models.get(cell.model_id)
+        spec = plan.models.get(cell.subject.id)
         making = past.of_model(spec) if spec is not None and spec.kind == "unlearned" else Spent(0.0, 0.0)
         if spent is None or making is None:
             unknown.add(cell_group(cell))
         else:
-            found[cell_group(cell)].append(spent.seconds + making.seconds / attacks[cell.model_id])
+            found[cell_group(cell)].append(spent.seconds + making.seconds / attacks[cell.subject.id])
     return {group: math.fsum(s) / len(s) for group, s in found.items() if group not in unknown}
 
 

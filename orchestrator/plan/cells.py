@@ -10,33 +10,14 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-import numpy as np
-
 from orchestrator.config.settings import SweepConfig
-from orchestrator.plan.score_file import RiskScores
+from orchestrator.plan.data import DataPlan
+from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.shadows import ShadowGroup, ShadowSet
-from tasks.datasets.base import DataSource, Labels
-from tasks.datasets.splits import Splits
 from tasks.errors import AuditError, unknown_name
-from tasks.forget_sets.base import ForgetSet
 from tasks.training.recipe import Recipe
 
 Role = Literal["audited", "reference", "noise_floor", "ceiling"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataPlan:
-    """The data set of a sweep without its pixels."""
-
-    source: DataSource
-    digest: str
-    labels: Labels
-    splits: Splits
-    forget_sets: Mapping[str, ForgetSet]
-    scores: RiskScores = field(default_factory=RiskScores)
-    """Scores of an earlier audit that forget sets and methods rank by."""
-    test_split: Literal["test", "validation"] = "test"
-    """What models are tested on: tuning selects on the validation set and leaves the test set alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,28 +32,71 @@ class ModelSpec:
     forget_set: str | None = None
     """None for an original that no poison distinguishes."""
     replicate: int = 0
-    method: str = ""
-    """Name on the method axis, which may be a variant of a registered method."""
+    named_method: NamedMethod | None = None
+    """None for an original."""
     scope: str = "all"
     original_id: str | None = None
     retrained_id: str | None = None
     """The reference that this model is compared with."""
 
+    @property
+    def method(self) -> str:
+        """Name on the method axis, which may be a variant of a registered method; empty for an original."""
+        return self.named_method.text if self.named_method else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSubject:
+    """A model, which a cell measures or compares with."""
+
+    model_id: str
+
+    @property
+    def id(self) -> str:
+        """Of the stage that makes it."""
+        return self.model_id
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowSubject:
+    """A group of shadow models, which a cell measures or compares with."""
+
+    group_id: str
+
+    @property
+    def id(self) -> str:
+        """Of the stage that makes it."""
+        return self.group_id
+
+
+Subject = ModelSubject | ShadowSubject
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One row of the audit: a model under an attack."""
+    """One point of the grid: a subject under an attack, next to the reference that it is compared with."""
 
     cell_id: str
-    model_id: str
-    reference_id: str
+    subject: Subject
+    reference: Subject
+    """Of the same type as the subject."""
     architecture: str
-    method: str
+    named_method: NamedMethod
     scope: str
-    attack: str
+    named_attack: NamedAttack
     forget_set: str
     seed: int
     role: Role
+
+    @property
+    def method(self) -> str:
+        """Value of the method axis."""
+        return self.named_method.text
+
+    @property
+    def attack(self) -> str:
+        """Value of the attack axis."""
+        return self.named_attack.text
 
     @property
     def axes(self) -> dict[str, Any]:
@@ -86,24 +110,33 @@ class Plan:
     """What a sweep would do: cells in order, and every distinct model behind them."""
 
     config: SweepConfig
+    """With the device that `auto` stands for."""
     data: DataPlan
     cells: tuple[Cell, ...]
     models: Mapping[str, ModelSpec]
     shadow_sets: Mapping[str, ShadowSet]
     """Shadow models by architecture; empty where no attack needs them."""
     shadow_groups: Mapping[str, ShadowGroup]
-    """What is unlearned from the shadow models, by group id: the `model_id` of per-example cells."""
+    """What is unlearned from the shadow models, by group id."""
+    methods: Mapping[str, NamedMethod]
+    """Every value of the method axis, and the references, as configured: without what was tuned for a place."""
+    attacks: Mapping[str, NamedAttack]
+    """Every value of the attack axis."""
+    plugins: Mapping[str, str]
+    """Name and digest of every plug-in that the plan rests on."""
+    notes: tuple[str, ...] = field(default=())
+    """What was decided in the user's place, a line for each."""
 
     def trained(self) -> list[ModelSpec]:
         """Models trained from scratch: originals first, then retrained ones."""
         order = {"original": 0, "retrained": 1}
-        found = [m for m in self.models.values() if m.kind in order]
-        return sorted(found, key=lambda m: (order[m.kind], m.model_id))
+        trained = [m for m in self.models.values() if m.kind in order]
+        return sorted(trained, key=lambda m: (order[m.kind], m.model_id))
 
     def only(self, keep: Iterable[str]) -> Plan:
         """The plan with the given cells alone and the models that they need."""
-        wanted = set(keep)
-        cells = tuple(c for c in self.cells if c.cell_id in wanted)
+        kept = set(keep)
+        cells = tuple(c for c in self.cells if c.cell_id in kept)
         needed = {i for cell in cells for i in self.stages(cell)}
         return replace(
             self,
@@ -114,17 +147,23 @@ class Plan:
 
     def num_shadows(self, cell: Cell) -> int | None:
         """Shadow models behind a cell; None where it rests on one model."""
-        if cell.model_id not in self.shadow_groups:
+        if isinstance(cell.subject, ModelSubject):
             return None
         return self.shadow_sets[cell.architecture].layout.num_shadows
 
     def stages(self, cell: Cell) -> set[str]:
         """Ids of the models, or of the groups of shadow models, that a cell needs."""
-        if cell.model_id in self.shadow_groups:
-            base = self.shadow_sets[cell.architecture].base().group_id
-            return {cell.model_id, cell.reference_id, base}
-        original = self.models[cell.model_id].original_id
-        return {i for i in (cell.model_id, cell.reference_id, original) if i}
+        needed = {cell.subject.id, cell.reference.id}
+        if isinstance(cell.subject, ShadowSubject):
+            return needed | {self.shadow_sets[cell.architecture].base().group_id}
+        original = self.models[cell.subject.model_id].original_id
+        return needed | {original} if original else needed
+
+    def resting_on(self, plugin: str) -> list[Cell]:
+        """Cells whose numbers a plug-in can change."""
+        if plugin in self.data.plugins:
+            return list(self.cells)
+        return [c for c in self.cells if plugin in c.named_method.plugins | c.named_attack.plugins]
 
 
 def select(plan: Plan, patterns: str, limit: int) -> Plan:
@@ -151,22 +190,9 @@ def select(plan: Plan, patterns: str, limit: int) -> Plan:
         raise AuditError(f"--only: no cell matches '{patterns}'")
     audited = audited[:limit] if limit else audited
     kept = {c.cell_id for c in audited}
-    places = {(c.reference_id, c.attack) for c in audited}
-    kept |= {c.cell_id for c in plan.cells if c.role != "audited" and (c.reference_id, c.attack) in places}
+    places = {(c.reference.id, c.attack) for c in audited}
+    kept |= {c.cell_id for c in plan.cells if c.role != "audited" and (c.reference.id, c.attack) in places}
     return plan.only(kept)
-
-
-def forgotten_classes(data: DataPlan, forget_set: str) -> tuple[int, ...]:
-    """Classes of which no training example is retained."""
-    gone = np.setdiff1d(*train_labels_by_side(data, forget_set))
-    return tuple(int(c) for c in gone)
-
-
-def train_labels_by_side(data: DataPlan, forget_set: str) -> tuple[np.ndarray, np.ndarray]:
-    """True labels of the forgotten and of the retained training examples, by id (`nf` and `nr`, int64)."""
-    forget = data.forget_sets[forget_set].ids
-    retained = np.setdiff1d(data.splits.train, forget)
-    return data.labels.labels[forget], data.labels.labels[retained]
 
 
 def matches(value: Any, pattern: Any) -> bool:

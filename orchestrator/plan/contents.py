@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from orchestrator.config.settings import SweepConfig
-from orchestrator.plan.grid import read_split
+from orchestrator.plan.data import read_split
 from tasks.datasets.contents import content_hash, content_hashes, read_file
 from tasks.datasets.splits import Splits
 from tasks.errors import AuditError

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.config.settings import SweepConfig
-from orchestrator.plan.grid import build_method
+from orchestrator.config.settings import Tuning
+from orchestrator.plan.names import NamedMethod
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.registry import parse_text
@@ -21,18 +21,17 @@ DRAWS_PER_POINT = 50
 """Draws after which a space counts as exhausted: a few choices give fewer distinct points than trials."""
 
 
-def search_ranges(config: SweepConfig, text: str) -> Mapping[str, SearchRange]:
+def search_ranges(method: NamedMethod, tuning: Tuning) -> Mapping[str, SearchRange]:
     """The range of each searched field of a method: what travels with it, or [tuning.search.<method>].
 
     Raises:
         AuditError: a configured range names no field of the method or is no range.
     """
-    base, built = build_method(config, text)
-    name = parse_text(text, where="methods")[0]
-    own = config.tuning.search.get(name, config.tuning.search.get(base))
+    name = parse_text(method.text, where="methods")[0]
+    own = tuning.search.get(name, tuning.search.get(method.base))
     if own is None:
-        return built.search
-    known = [f.name for f in dataclasses.fields(built)]  # type: ignore[arg-type]
+        return method.built.search
+    known = [f.name for f in dataclasses.fields(method.built)]  # type: ignore[arg-type]
     for field in own:
         if field not in known:
             raise unknown_name("field", field, known, where=f"tuning.search.{name}")
@@ -71,7 +70,7 @@ def _draw_field(space: SearchRange, generator: np.random.Generator) -> Any:
     return float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.4g}")
 
 
-def points(config: SweepConfig, text: str) -> list[dict[str, Any]]:
+def points(method: NamedMethod, tuning: Tuning) -> list[dict[str, Any]]:
     """The distinct trials of a method, by searched field: the configured values, then random draws.
 
     The draws depend on the method and their number alone, so a larger budget holds the trials of a smaller
@@ -80,21 +79,20 @@ def points(config: SweepConfig, text: str) -> list[dict[str, Any]]:
     Raises:
         AuditError: no draw gives valid parameters.
     """
-    ranges = search_ranges(config, text)
+    ranges = search_ranges(method, tuning)
     if not ranges:
         return []
-    base, built = build_method(config, text)
-    configured = fields.to_plain(built)
+    configured = fields.to_plain(method.built)
     found = [{field: configured[field] for field in sorted(ranges)}]
     refused = []
-    for number in range(DRAWS_PER_POINT * config.tuning.trials):
-        if len(found) >= config.tuning.trials:
+    for number in range(DRAWS_PER_POINT * tuning.trials):
+        if len(found) >= tuning.trials:
             break
-        point = draw(ranges, numpy_generator("tuning", config.tuning.seed, text, number))
+        point = draw(ranges, numpy_generator("tuning", tuning.seed, method.text, number))
         if point in found or point in refused:
             continue
         try:
-            methods.build(base, configured | point, where=f"tuning.search.{text}")
+            methods.build(method.base, configured | point, where=f"tuning.search.{method.text}")
         except AuditError as error:
             problem = error
             refused.append(point)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.config.settings import Shadows, digest
+from orchestrator.config.settings import Shadows
+from orchestrator.plan.identity import observations_id, shadow_id
+from orchestrator.plan.names import NamedMethod
 from orchestrator.plan.sources import read_source, saying
 from tasks.attacks.base import Attack, CrossFitted
 from tasks.attacks.example_epsilon import Competition
@@ -25,10 +26,6 @@ from tasks.shadows.canaries import (
 )
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from orchestrator.plan.cells import Plan
-    from orchestrator.store.store import Store
 
 BASE_METHOD = "none"
 """The shadow models as trained."""
@@ -51,10 +48,12 @@ class ShadowGroup:
     scope: str
     pool: str
     """The forget set whose examples are the targets; empty for the base models."""
+    named_method: NamedMethod | None = None
+    """What is unlearned with; None for the base models."""
 
     def key(self, shadow: int) -> str:
         """Key of the observations of one shadow model."""
-        return digest({"group": self.group_id, "shadow": shadow})
+        return observations_id(self.group_id, shadow)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,26 +63,18 @@ class ShadowSet:
     architecture: str
     layout: ShadowLayout
     recipe: Recipe
-    identity: str
-    """Digest of everything that the shadow models are made from."""
+    set_id: str
+    base_id: str
+    """Of the group of the models as trained."""
 
     def shadow_id(self, shadow: int) -> str:
         """Identity of one shadow model."""
-        return digest({"set": self.identity, "shadow": shadow})
+        return shadow_id(self.set_id, shadow)
 
     def base(self) -> ShadowGroup:
         """The observations of the models as trained."""
-        return self.group(BASE_METHOD, "", "", {})
-
-    def group(self, method: str, scope: str, pool: str, identity: Mapping[str, Any]) -> ShadowGroup:
-        """The group of one unlearning; `identity` holds the method's name, version and parameters."""
-        content = {"set": self.identity, "pool": pool, "scope": scope, "method": method, **identity}
         return ShadowGroup(
-            group_id=digest(content),
-            architecture=self.architecture,
-            method=method,
-            scope=scope,
-            pool=pool,
+            group_id=self.base_id, architecture=self.architecture, method=BASE_METHOD, scope="", pool=""
         )
 
 
@@ -261,12 +252,3 @@ def batch_of(layout: ShadowLayout, shadow: int, size: int) -> range:
     """
     start = shadow - shadow % size
     return range(start, min(start + size, layout.num_shadows))
-
-
-def missing_groups(plan: Plan, store: Store, architecture: str) -> dict[int, list[ShadowGroup]]:
-    """Groups that still lack observations of a shadow model, by shadow; none that are complete."""
-    groups = [g for g in plan.shadow_groups.values() if g.architecture == architecture]
-    done = store.keys("observations")
-    layout = plan.shadow_sets[architecture].layout
-    found = {j: [g for g in groups if g.key(j) not in done] for j in range(layout.num_shadows)}
-    return {j: missing for j, missing in found.items() if missing}

@@ -12,7 +12,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
 
 
-def measured(seconds: float | None) -> str:
+def measured_duration(seconds: float | None) -> str:
     """A measured span with three digits, as a comparison needs it: 4.2 ms, 1.85 s, 12.3 min; a dash for none."""
     if seconds is None:
         return "\N{EN DASH}"

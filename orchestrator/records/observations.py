@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orchestrator.plan.cells import Plan
 from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.store.store import Store
 from tasks.shadows.observations import RunBlock, State
@@ -19,6 +20,15 @@ def path_of(group: ShadowGroup) -> dict[str, str]:
     return {"architecture": group.architecture, "method": group.method, "scope": group.scope or "all"}
 
 
+def missing_groups(plan: Plan, store: Store, architecture: str) -> dict[int, list[ShadowGroup]]:
+    """Groups that still lack observations of a shadow model, by shadow; none that are complete."""
+    groups = [g for g in plan.shadow_groups.values() if g.architecture == architecture]
+    done = store.keys("observations")
+    numbers = range(plan.shadow_sets[architecture].layout.num_shadows)
+    missing = {shadow: [g for g in groups if g.key(shadow) not in done] for shadow in numbers}
+    return {shadow: lacking for shadow, lacking in missing.items() if lacking}
+
+
 def block_rows(
     shadow_id: str, pool: str, example_ids: np.ndarray, block: RunBlock, *, epoch: int | None = None
 ) -> pa.Table:
@@ -26,7 +36,7 @@ def block_rows(
 
     Args:
         shadow_id: identity of the shadow model.
-        pool: name of the forget set whose examples are the targets; empty for the model as trained.
+        pool: name of the target pool; empty for the model as trained.
         example_ids: `E`.
         block: the statistics of these examples.
         epoch: of unlearning after which they were taken; None for its end.
@@ -35,7 +45,7 @@ def block_rows(
     columns = {
         "shadow_id": np.full(len(example_ids), shadow_id),
         "shadow": np.full(len(example_ids), block.base, dtype=np.int32),
-        "forget_set": np.full(len(example_ids), pool),
+        "pool": np.full(len(example_ids), pool),
         "draw": np.full(len(example_ids), block.draw, dtype=np.int32),
         "state": pa.DictionaryArray.from_arrays(pa.array(block.state.astype(np.int32)), names),
         "example_id": example_ids.astype(np.int32),

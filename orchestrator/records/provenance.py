@@ -51,6 +51,7 @@ def run_row(plan: Plan, *, run_id: str, started: datetime, counts: dict[str, int
         "config_digest": digest(config, 64),
         "config_json": canonical(config),
         "packages_json": json.dumps({p: _version(p) for p in _PACKAGES}, sort_keys=True),
+        "plugins_json": json.dumps(plan.plugins, sort_keys=True),
         "host_json": json.dumps(host(), sort_keys=True),
         "devices_json": json.dumps(devices(), sort_keys=True),
         "dataset": config.data.name,
@@ -73,6 +74,43 @@ def check_shared(store: Store) -> None:
             f"--out: expected a directory or URI that every node reaches under this name, got {store.root}: "
             f"{platform.node()} does not see the run there"
         )
+
+
+def check_plugins(plan: Plan, store: Store) -> None:
+    """Check that this process has imported the plug-ins of the driver, which wrote their digests with the run.
+
+    Raises:
+        AuditError: this machine has another copy of one.
+    """
+    mine = digest(plan.config, 64)
+    runs = [row for row in _runs(store) if row["config_digest"] == mine]
+    expected = runs[0]["plugins"] if runs else {}
+    other = [name for name in plan.plugins if expected.get(name, plan.plugins[name]) != plan.plugins[name]]
+    if other:
+        raise AuditError(
+            f"plugins: {platform.node()} has another copy of '{other[0]}', or of a module that it imports, than the "
+            "machine that started the sweep; copy the same files to every node"
+        )
+
+
+def changed_plugins(plan: Plan, store: Store) -> list[str]:
+    """A line for each plug-in that is not what the latest run with it recorded."""
+    runs = _runs(store) if plan.plugins and store.files.usable() else []
+    lines = []
+    for name, current in sorted(plan.plugins.items()):
+        recorded = (row["plugins"].get(name) for row in runs)
+        latest = next((content for content in recorded if content), current)
+        if latest != current:
+            count = len(plan.resting_on(name))
+            lines.append(f"plug-in {name} changed: its {count:,} cells are computed again")
+    return lines
+
+
+def _runs(store: Store) -> list[dict[str, Any]]:
+    """Rows of `runs`, the latest first."""
+    rows = store.read("runs").select(["started_at", "config_digest", "plugins_json"]).to_pylist()
+    rows.sort(key=lambda row: row["started_at"], reverse=True)
+    return [{**row, "plugins": json.loads(row["plugins_json"] or "{}")} for row in rows]
 
 
 def git_state(folder: Path) -> tuple[str | None, bool | None, str | None]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.errors import one_line
-from orchestrator.plan.cells import DataPlan
+from orchestrator.plan.data import DataPlan
 from orchestrator.store.store import Store
 from tasks.datasets.contents import hash_images
 from tasks.forget_sets.retained_copies import (

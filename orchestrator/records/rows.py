@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from orchestrator.plan.cells import Cell, Plan
-from orchestrator.plan.grid import build_attack, build_method, place
+from orchestrator.plan.cells import Cell, ModelSubject, Plan
 from orchestrator.plan.shadows import CANARY_POOL
 from tasks import fields
 from tasks.metrics.base import Metric
@@ -28,29 +27,28 @@ if TYPE_CHECKING:
 
 def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
     """The row of `cells` for a cell that finished; a failure overwrites status and error."""
-    _, attack = build_attack(plan.config, cell.attack)
-    _, method = build_method(plan.config, cell.method, cell.architecture, cell.scope)
-    tuned = place(cell.architecture, cell.method, cell.scope) in plan.config.tuning.chosen
+    attack, method, subject = cell.named_attack.built, cell.named_method, cell.subject
     return {
         "cell_id": cell.cell_id,
-        "model_id": cell.model_id,
-        "reference_id": cell.reference_id,
+        "model_id": subject.model_id if isinstance(subject, ModelSubject) else None,
+        "group_id": None if isinstance(subject, ModelSubject) else subject.group_id,
+        "reference_id": cell.reference.id,
         "run_id": run_id,
         "dataset": plan.config.data.name,
         **cell.axes,
-        **_subject(plan, cell, attack),
+        **_forgotten(plan, cell, attack),
         "attack_family": attack.family,
         "attack_params_json": json.dumps(fields.to_plain(attack), sort_keys=True),
-        "method_params_json": json.dumps(fields.to_plain(method), sort_keys=True),
+        "method_params_json": json.dumps(fields.to_plain(method.built), sort_keys=True),
         "role": cell.role,
         "num_shadows": plan.num_shadows(cell),
-        "tuning_trials": plan.config.tuning.trials if tuned else None,
+        "tuning_trials": plan.config.tuning.trials if method.tuned else None,
         "status": "finished",
         "host": socket.gethostname(),
     }
 
 
-def _subject(plan: Plan, cell: Cell, attack: Attack) -> dict[str, Any]:
+def _forgotten(plan: Plan, cell: Cell, attack: Attack) -> dict[str, Any]:
     """Whose forgetting the cell is about: its forget set, or the canaries, whatever its place on that axis."""
     if attack.on_canaries:
         canaries = plan.shadow_sets[cell.architecture].layout.canaries

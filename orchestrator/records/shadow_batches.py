@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-from orchestrator.plan.cells import Cell, Plan
-from orchestrator.plan.shadows import missing_groups
+from orchestrator.plan.cells import Cell, Plan, ShadowSubject
+from orchestrator.records.observations import missing_groups
 from orchestrator.store.store import Store
 
 
@@ -18,12 +18,12 @@ def shadow_batches(plan: Plan, store: Store, cells: Iterable[Cell]) -> list[tupl
         store: results so far.
         cells: that are to be measured; none of them rests on shadow models: there are no batches.
     """
-    if not any(cell.model_id in plan.shadow_groups for cell in cells):
+    if not any(isinstance(cell.subject, ShadowSubject) for cell in cells):
         return []
     size = plan.config.shadows.batch
     found: list[tuple[str, list[int]]] = []
     for architecture in plan.shadow_sets:
         numbers = sorted(missing_groups(plan, store, architecture))
-        batches = itertools.groupby(numbers, key=lambda j: j // size)
+        batches = itertools.groupby(numbers, key=lambda shadow: shadow // size)
         found += [(architecture, list(batch)) for _, batch in batches]
     return found

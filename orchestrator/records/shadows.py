@@ -58,7 +58,7 @@ class ShadowRecords:
         accuracy = _accuracy(run.block, inside, self._example_ids)
         mask = np.packbits(inside, bitorder="little").tobytes()
         row = {
-            "pair_id": f"{self.shadows.identity}-{layout.pair(shadow)}",
+            "pair_id": f"{self.shadows.set_id}-{layout.pair(shadow)}",
             "fold": layout.half(shadow),
             "architecture": self.shadows.architecture,
             "dataset": self.plan.config.data.name,
@@ -76,15 +76,19 @@ class ShadowRecords:
         }
         self.store.write("shadows", key, [row])
 
-    def write(self, group: ShadowGroup, shadow: int, runs: Sequence[ShadowRun], problems: list[str]) -> None:
-        """Write what all draws of a group cost, then their observations at once: these say that the group is done."""
+    def write(self, group: ShadowGroup, shadow: int, runs: Sequence[ShadowRun]) -> list[str]:
+        """Write what all draws of a group cost, then their observations at once: these say that the group is done.
+
+        Returns:
+            Why draws failed, a line for each.
+        """
         failed = [run for run in runs if run.error]
         where = f"shadow {shadow} {group.architecture} {group.method} {group.scope} {group.pool}"
-        problems += [f"{where} draw {run.draw}: {run.error}" for run in failed]
         tables = [self._rows(group, shadow, run) for run in runs if run.block is not None]
         key = group.key(shadow)
         self._write_model(group, shadow, runs, failed)
         self.store.write("observations", key, pa.concat_tables(tables) if tables else [], **path_of(group))
+        return [f"{where} draw {run.draw}: {run.error}" for run in failed]
 
     def _rows(self, group: ShadowGroup, shadow: int, run: ShadowRun) -> pa.Table:
         """What a run showed: every example at its end, then its targets after each epoch."""
@@ -116,7 +120,7 @@ class ShadowRecords:
             "method": group.method,
             "scope": group.scope,
             "seed": self.plan.config.shadows.seed,
-            "replicate": shadow,
+            "shadow": shadow,
             "parent_id": group.group_id,
             "status": "failed" if failed else "finished",
             "error_type": failed[0].error_type if failed else None,

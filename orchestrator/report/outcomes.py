@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from html import escape
 from typing import Any
 
-from orchestrator.progress.duration import measured
+from orchestrator.progress.duration import measured_duration
 from orchestrator.report.blocks import Block, Context, Figure, Missing, Section, Source, Table
 from orchestrator.report.drawing import Panel
 from orchestrator.report.evidence import ROLE_ORDER
@@ -166,7 +166,7 @@ def cost_section(context: Context) -> Section:
         marks = [
             Mark(
                 label=f"{context.evidence.label('audited', r['method'], r['scope'])}, "
-                f"{measured(r['device_seconds'])}",
+                f"{measured_duration(r['device_seconds'])}",
                 value=r["ratio"],
                 low=r["ratio_least"],
                 high=r["ratio_most"],
@@ -174,7 +174,7 @@ def cost_section(context: Context) -> Section:
             )
             for r in sorted(found, key=lambda r: r["ratio"])
         ]
-        retrained = measured(found[0]["retrained_device_seconds"])
+        retrained = measured_duration(found[0]["retrained_device_seconds"])
         panels.append(
             forest(
                 f"cost-{place.slug}",
@@ -222,8 +222,8 @@ def _stages(context: Context) -> list[Block]:
                     escape(r["stage"]),
                     escape(r["device"]),
                     f"{r['stages']:.0f}",
-                    measured(r["seconds"]),
-                    measured(r["device_seconds"]),
+                    measured_duration(r["seconds"]),
+                    measured_duration(r["device_seconds"]),
                     "\N{EN DASH}" if not r["peak_bytes"] else f"{r['peak_bytes'] / 2**20:.0f} MiB",
                 ]
                 for r in rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from orchestrator.progress.duration import measured
+from orchestrator.progress.duration import measured_duration
 from orchestrator.report.blocks import (
     Block,
     Context,
@@ -141,4 +141,4 @@ def _short(value: float | None) -> str:
 def _ratio(price: dict | None) -> str:
     if price is None or price["ratio"] is None:
         return "\N{EN DASH}"
-    return f"{price['ratio']:.2g}<span class='ci'>{measured(price['device_seconds'])}</span>"
+    return f"{price['ratio']:.2g}<span class='ci'>{measured_duration(price['device_seconds'])}</span>"

@@ -70,7 +70,7 @@ with candidates as (
         ) as preference
     from cells as cell
     join cells as reference
-        on reference.model_id = cell.reference_id
+        on coalesce(reference.model_id, reference.group_id) = cell.reference_id
         and reference.attack = cell.attack
         and reference.attack_params_json is not distinct from cell.attack_params_json
         and reference.num_shadows is not distinct from cell.num_shadows
@@ -87,6 +87,7 @@ measured as (
     select
         cells.cell_id,
         cells.model_id,
+        cells.group_id,
         cells.run_id,
         cells.dataset,
         cells.architecture,
@@ -179,7 +180,7 @@ select
     reference.cell_id as reference_cell_id
 from latest_cells as cells
 join latest_cells as reference
-    on reference.model_id = cells.reference_id
+    on coalesce(reference.model_id, reference.group_id) = cells.reference_id
     and reference.forget_set = cells.forget_set
     and reference.attack = cells.attack
     and reference.role = 'reference';
@@ -244,9 +245,9 @@ with stages as (
         models.method,
         models.scope,
         models.finished_at,
-        resting.model_id is not null as has_cell
+        resting.group_id is not null as has_cell
     from models
-    left join (select distinct model_id from latest_cells) as resting on resting.model_id = models.parent_id
+    left join (select distinct group_id from latest_cells) as resting on resting.group_id = models.parent_id
     where models.kind = 'shadow'
 )
 select model_id as stage_id, dataset, dataset_digest

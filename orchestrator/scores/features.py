@@ -84,7 +84,9 @@ def _original(store: Store, architecture: str, seed: int | None) -> tuple[Plan, 
             check_name(config.architecture(architecture).timm)
         for spec in plan.trained():
             if spec.kind == "original" and store.has_blob("weights", spec.model_id):
-                return plan, spec
+                # Its id holds the device of that sweep; here, any will do.
+                here = replace(plan.config, execution=replace(plan.config.execution, device="auto"))
+                return replace(plan, config=here), spec
     if known and architecture not in known:
         raise unknown_name("architecture", architecture, known)
     raise AuditError(

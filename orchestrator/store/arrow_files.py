@@ -73,7 +73,7 @@ class ArrowFiles:
         if version != str(SCHEMA_VERSION):
             raise WrongVersion(
                 f"results: {self.files.describe(file)} has schema version {version}, this program reads "
-                f"{SCHEMA_VERSION}: use the version of lethe that wrote it, or another results directory"
+                f"{SCHEMA_VERSION}: use another --out, or read it with the version of lethe that wrote it"
             )
 
     def broken(self, file: str, reason: object) -> AuditError:

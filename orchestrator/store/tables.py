@@ -38,6 +38,7 @@ TABLES = _tables(
             "config_digest": STRING,
             "config_json": STRING,
             "packages_json": STRING,
+            "plugins_json": STRING,  # name and digest of each plug-in (orchestrator.plan.plugins)
             "host_json": STRING,
             "devices_json": STRING,
             "dataset": STRING,
@@ -64,7 +65,8 @@ TABLES = _tables(
             "params_json": STRING,
             "scope": STRING,
             "seed": INT64,
-            "replicate": INT32,
+            "replicate": INT32,  # which of the independent retrained models; null for shadow models
+            "shadow": INT32,  # number in the layout; null for other models
             "parent_id": STRING,
             "retrained_id": STRING,  # the reference of an unlearned model
             "weights_digest": STRING,
@@ -91,8 +93,9 @@ TABLES = _tables(
         key="cell_id",
         columns={
             "cell_id": STRING,
-            "model_id": STRING,
-            "reference_id": STRING,  # model_id of the retrained model that the cell is compared with
+            "model_id": STRING,  # what the cell measures: a model; null where it is a group of shadow models
+            "group_id": STRING,  # what the cell measures: a group of shadow models; null where it is a model
+            "reference_id": STRING,  # the model, or the group, that the one measured is compared with
             "run_id": STRING,
             "dataset": STRING,
             "architecture": STRING,
@@ -116,7 +119,7 @@ TABLES = _tables(
             "host": STRING,
             "finished_at": TIME,
         },
-        required=("model_id", "attack", "role", "status"),
+        required=("attack", "role", "status"),
         compactable=True,
     ),
     Table(
@@ -230,7 +233,7 @@ TABLES = _tables(
             "stage_id": STRING,
             "shadow_id": STRING,
             "shadow": INT32,  # its number in the layout; its pair is half of it
-            "forget_set": STRING,  # the target pool; empty for the models as trained
+            "pool": STRING,  # of targets: a forget set, or the canaries; empty for the models as trained
             "draw": INT32,
             "state": CATEGORY,  # retained, unlearned, never, test
             "epoch": INT32,

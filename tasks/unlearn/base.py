@@ -57,6 +57,11 @@ class Method(ABC):
         """Names of the stored per-example scores that it ranks by; empty where it reads none."""
         return ()
 
+    @property
+    def parts(self) -> tuple[Method, ...]:
+        """Methods that it runs within itself: their versions and hyper-parameters decide its weights too."""
+        return ()
+
     def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a layer scope, given the parameters of the model that it holds, before any work.
 

@@ -94,6 +94,11 @@ class SequentialUnlearning(Method):
         computed = self.order == "shuffled" or self.ranking in COMPUTED_RANKINGS
         return () if computed else (self.ranking,)
 
+    @property
+    def parts(self) -> tuple[Method, ...]:
+        """See `Method.parts`."""
+        return tuple(self.stages())
+
     def stages(self) -> list[Method]:
         """The method of each group, from the lowest score to the highest.
 

@@ -25,6 +25,7 @@ import pyarrow as pa
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from orchestrator.bench.per_example import ShadowCells
+from orchestrator.plan.cells import ShadowSubject
 from orchestrator.plan.shadows import ShadowGroup, ShadowSet
 from orchestrator.records.observations import block_rows, path_of, read_run_blocks
 from orchestrator.results.connection import Results
@@ -68,7 +69,15 @@ def make_set(shadows: int, examples: int) -> ShadowSet:
     layout = ShadowLayout(
         train_ids=universe, labels=universe % NUM_CLASSES, num_shadows=shadows, pools=(pool,), seed=0
     )
-    return ShadowSet(architecture="resnet18", layout=layout, recipe=Recipe(), identity="benchmark")
+    return ShadowSet(
+        architecture="resnet18", layout=layout, recipe=Recipe(), set_id="benchmark", base_id="base"
+    )
+
+
+def unlearned(shadows: ShadowSet, method: int) -> ShadowGroup:
+    """The group of one of several methods."""
+    place = {"architecture": shadows.architecture, "scope": "all", "pool": "random"}
+    return ShadowGroup(group_id=f"group{method}", method=f"method{method}", **place)
 
 
 def synthetic_block(
@@ -156,7 +165,7 @@ def whole_cells(store: Store, shadows: ShadowSet, group: ShadowGroup, examples: 
     universe = shadows.layout.train_ids
     plan: Any = SimpleNamespace(
         shadow_sets={shadows.architecture: shadows},
-        shadow_groups={"model": group},
+        shadow_groups={"group": group},
         data=SimpleNamespace(
             splits=SimpleNamespace(train=universe, test=np.arange(len(universe), examples)),
             labels=SimpleNamespace(labels=np.arange(examples) % NUM_CLASSES),
@@ -164,7 +173,10 @@ def whole_cells(store: Store, shadows: ShadowSet, group: ShadowGroup, examples: 
         ),
     )
     cell: Any = SimpleNamespace(
-        model_id="model", reference_id="", architecture=shadows.architecture, forget_set=group.pool
+        subject=ShadowSubject("group"),
+        reference=ShadowSubject("reference"),
+        architecture=shadows.architecture,
+        forget_set=group.pool,
     )
     settings, seconds = Settings(bootstrap=RESAMPLES), {}
     for attack in (ULiRA(game="G2"), ULiRA(game="G3"), KernelDensity(game="G2"), KernelDensity(game="G3")):
@@ -213,7 +225,7 @@ def main(shadows: int, methods: int, examples: int, epochs: int, root: str) -> N
     store = Store(root)
     store.check_ready()
     (made, _), ids = timed("layout", lambda: make_set(shadows, examples)), np.arange(examples)
-    groups = [made.base()] + [made.group(f"method{m}", "all", "random", {"m": m}) for m in range(methods)]
+    groups = [made.base()] + [unlearned(made, m) for m in range(methods)]
     rows, writing = 0, 0.0
     for group in groups:
         count, seconds = timed(

@@ -100,7 +100,7 @@ def durations(plan: Plan, means: list[float], counts: list[int]) -> dict[str, li
     draw = random.Random(0)
     cells: dict[str, list[str]] = {}
     for cell in plan.cells:
-        cells.setdefault(cell.model_id, []).append(cell.cell_id)
+        cells.setdefault(cell.subject.id, []).append(cell.cell_id)
     of_models = [mean for mean, count in zip(means, counts, strict=True) for _ in range(count)]
     pairs = zip(cells.items(), of_models, strict=False)
     return {m: [(c, mean * draw.uniform(*SPREAD)) for c in ids] for (m, ids), mean in pairs}

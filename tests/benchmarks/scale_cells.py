@@ -136,7 +136,7 @@ def measure_cells(cells: int) -> None:
         backend.measure(work_of(plan, folder, Meter("cell", len(plan.cells))), trivial_pool(2), folder)
         seconds = time.perf_counter() - began
         paths = list((folder / "tune").rglob("*"))
-    count, models = len(plan.cells), len({cell.model_id for cell in plan.cells})
+    count, models = len(plan.cells), len({cell.subject.id for cell in plan.cells})
     print(f"  {count} cells of {models} models in {seconds:.0f} s; Tune left {len(paths)} files and folders")
 
 

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from orchestrator.config.settings import load
-from orchestrator.plan.grid import REFERENCES, build_method, make_plan
+from orchestrator.plan.grid import REFERENCES, make_plan
+from orchestrator.plan.names import build_method
 from orchestrator.plan.search_space import points, search_ranges
 from orchestrator.results.connection import Results
 from orchestrator.results.known_methods import known_methods
@@ -82,13 +83,14 @@ def test_a_table_sets_the_base_method_of_a_sequence() -> None:
 def test_no_value_of_the_methods_preset_was_picked_by_hand() -> None:
     """Each is one of the 12 trials that its comment speaks of; all else is the default, at batch size 64."""
     preset = load("methods", {"tuning.trials": 12})
-    plain = {"rsu": {"base_params": {"batch_size": 64}}, "rum": {"base_params": {"batch_size": 64}}}
+    bases = {"rsu": {"base_params": {"batch_size": 64}}, "rum": {"base_params": {"batch_size": 64}}}
     sized = {name: {"batch_size": 64} for name, table in preset.methods.items() if "batch_size" in table}
-    start = dataclasses.replace(preset, methods=plain | sized)
+    start = dataclasses.replace(preset, methods=bases | sized)
     for name in preset.axes.method:
-        chosen, before = (vars(build_method(config, name)[1]) for config in (preset, start))
-        searched = {field: chosen[field] for field in search_ranges(preset, name)}
-        assert not searched or searched in points(start, name), name
+        tuned, plain = (build_method(config, name) for config in (preset, start))
+        chosen, before = vars(tuned.built), vars(plain.built)
+        searched = {field: chosen[field] for field in search_ranges(tuned, preset.tuning)}
+        assert not searched or searched in points(plain, start.tuning), name
         assert chosen == before | searched, name
     assert preset.methods["rum"]["base_params"] == preset.methods["random_labels"]
 

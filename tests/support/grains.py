@@ -48,11 +48,11 @@ class Grain:
 MODEL = ("kind", "dataset", "architecture", "forget_set", "method", "scope", "seed")
 CELL = ("dataset", "architecture", "forget_set", "method", "scope", "attack", "seed", "role", "num_shadows")
 PLACE = ("dataset", "architecture", "method", "scope")
-RUN = ("architecture", "method", "scope", "forget_set", "shadow", "draw", "epoch", "step")
+RUN = ("architecture", "method", "scope", "forget_set", "pool", "shadow", "draw", "epoch", "step")
 
 GRAINS: Mapping[str, Grain] = {
     "runs": Grain("run_id", ("name", "dataset")),
-    "models": Grain("model_id", (*MODEL, "replicate", "params_json")),
+    "models": Grain("model_id", (*MODEL, "replicate", "shadow", "params_json")),
     "cells": Grain("cell_id", (*CELL, "method_params_json", "attack_params_json")),
     "metrics": Grain("cell_id", ("cell_id", "metric", "split", "variant", "label", "param", "game")),
     "examples": Grain("cell_id", ("cell_id", "split", "example_id", "statistic", "member", "eps")),
@@ -70,6 +70,7 @@ GRAINS: Mapping[str, Grain] = {
 REFERENCES = (
     "cell_id",
     "model_id",
+    "group_id",
     "reference_id",
     "retrained_id",
     "parent_id",

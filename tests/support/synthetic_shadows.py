@@ -116,7 +116,7 @@ def write_trajectories(
         table = pa.table(
             {
                 "shadow_id": np.full(mine.sum(), f"shadow{shadow}"),
-                "forget_set": np.full(mine.sum(), "random"),
+                "pool": np.full(mine.sum(), "random"),
                 **{name: pa.array(values[mine]) for name, values in rows.items()},
             }
         )
@@ -159,7 +159,7 @@ def write_cell(
             metrics.append(metric | ends | {"metric": name, "variant": "", "higher_is": "worse"})
     store.write("metrics", key, metrics)
     cell = {
-        "model_id": f"{method}-group",
+        "group_id": f"{method}-group",
         "reference_id": "retrain-group",
         "run_id": "run-1",
         "dataset": "digits",

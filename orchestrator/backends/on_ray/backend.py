@@ -170,7 +170,7 @@ def trials(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """
     folded: dict[str, list[str]] = {}
     for cell in cells:
-        folded.setdefault(cell.model_id, []).append(cell.cell_id)
+        folded.setdefault(cell.subject.id, []).append(cell.cell_id)
     return [{"work": {"model_id": model_id, "cells": ids}} for model_id, ids in folded.items()]
 
 

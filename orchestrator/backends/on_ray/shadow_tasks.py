@@ -14,9 +14,10 @@ from orchestrator.backends.on_ray.dispatch import raise_if_unwritable
 from orchestrator.backends.work import Work
 from orchestrator.config.settings import SweepConfig
 from orchestrator.errors import one_line
-from orchestrator.plan.shadows import ShadowGroup, missing_groups
+from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.progress.events import Done, Event
 from orchestrator.progress.units import shadow_events
+from orchestrator.records.observations import missing_groups
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:

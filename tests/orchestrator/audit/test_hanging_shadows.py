@@ -82,7 +82,7 @@ def run(folder: Path, *arguments: str, backend: str = "inline") -> subprocess.Co
 
 def failures(store: Store) -> dict[tuple[str, int], tuple[str, str]]:
     rows = [m for m in store.read("models").to_pylist() if m["status"] == "failed"]
-    return {(m["method"], m["replicate"]): (m["error_type"], m["error"]) for m in rows}
+    return {(m["method"], m["shadow"]): (m["error_type"], m["error"]) for m in rows}
 
 
 def check(folder: Path, places: list[str], hung: set[tuple[str, int]]) -> None:

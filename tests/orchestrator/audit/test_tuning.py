@@ -15,7 +15,9 @@ from orchestrator.audit import tuning
 from orchestrator.audit.outcome import Outcome
 from orchestrator.audit.request import configured
 from orchestrator.config.settings import load
-from orchestrator.plan.grid import make_plan, plan_data
+from orchestrator.plan.data import plan_data
+from orchestrator.plan.grid import make_plan
+from orchestrator.plan.names import build_method
 from orchestrator.plan.search import tuning_forget_set
 from orchestrator.plan.search_space import points, read_range, search_ranges
 from orchestrator.store.store import Store
@@ -158,8 +160,8 @@ def test_a_search_goes_on_where_it_stopped(finished: Path, tmp_path: Path) -> No
 def test_a_larger_budget_keeps_the_trials_of_the_smaller(finished: Path) -> None:
     config = load(str(finished / "audit.toml"), {"tuning.trials": BUDGET})
     larger = replace(config, tuning=replace(config.tuning, trials=BUDGET + 4))
-    assert points(larger, "finetune")[:BUDGET] == points(config, "finetune")
-    assert len(points(larger, "finetune")) == BUDGET + 4
+    assert points_of(larger, "finetune")[:BUDGET] == points_of(config, "finetune")
+    assert len(points_of(larger, "finetune")) == BUDGET + 4
 
 
 def test_the_query_shows_what_was_tried(finished: Path) -> None:
@@ -232,11 +234,15 @@ def config(**changes: Any) -> Any:
     return load("quick", {"tuning.trials": 6, **changes})
 
 
+def points_of(asked: Any, method: str) -> list[dict[str, Any]]:
+    return points(build_method(asked, method), asked.tuning)
+
+
 def test_draws_lie_in_the_ranges_that_travel_with_the_method() -> None:
     asked = config()
-    ranges = search_ranges(asked, "scrub")
+    ranges = search_ranges(build_method(asked, "scrub"), asked.tuning)
     assert set(ranges) == {"lr", "alpha", "gamma", "max_epochs"}
-    for point in points(asked, "scrub")[1:]:
+    for point in points_of(asked, "scrub")[1:]:
         for field, value in point.items():
             form, *rest = ranges[field]
             assert value in rest[0] if form == "choice" else rest[0] <= value <= rest[1]
@@ -244,12 +250,12 @@ def test_draws_lie_in_the_ranges_that_travel_with_the_method() -> None:
 
 def test_configured_ranges_replace_the_methods_own() -> None:
     asked = config(**{"tuning.search.scrub": {"lr": ["uniform", 0.5, 0.6]}})
-    assert all(set(point) == {"lr"} for point in points(asked, "scrub"))
-    assert all(0.5 <= point["lr"] <= 0.6 for point in points(asked, "scrub")[1:])
+    assert all(set(point) == {"lr"} for point in points_of(asked, "scrub"))
+    assert all(0.5 <= point["lr"] <= 0.6 for point in points_of(asked, "scrub")[1:])
 
 
 def test_a_few_choices_are_exhausted_not_repeated() -> None:
-    found = points(config(), "rum")
+    found = points_of(config(), "rum")
     assert sorted(point["groups"] for point in found) == [2, 3, 5]
     assert found[0] == {"groups": 3}
 
@@ -267,7 +273,7 @@ def test_a_few_choices_are_exhausted_not_repeated() -> None:
 )
 def test_bad_ranges_are_refused_before_any_work(search: dict[str, Any], message: str) -> None:
     with pytest.raises(AuditError, match=message):
-        points(config(**{"tuning.search.scrub": search}), "scrub")
+        points_of(config(**{"tuning.search.scrub": search}), "scrub")
 
 
 def test_ranges_are_read() -> None:

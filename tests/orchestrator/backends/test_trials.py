@@ -74,7 +74,7 @@ def test_a_trial_is_a_model_with_all_its_cells(plan):
     configs = [config["work"] for config in cluster.trials(plan.cells)]
     models = [config["model_id"] for config in configs]
     assert len(models) == len(set(models)) < len(plan.cells)
-    of_cell = {cell.cell_id: cell.model_id for cell in plan.cells}
+    of_cell = {cell.cell_id: cell.subject.id for cell in plan.cells}
     pairs = [(cell, config["model_id"]) for config in configs for cell in config["cells"]]
     assert len(pairs) == len(plan.cells)
     assert dict(pairs) == of_cell

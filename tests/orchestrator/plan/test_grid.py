@@ -32,8 +32,8 @@ def test_cells_and_distinct_models(tmp_path):
 def test_every_cell_of_a_forget_set_shares_one_reference(tmp_path):
     plan = plan_of(tmp_path, {'["random:fraction=0.2"]': '["random:fraction=0.2", "class:label=1"]'})
     for forget_set in plan.data.forget_sets:
-        assert len({c.reference_id for c in plan.cells if c.forget_set == forget_set}) == 1
-    assert len({c.reference_id for c in plan.cells}) == 2
+        assert len({c.reference.id for c in plan.cells if c.forget_set == forget_set}) == 1
+    assert len({c.reference.id for c in plan.cells}) == 2
     assert len([m for m in plan.models.values() if m.kind == "original"]) == 1
 
 

@@ -174,7 +174,7 @@ def test_two_names_of_the_same_examples_are_two_records(tmp_path: Path) -> None:
 
 def test_a_plan_decodes_no_folder_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(tmp_path, exact=1)
-    monkeypatch.setattr(type(plan.data.source), "read_file", None, raising=False)
+    monkeypatch.setattr(type(plan.data.source), "decodes", True)
     monkeypatch.setattr(type(plan.data.source), "read_images", lambda _: pytest.fail("decoded"))
     (line,) = retained_copies.plan_lines(plan.data)
     assert line.endswith("which takes time")

@@ -133,7 +133,7 @@ def test_scores_enter_the_identity_of_what_ranks_by_them_alone(risk: Path, tmp_p
         make_plan(config(data__scores=str(path), axes__method=methods, axes__attack=["none", "u_lira_g2"]))
         for path in (risk, other)
     ]
-    ids = [{(c.method, c.attack): c.model_id for c in plan.cells} for plan in plans]
+    ids = [{(c.method, c.attack): c.subject.id for c in plan.cells} for plan in plans]
     for place in ids[0]:
         assert (ids[0][place] == ids[1][place]) == (place[0] != "by_risk")
 

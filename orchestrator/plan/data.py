@@ -1,0 +1,120 @@
+"""The data of a sweep while it is planned: labels, splits and forget sets, without pixels. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from orchestrator.config.settings import Data, SweepConfig
+from orchestrator.plan.names import build_forget_kind
+from orchestrator.plan.plugins import plugin_digest, plugin_name
+from orchestrator.plan.score_file import RiskScores, read_scores
+from orchestrator.plan.search import SearchConfig, tuning_forget_set
+from orchestrator.plan.sources import read_source, saying
+from tasks.datasets.base import DataSource, Labels
+from tasks.datasets.contents import content_hashes
+from tasks.datasets.splits import Splits, make_splits
+from tasks.errors import AuditError
+from tasks.forget_sets.base import ForgetRequest, ForgetSet
+from tasks.forget_sets.resolve import resolve
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPlan:
+    """The data set of a sweep without its pixels."""
+
+    source: DataSource
+    digest: str
+    labels: Labels
+    splits: Splits
+    forget_sets: Mapping[str, ForgetSet]
+    scores: RiskScores = field(default_factory=RiskScores)
+    """Scores of an earlier audit that forget sets and methods rank by."""
+    test_split: Literal["test", "validation"] = "test"
+    """What models are tested on: tuning selects on the validation set and leaves the test set alone."""
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    """Name and digest of the plug-ins that gave the data set or chose a forget set."""
+
+
+def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
+    """The configured data set, its labels, and how they are split."""
+    source, labels = read_source(
+        config.data.name, config.data.options, name_at="data.name", options_at="data.options"
+    )
+    _check_normalisation(config.data, channels=labels.image_shape[0])
+    splits = make_splits(
+        labels,
+        validation_fraction=config.data.validation_fraction,
+        test_fraction=config.data.test_fraction,
+        seed=config.data.split_seed,
+    )
+    return source, labels, splits
+
+
+def plan_data(config: SweepConfig) -> DataPlan:
+    """Read labels, split them, and choose the forget sets."""
+    source, labels, splits = read_split(config)
+    with saying("data.options"):
+        content = source.digest()
+    scores = read_scores(config.data.scores, num_examples=len(labels.labels), dataset_digest=content)
+    request = ForgetRequest(
+        labels=labels,
+        splits=splits,
+        scores=scores.values,
+        hashes=lambda: content_hashes(source, content),
+    )
+    searching = isinstance(config, SearchConfig)
+    names = config.audited_forget_sets if isinstance(config, SearchConfig) else config.axes.forget_set
+    kinds = [build_forget_kind(config, text) for text in names]
+    for text, kind in zip(names, kinds, strict=True):
+        scores.require(kind.needs, where=f"forget_sets.{text}")
+    chosen = []
+    for text, kind in zip(names, kinds, strict=True):
+        with saying(f"forget_sets.{text}"):
+            chosen.append(_with_scores(resolve(kind, request), scores, kind.needs))
+    if searching:
+        names, chosen = config.axes.forget_set, [tuning_forget_set(kinds[0], chosen, request)]
+    return DataPlan(
+        source=source,
+        digest=content,
+        labels=labels,
+        splits=splits,
+        scores=scores,
+        forget_sets=dict(zip(names, chosen, strict=True)),
+        test_split="validation" if searching else "test",
+        plugins={plugin_name(c): plugin_digest(c) for c in map(type, (source, *kinds)) if plugin_name(c)},
+    )
+
+
+def _check_normalisation(data: Data, *, channels: int) -> None:
+    for name in ("mean", "std"):
+        count = len(getattr(data, name))
+        if count not in (1, channels):
+            raise AuditError(
+                f"data.{name}: expected 1 number, or {channels} as there are channels, got {count}"
+            )
+
+
+def _with_scores(forget: ForgetSet, scores: RiskScores, names: Iterable[str]) -> ForgetSet:
+    """The forget set with the origin of the scores that chose it in its provenance."""
+    used = {name: scores.digest(name) for name in names}
+    if not used:
+        return forget
+    origin = {"scores": dict(scores.provenance), "scores_sha256": used}
+    return replace(forget, provenance={**forget.provenance, **origin})
+
+
+def forgotten_classes(data: DataPlan, forget_set: str) -> tuple[int, ...]:
+    """Classes of which no training example is retained."""
+    gone = np.setdiff1d(*train_labels_by_side(data, forget_set))
+    return tuple(int(c) for c in gone)
+
+
+def train_labels_by_side(data: DataPlan, forget_set: str) -> tuple[np.ndarray, np.ndarray]:
+    """True labels of the forgotten and of the retained training examples, by id (`nf` and `nr`, int64)."""
+    forget = data.forget_sets[forget_set].ids
+    retained = np.setdiff1d(data.splits.train, forget)
+    return data.labels.labels[forget], data.labels.labels[retained]

@@ -1,0 +1,127 @@
+"""What the values of the axes name: methods, attacks and kinds of forget sets, each with its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.config.settings import SweepConfig
+from orchestrator.plan.plugins import plugin_name
+from tasks.attacks.base import Attack, attacks
+from tasks.errors import AuditError, unknown_name
+from tasks.forget_sets.base import ForgetKind, forget_kinds
+from tasks.registry import Registry, parse_text
+from tasks.unlearn.base import Method, methods
+
+AXIS = {"methods": "axes.method", "attacks": "axes.attack", "forget_sets": "axes.forget_set"}
+"""Axis whose values name the entries of a table."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NamedMethod:
+    """A value of the method axis, resolved for a place of the grid."""
+
+    text: str
+    """As it stands on the axis: a name, the name of a variant, or `name:key=value,...`."""
+    base: str
+    """The registered name behind it."""
+    built: Method
+    """With its hyper-parameters."""
+    tuned: bool = False
+    """Whether a search chose some of them for this place."""
+
+    @property
+    def plugins(self) -> set[str]:
+        """Plug-ins that it rests on, those of its parts included."""
+        return {plugin_name(type(part)) for part in (self.built, *self.built.parts)} - {""}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NamedAttack:
+    """A value of the attack axis, resolved."""
+
+    text: str
+    """As it stands on the axis."""
+    base: str
+    """The registered name behind it."""
+    built: Attack
+    """With its parameters."""
+
+    @property
+    def plugins(self) -> set[str]:
+        """The plug-in that it is, if it is one."""
+        return {plugin_name(type(self.built))} - {""}
+
+
+def place(architecture: str, method: str, scope: str) -> str:
+    """Key of what tuning has chosen for a method there."""
+    return f"{architecture}/{method}/{scope}"
+
+
+def build_method(config: SweepConfig, text: str, architecture: str = "", scope: str = "") -> NamedMethod:
+    """The method that an axis value names, with its hyper-parameters; those that were tuned for the place."""
+    base, values = _resolve(methods, config.methods, text, where="methods")
+    chosen = config.tuning.chosen.get(place(architecture, text, scope))
+    built = methods.build(base, values | (chosen or {}), where=f"methods.{text}")
+    return NamedMethod(text=text, base=base, built=built, tuned=chosen is not None)
+
+
+def build_attack(config: SweepConfig, text: str) -> NamedAttack:
+    """The attack that an axis value names, with its parameters."""
+    base, values = _resolve(attacks, config.attacks, text, where="attacks")
+    return NamedAttack(text=text, base=base, built=attacks.build(base, values, where=f"attacks.{text}"))
+
+
+def build_forget_kind(config: SweepConfig, text: str) -> ForgetKind:
+    """The kind of forget set that an axis value names, with its parameters."""
+    kind, values = _resolve(forget_kinds, config.forget_sets, text, where="forget_sets", base_key="kind")
+    return forget_kinds.build(kind, values, where=f"forget_sets.{text}")
+
+
+def _resolve(
+    registry: Registry,
+    tables: Mapping[str, Mapping[str, Any]],
+    text: str,
+    *,
+    where: str,
+    base_key: str = "base",
+) -> tuple[str, dict[str, Any]]:
+    """Turn a value of an axis into a registered name and its parameters.
+
+    `text` is a name, a name of a table, or `name:key=value,...`; what is written inline wins over the table,
+    and a table wins over the defaults of the class.
+    """
+    name, inline = parse_text(text, where=AXIS[where])
+    table = dict(tables.get(name, {}))
+    base = table.pop(base_key, name)
+    if not isinstance(base, str):
+        raise AuditError(f"{where}.{name}.{base_key}: expected the name of a {registry.kind}, got {base!r}")
+    if base not in registry.names():
+        where_named = f"{where}.{name}.{base_key}" if base != name else AXIS[where]
+        raise unknown_name(registry.kind, base, {*registry.names(), *tables}, where=where_named)
+    return base, {**table, **inline}
+
+
+def check_tables(config: SweepConfig) -> None:
+    """Refuse a misspelt table or exclusion, which would silently do nothing.
+
+    Raises:
+        AuditError: a table is of nothing that is registered and has no base, or an exclusion names nothing.
+    """
+    for where, registry, base_key in (
+        ("methods", methods, "base"),
+        ("attacks", attacks, "base"),
+        ("forget_sets", forget_kinds, "kind"),
+    ):
+        tables = getattr(config, where)
+        for name, table in tables.items():
+            if base_key not in table and name not in registry.names():
+                raise unknown_name(registry.kind, name, registry.names(), where=where)
+    for axis, registry, tables in (("method", methods, config.methods), ("attack", attacks, config.attacks)):
+        for rule in config.exclude:
+            values = rule.get(axis, [])
+            for value in values if isinstance(values, (list, tuple)) else [values]:
+                name = str(value).partition(":")[0]
+                if not set("*?[") & set(name) and name not in (*registry.names(), *tables):
+                    raise unknown_name(registry.kind, name, (*registry.names(), *tables), where="exclude")

@@ -1,0 +1,107 @@
+"""`auto` is a named device in the plan: the one of this machine, found without torch."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.config.settings import load
+from orchestrator.plan import device, grid
+from orchestrator.plan.grid import make_plan
+from tests.support.sweeps import write_config
+
+
+class Driver:
+    """What libcuda answers on a machine."""
+
+    def __init__(self, gpus: int, error: int = 0) -> None:
+        self.gpus, self.error = gpus, error
+
+    def cuInit(self, flags: int) -> int:
+        return self.error
+
+    def cuDeviceGetCount(self, count: object) -> int:
+        count._obj.value = self.gpus  # type: ignore[attr-defined]
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("driver", "built_for_cuda", "visible", "expected"),
+    [
+        (Driver(2), True, None, "cuda"),
+        (Driver(0), True, None, "cpu"),
+        (Driver(1, error=100), True, None, "cpu"),
+        (Driver(1), False, None, "cpu"),
+        (Driver(1), True, "", "cpu"),
+        (None, True, None, "cpu"),
+    ],
+)
+def test_the_gpu_counts_where_driver_and_torch_have_it(
+    driver: Driver | None,
+    built_for_cuda: bool,
+    visible: str | None,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load_library(name: str) -> Driver:
+        assert name == "libcuda.so.1"
+        if driver is None:
+            raise OSError(name)
+        return driver
+
+    monkeypatch.setattr(ctypes, "CDLL", load_library)
+    monkeypatch.setattr(device, "_torch_has_cuda", lambda: built_for_cuda)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device.this_machines_device() == expected
+
+
+def test_apple_silicon_has_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
+    assert device.this_machines_device() == "mps"
+
+
+@pytest.mark.parametrize(("line", "expected"), [("'12.4'", True), ("None", False)])
+def test_the_build_of_torch_is_read_from_its_version_file(
+    line: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("")
+    (tmp_path / "torch" / "version.py").write_text(f"debug = False\ncuda: Optional[str] = {line}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert device._torch_has_cuda() is expected
+
+
+def test_the_answer_is_that_of_torch() -> None:
+    program = (
+        "import sys\n"
+        "from orchestrator.plan.device import this_machines_device\n"
+        "found = this_machines_device()\n"
+        "assert not {'torch', 'ray'} & set(sys.modules)\n"
+        "import torch\n"
+        "has = {'cuda': torch.cuda.is_available(), 'mps': torch.backends.mps.is_available()}\n"
+        "assert found == next((name for name, there in has.items() if there), 'cpu'), found\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_plan_names_the_device_and_says_so_for_a_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(write_config(tmp_path))
+    monkeypatch.setattr(grid, "this_machines_device", lambda: "cpu")
+    here = make_plan(load(path, {"execution.device": "auto"}))
+    assert (here.config.execution.device, here.notes) == ("cpu", ())
+    assert here.models.keys() == make_plan(load(path, {"execution.device": "cpu"})).models.keys()
+    cluster = {"execution.device": "auto", "execution.backend": "cluster"}
+    (note,) = make_plan(load(path, cluster)).notes
+    assert 'execution.device = "auto" is cpu' in note
+    assert note.endswith('execution.device = "cuda"')
+    assert make_plan(load(path, cluster | {"execution.device": "cuda"})).notes == ()
