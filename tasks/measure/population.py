@@ -212,7 +212,9 @@ def fit_svc(members: np.ndarray, non_members: np.ndarray) -> Any:
     # equal points with a weight pose the same problem as repeated points, and saturated features repeat
     points, counts = np.unique(np.stack([x, y]), axis=1, return_counts=True)
     # without a seed, which the fit does not use, it draws one from NumPy's global generator
-    return SVC(C=3, kernel="rbf", gamma=GAMMA, random_state=0).fit(points[0][:, None], points[1], sample_weight=counts)
+    return SVC(C=3, kernel="rbf", gamma=GAMMA, random_state=0).fit(
+        points[0][:, None], points[1], sample_weight=counts
+    )
 
 
 def svc_margins(svc: Any, x: np.ndarray) -> np.ndarray:

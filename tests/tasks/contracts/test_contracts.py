@@ -38,7 +38,7 @@ QUICK = {
     "proxy_epochs": 1,
     "attack_steps": 3,
 }
-METHODS = [name for name in methods.names() if not getattr(methods.get(name), "from_scratch", False)]
+METHODS = [name for name in methods.names() if not methods.get(name).from_scratch]
 
 
 def quick(name: str) -> Method:
