@@ -1,33 +1,34 @@
-"""Cells of a sweep: models under attacks, from their outputs to rows."""
+"""Cells of a sweep: models under attacks, from what an attack may see to rows."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
-import pyarrow as pa
 from torch import nn
 
 from orchestrator.bench.attempt import Stages
 from orchestrator.bench.data import BenchData
 from orchestrator.bench.models import ModelBench
-from orchestrator.bench.per_example import ShadowCells
+from orchestrator.bench.shadow_source import CellShadows, StoredObservations
 from orchestrator.plan.cells import Cell, ModelSubject, Plan
 from orchestrator.plan.data import forgotten_classes
 from orchestrator.records import rows
 from orchestrator.store.store import Store
-from tasks.attacks.base import AdversarialAttack, PopulationAttack
+from tasks.attacks.base import Attack, check_measurement
+from tasks.attacks.views import ModelView, ShadowView
 from tasks.errors import AuditError, Diverged
-from tasks.measure import evaluate
-from tasks.measure.fairness import fairness_gaps
-from tasks.measure.robustness import RobustOutputs, robust_outputs
-from tasks.metrics.base import Metric
+from tasks.measure.evaluate import Settings
 from tasks.runtime.costs import measure
-from tasks.runtime.seeding import numpy_generator
+from tasks.runtime.fingerprint import fingerprint
+from tasks.training.resident import Subset
 from tasks.training.scoring import Outputs, score
 
 KEPT_OUTPUTS = 8
 """Models whose outputs a process keeps: cells of one model follow each other, and share its reference."""
+SPLITS = ("forget", "retain", "test", "validation")
 
 
 class CellBench:
@@ -45,30 +46,28 @@ class CellBench:
         self.plan, self.store, self.engine = plan, store, stages.engine
         self._stages, self._data, self._models = stages, data, models
         self._outputs: OrderedDict[str, Outputs] = stages.cache()
-        self._shadow_cells = ShadowCells(plan, store)
+        self._observations = StoredObservations(plan, store)
 
     def forget(self) -> None:
         """Keep no outputs of models."""
         self._outputs.clear()
 
     def measure(self, cell: Cell) -> None:
-        """Measure a cell and write its rows, but for the one in `cells`."""
+        """Measure a cell and write its rows, but for the one in `cells`.
+
+        Raises:
+            AuditError: the attack asked for, reported or changed what it did not declare, or cannot measure this.
+        """
         attack, subject = cell.named_attack.built, cell.subject
         model = self._models.get(subject.model_id) if isinstance(subject, ModelSubject) else None
-        with measure(self.engine.device) as cost:
-            if model is None:
-                metrics, examples = self._shadow_cells.measure(cell, attack, self._settings(cell))
-            elif isinstance(attack, AdversarialAttack):
-                metrics, examples = self._adversarial(cell, model, attack)
-            elif isinstance(attack, PopulationAttack):
-                metrics, examples = self._population(cell, attack)
-            elif attack.family == "none":
-                metrics, examples = self._plain(cell, model)
-            else:
-                raise AuditError(
-                    f"attack '{cell.attack}' follows no known protocol (family '{attack.family}')"
-                )
-        self.store.write("metrics", cell.cell_id, rows.metric_rows(cell.cell_id, metrics))
+        view = self._view(cell, attack, model)
+        with self._unchanged(cell, attack, model), measure(self.engine.device) as cost:
+            measurement = attack.measure(view)
+        check_measurement(attack, measurement, name=cell.attack)
+        examples = rows.examples_table(measurement.examples)
+        if measurement.layers is not None:
+            self.store.write("layers", cell.cell_id, rows.layer_rows(cell.cell_id, measurement.layers))
+        self.store.write("metrics", cell.cell_id, rows.metric_rows(cell.cell_id, measurement.metrics))
         self.store.write("examples", cell.cell_id, examples, attack=cell.attack)
         self._stages.write_cost(
             cell.cell_id,
@@ -79,6 +78,49 @@ class CellBench:
                 "samples": examples.num_rows,
             },
         )
+
+    def _view(self, cell: Cell, attack: Attack, model: nn.Module | None) -> ModelView | ShadowView:
+        """What the attack may see of the cell's model, or of its shadow models."""
+        evaluation = self.plan.config.evaluation
+        settings = Settings(
+            bootstrap=evaluation.bootstrap,
+            fprs=evaluation.fprs,
+            seed=cell.seed,
+            batch_size=evaluation.batch_size,
+            attack_splits=evaluation.attack_splits,
+            fairness_split=evaluation.fairness_split,
+            fairness_definitions=evaluation.fairness_definitions,
+            fairness_bootstrap=evaluation.fairness_bootstrap,
+        )
+        if model is None:
+            shadows = CellShadows(self._observations, cell)
+            return ShadowView(attack, shadows, name=cell.attack, settings=settings)
+        return ModelView(attack, _CellModel(self, cell, model), name=cell.attack, settings=settings)
+
+    @contextmanager
+    def _unchanged(self, cell: Cell, attack: Attack, model: nn.Module | None) -> Iterator[None]:
+        """Refuse an attack that leaves the resident model otherwise than it was: later cells measure it too."""
+        if model is None or not attack.needs & {"gradients", "copy"}:
+            yield
+            return
+        before, changed = fingerprint(model), False
+        try:
+            yield
+        finally:
+            changed = fingerprint(model) != before
+            if changed:
+                self._models.drop(cell.subject.id)
+                self._outputs.pop(cell.subject.id, None)
+        if changed:
+            raise AuditError(
+                f"attack '{cell.attack}' changed the model that it measures (weights, modes, gradient switches or "
+                "hooks); expected it untouched: work on view.copy()"
+            )
+
+    def outputs(self, model_id: str, forget_set: str) -> dict[str, Outputs]:
+        """Logits of a model by split."""
+        outputs = self._all_outputs(model_id)
+        return {split: outputs.at(self._data.split(forget_set, split)) for split in SPLITS}
 
     def _all_outputs(self, model_id: str) -> Outputs:
         """Logits of a model on every example of the data set, in order."""
@@ -95,61 +137,31 @@ class CellBench:
         self._outputs.move_to_end(model_id)
         return self._outputs[model_id]
 
-    def _outputs_by_split(self, model_id: str, forget_set: str) -> dict[str, Outputs]:
-        outputs = self._all_outputs(model_id)
-        splits = ("forget", "retain", "test", "validation")
-        return {split: outputs.at(self._data.split(forget_set, split)) for split in splits}
+    def subset(self, forget_set: str, split: str) -> Subset:
+        """Images of a split, under their true labels."""
+        return self._data.resident(None).subset(self._data.split(forget_set, split))
 
-    def _plain(self, cell: Cell, model: nn.Module) -> tuple[list[Metric], pa.Table]:
-        evaluation = self.plan.config.evaluation
-        outputs = self._outputs_by_split(cell.subject.id, cell.forget_set)
-        metrics = evaluate.model_metrics(
-            outputs,
-            self._outputs_by_split(cell.reference.id, cell.forget_set),
-            forgotten_classes=forgotten_classes(self.plan.data, cell.forget_set),
-            settings=self._settings(cell),
-        )
-        ids = self._data.split(cell.forget_set, evaluation.fairness_split)
-        gaps = fairness_gaps(
-            model,
-            self._data.resident(None).subset(ids),
-            definitions=evaluation.fairness_definitions,
-            bootstrap=evaluation.fairness_bootstrap,
-            seed_path=("fairness", cell.seed),
-        )
-        self.store.write("layers", cell.cell_id, rows.layer_rows(cell.cell_id, gaps))
-        return metrics, rows.outputs_table(outputs)
 
-    def _adversarial(
-        self, cell: Cell, model: nn.Module, attack: AdversarialAttack
-    ) -> tuple[list[Metric], pa.Table]:
-        evaluation = self.plan.config.evaluation
-        found: dict[str, RobustOutputs] = {}
-        for split in evaluation.attack_splits:
-            found[split] = robust_outputs(
-                attack,
-                model,
-                self._data.resident(None).subset(self._data.split(cell.forget_set, split)),
-                seed_path=("attack", cell.seed, cell.attack, split),
-                batch_size=evaluation.batch_size,
-            )
-        return evaluate.robust_metrics(found, settings=self._settings(cell)), rows.robust_table(found)
+class _CellModel:
+    """The model of one cell, as `tasks.attacks.views.ModelSource` describes."""
 
-    def _population(self, cell: Cell, attack: PopulationAttack) -> tuple[list[Metric], pa.Table]:
-        outputs = self._outputs_by_split(cell.subject.id, cell.forget_set)
-        scores = attack.score(
-            outputs["forget"],
-            outputs["retain"],
-            outputs["test"],
-            generator=numpy_generator("population", cell.seed),
-        )
-        metrics = evaluate.membership_metrics(scores, settings=self._settings(cell))
-        return metrics, rows.scores_table(scores, self.plan.data.labels.labels)
+    def __init__(self, bench: CellBench, cell: Cell, model: nn.Module) -> None:
+        self._bench, self._cell, self.model = bench, cell, model
+        self.labels: np.ndarray = bench.plan.data.labels.labels
 
-    def _settings(self, cell: Cell) -> evaluate.Settings:
-        evaluation = self.plan.config.evaluation
-        return evaluate.Settings(
-            bootstrap=evaluation.bootstrap,
-            fprs=evaluation.fprs,
-            seed=cell.seed,
-        )
+    @property
+    def forgotten_classes(self) -> tuple[int, ...]:
+        """Classes of which no training example is retained."""
+        return forgotten_classes(self._bench.plan.data, self._cell.forget_set)
+
+    def outputs(self) -> dict[str, Outputs]:
+        """Answers of the model by split."""
+        return self._bench.outputs(self._cell.subject.id, self._cell.forget_set)
+
+    def reference_outputs(self) -> dict[str, Outputs]:
+        """Answers of the retrained model on the same examples."""
+        return self._bench.outputs(self._cell.reference.id, self._cell.forget_set)
+
+    def subset(self, split: str) -> Subset:
+        """The images of a split."""
+        return self._bench.subset(self._cell.forget_set, split)

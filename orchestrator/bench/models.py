@@ -51,6 +51,10 @@ class ModelBench:
         """Keep no model on the device."""
         self._resident.clear()
 
+    def drop(self, model_id: str) -> None:
+        """Keep one model no longer on the device: the next to ask gets it as it was stored, or made anew."""
+        self._resident.pop(model_id, None)
+
     def build(self, architecture: str, seed_path: tuple[str | int, ...]) -> models.Classifier:
         """A new model of an architecture on the axis; equal paths give equal bits."""
         config = self.plan.config

@@ -15,7 +15,7 @@ from orchestrator.estimate.shadows import LockstepEstimate, ShadowEstimate, lock
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan
 from orchestrator.plan.shadows import summarise as summarise_shadows
 from orchestrator.records import retained_copies
-from orchestrator.records.provenance import devices
+from orchestrator.records.provenance import changed_plugins, devices
 from orchestrator.store.store import Store
 
 UNKNOWN_UNTIL_START = (

@@ -237,7 +237,7 @@ def _examples(plan: Plan, cell: Cell) -> int:
     splits, forget = plan.data.splits, plan.data.forget_sets[cell.forget_set].ids
     sizes = {"forget": len(forget), "retain": len(splits.train) - len(forget), "test": len(splits.test)}
     attack = cell.named_attack.built
-    if attack.family != "adversarial":
+    if attack.needs & {"outputs", "shadows"}:
         return sum(sizes.values())
-    most = getattr(attack, "examples", 0) or max(sizes.values())
+    most = attack.most_examples or max(sizes.values())
     return sum(min(sizes[split], most) for split in plan.config.evaluation.attack_splits)

@@ -11,8 +11,7 @@ from orchestrator.config.settings import Shadows
 from orchestrator.plan.identity import observations_id, shadow_id
 from orchestrator.plan.names import NamedMethod
 from orchestrator.plan.sources import read_source, saying
-from tasks.attacks.base import Attack, CrossFitted
-from tasks.attacks.example_epsilon import Competition
+from tasks.attacks.base import Attack
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetSet
 from tasks.shadows.budget import Demands, check_demands
@@ -80,7 +79,7 @@ class ShadowSet:
 
 def forgets_canaries(attack: Attack) -> bool:
     """Whether an attack judges the forgetting of all canaries, whatever the forget set of its cell."""
-    return attack.on_canaries and attack.game != "G0"
+    return attack.forgets_canaries
 
 
 def make_layout(
@@ -119,7 +118,7 @@ def make_layout(
     pools = tuple(_pool(settings, name, forget.ids) for name, forget in forget_sets.items())
     canaries = _canaries(settings, train_ids, labels, pools, images)
     attacks = tuple(attacks)
-    if any(map(forgets_canaries, attacks)):
+    if any(attack.forgets_canaries for attack in attacks):
         assert canaries is not None
         pools += (TargetPool(name=CANARY_POOL, ids=canaries.ids, forget_size=0),)
     layout = ShadowLayout(
@@ -131,7 +130,7 @@ def make_layout(
         seed=settings.seed,
     )
     check_demands(layout, Demands(per_example=True))
-    for game in {attack.game for attack in attacks if isinstance(attack, Competition)}:
+    for game in {attack.game for attack in attacks if attack.bounds_epsilon}:
         check_demands(layout, Demands(per_example=False, games=(game,), epsilon=LEAST_EPSILON))
     return layout
 
@@ -145,9 +144,9 @@ def wished(attack: Attack, fprs: tuple[float, ...]) -> Demands:
     """
     return Demands(
         games=(attack.game,),
-        fpr=fprs if isinstance(attack, CrossFitted) and attack.game in ("G1", "G2") else (),
+        fpr=fprs if attack.rates else (),
         per_example=False,
-        epsilon=WISHED_EPSILON if isinstance(attack, Competition) else 0.0,
+        epsilon=WISHED_EPSILON if attack.bounds_epsilon else 0.0,
     )
 
 

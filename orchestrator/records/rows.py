@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +13,12 @@ import pyarrow as pa
 from orchestrator.plan.cells import Cell, ModelSubject, Plan
 from orchestrator.plan.shadows import CANARY_POOL
 from tasks import fields
-from tasks.metrics.base import Metric
 
 if TYPE_CHECKING:
     from tasks.attacks.base import Attack
-    from tasks.attacks.scores import MembershipScores
     from tasks.measure.fairness import LayerGap
-    from tasks.measure.robustness import RobustOutputs
+    from tasks.metrics.base import MetricValue
     from tasks.shadows.canaries import Canaries
-    from tasks.training.scoring import Outputs
 
 
 def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
@@ -78,56 +74,17 @@ def canary_rows(plan: Plan, canaries: Canaries) -> list[dict[str, Any]]:
     return [{**shared, **dict(zip(names, place, strict=True))} for place in places]
 
 
-def metric_rows(cell_id: str, metrics: Iterable[Metric]) -> list[dict[str, Any]]:
+def metric_rows(cell_id: str, metrics: Iterable[MetricValue]) -> list[dict[str, Any]]:
     """Rows of `metrics`."""
-    return [{"cell_id": cell_id, **dataclasses.asdict(metric)} for metric in metrics]
+    return [{"cell_id": cell_id, **value.row()} for value in metrics]
 
 
-def outputs_table(outputs: Mapping[str, Outputs]) -> pa.Table:
-    """Rows of `examples` for a model as it is: one for each split and example."""
-    return _stack(
-        {
-            "split": np.full(len(o), split),
-            "example_id": o.ids,
-            "label": o.labels,
-            "loss": o.loss,
-            "phi": o.phi,
-            "predicted": o.logits.argmax(axis=1),
-            "correct": o.correct,
-        }
-        for split, o in outputs.items()
-    )
-
-
-def robust_table(found: Mapping[str, RobustOutputs]) -> pa.Table:
-    """Rows of `examples` under an adversarial attack: one for each split, example and eps."""
-    return _stack(
-        {
-            "split": np.full(len(o.ids), split),
-            "example_id": o.ids,
-            "label": o.labels,
-            "eps": np.full(len(o.ids), float(eps)),
-            "predicted": o.predictions[e],
-            "correct": o.correct[e],
-        }
-        for split, o in found.items()
-        for e, eps in enumerate(o.eps)
-    )
-
-
-def scores_table(scores: Sequence[MembershipScores], labels: np.ndarray) -> pa.Table:
-    """Rows of `examples` under a membership attack: one for each statistic and example."""
-    return _stack(
-        {
-            "split": np.where(s.member, "forget", "test"),
-            "example_id": s.ids,
-            "label": labels[s.ids],
-            "statistic": np.full(len(s.ids), s.statistic),
-            "member": s.member,
-            "score": s.score,
-        }
-        for s in scores
-    )
+def examples_table(blocks: Iterable[Mapping[str, np.ndarray]]) -> pa.Table:
+    """Rows of `examples`: blocks of columns one under another, null where a block lacks a column."""
+    tables = [pa.table(dict(block)) for block in blocks]
+    if not tables:
+        return pa.table({"split": pa.array([], pa.string()), "example_id": pa.array([], pa.int32())})
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def layer_rows(cell_id: str, gaps: Iterable[LayerGap]) -> list[dict[str, Any]]:
@@ -151,7 +108,3 @@ def layer_rows(cell_id: str, gaps: Iterable[LayerGap]) -> list[dict[str, Any]]:
         by_class = zip(gap.classes, gap.sigma_by_class, strict=True)
         rows.extend({**row, "label": label, "sigma": sigma} for label, sigma in by_class)
     return rows
-
-
-def _stack(blocks: Iterable[Mapping[str, np.ndarray]]) -> pa.Table:
-    return pa.concat_tables([pa.table(dict(block)) for block in blocks])

@@ -1,16 +1,19 @@
-"""Adversarial attacks in pixel space, run by torchattacks on models that normalise inside.
-
-FGSM (Goodfellow et al. 2015), PGD (Madry et al. 2018), APGD and AutoAttack (Croce and Hein 2020), Square
-(Andriushchenko et al. 2020), C&W (Carlini and Wagner 2017), DeepFool (Moosavi-Dezfooli et al. 2016).
-"""
+"""What adversarial attacks in pixel space share: a norm, radii, and robust accuracy as what they report."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tasks.attacks.base import Attack, Family, register
+import numpy as np
+
+from tasks.attacks.base import Attack, Measurement, Need
+from tasks.attacks.views import ModelView
 from tasks.errors import AuditError
+from tasks.measure.evaluate import robust_metrics
+from tasks.metrics import robustness
+from tasks.metrics.base import Metric
 
 if TYPE_CHECKING:
     import torch
@@ -25,9 +28,11 @@ STANDARD_RADII = {
 
 @dataclass(frozen=True, kw_only=True)
 class Adversarial(Attack):
-    """The fields that every adversarial attack has."""
+    """Moves images within a norm ball in pixel space so that the model errs."""
 
-    family: ClassVar[Family] = "adversarial"
+    family: ClassVar[str] = "adversarial"
+    needs: ClassVar[frozenset[Need]] = frozenset(("gradients",))
+    metrics: ClassVar[tuple[Metric, ...]] = robustness.METRICS
 
     norm: Norm = "Linf"
     """Norm of the perturbation."""
@@ -43,6 +48,47 @@ class Adversarial(Attack):
             if not radius >= 0:
                 raise AuditError(f"eps: expected numbers of at least 0, got {radius}")
         at_least(self, 0, "examples")
+
+    @property
+    def most_examples(self) -> int:
+        """See `Attack.most_examples`."""
+        return self.examples
+
+    @abstractmethod
+    def perturb(
+        self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
+    ) -> Tensor:
+        """Adversarial images, `n x C x H x W` in [0, 1], within `eps` of `images`."""
+
+    def measure(self, view: ModelView) -> Measurement:
+        """Robust accuracy of every attacked split at every radius."""
+        from tasks.measure.robustness import robust_outputs
+
+        settings = view.settings
+        with view.differentiable() as model:
+            found = {
+                split: robust_outputs(
+                    self,
+                    model,
+                    view.subset(split),
+                    seed_path=view.seed_path(split),
+                    batch_size=settings.batch_size,
+                )
+                for split in settings.attack_splits
+            }
+        examples = [
+            {
+                "split": np.full(len(part.ids), split),
+                "example_id": part.ids,
+                "label": part.labels,
+                "eps": np.full(len(part.ids), float(eps)),
+                "predicted": part.predictions[e],
+                "correct": part.correct[e],
+            }
+            for split, part in found.items()
+            for e, eps in enumerate(part.eps)
+        ]
+        return Measurement(metrics=robust_metrics(found, settings=settings), examples=examples)
 
 
 def at_least(attack: Any, lowest: float, *names: str) -> None:
@@ -61,181 +107,6 @@ def above_zero(attack: Any, *names: str) -> None:
             raise AuditError(f"{name}: expected a positive number, got {value}")
 
 
-@register("fgsm")
-@dataclass(frozen=True, kw_only=True)
-class FGSM(Adversarial):
-    """One step of length eps along the sign of the loss gradient."""
-
-    norm: Literal["Linf"] = "Linf"
-    """Norm of the perturbation."""
-
-    def perturb(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
-    ) -> Tensor:
-        """Adversarial images, `n x C x H x W`."""
-        import torchattacks
-
-        from tasks.measure.attacked import attacked
-
-        with attacked(model, generator) as (still, _):
-            return torchattacks.FGSM(still, eps=eps)(images, labels)
-
-
-@register("pgd")
-@dataclass(frozen=True, kw_only=True)
-class PGD(Adversarial):
-    """Projected gradient ascent on the cross-entropy, with restarts on the examples that still hold."""
-
-    steps: int = 20
-    """Gradient steps of each restart."""
-    step: float = 0.25
-    """Step length as a fraction of eps; 0.25 is 2/255 at 8/255. Madry's rule is 2.5 / steps."""
-    restarts: int = 2
-    """Runs from new random points; with random_start off, repeats would be equal, so only one is made."""
-    random_start: bool = True
-    """Start at a random point of the ball."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "steps", "restarts")
-        above_zero(self, "step")
-
-    def perturb(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
-    ) -> Tensor:
-        """Adversarial images, `n x C x H x W`."""
-        import torchattacks
-
-        from tasks.measure.attacked import attacked, with_restarts
-
-        kind = torchattacks.PGD if self.norm == "Linf" else torchattacks.PGDL2
-        with attacked(model, generator) as (still, _):
-            run = kind(
-                still, eps=eps, alpha=self.step * eps, steps=self.steps, random_start=self.random_start
-            )
-            count = self.restarts if self.random_start else 1
-            return with_restarts(run, still, images, labels, count=count)
-
-
-@register("apgd")
-@dataclass(frozen=True, kw_only=True)
-class APGD(Adversarial):
-    """PGD with momentum that halves its own step; no step size to tune."""
-
-    loss: Literal["ce", "dlr"] = "ce"
-    """ce: cross-entropy; dlr: difference of logits ratio, free of the logits' scale (3 classes or more)."""
-    steps: int = 100
-    """Gradient steps of each restart."""
-    restarts: int = 1
-    """Runs from new random points on the examples that still hold."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "steps", "restarts")
-
-    def perturb(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
-    ) -> Tensor:
-        """Adversarial images, `n x C x H x W`."""
-        import torchattacks
-
-        from tasks.measure.attacked import attacked
-
-        with attacked(model, generator) as (still, seed):
-            if self.loss == "dlr":
-                count_classes(still, images, at_least=3, attack="apgd with loss=dlr")
-            run = torchattacks.APGD(
-                still,
-                norm=self.norm,
-                eps=eps,
-                steps=self.steps,
-                n_restarts=self.restarts,
-                seed=seed,
-                loss=self.loss,
-            )
-            # its images carry the graph of the last gradient
-            return run(images, labels).detach()
-
-
-@register("square")
-@dataclass(frozen=True, kw_only=True)
-class Square(Adversarial):
-    """Random search with square patches; reads scores alone, so masked gradients do not stop it."""
-
-    queries: int = 1000
-    """Most queries of each example."""
-    p_init: float = 0.8
-    """Share of the pixels that the first patches cover, in (0, 1]."""
-    examples: int = 1000
-    """Most examples of a split to attack, the same ones for every model; 0 attacks all."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "queries")
-        above_zero(self, "p_init")
-        if self.p_init > 1:
-            raise AuditError(f"p_init: expected a number in (0, 1], got {self.p_init}")
-
-    def perturb(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
-    ) -> Tensor:
-        """Adversarial images, `n x C x H x W`."""
-        import torchattacks
-
-        from tasks.measure.attacked import attacked
-
-        check_patches(images, self.p_init, self.norm)
-        with attacked(model, generator) as (still, seed):
-            run = torchattacks.Square(
-                still, norm=self.norm, eps=eps, n_queries=self.queries, p_init=self.p_init, seed=seed
-            )
-            return run(images, labels)
-
-
-@register("autoattack")
-@dataclass(frozen=True, kw_only=True)
-class AutoAttack(Adversarial):
-    """APGD-CE, targeted APGD-DLR, targeted FAB and Square, each on what the earlier ones left standing.
-
-    The parts are set up here because torchattacks' own class runs 10 steps in place of the 100 of the paper
-    and takes its seed from the clock. APGD-DLR is targeted against all K - 1 classes (the paper: nearest 9).
-    """
-
-    steps: int = 100
-    """Gradient steps of APGD, APGD-T and FAB; the paper uses 100."""
-    queries: int = 5000
-    """Queries of Square; the paper uses 5000."""
-    examples: int = 1000
-    """Most examples of a split to attack, the same ones for every model; 0 attacks all."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "steps", "queries")
-
-    def perturb(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
-    ) -> Tensor:
-        """Adversarial images, `n x C x H x W`."""
-        from tasks.measure.attacked import attacked, with_restarts
-
-        check_patches(images, 0.8, self.norm)
-        with attacked(model, generator) as (still, seed):
-            classes = count_classes(still, images, at_least=4, attack="autoattack")
-            parts = iter(self._parts(still, eps, classes, seed))
-            return with_restarts(lambda x, y: next(parts)(x, y), still, images, labels, count=4)
-
-    def _parts(self, model: nn.Module, eps: float, classes: int, seed: int) -> list[Any]:
-        import torchattacks
-
-        common = {"norm": self.norm, "eps": eps, "seed": seed}
-        return [
-            torchattacks.APGD(model, steps=self.steps, loss="ce", **common),
-            torchattacks.APGDT(model, steps=self.steps, n_classes=classes, **common),
-            torchattacks.FAB(model, steps=self.steps, multi_targeted=True, n_classes=classes, **common),
-            torchattacks.Square(model, n_queries=self.queries, **common),
-        ]
-
-
 @dataclass(frozen=True, kw_only=True)
 class MinimumNorm(Adversarial):
     """An attack that looks for the nearest misclassified image; accuracy at eps follows from its distance."""
@@ -243,11 +114,11 @@ class MinimumNorm(Adversarial):
     norm: Literal["L2"] = "L2"
     """Norm of the perturbation."""
 
+    @abstractmethod
     def minimise(
         self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
     ) -> Tensor:
-        """Misclassified images as near as the attack finds them."""
-        raise NotImplementedError
+        """Images that the model misclassifies, as near as the attack could find; unmoved where it failed."""
 
     def perturb(
         self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
@@ -260,99 +131,3 @@ class MinimumNorm(Adversarial):
         found = self.minimise(model, images, labels, generator=generator)
         near = distances(found, images, self.norm) <= eps
         return torch.where(near[:, None, None, None], found, images)
-
-
-@register("cw")
-@dataclass(frozen=True, kw_only=True)
-class CarliniWagner(MinimumNorm):
-    """C&W L2: Adam on distance + c * margin in tanh space, at one fixed c (no binary search)."""
-
-    c: float = 1.0
-    """Weight of the margin against the squared distance; larger finds more and farther images."""
-    kappa: float = 0.0
-    """Margin in logits by which the found image must be misclassified."""
-    steps: int = 100
-    """Adam steps."""
-    lr: float = 0.05
-    """Adam's learning rate in tanh space."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        above_zero(self, "c", "lr")
-        at_least(self, 0, "kappa")
-        at_least(self, 1, "steps")
-
-    def minimise(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
-    ) -> Tensor:
-        """Misclassified images as near as the attack finds them."""
-        import torchattacks
-
-        from tasks.measure.attacked import attacked
-
-        # atanh of a pixel at 0 or 1 is infinite and would never move
-        inside = images.clamp(1e-4, 1 - 1e-4)
-        with attacked(model, generator) as (still, _):
-            run = torchattacks.CW(still, c=self.c, kappa=self.kappa, steps=self.steps, lr=self.lr)
-            return run(inside, labels)
-
-
-@register("deepfool")
-@dataclass(frozen=True, kw_only=True)
-class DeepFool(MinimumNorm):
-    """Steps to the nearest linearised decision boundary; torchattacks runs it one image at a time.
-
-    Steps cut off where pixels end come ever nearer to the boundary and never cross it. As in the paper the whole
-    perturbation, not each step alone, is therefore lengthened for what still holds after the last step.
-    """
-
-    version: ClassVar[int] = 2
-    """Counts changes of what is computed, so that older cells are measured again."""
-
-    steps: int = 50
-    """Most linearisations of each image."""
-    overshoot: float = 0.02
-    """How far past the boundary to go, as a fraction of each step and of the whole perturbation."""
-    examples: int = 1000
-    """Most examples of a split to attack, the same ones for every model; 0 attacks all."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least(self, 1, "steps")
-        at_least(self, 0, "overshoot")
-
-    def minimise(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
-    ) -> Tensor:
-        """Misclassified images as near as the attack finds them."""
-        import torch
-        import torchattacks
-
-        from tasks.measure.attacked import attacked, predict
-
-        with attacked(model, generator) as (still, _):
-            found = torchattacks.DeepFool(still, steps=self.steps, overshoot=self.overshoot)(images, labels)
-            holds = predict(still, found) == labels
-        past = (images + (1 + self.overshoot) * (found - images)).clamp(0, 1)
-        return torch.where(holds[:, None, None, None], past, found)
-
-
-def count_classes(model: nn.Module, images: Tensor, *, at_least: int, attack: str) -> int:
-    """Width of the logits; refuse fewer classes than the attack's loss is defined for."""
-    import torch
-
-    with torch.no_grad():
-        classes = int(model(images[:1]).shape[1])
-    if classes < at_least:
-        raise AuditError(f"{attack}: needs at least {at_least} classes, got {classes}; use apgd with loss=ce")
-    return classes
-
-
-def check_patches(images: Tensor, p_init: float, norm: str) -> None:
-    """Refuse images that Square's patches do not fit: too long and narrow, or below 5 pixels under L2."""
-    height, width = images.shape[-2:]
-    side = round((p_init * height * width) ** 0.5)
-    if norm == "L2":
-        side = max(side, 3) + (max(side, 3) % 2 == 0)
-    if side > min(height, width) or (norm == "L2" and min(height, width) < 5):
-        raise AuditError(f"square: patches of {side} pixels do not fit {height}x{width} images; lower p_init")

@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, unknown_name
+from tasks.metrics.base import Metric, MetricValue
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
-    from torch import Tensor, nn
 
-    from tasks.training.scoring import Outputs
+    from tasks.measure.fairness import LayerGap
 
-Family = Literal["none", "adversarial", "population", "per_example"]
+C = TypeVar("C", bound=type)
+Need = Literal["outputs", "gradients", "copy", "generation", "shadows"]
+"""outputs: what the model and the retrained one answer on every split, and what their normalisation layers see;
+gradients: the model itself with its parameters frozen, and images; copy: a copy of the model to change, and images;
+generation: text that a language model writes; shadows: what shadow models showed of each example."""
+NEEDS: tuple[Need, ...] = get_args(Need)
 
 
-class Attack:
-    """A frozen dataclass whose fields are its parameters."""
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What an attack found."""
 
-    family: ClassVar[Family]
-    """Which attacks it is compared with, and which protocol it follows."""
+    metrics: Sequence[MetricValue]
+    """Each of a metric that the attack declares."""
+    examples: Iterable[Mapping[str, np.ndarray]] = ()
+    """Rows of the `examples` table in blocks: columns of equal length by name, of which a block may lack some."""
+    layers: Sequence[LayerGap] | None = None
+    """Fairness gaps of normalisation layers, where they were measured."""
+
+
+class Attack(ABC):
+    """A frozen dataclass whose fields are its parameters.
+
+    What it declares is all that planning, memory and reports know of it: an attack of a new family is one file.
+    """
+
+    family: ClassVar[str]
+    """Which attacks it is compared with; a plug-in may name a new family."""
+    needs: ClassVar[frozenset[Need]]
+    """What it asks of its view; asking for anything else fails the cell."""
+    metrics: ClassVar[tuple[Metric, ...]]
+    """All that it may report; reporting anything else fails the cell."""
     version: ClassVar[int] = 1
     """Raised whenever equal parameters give other numbers, so that older cells are measured again."""
     subject: ClassVar[Literal["model", "shadow_models"]] = "model"
     """What it is run against: the model of a cell, or a group of shadow models."""
+    games: ClassVar[tuple[str, ...]] = ()
+    """The games that it can play; empty: it gives no membership numbers."""
+    bounds_epsilon: ClassVar[bool] = False
+    """Whether it bounds the epsilon of single examples by counting shadow models, of which too few show nothing."""
 
     @property
     def game(self) -> str:
@@ -40,102 +67,86 @@ class Attack:
         """Whether it is about canaries alone; the others are about every example but them."""
         return False
 
-
-@runtime_checkable
-class AdversarialAttack(Protocol):
-    """Moves images within a norm ball in pixel space so that the model errs."""
-
-    family: ClassVar[Family]
-    norm: str
-    """Linf or L2: the norm of `eps`."""
-    eps: tuple[float, ...]
-    """Radii in units of pixels in [0, 1]; 8/255 is 0.03137."""
-    examples: int
-    """Most examples of a split to attack, drawn at random; 0 attacks all."""
-
-    def perturb(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
-    ) -> Tensor:
-        """Adversarial images, `n x C x H x W` in [0, 1], within `eps` of `images`."""
-        ...
-
-
-@runtime_checkable
-class MinimumNormAttack(Protocol):
-    """An adversarial attack that looks for the smallest perturbation: one run serves every radius."""
-
-    def minimise(
-        self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
-    ) -> Tensor:
-        """Images that the model misclassifies, as near as the attack could find; unmoved where it failed."""
-        ...
-
-
-@runtime_checkable
-class PopulationAttack(Protocol):
-    """One attacker for all examples of one unlearned model: no shadow models."""
-
-    family: ClassVar[Family]
-    game: ClassVar[str]
-
-    def score(
-        self, forget: Outputs, retain: Outputs, test: Outputs, *, generator: np.random.Generator
-    ) -> list[MembershipScores]:
-        """Scores of members and non-members; higher means more member-like."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class CrossFitted(Attack, ABC):
-    """What the attacks on single examples share: folds of shadow pairs, and claims about single examples."""
-
-    family: ClassVar[Family] = "per_example"
-    subject = "shadow_models"
-    version: ClassVar[int] = 2
-
-    folds: int = 8
-    """Groups of shadow pairs left out together, two pairs each at least where there are so many; 0 leaves out
-    single pairs: the largest fits, but an example's AUC then compares only within a pair."""
-    fdr: float = 0.1
-    """False-discovery rate at which single targets count as told apart (Benjamini-Hochberg over p-values of
-    swapped labels); 0 leaves that out."""
-    targets: Literal["forget_set", "canaries"] = "forget_set"
-    """Whose membership is told: natural examples, and of these the forget set's in detail; or the canaries of the
-    shadow models alone (Aerni et al. 2024), of which unlearning then forgets every one."""
-    permutations: int = 20
-    """Times that labels are swapped and the attack repeated for the p-values. The smallest is about
-    1 / (permutations x targets); with fewer than 1 / fdr, one example alone cannot count."""
-
-    def __post_init__(self) -> None:
-        if self.folds < 0 or self.folds == 1:
-            raise AuditError(f"folds: expected 0 (single pairs) or at least 2, got {self.folds}")
-        if self.on_canaries and self.game == "G3":
-            raise AuditError("targets: expected forget_set in game G3: no canary is retained, got 'canaries'")
-        if not 0 <= self.fdr < 1 or self.permutations < 1:
-            raise AuditError(
-                f"fdr, permutations: expected in [0, 1) and at least 1, got {self.fdr} and {self.permutations}"
-            )
+    @property
+    def forgets_canaries(self) -> bool:
+        """Whether it judges the forgetting of all canaries, whatever the forget set of its cell."""
+        return self.on_canaries and self.game != "G0"
 
     @property
-    def on_canaries(self) -> bool:
-        """See `Attack.on_canaries`."""
-        return self.targets == "canaries"
+    def rates(self) -> bool:
+        """Whether it reports rates whose thresholds some shadow models set and others judge, of the forget set."""
+        return False
+
+    @property
+    def most_examples(self) -> int:
+        """Most examples of each attacked split that it looks at; 0: all."""
+        return 0
 
     @abstractmethod
-    def score(self, comparison: Comparison) -> PerExampleScores:
-        """Score every (run, example) by a fit that saw no run of its fold; higher means more member-like."""
+    def measure(self, view: Any) -> Measurement:
+        """Measure a model (`view` is a `ModelView`) or a group of shadow models (a `ShadowView`).
 
-    def score_permuted(self, comparison: Comparison, seeds: Sequence[int]) -> Iterable[PerExampleScores]:
-        """Score the comparison with its labels swapped under each seed: the null of every claim."""
-        return (self.score(comparison.permuted(seed)) for seed in seeds)
+        Random numbers come from the view's generators alone, and the model is left to the last bit as it was.
+
+        Raises:
+            AuditError: the model or the data do not allow what is to be measured.
+        """
 
 
 attacks: Registry[Attack] = Registry(
-    "attack", contract=Attack, package="tasks.attacks", group="lethe.attacks"
+    "attack",
+    contract=Attack,  # type: ignore[type-abstract]
+    package="tasks.attacks",
+    group="lethe.attacks",
 )
-register = attacks.register
 
 
-if TYPE_CHECKING:
-    from tasks.attacks.scores import MembershipScores
-    from tasks.shadows.games import Comparison, PerExampleScores
+def register(name: str) -> Callable[[C], C]:
+    """Class decorator that adds a frozen dataclass under `name`.
+
+    Raises:
+        AuditError: it is none, is no attack, does not declare what it must, or the name is taken.
+    """
+
+    def add(cls: C) -> C:
+        if issubclass(cls, Attack):
+            _check_declared(name, cls)
+        return attacks.register(name)(cls)
+
+    return add
+
+
+def _check_declared(name: str, cls: type[Attack]) -> None:
+    declared = {key: value for base in reversed(cls.__mro__) for key, value in vars(base).items()}
+    for attribute in ("family", "needs", "metrics"):
+        if not declared.get(attribute):
+            raise AuditError(
+                f"attack '{name}': {cls.__qualname__} declares no {attribute}; see {Attack.__module__}.Attack"
+            )
+    for need in cls.needs:
+        if need not in NEEDS:
+            raise unknown_name("need", need, NEEDS, where=f"attack '{name}'")
+    strange = [metric for metric in cls.metrics if not isinstance(metric, Metric)]
+    if strange:
+        raise AuditError(f"attack '{name}': metrics: expected tasks.metrics.base.Metric, got {strange[0]!r}")
+
+
+def check_measurement(attack: Attack, measurement: Measurement, *, name: str) -> None:
+    """Refuse what an attack did not declare.
+
+    Args:
+        attack: that measured.
+        measurement: what its `measure` returned.
+        name: of the attack on its axis, for messages.
+
+    Raises:
+        AuditError: it is no measurement, or holds a metric that is not among `attack.metrics`.
+    """
+    if not isinstance(measurement, Measurement):
+        raise AuditError(f"attack '{name}': measure: expected a Measurement, got {measurement!r:.60}")
+    for value in measurement.metrics:
+        if value.declared not in attack.metrics:
+            raise AuditError(
+                f"attack '{name}' reports '{value.metric}', which {type(attack).__name__}.metrics does not declare; "
+                "add it there"
+            )

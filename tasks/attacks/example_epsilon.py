@@ -13,8 +13,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tasks.attacks.base import Attack, Family, register
+from tasks.attacks.base import Measurement, register
+from tasks.attacks.per_example import PerExample
+from tasks.attacks.views import ShadowView
 from tasks.errors import AuditError
+from tasks.metrics import example_epsilon
+from tasks.metrics.audit import RUNS_MISSING, runs_missing
+from tasks.metrics.base import Metric
+from tasks.metrics.example_epsilon import ExampleEpsilons, epsilon_metrics
 from tasks.shadows.games import Comparison
 from tasks.statistics.epsilon import epsilon_ceiling, privacy_loss
 from tasks.statistics.intervals import clopper_pearson
@@ -23,47 +29,14 @@ BLOCK_ELEMENTS = 2_000_000
 EPSILON_CAP = 50.0
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ExampleEpsilons:
-    """Lower bounds of epsilon, one per example, each valid at 95 % on its own."""
-
-    game: str
-    example_ids: np.ndarray
-    lower: np.ndarray
-    """`E`, float64, at least 0: rule chosen on one half of the pairs, counted on the other."""
-    chosen: np.ndarray
-    """`E`: the bound on the half that chose the rule; optimistic, only for picking examples."""
-    ceiling: np.ndarray
-    """`E`: what `lower` would be under perfect separation with these counts."""
-    empirical: np.ndarray
-    """`E`: the competition's estimate without a bound, over all pairs."""
-    positives: np.ndarray
-    """`E`: shadows counted under H1 (one observation each)."""
-    negatives: np.ndarray
-
-    def most_exposed(self) -> int:
-        """Position of the example with the largest bound on the choosing half; report `lower` there."""
-        return int(np.argmax(self.chosen))
-
-
-def forgetting_scores(epsilon: np.ndarray, *, bins: int = 13) -> np.ndarray:
-    """H of each example: 2 / 2^n, n the bin of width 0.5 from 1; 0 beyond the last bin. Their mean is F.
-
-    F = 1 is out of reach: the retrained control against itself gives the value to compare with.
-    """
-    number = np.floor(np.maximum(epsilon, 0.0) / 0.5) + 1
-    return np.where(number <= bins, 2.0 / 2.0 ** np.minimum(number, 60), 0.0)
-
-
 @register("competition")
 @dataclass(frozen=True, kw_only=True)
-class Competition(Attack):
+class Competition(PerExample):
     """Epsilon per example from thresholds and intervals of phi."""
 
-    family: ClassVar[Family] = "per_example"
-    subject = "shadow_models"
+    metrics: ClassVar[tuple[Metric, ...]] = (*example_epsilon.METRICS, RUNS_MISSING)
     games: ClassVar[tuple[str, ...]] = ("G1", "G2")
-    version: ClassVar[int] = 2
+    bounds_epsilon: ClassVar[bool] = True
 
     game: Literal["G1", "G2"] = "G1"
     """G1 is the competition's; G2 removes global shifts of the output."""
@@ -77,6 +50,18 @@ class Competition(Attack):
     def __post_init__(self) -> None:
         if self.cuts < 1 or not 0 <= self.delta < 1:
             raise AuditError(f"cuts, delta: expected >= 1 and in [0, 1), got {self.cuts} and {self.delta}")
+
+    def measure(self, view: ShadowView) -> Measurement:
+        """The bound of every target, of the most exposed one, and the competition's F."""
+        result = self.estimate(view.comparison())
+        missing = runs_missing(self.game, planned=view.planned, observed=view.observed)
+        block = {
+            "split": np.full(len(result.example_ids), "forget"),
+            "example_id": result.example_ids,
+            "statistic": np.full(len(result.example_ids), "competition:epsilon"),
+            "score": result.lower.astype(np.float32),
+        }
+        return Measurement(metrics=[*epsilon_metrics(result), missing], examples=[block])
 
     def estimate(self, comparison: Comparison) -> ExampleEpsilons:
         """Bound epsilon for every example; one observation per shadow and hypothesis is counted.

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from scipy.special import logsumexp
 
-from tasks.attacks.base import CrossFitted, register
+from tasks.attacks.base import register
+from tasks.attacks.per_example import CrossFitted
 from tasks.errors import AuditError
 from tasks.shadows.games import Comparison, PerExampleScores, empty_scores
 from tasks.shadows.moments import leave_one_out

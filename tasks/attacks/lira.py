@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tasks.attacks.base import CrossFitted, register
+from tasks.attacks.base import register
+from tasks.attacks.per_example import CrossFitted
 from tasks.errors import AuditError
 from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.games import Comparison, PerExampleScores, empty_scores

@@ -19,8 +19,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tasks.attacks.base import Attack, Family, register
+from tasks.attacks.base import Measurement, register
+from tasks.attacks.per_example import PerExample
+from tasks.attacks.views import ShadowView
 from tasks.errors import AuditError
+from tasks.metrics.audit import RUNS_MISSING, runs_missing
+from tasks.metrics.base import Metric, MetricValue
+from tasks.metrics.membership import EPSILON_LOWER_BOUND
 from tasks.shadows.canaries import Canaries
 from tasks.shadows.games import Comparison
 from tasks.statistics.intervals import CONFIDENCE
@@ -81,13 +86,11 @@ def one_run_epsilon(*, guesses: int, correct: int, canaries: int, delta: float =
 
 @register("one_run")
 @dataclass(frozen=True, kw_only=True)
-class OneRun(Attack):
+class OneRun(PerExample):
     """Guess the canaries with the highest phi as members, the lowest as non-members; needs no shadow."""
 
-    family: ClassVar[Family] = "per_example"
-    subject = "shadow_models"
+    metrics: ClassVar[tuple[Metric, ...]] = (EPSILON_LOWER_BOUND, RUNS_MISSING)
     games: ClassVar[tuple[str, ...]] = ("G0", "G2")
-    version: ClassVar[int] = 2
 
     game: Literal["G0", "G2"] = "G0"
     """G0: trained on or not; G2: unlearned or never trained on, where every included canary is forgotten."""
@@ -106,6 +109,34 @@ class OneRun(Attack):
     def on_canaries(self) -> bool:
         """See `Attack.on_canaries`."""
         return True
+
+    def measure(self, view: ShadowView) -> Measurement:
+        """Bounds of epsilon over the shadow models.
+
+        Each holds at its confidence for one model: the median is the one to read, the largest is the luckiest of
+        many.
+        """
+        canaries = view.canaries
+        if canaries is None:
+            raise AuditError("one_run: expected canaries among the training examples, got none")
+        comparison = view.comparison()
+        values = np.array([bound.epsilon for bound in self.estimate(comparison, canaries)])
+        found = {"lowest": values.min(), "median": np.median(values), "largest": values.max()}
+        metrics = [
+            MetricValue(
+                declared=EPSILON_LOWER_BOUND,
+                split="forget",
+                value=float(value),
+                ci_low=float(value),
+                ci_high=None,
+                n=len(values),
+                game=comparison.game,
+                variant=f"one_run:{canaries.kind}:{which}_of_shadows",
+            )
+            for which, value in found.items()
+        ]
+        missing = runs_missing(self.game, planned=view.planned, observed=view.observed)
+        return Measurement(metrics=[*metrics, missing])
 
     def estimate(self, comparison: Comparison, canaries: Canaries) -> list[OneRunBound]:
         """Bound epsilon of every run on its own.

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.attacks.population import Population
-from tasks.attacks.scores import MembershipScores
 from tasks.errors import AuditError
-from tasks.metrics import membership, reference, utility
-from tasks.metrics.base import Metric
+from tasks.measure.population import PopulationScoring
+from tasks.metrics import membership, reference, robustness, utility
+from tasks.metrics.base import MetricValue
+from tasks.metrics.robustness import RobustOutputs
+from tasks.metrics.scores import MembershipScores
 from tasks.runtime.seeding import numpy_generator
-from tasks.statistics.intervals import bootstrap_mean, newcombe_paired
 
 if TYPE_CHECKING:
-    from tasks.measure.robustness import RobustOutputs
+    from tasks.measure.fairness_definitions import Definition
     from tasks.training.scoring import Outputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How metrics are estimated; part of a cell's identity."""
+    """How models are measured and metrics estimated; part of a cell's identity."""
 
     bootstrap: int = 1000
     """Resamples behind each bootstrap interval."""
@@ -37,6 +37,16 @@ class Settings:
     """Whether to fit SalUn's SVC attack for average_gap_mia and tug_of_war_mia."""
     mia_examples: int = 1000
     """Most examples a side in one fit of that attack."""
+    batch_size: int = 1024
+    """Examples per call of an adversarial attack."""
+    attack_splits: tuple[str, ...] = ("forget", "retain", "test")
+    """Splits that adversarial attacks are run on."""
+    fairness_split: str = "test"
+    """Examples on which the fairness gap of normalisation layers is measured."""
+    fairness_definitions: tuple[Definition, ...] = ("norm_sigma",)
+    """Which sigma; see `tasks.measure.fairness_definitions`."""
+    fairness_bootstrap: int = 200
+    """Resamples behind the interval of a fairness gap; 0 gives none."""
 
     def __post_init__(self) -> None:
         if self.bootstrap < 2:
@@ -56,7 +66,7 @@ class Omission:
     reason: str
 
 
-Rows = list[Metric]
+Rows = list[MetricValue]
 Omit = Callable[[Omission], None]
 
 
@@ -64,7 +74,7 @@ def ignore(_: Omission) -> None:
     """Take no note of omissions."""
 
 
-def _attempt(rows: Rows, name: str, omit: Omit, compute: Callable[[], Iterable[Metric]]) -> None:
+def _attempt(rows: Rows, name: str, omit: Omit, compute: Callable[[], Iterable[MetricValue]]) -> None:
     """Add what `compute` gives, or note why it cannot."""
     try:
         rows.extend(compute())
@@ -156,7 +166,7 @@ def _against_retrained(
 
 def _called_non_member(outputs: Mapping[str, Outputs], settings: Settings) -> np.ndarray:
     """Forget examples that the SVC on confidence calls non-members, `n`, bool; equal draws for all models."""
-    attack = Population(statistics=("svc_confidence",), draws=1, svc_examples=settings.mia_examples)
+    attack = PopulationScoring(statistics=("svc_confidence",), draws=1, svc_examples=settings.mia_examples)
     generator = numpy_generator("metrics", settings.seed, "mia_term")
     (scores,) = attack.score(outputs["forget"], outputs["retain"], outputs["test"], generator=generator)
     return scores.score[scores.member] <= 0.0
@@ -180,71 +190,14 @@ def robust_metrics(
         if not len(part.ids):
             omit(Omission(metric="robust_accuracy", reason=f"the {split} split is empty"))
             continue
-        rows += _robust_accuracies(split, part)
+        rows += robustness.robust_accuracies(split, part)
         if len(part.eps) < 2:
             omit(Omission(metric="robust_accuracy_area", reason="needs a radius above 0"))
         else:
-            rows.append(_robust_area(split, part, settings))
+            generator = numpy_generator("metrics", settings.seed, "robust_accuracy_area", split)
+            rows.append(robustness.robust_area(split, part, generator=generator, count=settings.bootstrap))
         if retrained is not None and split in retrained:
-            rows += _robust_gaps(split, part, retrained[split])
-    return rows
-
-
-def _robust_accuracies(split: str, part: RobustOutputs) -> Rows:
-    rows: Rows = []
-    classes = np.unique(part.labels)
-    for eps, correct in zip(part.eps, part.correct, strict=True):
-        for label in (None, *classes):
-            rows.append(
-                utility.proportion(
-                    "robust_accuracy",
-                    split,
-                    correct if label is None else correct[part.labels == label],
-                    higher_is=utility.accuracy_direction(split),
-                    param=float(eps),
-                    label=None if label is None else int(label),
-                )
-            )
-    return rows
-
-
-def _robust_area(split: str, part: RobustOutputs, settings: Settings) -> Metric:
-    """Each example's share of [0, largest eps] on which it holds, averaged; bootstrap over examples."""
-    by_example = np.trapezoid(part.correct.astype(np.float64), part.eps, axis=0) / part.eps[-1]
-    generator = numpy_generator("metrics", settings.seed, "robust_accuracy_area", split)
-    low, high = bootstrap_mean(by_example, generator=generator, count=settings.bootstrap)
-    return Metric(
-        metric="robust_accuracy_area",
-        split=split,
-        value=float(by_example.mean()),
-        ci_low=float(low),
-        ci_high=float(high),
-        n=len(by_example),
-        higher_is=utility.accuracy_direction(split),
-        param=float(part.eps[-1]),
-    )
-
-
-def _robust_gaps(split: str, part: RobustOutputs, retrained: RobustOutputs) -> Rows:
-    if not (np.array_equal(part.ids, retrained.ids) and np.array_equal(part.eps, retrained.eps)):
-        raise AuditError(
-            f"{split}: the unlearned and the retrained model were attacked on different examples"
-        )
-    rows: Rows = []
-    for eps, ours, theirs in zip(part.eps, part.correct, retrained.correct, strict=True):
-        low, high = newcombe_paired(ours, theirs)
-        rows.append(
-            Metric(
-                metric="robust_accuracy_gap",
-                split=split,
-                value=float(ours.mean() - theirs.mean()),
-                ci_low=low,
-                ci_high=high,
-                n=len(ours),
-                higher_is="closer_to_retrained",
-                param=float(eps),
-            )
-        )
+            rows += robustness.robust_gaps(split, part, retrained[split])
     return rows
 
 
@@ -264,12 +217,12 @@ def membership_metrics(
 
 def _membership_parts(
     scores: MembershipScores, settings: Settings
-) -> dict[str, Callable[[], Iterable[Metric]]]:
+) -> dict[str, Callable[[], Iterable[MetricValue]]]:
 
     def stream(name: str) -> np.random.Generator:
         return numpy_generator("metrics", settings.seed, name, scores.statistic)
 
-    parts: dict[str, Callable[[], Iterable[Metric]]] = {
+    parts: dict[str, Callable[[], Iterable[MetricValue]]] = {
         "auc": lambda: [membership.auc(scores)],
         "epsilon_lower_bound": lambda: membership.epsilon_lower_bound(
             scores, generator=stream("epsilon"), delta=settings.delta

@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.attacks.base import AdversarialAttack, MinimumNormAttack
 from tasks.errors import AuditError
 from tasks.measure.attacked import distances, predict
+from tasks.metrics.robustness import RobustOutputs
 from tasks.objectives.base import Batch
 from tasks.runtime.seeding import numpy_generator, torch_generator
 from tasks.training.resident import Subset
 
 
-@dataclass(frozen=True, kw_only=True)
-class RobustOutputs:
-    """What a model answers on the attacked images of one split."""
+@runtime_checkable
+class Perturbs(Protocol):
+    """Moves images within a norm ball in pixel space so that the model errs."""
 
-    ids: np.ndarray
-    """`n`, int64, ascending."""
-    labels: np.ndarray
-    """`n`, int64: true labels."""
-    eps: np.ndarray
-    """`E`, float64, ascending radii in pixels of [0, 1]; the first is 0, the clean images."""
-    correct: np.ndarray
-    """`E x n`, bool: right on every image that the attack returned within that radius or a smaller one."""
-    predictions: np.ndarray
-    """`E x n`, int64: the class given to the first image that fooled the model, else the label."""
+    @property
+    def norm(self) -> str:
+        """Linf or L2: the norm of `eps`."""
+        ...
+
+    @property
+    def eps(self) -> tuple[float, ...]:
+        """Radii in units of pixels in [0, 1]; 8/255 is 0.03137."""
+        ...
+
+    @property
+    def examples(self) -> int:
+        """Most examples of a split to attack, drawn at random; 0 attacks all."""
+        ...
+
+    def perturb(
+        self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
+    ) -> Tensor:
+        """Adversarial images, `n x C x H x W` in [0, 1], within `eps` of `images`."""
+        ...
+
+
+@runtime_checkable
+class Minimises(Protocol):
+    """An adversarial attack that looks for the smallest perturbation: one run serves every radius."""
+
+    def minimise(
+        self, model: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
+    ) -> Tensor:
+        """Images that the model misclassifies, as near as the attack could find; unmoved where it failed."""
+        ...
 
 
 def robust_outputs(
-    attack: AdversarialAttack,
+    attack: Perturbs,
     model: nn.Module,
     subset: Subset,
     *,
@@ -58,7 +79,7 @@ def robust_outputs(
     """
     subset = chosen(subset, attack.examples)
     state = _Progress(attack, model, subset, batch_size)
-    if isinstance(attack, MinimumNormAttack):
+    if isinstance(attack, Minimises):
         state.shrink(attack, seed_path)
     else:
         for row, eps in enumerate(state.eps[1:], start=1):
@@ -80,7 +101,7 @@ def chosen(subset: Subset, count: int) -> Subset:
 class _Progress:
     """Which examples still hold, and what fooled the others."""
 
-    def __init__(self, attack: AdversarialAttack, model: nn.Module, subset: Subset, batch_size: int) -> None:
+    def __init__(self, attack: Perturbs, model: nn.Module, subset: Subset, batch_size: int) -> None:
         self.attack, self.model, self.subset, self.batch_size = attack, model, subset, batch_size
         self.eps = np.unique(np.array((0.0, *attack.eps)))
         clean = [predict(model, batch.inputs) for batch in subset.batches(batch_size)]
@@ -100,7 +121,7 @@ class _Progress:
             self._check(moved, batch, eps)
             self._judge(rows, moved, batch, torch.full_like(rows, row))
 
-    def shrink(self, attack: MinimumNormAttack, seed_path: tuple[str | int, ...]) -> None:
+    def shrink(self, attack: Minimises, seed_path: tuple[str | int, ...]) -> None:
         """Find near images once; each counts from the first radius that reaches it."""
         radii = torch.from_numpy(self.eps)
         for number, rows in enumerate(self._standing()):

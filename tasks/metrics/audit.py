@@ -1,30 +1,32 @@
 """What a per-example attack says of one cell: rows of metrics, calibrated claims about single examples.
 
 Nothing here is scored on the shadows that chose it: vulnerable examples are selected on one half of the pairs
-and reported on the other, and retain harm takes "before" and "after" from different halves.
+and reported on the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
-from tasks.attacks.base import CrossFitted
-from tasks.attacks.example_epsilon import ExampleEpsilons, forgetting_scores
 from tasks.errors import AuditError
-from tasks.metrics.base import Direction, Metric
-from tasks.metrics.membership import SPLIT_OF_GAME
+from tasks.metrics.base import Direction, Metric, MetricValue
+from tasks.metrics.membership import (
+    AUC,
+    BALANCED_ACCURACY,
+    REALISED_FPR,
+    SPLIT_OF_GAME,
+    TPR_AT_FPR,
+)
 from tasks.metrics.pair_bootstrap import (
     Estimate,
-    example_auc_replicates,
     mean_balanced_accuracy,
     mean_example_auc,
     pooled_auc,
     resample,
-    stretch,
-    stretched_interval,
     tpr_at_fpr,
 )
 from tasks.metrics.per_example import (
@@ -35,11 +37,62 @@ from tasks.metrics.per_example import (
     shadows_per_side,
 )
 from tasks.runtime.seeding import numpy_generator
-from tasks.shadows.games import Comparison, PerExampleScores, compare
-from tasks.shadows.observations import Observations
-from tasks.statistics.intervals import CONFIDENCE
+from tasks.shadows.games import Comparison, PerExampleScores
 
-Score = Callable[[Comparison], PerExampleScores]
+
+def _count_of(name: str, about: str, higher_is: Direction, *, no_interval: str = "") -> Metric:
+    return Metric(
+        name=name,
+        about=about,
+        low=0,
+        high=float("inf"),
+        kind="forgetting",
+        higher_is=higher_is,
+        error="none",
+        no_interval=no_interval or "it is counted, not estimated",
+        margin=None,
+        margin_because="how many there are depends on the size of the forget set",
+    )
+
+
+EXAMPLES_TESTED = _count_of("examples_tested", "examples with enough shadow models on both sides", "better")
+EXAMPLES_EXCLUDED = _count_of("examples_excluded", "examples with too few shadow models on a side", "worse")
+RUNS_MISSING = _count_of("runs_missing", "runs of shadow models that failed and are in no number", "worse")
+EXAMPLES_VULNERABLE = _count_of(
+    "examples_vulnerable",
+    "single examples told apart at a false-discovery rate (`param`)",
+    "worse",
+    no_interval="the rate bounds the expected share of false ones instead",
+)
+EXAMPLES_SIGNIFICANT = _count_of(
+    "examples_significant",
+    "single examples with a p-value of at most `param`; param x n are expected by chance",
+    "worse",
+    no_interval="it is read against what chance gives",
+)
+METRICS = (
+    AUC,
+    BALANCED_ACCURACY,
+    TPR_AT_FPR,
+    REALISED_FPR,
+    EXAMPLES_TESTED,
+    EXAMPLES_EXCLUDED,
+    RUNS_MISSING,
+    EXAMPLES_VULNERABLE,
+    EXAMPLES_SIGNIFICANT,
+)
+
+
+class Scorer(Protocol):
+    """What calibration asks of an attack on single examples."""
+
+    def score(self, comparison: Comparison) -> PerExampleScores:
+        """Scores of every (run, example)."""
+        ...
+
+    def score_permuted(self, comparison: Comparison, seeds: Sequence[int]) -> Iterable[PerExampleScores]:
+        """Scores under labels that are swapped with each seed."""
+        ...
 
 
 def aggregate(
@@ -48,7 +101,7 @@ def aggregate(
     fprs: tuple[float, ...] = (0.01, 0.001),
     repeats: int = 200,
     seed: int = 0,
-) -> list[Metric]:
+) -> list[MetricValue]:
     """AUC at both grains, balanced accuracy, TPR at FPR with the rate realised, and the examples counted.
 
     `variant` is "statistic:grain": pooled over (model, example), or the mean of per-example values. A rate
@@ -62,100 +115,71 @@ def aggregate(
     """
     draws = resample(scores, generator=numpy_generator("cluster bootstrap", seed), repeats=repeats)
 
-    def row(metric: str, grain: str, estimate: Estimate, **more: float) -> Metric:
-        return _row(scores, metric, grain, estimate, "closer_to_retrained", **more)
+    def row(declared: Metric, grain: str, estimate: Estimate, *, param: float | None = None) -> MetricValue:
+        return estimated(scores, declared, estimate, variant=f"{scores.statistic}:{grain}", param=param)
 
     rows = [
-        row("auc", "pooled", pooled_auc(scores, draws)),
-        row("auc", "example_mean", mean_example_auc(scores, draws)),
-        row("balanced_accuracy", "pooled", mean_balanced_accuracy(scores, draws)),
+        row(AUC, "pooled", pooled_auc(scores, draws)),
+        row(AUC, "example_mean", mean_example_auc(scores, draws)),
+        row(BALANCED_ACCURACY, "pooled", mean_balanced_accuracy(scores, draws)),
     ]
     fewest = min(int((scores.label[scores.fold % 2 == half] == 0).sum()) for half in (0, 1))
     for fpr in fprs:
         if fewest * fpr > 1:
             point = tpr_at_fpr(scores, fpr, draws)
-            rows.append(row("tpr_at_fpr", "pooled", point.tpr, param=fpr))
-            rows.append(row("realised_fpr", "pooled", point.realised_fpr, param=fpr))
-    rows.append(_count(scores, "examples_tested", len(scores.example_ids)))
-    rows.append(_count(scores, "examples_excluded", len(scores.excluded)))
+            rows.append(row(TPR_AT_FPR, "pooled", point.tpr, param=fpr))
+            rows.append(row(REALISED_FPR, "pooled", point.realised_fpr, param=fpr))
+    rows.append(_count(scores, EXAMPLES_TESTED, len(scores.example_ids)))
+    rows.append(_count(scores, EXAMPLES_EXCLUDED, len(scores.excluded)))
     return rows
 
 
-def _row(
-    scores: PerExampleScores, metric: str, grain: str, estimate: Estimate, higher_is: Direction, **more: float
-) -> Metric:
-    return Metric(
-        metric=metric,
+def estimated(
+    scores: PerExampleScores,
+    declared: Metric,
+    estimate: Estimate,
+    *,
+    variant: str,
+    param: float | None = None,
+) -> MetricValue:
+    """A row of an estimate from these scores, under their game."""
+    return MetricValue(
+        declared=declared,
         split=SPLIT_OF_GAME.get(scores.game, "all"),
         value=estimate.value,
         ci_low=estimate.low,
         ci_high=estimate.high,
         n=estimate.n,
-        higher_is=higher_is,
         game=scores.game,
-        variant=f"{scores.statistic}:{grain}",
-        param=more.get("param"),
+        variant=variant,
+        param=param,
     )
 
 
-def _count(scores: PerExampleScores, metric: str, value: int) -> Metric:
-    return Metric(
-        metric=metric,
+def _count(scores: PerExampleScores, declared: Metric, value: int) -> MetricValue:
+    return MetricValue(
+        declared=declared,
         split=SPLIT_OF_GAME.get(scores.game, "all"),
         value=float(value),
         ci_low=None,
         ci_high=None,
         n=value,
-        higher_is="better" if metric == "examples_tested" else "worse",
         game=scores.game,
         variant=scores.statistic,
     )
 
 
-def epsilon_metrics(result: ExampleEpsilons, *, statistic: str = "competition") -> list[Metric]:
-    """The bound of the example that the choosing half singled out, its ceiling, the median example, and F.
-
-    One example, chosen before its shadows were counted, keeps the stated confidence; the largest of all
-    bounds would not. F is the competition's forgetting quality, from estimates without a bound, and so has no
-    interval: read it against that of the retrained control, never against 1.
-    """
-    one = result.most_exposed()
-    quality = forgetting_scores(result.empirical)
-    forgetting = Metric(
-        metric="forgetting_quality",
-        value=float(quality.mean()),
+def runs_missing(game: str, *, planned: int, observed: int) -> MetricValue:
+    """Runs of the shadow models that failed: they are in no other number of the cell."""
+    return MetricValue(
+        declared=RUNS_MISSING,
+        split=SPLIT_OF_GAME.get(game, "all"),
+        value=float(planned - observed),
         ci_low=None,
         ci_high=None,
-        n=len(quality),
-        higher_is="closer_to_retrained",
-        variant=statistic,
-        split=SPLIT_OF_GAME.get(result.game, "all"),
-        game=result.game,
+        n=planned,
+        game=game,
     )
-    median = float(np.median(result.lower))
-    rows = [
-        ("epsilon_lower_bound", f"{statistic}:selected_example", float(result.lower[one])),
-        ("epsilon_ceiling", f"{statistic}:selected_example", float(result.ceiling[one])),
-        ("epsilon_lower_bound", f"{statistic}:example_median", median),
-    ]
-    counted = int(result.positives[one] + result.negatives[one])
-    return [
-        *(
-            Metric(
-                metric=metric,
-                value=value,
-                ci_low=value if metric == "epsilon_lower_bound" else None,
-                ci_high=None,
-                n=counted if "selected" in variant else len(result.lower),
-                higher_is="worse" if metric == "epsilon_lower_bound" else "better",
-                variant=variant,
-                split=SPLIT_OF_GAME.get(result.game, "all"),
-                game=result.game,
-            )
-            for metric, variant, value in rows
-        ),
-        forgetting,
-    ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -172,7 +196,7 @@ class Calibrated:
 
 
 def calibrated_discoveries(
-    attack: CrossFitted, comparison: Comparison, *, repeats: int = 20, seed: int = 0, rate: float = 0.05
+    attack: Scorer, comparison: Comparison, *, repeats: int = 20, seed: int = 0, rate: float = 0.05
 ) -> Calibrated:
     """Which examples are told apart, at a controlled false-discovery rate.
 
@@ -205,7 +229,7 @@ def calibrated_discoveries(
     )
 
 
-def discovery_metrics(calibrated: Calibrated, scores: PerExampleScores) -> list[Metric]:
+def discovery_metrics(calibrated: Calibrated, scores: PerExampleScores) -> list[MetricValue]:
     """How many examples are told apart: at the false-discovery rate, and before correction.
 
     `param` is the rate; of `examples_significant` (p at most the rate), param x n are expected by chance.
@@ -215,10 +239,13 @@ def discovery_metrics(calibrated: Calibrated, scores: PerExampleScores) -> list[
         scores: names the statistic and the game.
     """
     found = calibrated.found
-    counts = {"examples_vulnerable": int(found.discovered.sum()), "examples_significant": found.uncorrected}
+    counts = (
+        (EXAMPLES_VULNERABLE, int(found.discovered.sum())),
+        (EXAMPLES_SIGNIFICANT, found.uncorrected),
+    )
     return [
-        replace(_count(scores, name, value), n=found.tested, param=found.rate)
-        for name, value in counts.items()
+        replace(_count(scores, declared, value), n=found.tested, param=found.rate)
+        for declared, value in counts
     ]
 
 
@@ -254,7 +281,7 @@ def select_and_report(
     Raises:
         AuditError: the halves share a shadow pair, or `share` selects nothing.
     """
-    _require_disjoint(selecting, reporting, "selection")
+    require_disjoint(selecting, reporting, "selection")
     common = np.intersect1d(selecting.example_ids, reporting.example_ids)
     count = int(share * len(common))
     if not 0 < share <= 1 or count < 1:
@@ -273,96 +300,10 @@ def select_and_report(
     )
 
 
-def _require_disjoint(first: PerExampleScores, second: PerExampleScores, what: str) -> None:
+def require_disjoint(first: PerExampleScores, second: PerExampleScores, what: str) -> None:
+    """Refuse scores of the same shadow pairs."""
     shared = np.intersect1d(first.base // 2, second.base // 2)
     if len(shared):
         raise AuditError(
             f"{what}: expected scores from different halves of the pairs, {len(shared)} are in both"
         )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RetainHarm:
-    """Whether an attack tells retained examples apart more easily after unlearning than before."""
-
-    example_ids: np.ndarray
-    change: np.ndarray
-    """`E`: AUC after minus before, from different shadows."""
-    share_worse: Estimate
-    """Share of examples whose AUC rose (ties one half); 0.5 where nothing happened."""
-    mean_change: Estimate
-
-
-def harm_games(after: Observations, base: Observations) -> tuple[Comparison, Comparison]:
-    """Game G3 before and after unlearning, on different halves of the shadow pairs.
-
-    "Before" is G0 on the runs, states and draws of "after": where nothing happened, the two have one
-    distribution, whatever the attack. The halves are of equal size.
-
-    Args:
-        after: runs of the unlearned models.
-        base: runs of the same shadows before they unlearned.
-    """
-    before = after.before(base)
-    pairs = np.unique(before.pair)
-    half = len(pairs) // 2
-    first, second = pairs[0 : 2 * half : 2], pairs[1 : 2 * half : 2]
-    return compare(before.of_pairs(first), "G3"), compare(after.of_pairs(second), "G3")
-
-
-def retain_harm(
-    score: Score,
-    games: tuple[Comparison, Comparison],
-    *,
-    repeats: int = 200,
-    seed: int = 0,
-) -> RetainHarm:
-    """Change of the AUC that one attack, under the same options, reaches for each retained example.
-
-    Call it a second time with retrained models and print both: "x % got worse" is 50 % when nothing happened,
-    and retraining without the forgotten may expose others too (the onion effect).
-
-    Args:
-        score: the attack, in game G3.
-        games: before and after, of `harm_games`.
-        repeats: bootstrap resamples of pairs (of both halves) and examples.
-        seed: of the resamples.
-
-    Raises:
-        AuditError: a game is not G3, or the halves share a pair.
-    """
-    if any(game.game != "G3" for game in games):
-        raise AuditError(f"retain harm: expected game G3, got {', '.join(game.game for game in games)}")
-    before, after = (score(game) for game in games)
-    _require_disjoint(before, after, "retain harm")
-    common = np.intersect1d(before.example_ids, after.example_ids)
-    first, second = before.of_examples(common), after.of_examples(common)
-    change = auc_by_example(second) - auc_by_example(first)
-    generator = numpy_generator("retain harm", seed)
-    draws = [resample(scores, generator=generator, repeats=repeats) for scores in (first, second)]
-    auc = [
-        example_auc_replicates(scores, draw.pairs)
-        for scores, draw in zip((first, second), draws, strict=True)
-    ]
-    moved, weight = auc[1] - auc[0], draws[0].examples * np.isfinite(auc[1] - auc[0])
-    moved = np.nan_to_num(moved)
-    total = np.maximum(weight.sum(1), 1)
-    means = (moved * weight).sum(1) / total
-    value, pairs = float(change.mean()), draws[0].pairs.shape[1]
-    low, high = stretched_interval(value, means, pairs=pairs)
-    return RetainHarm(
-        example_ids=common,
-        change=change,
-        share_worse=_share_worse(change, moved, weight / total[:, None], stretch(pairs)),
-        mean_change=Estimate(value=value, low=low, high=high, n=len(common)),
-    )
-
-
-def _share_worse(change: np.ndarray, moved: np.ndarray, weight: np.ndarray, longer: float) -> Estimate:
-    """Resampling adds noise to each sign and draws the share to one half: its spread, around the value."""
-    from scipy import stats
-
-    value = float(((change > 0) + 0.5 * (change == 0)).mean())
-    replicates = (((moved > 0) + 0.5 * (moved == 0)) * weight).sum(1)
-    half = longer * float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * float(replicates.std(ddof=1))
-    return Estimate(value=value, low=max(0.0, value - half), high=min(1.0, value + half), n=len(change))

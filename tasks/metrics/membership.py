@@ -8,54 +8,151 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.attacks.scores import MembershipScores
 from tasks.errors import AuditError
-from tasks.metrics.base import Direction, Metric
+from tasks.metrics.base import Metric, MetricValue, Reading
+from tasks.metrics.scores import MembershipScores
 from tasks.statistics.epsilon import epsilon_from_counts
 from tasks.statistics.intervals import clopper_pearson, delong, newcombe, wilson
 
 SPLIT_OF_GAME = {"G1": "forget", "G2": "forget", "G3": "retain"}
+POPULATION_GAME = "G2-population"
+"""Game G2 with the test set as H0, pooled over examples."""
+AUC = Metric(
+    name="auc",
+    about="area under the ROC curve of an attacker; 0.5: no better than a coin",
+    low=0,
+    high=1,
+    kind="forgetting",
+    higher_is="closer_to_retrained",
+    error="pair_bootstrap",
+    instead={POPULATION_GAME: Reading("forgetting", "closer_to_retrained", "delong")},
+    margin=0.05,
+    margin_because="an attacker with an AUC of .55 is right 3.5 times in a hundred more often than a coin",
+)
+BALANCED_ACCURACY = Metric(
+    name="balanced_accuracy",
+    about="(TPR + TNR) / 2 of an attacker's own decisions",
+    low=0,
+    high=1,
+    kind="forgetting",
+    higher_is="closer_to_retrained",
+    error="pair_bootstrap",
+    instead={POPULATION_GAME: Reading("forgetting", "closer_to_retrained", "binomial")},
+    margin=0.035,
+    margin_because="the accuracy of an attacker with an AUC of .55, for normal scores of one variance",
+)
+TPR_AT_FPR, REALISED_FPR = (
+    Metric(
+        name=name,
+        about=about,
+        low=0,
+        high=1,
+        kind="forgetting",
+        higher_is="closer_to_retrained",
+        error="pair_bootstrap",
+        instead={POPULATION_GAME: Reading("forgetting", "worse", "binomial")},
+        margin=None,
+        margin_because="what difference matters depends on the false-positive rate that is asked for",
+    )
+    for name, about in (
+        ("tpr_at_fpr", "share of members that an attacker finds at a given false-positive rate"),
+        ("realised_fpr", "the false-positive rate that came out at the threshold of tpr_at_fpr"),
+    )
+)
+EPSILON_LOWER_BOUND = Metric(
+    name="epsilon_lower_bound",
+    about="epsilon that is refuted at 95 %: unlearning is no more private than this",
+    low=0,
+    high=float("inf"),
+    kind="forgetting",
+    higher_is="worse",
+    error="bound",
+    margin=None,
+    margin_because="a low lower bound does not show a low epsilon",
+)
+EPSILON_CEILING = Metric(
+    name="epsilon_ceiling",
+    about="what epsilon_lower_bound would be under perfect separation of as many examples",
+    low=0,
+    high=float("inf"),
+    kind="forgetting",
+    higher_is="better",
+    error="none",
+    instead={POPULATION_GAME: Reading("forgetting", "worse", "none")},
+    no_interval="it follows from the number of examples alone",
+    margin=None,
+    margin_because="it says what the audit can show, nothing of the model",
+)
+MIA_EFFICACY = Metric(
+    name="mia_efficacy",
+    about="share of the forget set that an SVC of retain against test calls non-member",
+    low=0,
+    high=1,
+    kind="forgetting",
+    higher_is="closer_to_retrained",
+    error="binomial",
+    margin=0.05,
+    margin_because="the SVC's own fit moves the share by a few examples in a hundred",
+)
+CROSS_VALIDATED_ACCURACY = Metric(
+    name="cross_validated_accuracy",
+    about="accuracy of a logistic regression on the loss, held out; 0.5: no better than a coin",
+    low=0,
+    high=1,
+    kind="forgetting",
+    higher_is="closer_to_retrained",
+    error="binomial",
+    margin=0.035,
+    margin_because="as of balanced_accuracy",
+)
+METRICS = (
+    AUC,
+    BALANCED_ACCURACY,
+    TPR_AT_FPR,
+    REALISED_FPR,
+    EPSILON_LOWER_BOUND,
+    EPSILON_CEILING,
+    MIA_EFFICACY,
+    CROSS_VALIDATED_ACCURACY,
+)
 
 
 def metric_of(
     scores: MembershipScores,
-    name: str,
+    declared: Metric,
     value: float,
     ends: tuple[float | None, float | None],
     *,
     n: int,
-    higher_is: Direction,
     param: float | None = None,
-) -> Metric:
+) -> MetricValue:
     """A row for one statistic of these scores, under their game."""
-    return Metric(
-        metric=name,
+    return MetricValue(
+        declared=declared,
         split=SPLIT_OF_GAME.get(scores.game[:2], "all"),
         value=float(value),
         ci_low=None if ends[0] is None else float(ends[0]),
         ci_high=None if ends[1] is None else float(ends[1]),
         n=n,
-        higher_is=higher_is,
         param=param,
         game=scores.game,
         variant=scores.statistic,
     )
 
 
-def auc(scores: MembershipScores) -> Metric:
+def auc(scores: MembershipScores) -> MetricValue:
     """Area under the ROC curve; 0.5 is indistinguishable, above and below both tell (DeLong interval)."""
     result = delong(scores.score, scores.member)
     return metric_of(
         scores,
-        "auc",
+        AUC,
         result.value,
         (result.low, result.high),
         n=len(scores.ids),
-        higher_is="closer_to_retrained",
     )
 
 
-def balanced_accuracy(scores: MembershipScores) -> Metric:
+def balanced_accuracy(scores: MembershipScores) -> MetricValue:
     """(TPR + TNR) / 2 at the threshold that the attack fixed itself; score > threshold says member."""
     if scores.threshold is None:
         raise AuditError(f"balanced_accuracy: '{scores.statistic}' fixed no threshold")
@@ -65,15 +162,14 @@ def balanced_accuracy(scores: MembershipScores) -> Metric:
     low, high = newcombe(hits, m, alarms, n)
     return metric_of(
         scores,
-        "balanced_accuracy",
+        BALANCED_ACCURACY,
         (1 + hits / m - alarms / n) / 2,
         (float(1 + low) / 2, float(1 + high) / 2),
         n=m + n,
-        higher_is="closer_to_retrained",
     )
 
 
-def tpr_at_fpr(scores: MembershipScores, fpr: float) -> tuple[Metric, Metric]:
+def tpr_at_fpr(scores: MembershipScores, fpr: float) -> tuple[MetricValue, MetricValue]:
     """True positive rate at a false positive rate of at most `fpr`, and the rate that was realised.
 
     The threshold is the smallest score of the non-members that keeps their share above it within `fpr`.
@@ -92,12 +188,8 @@ def tpr_at_fpr(scores: MembershipScores, fpr: float) -> tuple[Metric, Metric]:
     alarms = int((others > threshold).sum())
     hits = int((scores.score[scores.member] > threshold).sum())
     ends = clopper_pearson([hits, alarms], [m, n])
-    rate = metric_of(
-        scores, "tpr_at_fpr", hits / m, (ends[0][0], ends[1][0]), n=m, higher_is="worse", param=fpr
-    )
-    realised = metric_of(
-        scores, "realised_fpr", alarms / n, (ends[0][1], ends[1][1]), n=n, higher_is="worse", param=fpr
-    )
+    rate = metric_of(scores, TPR_AT_FPR, hits / m, (ends[0][0], ends[1][0]), n=m, param=fpr)
+    realised = metric_of(scores, REALISED_FPR, alarms / n, (ends[0][1], ends[1][1]), n=n, param=fpr)
     return rate, realised
 
 
@@ -106,7 +198,7 @@ def epsilon_lower_bound(
     *,
     generator: np.random.Generator,
     delta: float = 1e-5,
-) -> tuple[Metric, Metric]:
+) -> tuple[MetricValue, MetricValue]:
     """Lower bound of epsilon, and the ceiling that perfect separation of this many examples would give.
 
     The rule (threshold and side) is chosen on a random half and counted on the other, so the bound holds at
@@ -125,16 +217,13 @@ def epsilon_lower_bound(
     ceiling = epsilon_from_counts(np.array(m), m, np.array(0), n, delta=delta)
     found = metric_of(
         scores,
-        "epsilon_lower_bound",
+        EPSILON_LOWER_BOUND,
         float(bound),
         (float(bound), None),
         n=m + n,
-        higher_is="worse",
         param=delta,
     )
-    highest = metric_of(
-        scores, "epsilon_ceiling", float(ceiling), (None, None), n=m + n, higher_is="worse", param=delta
-    )
+    highest = metric_of(scores, EPSILON_CEILING, float(ceiling), (None, None), n=m + n, param=delta)
     return found, highest
 
 
@@ -161,7 +250,7 @@ def _best_rule(score: np.ndarray, member: np.ndarray, delta: float) -> tuple[flo
     return best[1], best[2]
 
 
-def mia_efficacy(scores: MembershipScores) -> Metric:
+def mia_efficacy(scores: MembershipScores) -> MetricValue:
     """Share of the forget set that an SVC of retain against test calls non-member (SalUn's "MIA-efficacy").
 
     Not calibrated: a retrained model scores about 0.11 to 0.17 on CIFAR-10, not 1; read it beside retraining.
@@ -169,17 +258,16 @@ def mia_efficacy(scores: MembershipScores) -> Metric:
     called = scores.score[scores.member] <= (scores.threshold or 0.0)
     return metric_of(
         scores,
-        "mia_efficacy",
+        MIA_EFFICACY,
         float(called.mean()),
         _ends(wilson(int(called.sum()), len(called))),
         n=len(called),
-        higher_is="closer_to_retrained",
     )
 
 
 def cross_validated_accuracy(
     scores: MembershipScores, *, generator: np.random.Generator, draws: int = 5
-) -> Metric:
+) -> MetricValue:
     """Accuracy of a logistic regression on the score in SCRUB's protocol; 0.5 is ideal.
 
     Each draw balances members and non-members at random, then averages 5 stratified splits, 10 % held out.
@@ -208,11 +296,10 @@ def cross_validated_accuracy(
     value = float(np.mean(accuracies))
     return metric_of(
         scores,
-        "cross_validated_accuracy",
+        CROSS_VALIDATED_ACCURACY,
         value,
         _ends(wilson(value * 2 * smaller, 2 * smaller)),
         n=2 * smaller,
-        higher_is="closer_to_retrained",
     )
 
 

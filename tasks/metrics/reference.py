@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.errors import AuditError
-from tasks.metrics.base import Direction, Metric
+from tasks.metrics.base import Metric, MetricValue, Reading
+from tasks.metrics.utility import ANSWERS, ANSWERS_BECAUSE
 from tasks.statistics.intervals import bootstrap_counts, bootstrap_mean, newcombe_paired, percentiles, wilson
 
 if TYPE_CHECKING:
@@ -21,6 +22,102 @@ if TYPE_CHECKING:
 Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """By term, what each model gets right (or calls non-member) on the same examples, two `n` bool arrays."""
 ACCURACY_TERMS = {"forget": "ua", "retain": "ra", "test": "ta"}
+GAPS = {
+    term: Metric(
+        name=f"{name}_gap",
+        about=f"{about}, unlearned minus retrained model",
+        low=-1,
+        high=1,
+        kind="forgetting" if term in ("forget", "mia") else "utility",
+        higher_is="closer_to_retrained",
+        error="paired_binomial",
+        margin=ANSWERS,
+        margin_because=ANSWERS_BECAUSE,
+    )
+    for term, name, about in (
+        ("forget", "ua", "share of wrong answers on the forget set"),
+        ("retain", "ra", "accuracy on the retain set"),
+        ("test", "ta", "accuracy on the test set"),
+        ("mia", "mia", "share of the forget set that an SVC calls non-member"),
+    )
+}
+"""By term."""
+AVERAGE_GAP, AVERAGE_GAP_MIA = (
+    Metric(
+        name=name,
+        about=f"mean of the absolute gaps of {terms}",
+        low=0,
+        high=1,
+        kind="forgetting",
+        higher_is="worse",
+        error="bootstrap",
+        margin=ANSWERS,
+        margin_because=ANSWERS_BECAUSE,
+    )
+    for name, terms in (("average_gap", "UA, RA and TA"), ("average_gap_mia", "UA, RA, TA and MIA-efficacy"))
+)
+TUG_OF_WAR, TUG_OF_WAR_MIA, TUG_OF_WAR_FACTOR = (
+    Metric(
+        name=name,
+        about=about,
+        low=0,
+        high=1,
+        kind="forgetting",
+        higher_is="better",
+        error="bootstrap",
+        margin=margin,
+        margin_because=because,
+    )
+    for name, about, margin, because in (
+        ("tug_of_war", "product of 1 - |gap| of UA, RA and TA", 0.06, "three gaps of 0.02 each: 1 - 0.98^3"),
+        ("tug_of_war_mia", "tug_of_war with MIA-efficacy in place of UA", 0.06, "three gaps of 0.02 each"),
+        ("tug_of_war_factor", "1 - |gap| of one term", ANSWERS, ANSWERS_BECAUSE),
+    )
+)
+DISTANCES = tuple(
+    Metric(
+        name=name,
+        about=f"mean {about} between the outputs of the unlearned and of the retrained model",
+        low=0,
+        high=high,
+        kind="forgetting",
+        higher_is="worse",
+        error="bootstrap",
+        instead={"test": Reading("utility", "worse", "bootstrap")},
+        margin=None,
+        margin_because="two retrained models are not at distance 0 either, and how far depends on the data: read it "
+        "against retrain_again",
+    )
+    for name, about, high in (
+        ("activation_distance_l2", "L2 distance", 2**0.5),
+        ("activation_distance_l1", "L1 distance", 2.0),
+        ("js_to_retrained", "Jensen-Shannon divergence in nats", float(np.log(2))),
+        ("kl_to_retrained", "KL(retrained || unlearned) in nats", float("inf")),
+    )
+)
+PREDICTION_AGREEMENT = Metric(
+    name="prediction_agreement",
+    about="share of examples on which the unlearned and the retrained model predict the same class",
+    low=0,
+    high=1,
+    kind="forgetting",
+    higher_is="better",
+    error="binomial",
+    instead={"test": Reading("utility", "better", "binomial")},
+    margin=None,
+    margin_because="two retrained models do not always agree either, and how often depends on the data: read it "
+    "against retrain_again",
+)
+METRICS = (
+    *GAPS.values(),
+    AVERAGE_GAP,
+    AVERAGE_GAP_MIA,
+    TUG_OF_WAR,
+    TUG_OF_WAR_MIA,
+    TUG_OF_WAR_FACTOR,
+    *DISTANCES,
+    PREDICTION_AGREEMENT,
+)
 
 
 def check_paired(split: str, outputs: Outputs, reference: Outputs) -> None:
@@ -29,20 +126,19 @@ def check_paired(split: str, outputs: Outputs, reference: Outputs) -> None:
         raise AuditError(f"{split}: the unlearned and the retrained model were scored on different examples")
 
 
-def signed_gaps(pairs: Pairs) -> list[Metric]:
+def signed_gaps(pairs: Pairs) -> list[MetricValue]:
     """Unlearned minus retrained: ua_gap, ra_gap, ta_gap (and mia_gap); Newcombe's paired interval."""
     rows = []
     for term, (ours, theirs) in pairs.items():
         low, high = newcombe_paired(ours, theirs)
         rows.append(
-            Metric(
-                metric=f"{ACCURACY_TERMS.get(term, term)}_gap",
+            MetricValue(
+                declared=GAPS[term],
                 split="forget" if term == "mia" else term,
                 value=float(ours.mean() - theirs.mean()),
                 ci_low=low,
                 ci_high=high,
                 n=len(ours),
-                higher_is="closer_to_retrained",
             )
         )
     return rows
@@ -77,7 +173,7 @@ def _absolute_gaps(
     return values, replicates
 
 
-def summary_gaps(pairs: Pairs, *, generator: np.random.Generator, count: int = 1000) -> list[Metric]:
+def summary_gaps(pairs: Pairs, *, generator: np.random.Generator, count: int = 1000) -> list[MetricValue]:
     """Average gap and tug of war with its factors, by bootstrap over examples.
 
     `average_gap` is the mean of |gap| over UA, RA, TA; `average_gap_mia` adds MIA-efficacy where `pairs` has
@@ -92,52 +188,37 @@ def summary_gaps(pairs: Pairs, *, generator: np.random.Generator, count: int = 1
     """
     values, replicates = _absolute_gaps(pairs, generator, count)
     n = sum(len(pairs[split][0]) for split in ACCURACY_TERMS)
-    rows: list[Metric] = []
+    rows: list[MetricValue] = []
 
     def add(
-        name: str,
-        value: float,
-        draws: np.ndarray,
-        split: str,
-        direction: Direction,
-        size: int,
-        variant: str = "",
+        declared: Metric, value: float, draws: np.ndarray, split: str, size: int, variant: str = ""
     ) -> None:
         low, high = percentiles(draws)
         rows.append(
-            Metric(
-                metric=name,
+            MetricValue(
+                declared=declared,
                 split=split,
                 value=value,
                 ci_low=min(value, float(low)),
                 ci_high=max(value, float(high)),
                 n=size,
-                higher_is=direction,
                 variant=variant,
             )
         )
 
     plain = list(ACCURACY_TERMS)
-    versions = [("", plain, plain)]
+    versions = [(AVERAGE_GAP, plain, TUG_OF_WAR, plain)]
     if "mia" in pairs:
-        versions.append(("_mia", [*plain, "mia"], ["mia", "retain", "test"]))
-    for suffix, averaged, multiplied in versions:
+        versions.append((AVERAGE_GAP_MIA, [*plain, "mia"], TUG_OF_WAR_MIA, ["mia", "retain", "test"]))
+    for gap, averaged, tug, multiplied in versions:
         mean = float(np.mean([values[t] for t in averaged]))
-        add(
-            f"average_gap{suffix}",
-            mean,
-            np.mean([replicates[t] for t in averaged], axis=0),
-            "all",
-            "worse",
-            n,
-        )
+        add(gap, mean, np.mean([replicates[t] for t in averaged], axis=0), "all", n)
         product = float(np.prod([1 - values[t] for t in multiplied]))
-        draws = np.prod([1 - replicates[t] for t in multiplied], axis=0)
-        add(f"tug_of_war{suffix}", product, draws, "all", "better", n)
+        add(tug, product, np.prod([1 - replicates[t] for t in multiplied], axis=0), "all", n)
     for term in pairs:
         split, variant = ("forget", "mia") if term == "mia" else (term, "")
         size = len(pairs[term][0])
-        add("tug_of_war_factor", 1 - values[term], 1 - replicates[term], split, "better", size, variant)
+        add(TUG_OF_WAR_FACTOR, 1 - values[term], 1 - replicates[term], split, size, variant)
     return rows
 
 
@@ -148,7 +229,7 @@ def output_distances(
     *,
     generator: np.random.Generator,
     count: int = 1000,
-) -> list[Metric]:
+) -> list[MetricValue]:
     """Mean distances of the two predicted distributions, and how often the predictions agree.
 
     activation_distance_l2 and _l1: norms of p_u - p_r. js_to_retrained: Jensen-Shannon in nats (at most
@@ -159,39 +240,37 @@ def output_distances(
     p, q = np.exp(ours), np.exp(theirs)
     middle = np.logaddexp(ours, theirs) - np.log(2)
     js = 0.5 * (p * (ours - middle) + q * (theirs - middle)).sum(axis=1)
-    columns = {
-        "activation_distance_l2": np.sqrt(((p - q) ** 2).sum(axis=1)),
-        "activation_distance_l1": np.abs(p - q).sum(axis=1),
-        "js_to_retrained": np.maximum(js, 0.0),
-        "kl_to_retrained": np.maximum((q * (theirs - ours)).sum(axis=1), 0.0),
-    }
-    values = np.stack(list(columns.values()), axis=1)
+    columns = (
+        np.sqrt(((p - q) ** 2).sum(axis=1)),
+        np.abs(p - q).sum(axis=1),
+        np.maximum(js, 0.0),
+        np.maximum((q * (theirs - ours)).sum(axis=1), 0.0),
+    )
+    values = np.stack(columns, axis=1)
     lows, highs = bootstrap_mean(values, generator=generator, count=count)
     rows = [
-        Metric(
-            metric=name,
+        MetricValue(
+            declared=declared,
             split=split,
             value=float(values[:, k].mean()),
             ci_low=float(lows[k]),
             ci_high=float(highs[k]),
             n=len(values),
-            higher_is="worse",
         )
-        for k, name in enumerate(columns)
+        for k, declared in enumerate(DISTANCES)
     ]
     return [*rows, agreement(split, outputs, reference)]
 
 
-def agreement(split: str, outputs: Outputs, reference: Outputs) -> Metric:
+def agreement(split: str, outputs: Outputs, reference: Outputs) -> MetricValue:
     """Share of examples on which both models predict the same class."""
     same = outputs.logits.argmax(axis=1) == reference.logits.argmax(axis=1)
     low, high = wilson(int(same.sum()), len(same))
-    return Metric(
-        metric="prediction_agreement",
+    return MetricValue(
+        declared=PREDICTION_AGREEMENT,
         split=split,
         value=float(same.mean()),
         ci_low=float(low),
         ci_high=float(high),
         n=len(same),
-        higher_is="better",
     )

@@ -8,89 +8,119 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.errors import AuditError
-from tasks.metrics.base import Direction, Metric
+from tasks.metrics.base import Kind, Metric, MetricValue, Reading
 from tasks.statistics.intervals import reflected, wilson
 
 if TYPE_CHECKING:
     from tasks.training.scoring import Outputs
 
+ANSWERS = 0.02
+ANSWERS_BECAUSE = "two answers in a hundred: about as far as two retrainings of a small network are apart"
+ON_FORGET_SET = Reading("forgetting", "closer_to_retrained", "binomial")
+"""A model that forgot is right on the forget set as often as a retrained one, not less often."""
+ACCURACY = Metric(
+    name="accuracy",
+    about="share of right answers on a split, or on one class of it",
+    low=0,
+    high=1,
+    kind="utility",
+    higher_is="better",
+    error="binomial",
+    instead={"forget": ON_FORGET_SET},
+    margin=ANSWERS,
+    margin_because=ANSWERS_BECAUSE,
+)
+
+
+def _to_retrained(name: str, about: str, kind: Kind) -> Metric:
+    return Metric(
+        name=name,
+        about=about,
+        low=0,
+        high=1,
+        kind=kind,
+        higher_is="closer_to_retrained",
+        error="binomial",
+        margin=ANSWERS,
+        margin_because=ANSWERS_BECAUSE,
+    )
+
+
+UA = _to_retrained("ua", "unlearning accuracy: share of wrong answers on the forget set", "forgetting")
+RA = _to_retrained("ra", "accuracy on the retain set", "utility")
+TA = _to_retrained("ta", "accuracy on the test set", "utility")
+TA_RETAINED = _to_retrained(
+    "ta_retained_classes", "test accuracy on classes that are still trained on", "utility"
+)
+TA_FORGOTTEN = _to_retrained(
+    "ta_forgotten_classes", "test accuracy on classes that are wholly forgotten", "forgetting"
+)
+CLASS_ACCURACY_GAP = Metric(
+    name="class_accuracy_gap",
+    about="largest minus smallest class accuracy",
+    low=0,
+    high=1,
+    kind="utility",
+    higher_is="worse",
+    error="bootstrap",
+    margin=0.05,
+    margin_because="a difference of two extremes varies more than an accuracy, from a few examples each",
+)
+METRICS = (ACCURACY, UA, RA, TA, TA_RETAINED, TA_FORGOTTEN, CLASS_ACCURACY_GAP)
+
 
 def proportion(
-    name: str,
+    declared: Metric,
     split: str,
     correct: np.ndarray,
     *,
-    higher_is: Direction,
     param: float | None = None,
     label: int | None = None,
-) -> Metric:
+) -> MetricValue:
     """Share of True in `correct` (`n`, bool) with Wilson's interval.
 
     Raises:
         AuditError: there are no examples.
     """
     if not len(correct):
-        raise AuditError(f"{name} on {split}: no examples")
+        raise AuditError(f"{declared.name} on {split}: no examples")
     hits = int(correct.sum())
     low, high = wilson(hits, len(correct))
-    return Metric(
-        metric=name,
+    return MetricValue(
+        declared=declared,
         split=split,
         value=hits / len(correct),
         ci_low=float(low),
         ci_high=float(high),
         n=len(correct),
-        higher_is=higher_is,
         param=param,
         label=label,
     )
 
 
-def accuracy_direction(split: str) -> Direction:
-    """A model that forgot is right on the forget set as often as a retrained one, not less often."""
-    return "closer_to_retrained" if split == "forget" else "better"
-
-
-def accuracies(split: str, outputs: Outputs) -> list[Metric]:
+def accuracies(split: str, outputs: Outputs) -> list[MetricValue]:
     """Accuracy on a split, and on each class that it holds."""
-    direction = accuracy_direction(split)
-    rows = [proportion("accuracy", split, outputs.correct, higher_is=direction)]
+    rows = [proportion(ACCURACY, split, outputs.correct)]
     for label in np.unique(outputs.labels):
-        rows.append(
-            proportion(
-                "accuracy",
-                split,
-                outputs.correct[outputs.labels == label],
-                higher_is=direction,
-                label=int(label),
-            )
-        )
+        rows.append(proportion(ACCURACY, split, outputs.correct[outputs.labels == label], label=int(label)))
     return rows
 
 
-def unlearning_accuracies(forget: Outputs, retain: Outputs, test: Outputs) -> list[Metric]:
+def unlearning_accuracies(forget: Outputs, retain: Outputs, test: Outputs) -> list[MetricValue]:
     """The literature's triple: UA = 1 - accuracy on the forget set; RA on the retain, TA on the test set."""
     parts = (
-        ("ua", "forget", ~forget.correct),
-        ("ra", "retain", retain.correct),
-        ("ta", "test", test.correct),
+        (UA, "forget", ~forget.correct),
+        (RA, "retain", retain.correct),
+        (TA, "test", test.correct),
     )
-    return [
-        proportion(name, split, correct, higher_is="closer_to_retrained")
-        for name, split, correct in parts
-        if len(correct)
-    ]
+    return [proportion(declared, split, correct) for declared, split, correct in parts if len(correct)]
 
 
-def accuracy_by_forgetting(test: Outputs, forgotten_classes: Iterable[int]) -> list[Metric]:
+def accuracy_by_forgetting(test: Outputs, forgotten_classes: Iterable[int]) -> list[MetricValue]:
     """For class-wise forget sets: test accuracy on the retained classes and on the forgotten ones."""
     forgotten = np.isin(test.labels, np.array(sorted(forgotten_classes), dtype=np.int64))
-    parts = (("ta_retained_classes", ~forgotten), ("ta_forgotten_classes", forgotten))
-    return [
-        proportion(name, "test", test.correct[rows], higher_is="closer_to_retrained")
-        for name, rows in parts
-        if rows.any()
-    ]
+    parts = ((TA_RETAINED, ~forgotten), (TA_FORGOTTEN, forgotten))
+    return [proportion(declared, "test", test.correct[rows]) for declared, rows in parts if rows.any()]
 
 
 def class_accuracy_gap(
@@ -99,7 +129,7 @@ def class_accuracy_gap(
     *,
     generator: np.random.Generator,
     count: int = 1000,
-) -> Metric:
+) -> MetricValue:
     """Largest minus smallest class accuracy: fairness across classes.
 
     The bootstrap resamples examples within their class, which for counts of hits is a binomial draw. The gap
@@ -116,12 +146,11 @@ def class_accuracy_gap(
     replicates = generator.binomial(sizes, np.clip(rates, 0, 1), size=(count, len(labels))) / sizes
     value = float(np.ptp(rates))
     low, high = reflected(value, np.ptp(replicates, axis=1))
-    return Metric(
-        metric="class_accuracy_gap",
+    return MetricValue(
+        declared=CLASS_ACCURACY_GAP,
         split=split,
         value=value,
         ci_low=low,
         ci_high=min(1.0, high),
         n=len(outputs),
-        higher_is="worse",
     )

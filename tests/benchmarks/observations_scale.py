@@ -24,16 +24,19 @@ import pyarrow as pa
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from orchestrator.bench.per_example import ShadowCells
+from orchestrator.bench.shadow_source import CellShadows, StoredObservations
 from orchestrator.plan.cells import ShadowSubject
 from orchestrator.plan.shadows import ShadowGroup, ShadowSet
 from orchestrator.records.observations import block_rows, path_of, read_run_blocks
+from orchestrator.records.rows import examples_table
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tasks.attacks.kernel_density import KernelDensity
 from tasks.attacks.lira import ULiRA
+from tasks.attacks.views import ShadowView
 from tasks.measure.evaluate import Settings
-from tasks.metrics.audit import aggregate, calibrated_discoveries, harm_games, retain_harm
+from tasks.metrics.audit import aggregate, calibrated_discoveries
+from tasks.metrics.harm import harm_games, retain_harm
 from tasks.shadows.games import compare
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, RunBlock, State
@@ -181,7 +184,9 @@ def whole_cells(store: Store, shadows: ShadowSet, group: ShadowGroup, examples: 
     settings, seconds = Settings(bootstrap=RESAMPLES), {}
     for attack in (ULiRA(game="G2"), ULiRA(game="G3"), KernelDensity(game="G2"), KernelDensity(game="G3")):
         name = f"whole cell: {type(attack).__name__} {attack.game}"
-        measure = lambda a=attack: f"{ShadowCells(plan, store).measure(cell, a, settings)[1].num_rows} rows"  # noqa: E731
+        shadows_of_cell = CellShadows(StoredObservations(plan, store), cell)
+        view = ShadowView(attack, shadows_of_cell, name=name, settings=settings)
+        measure = lambda a=attack, v=view: f"{examples_table(a.measure(v).examples).num_rows} rows"  # noqa: E731
         seconds[name] = timed(name, measure)[1]
     return sum(s for name, s in seconds.items() if "ULiRA" in name)
 

@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tasks.attacks.example_epsilon import (
-    Competition,
-    forgetting_scores,
-    one_per_shadow,
-)
+from tasks.attacks.example_epsilon import Competition, one_per_shadow
 from tasks.attacks.one_run import OneRun, one_run_epsilon, one_run_p_value
 from tasks.errors import AuditError
-from tasks.metrics.audit import epsilon_metrics
+from tasks.metrics.example_epsilon import epsilon_metrics, forgetting_scores
 from tasks.shadows.canaries import Canaries
 from tasks.shadows.games import Comparison, compare
 from tasks.shadows.layout import ShadowLayout, TargetPool

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from tasks.attacks.base import PopulationAttack, attacks
-from tasks.attacks.population import (
+from tasks.attacks.base import attacks
+from tasks.attacks.population import Population, PopulationAttack
+from tasks.errors import AuditError
+from tasks.measure.population import (
     STATISTICS,
-    Population,
     balanced_fit,
     entropy,
     fit_svc,
@@ -14,7 +15,6 @@ from tasks.attacks.population import (
     modified_entropy,
     svc_margins,
 )
-from tasks.errors import AuditError
 from tasks.metrics.membership import auc, mia_efficacy
 from tasks.statistics.intervals import delong
 from tasks.training.scoring import Outputs, score

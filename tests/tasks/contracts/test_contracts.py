@@ -7,12 +7,21 @@ import random
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 
-from tasks import contracts
-from tasks.attacks.base import attacks
-from tasks.attacks.scores import MembershipScores
+from tasks.attacks.adversarial import Adversarial
+from tasks.attacks.base import Attack, Measurement, attacks
+from tasks.attacks.population import PopulationAttack
+from tasks.contracts import adversarial, check_attack, population, small_run
+from tasks.contracts import attacks as of_attacks
+from tasks.contracts import methods as of_methods
+from tasks.errors import AuditError
+from tasks.metrics.base import Metric, MetricValue
+from tasks.metrics.scores import MembershipScores
+from tasks.metrics.utility import ACCURACY, UA
+from tasks.networks.scopes import ScopeViolation
 from tasks.unlearn.base import Method, methods
 
 QUICK = {
@@ -29,7 +38,7 @@ QUICK = {
     "proxy_epochs": 1,
     "attack_steps": 3,
 }
-METHODS = [name for name in methods.names() if not getattr(methods.get(name), "from_scratch", False)]
+METHODS = [name for name in methods.names() if not methods.get(name).from_scratch]
 
 
 def quick(name: str) -> Method:
@@ -39,26 +48,17 @@ def quick(name: str) -> Method:
     return cls(**{key: value for key, value in QUICK.items() if key in known})
 
 
-@pytest.mark.parametrize("contract", contracts.METHOD_CONTRACTS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("contract", of_methods.METHOD_CONTRACTS, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("name", METHODS)
 def test_registered_methods_keep_the_contracts(name: str, contract: Any) -> None:
     contract(quick(name))
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in attacks.names() if getattr(attacks.get(n), "family", "") == "adversarial"]
-)
-def test_registered_adversarial_attacks_keep_the_contracts(name: str) -> None:
-    fields = {f.name for f in dataclasses.fields(attacks.get(name))}  # type: ignore[arg-type]
-    steps = {"steps": 4, "restarts": 1, "queries": 20}
-    contracts.check_attack(attacks.get(name)(**{k: v for k, v in steps.items() if k in fields}))
-
-
-@pytest.mark.parametrize(
-    "name", [n for n in attacks.names() if getattr(attacks.get(n), "family", "") == "population"]
-)
-def test_registered_population_attacks_keep_the_contracts(name: str) -> None:
-    contracts.check_attack(attacks.get(name)())
+@pytest.mark.parametrize("name", attacks.names())
+def test_registered_attacks_keep_the_contracts(name: str) -> None:
+    known = {f.name for f in dataclasses.fields(attacks.get(name))}  # type: ignore[arg-type]
+    quick = {"steps": 4, "restarts": 1, "queries": 20, "permutations": 2}
+    check_attack(attacks.get(name)(**{k: v for k, v in quick.items() if k in known}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,31 +105,31 @@ class Offender(Method):
 @pytest.mark.parametrize(
     ("crime", "contract"),
     [
-        ("move_head", contracts.outside_scope_is_bit_identical),
-        ("move_buffer", contracts.outside_scope_is_bit_identical),
-        ("move_head", contracts.zero_epochs_change_nothing),
-        ("draw", contracts.same_seed_gives_same_weights),
-        ("draw", contracts.global_random_state_is_untouched),
-        ("hook", contracts.model_is_handed_back),
-        ("relabel", contracts.inputs_are_only_read),
-        ("peek", contracts.retain_set_is_read_only_if_declared),
+        ("move_head", of_methods.outside_scope_is_bit_identical),
+        ("move_buffer", of_methods.outside_scope_is_bit_identical),
+        ("move_head", of_methods.zero_epochs_change_nothing),
+        ("draw", of_methods.same_seed_gives_same_weights),
+        ("draw", of_methods.global_random_state_is_untouched),
+        ("hook", of_methods.model_is_handed_back),
+        ("relabel", of_methods.inputs_are_only_read),
+        ("peek", of_methods.retain_set_is_read_only_if_declared),
     ],
 )
 def test_contracts_catch_offenders(crime: str, contract: Any) -> None:
     scope_without_head = {"move_head": "norm-only", "move_buffer": "head"}
 
     def make_run(**options: Any) -> Any:
-        if contract is contracts.outside_scope_is_bit_identical:
+        if contract is of_methods.outside_scope_is_bit_identical:
             options["scope"] = scope_without_head[crime]
-        return contracts.small_run(**options)
+        return small_run(**options)
 
     with pytest.raises(AssertionError):
         contract(Offender(crime=crime), make_run)
 
 
 def test_widened_head_is_refused() -> None:
-    with pytest.raises((AssertionError, contracts.ScopeViolation)):
-        contracts.model_is_handed_back(Offender(crime="widen"))
+    with pytest.raises((AssertionError, ScopeViolation)):
+        of_methods.model_is_handed_back(Offender(crime="widen"))
 
 
 def test_undocumented_field_is_caught() -> None:
@@ -142,18 +142,15 @@ def test_undocumented_field_is_caught() -> None:
             return
 
     with pytest.raises(AssertionError, match="lr"):
-        contracts.method_is_described(Silent())
+        of_methods.method_is_described(Silent())
 
 
-class BadPerturbation:
+@dataclass(frozen=True, kw_only=True)
+class BadPerturbation(Adversarial):
     """Leaves the ball, the pixel range, or a trace."""
 
-    family: ClassVar[str] = "adversarial"
-    norm = "Linf"
-    eps = (0.1,)
-
-    def __init__(self, crime: str) -> None:
-        self.crime = crime
+    crime: str
+    """Which."""
 
     def perturb(self, model: Any, images: Any, labels: Any, *, eps: float, generator: Any) -> Any:
         if self.crime == "far":
@@ -169,29 +166,25 @@ class BadPerturbation:
 @pytest.mark.parametrize(
     ("crime", "contract"),
     [
-        ("far", contracts.perturbation_stays_in_the_ball),
-        ("range", contracts.perturbation_stays_in_the_ball),
-        ("clean", contracts.zero_radius_is_clean),
-        ("mode", contracts.attack_leaves_no_trace),
+        ("far", adversarial.perturbation_stays_in_the_ball),
+        ("range", adversarial.perturbation_stays_in_the_ball),
+        ("clean", adversarial.zero_radius_is_clean),
+        ("mode", adversarial.attack_leaves_no_trace),
     ],
 )
 def test_contracts_catch_bad_attacks(crime: str, contract: Any) -> None:
     with pytest.raises(AssertionError):
-        contract(BadPerturbation(crime))
+        contract(BadPerturbation(crime=crime))
 
 
-class BadScores:
+@dataclass(frozen=True, kw_only=True)
+class BadScores(PopulationAttack):
     """Loss with the wrong sign, or scores that know the answer."""
 
-    family: ClassVar[str] = "population"
-    game: ClassVar[str] = "G2"
-
-    def __init__(self, crime: str) -> None:
-        self.crime = crime
+    crime: str
+    """Which."""
 
     def score(self, forget: Any, retain: Any, test: Any, *, generator: Any) -> list[MembershipScores]:
-        import numpy as np
-
         member = np.repeat([True, False], [len(forget), len(test)])
         score = np.concatenate([forget.loss, test.loss])
         if self.crime == "leak":
@@ -205,25 +198,75 @@ class BadScores:
 @pytest.mark.parametrize(
     ("crime", "contract"),
     [
-        ("sign", contracts.perfect_separation_gives_one),
-        ("leak", contracts.equal_distributions_give_half),
-        ("nan", contracts.scores_are_one_per_example),
+        ("sign", population.perfect_separation_gives_one),
+        ("leak", population.equal_distributions_give_half),
+        ("nan", population.scores_are_one_per_example),
     ],
 )
 def test_contracts_catch_bad_scores(crime: str, contract: Any) -> None:
     with pytest.raises(AssertionError):
-        contract(BadScores(crime))
+        contract(BadScores(crime=crime))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadMeasurement(Attack):
+    """Breaks one contract of all attacks."""
+
+    family: ClassVar[str] = "offences"
+    needs: ClassVar[frozenset[Any]] = frozenset(("gradients", "copy"))
+    metrics: ClassVar[tuple[Metric, ...]] = (ACCURACY,)
+    crime: str
+    """Which."""
+
+    def measure(self, view: Any) -> Measurement:
+        value, declared = 0.5, ACCURACY
+        with view.differentiable() as model:
+            if self.crime == "edit":
+                model.get_submodule("head").bias.data.add_(1e-3)
+            if self.crime == "hook":
+                model.register_forward_hook(lambda *_: None)
+        if self.crime != "idle":
+            view.copy()
+        if self.crime == "greedy":
+            view.outputs()
+        if self.crime == "draw":
+            value = random.random()
+        if self.crime == "stray":
+            declared = UA
+        value = {"range": 1.5, "nan": float("nan")}.get(self.crime, value)
+        found = MetricValue(declared=declared, split="test", value=value, ci_low=0.0, ci_high=2.0, n=9)
+        block = {"example_id": np.arange(3), "score": np.zeros(2 if self.crime == "ragged" else 3)}
+        return Measurement(metrics=[found], examples=[block])
+
+
+@pytest.mark.parametrize(
+    ("crime", "contract"),
+    [
+        ("edit", of_attacks.measuring_leaves_no_trace),
+        ("hook", of_attacks.measuring_leaves_no_trace),
+        ("draw", of_attacks.measuring_leaves_no_trace),
+        ("draw", of_attacks.measuring_repeats_itself),
+        ("idle", of_attacks.needs_are_honest),
+        ("greedy", of_attacks.needs_are_honest),
+        ("stray", of_attacks.values_are_declared),
+        ("range", of_attacks.values_are_declared),
+        ("nan", of_attacks.values_are_declared),
+        ("ragged", of_attacks.values_are_declared),
+    ],
+)
+def test_contracts_catch_bad_measurements(crime: str, contract: Any) -> None:
+    of_attacks.check_attack(BadMeasurement(crime="none"))
+    with pytest.raises((AssertionError, AuditError)):
+        contract(BadMeasurement(crime=crime))
 
 
 def test_small_original_has_learnt() -> None:
     from tasks.training.scoring import score
 
-    run = contracts.small_run()
+    run = small_run()
     assert score(run.original, run.retain).correct.mean() > 0.9
 
 
 def test_area_under_roc_counts_ties_half() -> None:
-    import numpy as np
-
-    assert contracts.area_under_roc(np.array([1.0, 0.0]), np.array([True, False])) == 1.0
-    assert contracts.area_under_roc(np.array([1.0, 1.0, 0.0]), np.array([True, False, False])) == 0.75
+    assert population.area_under_roc(np.array([1.0, 0.0]), np.array([True, False])) == 1.0
+    assert population.area_under_roc(np.array([1.0, 1.0, 0.0]), np.array([True, False, False])) == 0.75

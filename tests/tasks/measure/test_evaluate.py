@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.attacks.adversarial import FGSM
+from tasks.attacks.pixel_attacks import FGSM
 from tasks.attacks.population import Population
 from tasks.errors import AuditError
 from tasks.measure.evaluate import Settings, membership_metrics, model_metrics, robust_metrics

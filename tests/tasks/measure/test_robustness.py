@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.attacks.adversarial import FGSM, PGD, AutoAttack, CarliniWagner, DeepFool
+from tasks.attacks.nearest import CarliniWagner, DeepFool
+from tasks.attacks.pixel_attacks import FGSM, PGD, AutoAttack
 from tasks.errors import AuditError
 from tasks.measure.robustness import chosen, robust_outputs
 from tasks.training.resident import ResidentData

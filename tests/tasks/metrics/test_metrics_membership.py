@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from tasks.attacks.scores import MembershipScores
 from tasks.errors import AuditError
 from tasks.metrics.membership import (
     auc,
@@ -13,6 +12,7 @@ from tasks.metrics.membership import (
     mia_efficacy,
     tpr_at_fpr,
 )
+from tasks.metrics.scores import MembershipScores
 from tasks.statistics.epsilon import epsilon_from_counts
 
 

@@ -12,6 +12,7 @@ from tasks.metrics.reference import (
     summary_gaps,
 )
 from tasks.metrics.utility import (
+    ACCURACY,
     accuracies,
     accuracy_by_forgetting,
     class_accuracy_gap,
@@ -93,7 +94,7 @@ def test_class_gap_of_equal_classes_reaches_zero():
 
 def test_an_empty_selection_is_an_error_not_a_nan():
     with pytest.raises(AuditError, match="accuracy on test: no examples"):
-        proportion("accuracy", "test", np.zeros(0, bool), higher_is="better")
+        proportion(ACCURACY, "test", np.zeros(0, bool))
 
 
 # SalUn table 1, CIFAR-10, 10 % random: UA, RA, TA, MIA and the printed average gap (arXiv 2310.12508)

@@ -11,10 +11,9 @@ from tasks.errors import AuditError
 from tasks.metrics.audit import (
     calibrated_discoveries,
     discovery_metrics,
-    harm_games,
-    retain_harm,
     select_and_report,
 )
+from tasks.metrics.harm import harm_games, retain_harm
 from tasks.metrics.pair_bootstrap import Estimate
 from tasks.metrics.per_example import (
     accuracy_interval,

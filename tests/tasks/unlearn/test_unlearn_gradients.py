@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tasks import contracts
+from tasks.contracts import small as contracts
 from tasks.training.gradients import (
     gradients_by_example,
     inverse_fisher_product,

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tasks import contracts
-from tasks.contracts import RECIPE, small_data, small_model, small_run
+from tasks.contracts import small as contracts
+from tasks.contracts.small import RECIPE, small_data, small_model, small_run
 from tasks.errors import AuditError
 from tasks.objectives.base import Batch
 from tasks.runtime.devices import Engine

@@ -1,0 +1,304 @@
+"""What an attack gets to see: of one model, or of a group of shadow models; nothing that it did not declare."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+import numpy as np
+
+from tasks.attacks.base import Attack, Need
+from tasks.errors import AuditError
+from tasks.runtime.seeding import numpy_generator
+from tasks.shadows.games import Comparison, compare
+from tasks.shadows.observations import Observations, State
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from tasks.measure.evaluate import Settings
+    from tasks.measure.fairness import LayerGap
+    from tasks.shadows.canaries import Canaries
+    from tasks.training.resident import Subset
+    from tasks.training.scoring import Outputs
+
+
+class _View:
+    """What both views have in common.
+
+    Args:
+        attack: whose declarations hold.
+        name: of the attack on its axis.
+        settings: of the evaluation, and the seed of the cell.
+
+    Raises:
+        AuditError: the attack needs what such a view cannot give.
+    """
+
+    offers: ClassVar[frozenset[Need]]
+
+    def __init__(self, attack: Attack, *, name: str, settings: Settings) -> None:
+        self._attack, self.name, self.settings = attack, name, settings
+        self.asked: set[Need] = set()
+        """Of what it declares, what the attack has asked for so far."""
+        for need in sorted(attack.needs - self.offers):
+            raise AuditError(
+                f"attack '{name}' needs '{need}', which its subject ({attack.subject}) does not offer; "
+                f"expected {', '.join(sorted(self.offers))}"
+            )
+
+    def _require(self, what: str, *needs: Need) -> None:
+        self.asked |= self._attack.needs & {needs[0]}
+        if not self._attack.needs & set(needs):
+            kind = type(self._attack).__name__
+            raise AuditError(
+                f"attack '{self.name}' asks for {what} without declaring that it needs '{needs[0]}'; "
+                f"add it to {kind}.needs"
+            )
+
+    def seed_path(self, *purpose: str | int) -> tuple[str | int, ...]:
+        """Names a random stream of this attack and seed, equal for every model: comparisons are paired."""
+        return ("attack", self.settings.seed, self.name, *purpose)
+
+    def generator(self, *purpose: str | int) -> np.random.Generator:
+        """A NumPy generator for one purpose; see `seed_path`."""
+        return numpy_generator(*self.seed_path(*purpose))
+
+    def torch_generator(self, *purpose: str | int) -> torch.Generator:
+        """A torch generator, on the CPU, for one purpose; see `seed_path`."""
+        from tasks.runtime.seeding import torch_generator
+
+        return torch_generator(*self.seed_path(*purpose))
+
+
+class ModelSource(Protocol):
+    """Where a `ModelView` has a model from; every attribute may be computed when it is asked for."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The model of the cell, resident."""
+        ...
+
+    @property
+    def labels(self) -> np.ndarray:
+        """True labels of the data set, by example id."""
+        ...
+
+    @property
+    def forgotten_classes(self) -> tuple[int, ...]:
+        """Classes of which no training example is retained."""
+        ...
+
+    def outputs(self) -> Mapping[str, Outputs]:
+        """Answers of the model by split: forget, retain, test, validation."""
+        ...
+
+    def reference_outputs(self) -> Mapping[str, Outputs]:
+        """Answers of the retrained model on the same examples."""
+        ...
+
+    def subset(self, split: str) -> Subset:
+        """The images of a split."""
+        ...
+
+
+class ModelView(_View):
+    """One model.
+
+    Args:
+        attack, name, settings: see `_View`.
+        source: of the model.
+    """
+
+    offers = frozenset(("outputs", "gradients", "copy"))
+
+    def __init__(self, attack: Attack, source: ModelSource, *, name: str, settings: Settings) -> None:
+        super().__init__(attack, name=name, settings=settings)
+        self._source = source
+
+    @property
+    def labels(self) -> np.ndarray:
+        """True labels of the data set, by example id."""
+        return self._source.labels
+
+    @property
+    def forgotten_classes(self) -> tuple[int, ...]:
+        """Classes of which no training example is retained."""
+        return self._source.forgotten_classes
+
+    def outputs(self) -> Mapping[str, Outputs]:
+        """Answers of the model by split: forget, retain, test, validation."""
+        self._require("outputs", "outputs")
+        return self._source.outputs()
+
+    def reference_outputs(self) -> Mapping[str, Outputs]:
+        """Answers of the retrained model on the same splits and examples."""
+        self._require("outputs of the retrained model", "outputs")
+        return self._source.reference_outputs()
+
+    def layer_gaps(self) -> list[LayerGap]:
+        """Fairness gaps of the model's normalisation layers, as the settings say."""
+        from tasks.measure.fairness import fairness_gaps
+
+        self._require("what the layers see", "outputs")
+        return fairness_gaps(
+            self._source.model,
+            self._source.subset(self.settings.fairness_split),
+            definitions=self.settings.fairness_definitions,
+            bootstrap=self.settings.fairness_bootstrap,
+            seed_path=("fairness", self.settings.seed),
+        )
+
+    def subset(self, split: str) -> Subset:
+        """The images and true labels of a split: forget, retain, test or validation."""
+        self._require("images", "gradients", "copy")
+        return self._source.subset(split)
+
+    @contextmanager
+    def differentiable(self) -> Iterator[nn.Module]:
+        """The model in eval mode with its parameters frozen: gradients reach images alone."""
+        from tasks.runtime.modes import evaluating, frozen
+
+        self._require("the model", "gradients")
+        with evaluating(self._source.model) as model, frozen(model):
+            yield model
+
+    def copy(self) -> nn.Module:
+        """A copy of the model that may be changed and trained."""
+        self._require("a copy of the model", "copy")
+        return copy.deepcopy(self._source.model)
+
+
+class ShadowSource(Protocol):
+    """Where a `ShadowView` has observations from; every attribute may be read when it is asked for."""
+
+    @property
+    def canaries(self) -> Canaries | None:
+        """Planted in the training sets of the shadow models."""
+        ...
+
+    @property
+    def forget_ids(self) -> np.ndarray:
+        """Examples of the cell's forget set."""
+        ...
+
+    @property
+    def labels(self) -> np.ndarray:
+        """True labels of the data set, by example id."""
+        ...
+
+    @property
+    def planned(self) -> tuple[int, int]:
+        """Shadow models, and draws of each, that there would be had none failed."""
+        ...
+
+    @property
+    def reference(self) -> Literal["itself", "retrained", "base"]:
+        """What the models of the cell are compared with: they are the retrained ones; these; or the base models."""
+        ...
+
+    def base(self) -> Observations:
+        """Of the shadow models as trained."""
+        ...
+
+    def unlearned(self) -> Observations:
+        """Of the models of the cell."""
+        ...
+
+    def retrained(self) -> Observations:
+        """Of the retrained models."""
+        ...
+
+
+class ShadowView(_View):
+    """A group of shadow models, as a game sees them.
+
+    Args:
+        attack, name, settings: see `_View`.
+        source: of the observations.
+    """
+
+    offers = frozenset(("shadows",))
+
+    def __init__(self, attack: Attack, source: ShadowSource, *, name: str, settings: Settings) -> None:
+        super().__init__(attack, name=name, settings=settings)
+        self._source = source
+
+    def _shadows(self) -> ShadowSource:
+        self._require("shadow models", "shadows")
+        return self._source
+
+    @property
+    def game(self) -> str:
+        """The attack's."""
+        return self._attack.game
+
+    @property
+    def canaries(self) -> Canaries | None:
+        """Planted in the training sets of the shadow models; None where there are none."""
+        return self._shadows().canaries
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Examples of which every run is kept, and each is tested: the forget set, or the canaries."""
+        canaries = self._shadows().canaries
+        if canaries is not None and self._attack.on_canaries:
+            return canaries.ids
+        return self._source.forget_ids
+
+    def labels(self, ids: np.ndarray) -> np.ndarray:
+        """The labels that shadow models learn, of the given examples."""
+        labels, canaries = self._shadows().labels, self._source.canaries
+        if canaries is not None:
+            labels = labels.copy()
+            labels[canaries.ids] = canaries.labels
+        return labels[ids]
+
+    @property
+    def planned(self) -> int:
+        """Runs that the attack would have seen had none failed."""
+        shadows, draws = self._shadows().planned
+        return shadows if self.game == "G0" else shadows * draws
+
+    @property
+    def observed(self) -> int:
+        """Runs that there are."""
+        return len(self.runs().base)
+
+    def runs(self) -> Observations:
+        """Of the models that the game is about: as trained in G0, unlearned in the others."""
+        return self.base() if self.game == "G0" else self._shadows().unlearned()
+
+    def base(self) -> Observations:
+        """Of the shadow models as trained."""
+        return self._shadows().base()
+
+    def comparison(self, half: int | None = None) -> Comparison:
+        """The two hypotheses of the attack's game; of one half of the shadow pairs where one is named."""
+        return self.audited(self._hypotheses(half))
+
+    def audited(self, comparison: Comparison) -> Comparison:
+        """The canaries alone for an attack on them; for any other the natural examples alone."""
+        canaries = self._shadows().canaries
+        if canaries is None:
+            return comparison
+        ids = np.concatenate([comparison.example_ids, comparison.excluded])
+        return comparison.of_examples(ids[np.isin(ids, canaries.ids) == self._attack.on_canaries])
+
+    def _hypotheses(self, half: int | None) -> Comparison:
+        def of(observations: Observations) -> Observations:
+            return observations if half is None else observations.of_half(half)
+
+        runs = of(self.runs())
+        if self.game != "G1":
+            return compare(runs, self.game)
+        if self._source.reference == "itself":
+            # The floor: retrained without x against retrained models that never saw it. Base models would
+            # differ by the size of their training set alone.
+            return compare(runs, "G1", reference=runs, reference_state=State.NEVER)
+        if self._source.reference == "base":
+            return compare(runs, "G1", reference=of(self.base()), reference_state=State.NEVER)
+        return compare(runs, "G1", reference=of(self._source.retrained()), reference_state=State.UNLEARNED)

@@ -1,0 +1,124 @@
+"""What every attack must hold to, of whatever family; the known families have contracts of their own besides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tasks.attacks.adversarial import Adversarial
+from tasks.attacks.base import NEEDS, Attack, Measurement, check_measurement
+from tasks.attacks.population import PopulationAttack
+from tasks.attacks.views import ModelView
+from tasks.contracts.adversarial import ADVERSARIAL_CONTRACTS
+from tasks.contracts.population import POPULATION_CONTRACTS
+from tasks.contracts.small import global_random_state, small_data, small_original
+from tasks.contracts.small_views import SETTINGS, SmallModel, small_view
+from tasks.fields import field_docs
+from tasks.metrics.base import Metric
+from tasks.runtime.fingerprint import fingerprint
+
+SLACK = 1e-9
+"""By which a value may leave the range of its metric: rounding of a mean."""
+
+
+def attack_is_described(attack: Attack) -> None:
+    """A family, known needs, metrics of distinct names, a game that it can play, and a doc string of every field."""
+    cls = type(attack)
+    names = {f.name for f in dataclasses.fields(attack)}  # type: ignore[arg-type]
+    missing = sorted(names - field_docs(cls).keys())
+    assert not missing, f"{cls.__name__}: fields without a string literal under them: {missing}"
+    assert attack.family, f"{cls.__name__}: expected a family"
+    assert frozenset() < attack.needs <= set(NEEDS), f"{cls.__name__}: needs: got {set(attack.needs)}"
+    assert all(isinstance(metric, Metric) for metric in attack.metrics), (
+        f"{cls.__name__}: metrics: not all are"
+    )
+    metrics = [metric.name for metric in attack.metrics]
+    assert 0 < len(metrics) == len(set(metrics)), f"{cls.__name__}: metrics: got {metrics}"
+    assert not attack.games or attack.game in attack.games, f"{cls.__name__}: game: got {attack.game}"
+
+
+def needs_are_honest(attack: Attack) -> None:
+    """Nothing is asked of the view that is not declared, and nothing declared that is not asked for."""
+    view = small_view(attack)
+    attack.measure(view)
+    unused = sorted(attack.needs - view.asked)
+    assert not unused, f"{type(attack).__name__}: declares that it needs {unused}, and never asks for it"
+
+
+def values_are_declared(attack: Attack) -> None:
+    """Every value is of a declared metric, finite, within its range and its own interval; columns are of one length."""
+    measurement = attack.measure(small_view(attack))
+    check_measurement(attack, measurement, name=type(attack).__name__)
+    assert measurement.metrics, "it reports nothing"
+    for value in measurement.metrics:
+        what = f"metric '{value.metric}' ({value.split}, {value.variant}): {value.value}"
+        declared, low, high = value.declared, value.ci_low, value.ci_high
+        assert np.isfinite(value.value), f"{what} is not finite"
+        assert declared.low - SLACK <= value.value <= declared.high + SLACK, f"{what} is out of its range"
+        assert low is None or low <= value.value + SLACK, f"{what} lies below its interval, from {low}"
+        assert high is None or value.value <= high + SLACK, f"{what} lies above its interval, to {high}"
+        assert value.n >= 0, f"{what} rests on {value.n} examples"
+    for block in measurement.examples:
+        lengths = {name: len(column) for name, column in block.items()}
+        assert len(set(lengths.values())) == 1, f"examples: columns of different lengths: {lengths}"
+
+
+def measuring_repeats_itself(attack: Attack) -> None:
+    """Two measurements of one seed agree to the last bit."""
+    first, second = (_bits(attack.measure(small_view(attack))) for _ in range(2))
+    assert first == second, f"{type(attack).__name__}: two measurements of one seed differ"
+
+
+def measuring_leaves_no_trace(attack: Attack) -> None:
+    """The model is to the last bit as it was, and so are the images and the global random state."""
+    if attack.subject != "model":
+        return
+    model, images, generators = small_original(), small_data().images.clone(), global_random_state()
+    model.get_submodule("first").train()
+    model.get_submodule("head").requires_grad_(False)
+    before, name = fingerprint(model), type(attack).__name__
+    attack.measure(ModelView(attack, SmallModel(model), name=name, settings=SETTINGS))
+    assert fingerprint(model) == before, (
+        f"{name}: changed weights, modes, gradient switches or hooks of the model"
+    )
+    assert all(p.grad is None for p in model.parameters()), f"{name}: left gradients on parameters"
+    assert np.array_equal(small_data().images.numpy(), images.numpy()), f"{name}: changed the images"
+    assert global_random_state() == generators, f"{name}: touched the global random state"
+
+
+def _bits(measurement: Measurement) -> tuple[list[str], list[bytes]]:
+    columns = [
+        column.tobytes() for block in measurement.examples for column in map(np.asarray, block.values())
+    ]
+    return [repr(value.row()) for value in measurement.metrics], columns
+
+
+ATTACK_CONTRACTS = (
+    attack_is_described,
+    needs_are_honest,
+    values_are_declared,
+    measuring_repeats_itself,
+    measuring_leaves_no_trace,
+)
+
+
+def check_attack(attack: Attack) -> None:
+    """Run every contract of attacks, and those of its family.
+
+    Args:
+        attack: with parameters that take seconds on a hundred 8 x 8 images, or two dozen shadow models.
+
+    Raises:
+        AssertionError: a contract is broken.
+        AuditError: the attack asks for what it did not declare, or does not work on small data.
+    """
+    contracts: list[Callable[[Any], None]] = [*ATTACK_CONTRACTS]
+    if isinstance(attack, Adversarial):
+        contracts += ADVERSARIAL_CONTRACTS
+    if isinstance(attack, PopulationAttack):
+        contracts += POPULATION_CONTRACTS
+    for contract in contracts:
+        contract(attack)

@@ -1,0 +1,144 @@
+"""Small views for the contracts of attacks: the small original beside a copy, and simulated shadow models."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from tasks.attacks.base import Attack
+from tasks.attacks.views import ModelView, ShadowView
+from tasks.contracts.small import small_data, small_original
+from tasks.measure.evaluate import Settings
+from tasks.runtime.seeding import numpy_generator
+from tasks.shadows.canaries import Canaries, mislabelled_canaries
+from tasks.shadows.layout import ShadowLayout, TargetPool
+from tasks.shadows.observations import Observations, RunBlock, State
+from tasks.training.resident import Subset
+from tasks.training.scoring import Outputs, score
+
+SETTINGS = Settings(bootstrap=20, fprs=(0.1,), mia_examples=40, batch_size=64, fairness_bootstrap=2)
+SPLITS = {
+    "forget": np.arange(20),
+    "retain": np.arange(20, 100),
+    "test": np.arange(100, 140),
+    "validation": np.arange(140, 160),
+}
+SHADOWS, TARGETS, CANARIES, TRAINED, TESTS = 24, 24, 12, 60, 20
+
+
+@dataclass(frozen=True)
+class SmallModel:
+    """A `ModelSource` of the small original, compared with a copy of itself without the bias of its head."""
+
+    model: nn.Module
+    forgotten_classes: tuple[int, ...] = ()
+
+    @property
+    def labels(self) -> np.ndarray:
+        """True labels, by example id."""
+        return small_data().labels.numpy()
+
+    def outputs(self) -> dict[str, Outputs]:
+        """Answers of the model by split."""
+        return {split: score(self.model, self.subset(split)) for split in SPLITS}
+
+    def reference_outputs(self) -> dict[str, Outputs]:
+        """Answers of the other model on the same examples."""
+        other = copy.deepcopy(self.model)
+        torch.nn.init.zeros_(other.get_parameter("head.bias"))
+        return {split: score(other, self.subset(split)) for split in SPLITS}
+
+    def subset(self, split: str) -> Subset:
+        """Images of a split."""
+        return small_data().subset(SPLITS[split])
+
+
+class SmallShadows:
+    """A `ShadowSource` of simulated shadow models, whose phi is normal around each example's own difficulty.
+
+    Args:
+        canaries: whether what is unlearned are the canaries, and not the targets.
+    """
+
+    reference: Literal["itself", "retrained", "base"] = "retrained"
+
+    def __init__(self, *, canaries: bool) -> None:
+        self._pool = "canaries" if canaries else "targets"
+        self.labels: np.ndarray = np.arange(TRAINED + TESTS) % 4
+        self.forget_ids: np.ndarray = np.arange(TARGETS)
+
+    @cached_property
+    def canaries(self) -> Canaries:
+        """Mislabelled, none of them a target."""
+        return mislabelled_canaries(
+            np.arange(TRAINED),
+            self.labels[:TRAINED],
+            count=CANARIES,
+            num_classes=4,
+            seed=0,
+            exclude=self.forget_ids,
+            inclusion="independent",
+        )
+
+    @cached_property
+    def _layout(self) -> ShadowLayout:
+        pools = (
+            TargetPool(name="targets", ids=self.forget_ids, forget_size=0),
+            TargetPool(name="canaries", ids=self.canaries.ids, forget_size=0),
+        )
+        return ShadowLayout(
+            train_ids=np.arange(TRAINED),
+            labels=self.labels[:TRAINED],
+            num_shadows=SHADOWS,
+            pools=pools,
+            canaries=self.canaries,
+        )
+
+    @property
+    def planned(self) -> tuple[int, int]:
+        """Shadow models, and draws of each."""
+        return SHADOWS, 1
+
+    def base(self) -> Observations:
+        """Of the shadow models as trained."""
+        return self._observe("none", "", shift=2.0)
+
+    def unlearned(self) -> Observations:
+        """Of the models of the cell, which forgot in part."""
+        return self._observe("small", self._pool, shift=1.0)
+
+    def retrained(self) -> Observations:
+        """Of the retrained models."""
+        return self._observe("retrained", self._pool, shift=0.0)
+
+    def _observe(self, method: str, pool: str, *, shift: float) -> Observations:
+        """Retained examples have a phi of 2 above the unseen, unlearned ones of `shift`."""
+        ids = np.arange(TRAINED + TESTS)
+        difficulty = numpy_generator("contracts", "difficulty").normal(0, 2, len(ids))
+        blocks = []
+        for shadow in range(SHADOWS):
+            state = self._layout.states(shadow, ids, pool=pool)
+            noise = numpy_generator("contracts", "phi", method, shadow).normal(size=len(ids))
+            above = np.where(state == State.RETAINED, 2.0, np.where(state == State.UNLEARNED, shift, 0.0))
+            phi = (difficulty + above + noise).astype(np.float32)
+            blocks.append(RunBlock(base=shadow, draw=0, state=state, phi=phi))
+        return Observations.from_blocks(blocks, method=method, scope="all", family=pool, example_ids=ids)
+
+
+def small_view(attack: Attack) -> ModelView | ShadowView:
+    """What an attack would see of a small cell.
+
+    Raises:
+        AuditError: it needs what no such view offers.
+    """
+    name = type(attack).__name__
+    if attack.subject == "shadow_models":
+        shadows = SmallShadows(canaries=attack.forgets_canaries)
+        return ShadowView(attack, shadows, name=name, settings=SETTINGS)
+    return ModelView(attack, SmallModel(small_original()), name=name, settings=SETTINGS)

@@ -1,0 +1,9 @@
+"""Every metric that Lethe itself reports, by name; an attack of a plug-in brings its own."""
+
+from __future__ import annotations
+
+from tasks.metrics import audit, example_epsilon, harm, membership, reference, robustness, utility
+from tasks.metrics.base import Metric
+
+_ROOMS = (utility, reference, robustness, membership, audit, harm, example_epsilon)
+CATALOGUE: dict[str, Metric] = {metric.name: metric for room in _ROOMS for metric in room.METRICS}
