@@ -20,15 +20,7 @@ from orchestrator.results.connection import Results
 from tasks.datasets.base import datasets
 from tasks.datasets.splits import make_splits
 from tasks.errors import AuditError
-from tests.support.pages import (
-    ALL,
-    COMMANDS,
-    PAGES,
-    README,
-    ROOT,
-    broken_links,
-    unknown_pages,
-)
+from tests.support.pages import ALL, COMMANDS, PAGES, README, ROOT, broken_links, unknown_pages
 
 MOST_BYTES = 9_500
 INSTALL = re.compile(r"^python3 -m venv \.venv && \. \.venv/bin/activate && (pip install [^&]+) && ")
