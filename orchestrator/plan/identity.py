@@ -128,7 +128,7 @@ class Identity:
         self, set_id: str, architecture: str, name: str, method: NamedMethod, scope: str, pool: str
     ) -> str:
         """Of one unlearning of all shadow models of a set; `name` is what its files lie below."""
-        content = {
+        content: dict[str, Any] = {
             "set": set_id,
             "architecture": architecture,
             "name": name,
