@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-TOO_LATE = "ray" in sys.modules and "RAY_AUTH_MODE" not in os.environ
-"""Ray was imported before, and its clients then send no token, which a private Ray asks for."""
+from orchestrator.backends.on_ray.early import TOO_LATE
+
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
