@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.backends.on_ray.early import TOO_LATE
+
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -72,6 +74,11 @@ def connected(address: str, *, slots: int) -> Iterator[Path]:
                 watch()
                 yield folder
             return
+        if TOO_LATE:
+            raise AuditError(
+                "backend local: Ray was imported before the first run on it; import it afterwards, or set the "
+                "environment variable RAY_AUTH_MODE=token before"
+            )
         resources = {"trial": slots}
         options |= {"resources": resources, "include_dashboard": False, "_temp_dir": str(folder)}
         _private_token()

@@ -249,7 +249,6 @@ def test_outcomes_are_frozen(finished: tuple[Path, Outcome]) -> None:
 
 RAY = """
 import signal, sys, threading
-import ray
 from orchestrator import run
 from tasks.errors import AuditError
 
@@ -263,6 +262,9 @@ thread.join()
 assert first.finished and second[0].finished
 assert first.cells["cell_id"].equals(second[0].cells["cell_id"])
 assert [signal.getsignal(number) for number in SIGNALS] == handlers
+
+import ray
+
 assert not ray.is_initialized()
 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
 try:
@@ -288,3 +290,18 @@ def test_a_private_ray_twice_in_one_process_also_in_a_thread_and_never_anothers(
     )
     assert ran.returncode == 0, ran.stderr
     assert "expected a process without a connection to Ray" in ran.stdout
+
+
+def test_a_ray_imported_too_early_is_told(tmp_path: Path) -> None:
+    config, out = write_config(tmp_path), str(tmp_path / "results")
+    program = f"import ray\nfrom orchestrator import run\nrun({str(config)!r}, out={out!r}, backend='local')"
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_AUTH_MODE"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "AuditError: backend local: Ray was imported before the first run on it;" in ran.stderr
