@@ -51,25 +51,6 @@ FLOORS = {
 MOST_LINES = 400
 MOST_ENTRIES = 26
 """Of what can be seen in orchestrator/: underscores, dot files and py.typed apart."""
-NOT_YET: dict[str, list[str]] = {
-    "misplaced": [],
-    "upward": [
-        "tasks.measure.evaluate -> tasks.attacks.population",
-        "tasks.measure.evaluate -> tasks.attacks.scores",
-        "tasks.measure.robustness -> tasks.attacks.base",
-        "tasks.metrics.audit -> tasks.attacks.base",
-        "tasks.metrics.audit -> tasks.attacks.example_epsilon",
-        "tasks.metrics.membership -> tasks.attacks.scores",
-    ],
-    "circles of files": [],
-    "circles of rooms": ["tasks.attacks tasks.measure tasks.metrics"],
-    "long": [
-        "orchestrator/plan/grid.py",
-        "tasks/contracts.py",
-    ],
-}
-"""What falls short today, by kind. It must become empty; what has been mended must leave it."""
-
 HEAVY = ("torch", "ray", "timm", "torchattacks", "sklearn", "pandas")
 LIGHT_MODULES = [
     "orchestrator.config.settings",
@@ -137,53 +118,40 @@ FILES = source_files(ROOT, FLOORS)
 GRAPH = import_graph(FILES)
 
 
-def short(kind: str, found: list[str]) -> None:
-    """Compare with what is known to fall short: nothing new, and nothing that has been mended."""
-    known = NOT_YET.get(kind, [])
-    assert sorted(found) == sorted(known), {
-        "new": sorted({*found} - {*known}),
-        "mended, take it out of NOT_YET": sorted({*known} - {*found}),
-    }
-
-
 def lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
 
 
 def test_every_room_has_one_floor():
-    short("misplaced", misplaced(GRAPH, FLOORS))
+    assert misplaced(GRAPH, FLOORS) == []
 
 
 def test_no_import_goes_up():
-    short("upward", upward(GRAPH, FLOORS))
+    assert upward(GRAPH, FLOORS) == []
 
 
 def test_no_files_import_each_other_in_a_circle():
-    short("circles of files", [" ".join(circle) for circle in circles(GRAPH)])
+    assert [" ".join(circle) for circle in circles(GRAPH)] == []
 
 
 def test_no_rooms_import_each_other_in_a_circle():
-    short("circles of rooms", [" ".join(circle) for circle in circles(rooms(GRAPH))])
+    assert [" ".join(circle) for circle in circles(rooms(GRAPH))] == []
 
 
 def test_no_file_is_long():
-    short("long", [path.relative_to(ROOT).as_posix() for path in FILES.values() if lines(path) > MOST_LINES])
+    long = [path.relative_to(ROOT).as_posix() for path in FILES.values() if lines(path) > MOST_LINES]
+    assert long == []
 
 
 def test_every_file_and_so_every_room_says_what_it_is():
     silent = [name for name, path in FILES.items() if not ast.get_docstring(ast.parse(path.read_text()))]
     folders = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in FILES.values()}
-    short("without a docstring", silent + sorted(folders - FILES.keys()))
+    assert silent + sorted(folders - FILES.keys()) == []
 
 
 def test_orchestrator_fits_on_one_screen():
     entries = [p.name for p in (ROOT / "orchestrator").iterdir() if not p.name.startswith(("_", "."))]
     assert len({*entries} - {"py.typed"}) <= MOST_ENTRIES
-
-
-def test_not_yet_names_kinds_that_are_checked():
-    kinds = {"misplaced", "upward", "circles of files", "circles of rooms", "long", "without a docstring"}
-    assert NOT_YET.keys() <= kinds
 
 
 def tree(root: Path, **files: str) -> dict[str, set[str]]:

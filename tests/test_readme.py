@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import yaml
 
-import orchestrator
 from orchestrator.config.describe import describe
 from orchestrator.config.settings import load, parse_assignment
 from orchestrator.results.catalogue import catalogue
@@ -271,7 +270,6 @@ def test_the_python_that_reads_results_runs(folder):
         assert min(map(int, shown.stdout.split())) > 0
 
 
-@pytest.mark.skipif(not hasattr(orchestrator, "run"), reason="orchestrator.run is not there yet")
 def test_the_python_that_runs_an_audit_runs(folder):
     """With what makes the finished audit small in place of its own change, so that it finds every cell done."""
     (block,) = [b for page in ALL for b in page.fenced("python") if "import run" in b]

@@ -244,7 +244,7 @@ def worker_count(execution: Execution) -> int | None:
         return 1
     if execution.hosts or execution.backend == "cluster":
         return execution.hosts or None
-    gpus = len(devices()["gpus"]) if execution.device in ("auto", "cuda") else 0
+    gpus = len(devices()["gpus"]) if execution.device == "cuda" else 0
     return gpus or max(1, (os.cpu_count() or 1) // execution.threads)
 
 

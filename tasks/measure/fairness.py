@@ -55,10 +55,6 @@ class LayerGap:
     """Classes present, ascending."""
     sigma_by_class: tuple[float, ...]
     """sigma_c, in the order of `classes`."""
-    worst_class: int
-    """Class of the largest sigma."""
-    best_class: int
-    """Class of the smallest sigma."""
     n: int
     """Examples."""
 
@@ -347,8 +343,6 @@ class _Weighting:
             baseline_gap=noise,
             classes=tuple(int(c) for c in self.classes),
             sigma_by_class=tuple(float(v) for v in values),
-            worst_class=int(self.classes[values.argmax()]),
-            best_class=int(self.classes[values.argmin()]),
             n=self.n,
         )
 

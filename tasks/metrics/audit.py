@@ -191,8 +191,6 @@ class Calibrated:
     p_value: np.ndarray
     """`E`: share of null statistics at least as large."""
     found: Discoveries
-    null_size: int
-    """Null statistics behind the p-values."""
 
 
 def calibrated_discoveries(
@@ -225,7 +223,6 @@ def calibrated_discoveries(
         auc=auc,
         p_value=p_value,
         found=discoveries(p_value, rate=rate),
-        null_size=len(null),
     )
 
 
@@ -256,8 +253,6 @@ class SelectedExamples:
     example_ids: np.ndarray
     auc_selecting: np.ndarray
     """On the half that selected them: optimistic (winner's curse)."""
-    auc_reported: np.ndarray
-    """On the other half."""
     mean_reported: Estimate
 
 
@@ -295,7 +290,6 @@ def select_and_report(
     return SelectedExamples(
         example_ids=judged.example_ids,
         auc_selecting=first[np.isin(common, chosen)],
-        auc_reported=auc_by_example(judged),
         mean_reported=mean_example_auc(judged, draws),
     )
 

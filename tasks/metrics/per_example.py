@@ -226,12 +226,8 @@ class ExampleRisk:
     example_ids: np.ndarray
     memorisation: np.ndarray
     """Probability of the true label with the example in training, minus without (Feldman 2020, eq. 1)."""
-    memorisation_error: np.ndarray
-    """Standard error."""
     privacy_risk: np.ndarray
     """|mean_in - mean_out| / (s_in + s_out) of phi (Carlini et al. 2022, The Privacy Onion Effect)."""
-    shadows_in: np.ndarray
-    shadows_out: np.ndarray
 
 
 def example_risk(base: Observations, *, of: Literal["correct", "confidence"] = "correct") -> ExampleRisk:
@@ -255,16 +251,13 @@ def example_risk(base: Observations, *, of: Literal["correct", "confidence"] = "
     inside, outside = inside[:, keep], outside[:, keep]
     phi = base.phi[:, keep].astype(np.float64)
     answer = expit(phi) if of == "confidence" or base.correct is None else base.correct[:, keep].astype(float)
-    (mean_in, var_in), (mean_out, var_out) = _moments(answer, inside), _moments(answer, outside)
+    (mean_in, _), (mean_out, _) = _moments(answer, inside), _moments(answer, outside)
     (phi_in, spread_in), (phi_out, spread_out) = _moments(phi, inside), _moments(phi, outside)
     spread = np.sqrt(spread_in) + np.sqrt(spread_out)
     return ExampleRisk(
         example_ids=base.example_ids[keep],
         memorisation=mean_in - mean_out,
-        memorisation_error=np.sqrt(var_in / inside.sum(0) + var_out / outside.sum(0)),
         privacy_risk=np.abs(phi_in - phi_out) / np.maximum(spread, 1e-6),
-        shadows_in=inside.sum(0),
-        shadows_out=outside.sum(0),
     )
 
 

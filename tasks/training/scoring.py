@@ -44,11 +44,6 @@ class Outputs:
         return log_softmax(self.logits)
 
     @property
-    def probabilities(self) -> np.ndarray:
-        """`n x K`, float64 softmax."""
-        return np.exp(self.log_probabilities)
-
-    @property
     def correct(self) -> np.ndarray:
         """`n`, bool."""
         return self.statistics["correct"]

@@ -21,8 +21,7 @@ starts from M_o, where the public code starts from the fine-tuned twin. Not stat
 problems, that the twin's feature ranges are applied to D_f, that the random label is never the true one.
 The twin's errors are all that the classifier learns from: with few of them (6 of 136 validation digits) it
 calls nothing hard (`hard_rate` among the notes of a run), and what is left is fine-tuning on all data.
-Alignment with the retrained model is what the audit's metrics measure;
-`parts.twin_problem.predictor_accuracy` compares the predicted labels with a retrained model's correctness.
+Alignment with the retrained model is what the audit's metrics measure.
 """
 
 from __future__ import annotations

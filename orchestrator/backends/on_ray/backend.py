@@ -114,8 +114,8 @@ def _unlearn_shadows(work: Work, execution: Execution) -> None:
     if problem:
         raise AuditError(problem)
     resources = ray.cluster_resources()
-    gpus = int(resources.get("GPU", 0)) if execution.device in ("auto", "cuda") else 0
-    if gpus or execution.device == "cuda":
+    if execution.device == "cuda":
+        gpus = int(resources.get("GPU", 0))
         run_tasks(work, slots=max(gpus, execution.hosts, 1), options={"num_gpus": 1, "num_cpus": 0})
     else:
         slots = max(execution.hosts, int(resources.get("CPU", 1)) // execution.threads, 1)

@@ -37,11 +37,11 @@ def host_resources(
     On this machine hosts share its accelerators. On a cluster each asks for a whole accelerator, or for the
     CPUs it uses, whether that is there or not: what is missing is the demand that an autoscaler serves.
     """
-    gpus = int(available.get("GPU", 0)) if execution.device in ("auto", "cuda") else 0
+    gpus = int(available.get("GPU", 0)) if execution.device == "cuda" else 0
     count = host_count(execution, int(available.get("CPU", 1)), gpus)
     if local:
         return count, {"num_gpus": min(1.0, gpus / count), "num_cpus": 0} if gpus else {"num_cpus": 0}
-    if gpus or execution.device == "cuda":
+    if execution.device == "cuda":
         return count, {"num_gpus": 1, "num_cpus": 0}
     return count, {"num_cpus": execution.threads}
 

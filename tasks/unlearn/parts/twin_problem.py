@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -131,19 +130,3 @@ def _forward(layers: list[Tensor], x: Tensor) -> Tensor:
     for weight, bias in zip(layers[0:-2:2], layers[1:-2:2], strict=True):
         x = torch.relu(x @ weight + bias)
     return (x @ layers[-2] + layers[-1]).squeeze(1)
-
-
-def predictor_accuracy(hard: np.ndarray, retrained_correct: np.ndarray) -> tuple[float, float]:
-    """How well predicted difficulty meets a retrained model's errors: accuracy, and balanced accuracy.
-
-    Args:
-        hard: `nf`, bool: predicted to be misclassified by a retrained model.
-        retrained_correct: `nf`, bool: what a retrained model got right on the same examples.
-
-    Returns:
-        Share of agreements; mean of the shares among its errors and among its successes (of one where the
-        other does not occur). Predicting "easy" for all has the first high and the second .5.
-    """
-    agree = np.asarray(hard, dtype=bool) != np.asarray(retrained_correct, dtype=bool)
-    kinds = [agree[retrained_correct], agree[~np.asarray(retrained_correct, dtype=bool)]]
-    return float(agree.mean()), float(np.mean([k.mean() for k in kinds if len(k)]))

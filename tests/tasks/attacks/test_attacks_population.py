@@ -40,7 +40,7 @@ def gaussian(n, confidence, *, seed, classes=4, start=0, spread=1.0):
 def test_modified_entropy_is_its_formula():
     """Trap 15 of guide/games.md: with log p for log(1 - p), public code inverts it."""
     part = gaussian(50, 1.0, seed=0)
-    p = part.probabilities
+    p = np.exp(part.log_probabilities)
     for i, y in enumerate(part.labels):
         expected = -(1 - p[i, y]) * np.log(p[i, y])
         expected -= sum(p[i, k] * np.log(1 - p[i, k]) for k in range(4) if k != y)

@@ -48,7 +48,6 @@ def test_batch_norm_equals_two_passes(definition, batch_size):
     np.testing.assert_allclose(gap.sigma_by_class, expected, rtol=1e-5)
     assert gap.gap == pytest.approx(np.ptp(expected), rel=1e-4)
     assert gap.relative_gap == pytest.approx(np.ptp(expected) / expected.mean(), rel=1e-4)
-    assert (gap.worst_class, gap.best_class) == (expected.argmax(), expected.argmin())
     assert (gap.layer, gap.kind, gap.n) == ("body.4", "batchnorm", 400)
 
 

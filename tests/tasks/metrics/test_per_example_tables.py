@@ -288,7 +288,6 @@ def test_memorisation_is_the_difference_of_being_right() -> None:
     )
     risk = example_risk(observed)
     np.testing.assert_allclose(risk.memorisation, [0.5, 0.0])
-    np.testing.assert_allclose(risk.memorisation_error, [np.sqrt(0.5 / 2), 0.0])
     spread = 2 * np.sqrt(0.02)
     np.testing.assert_allclose(risk.privacy_risk, [(3.0 - 0.1) / spread, (2.0 - 0.1) / spread], rtol=1e-5)
 

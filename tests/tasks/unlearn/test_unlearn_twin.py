@@ -12,7 +12,6 @@ from tasks.unlearn.parts.twin_problem import (
     fit_binary_classifier,
     flip_radius,
     neighbour_distance,
-    predictor_accuracy,
     scale_features,
 )
 from tasks.unlearn.run import unlearn
@@ -101,16 +100,6 @@ def test_hidden_layer_learns_what_a_line_cannot():
         accuracies.append(float(((predict(x) >= 0.5) == y).float().mean()))
     assert accuracies[0] < 0.7
     assert accuracies[1] > 0.9
-
-
-def test_predictor_accuracy_counts_agreement_with_the_retrained_model():
-    hard = np.array([True, True, False, False, False])
-    correct = np.array([False, True, True, True, False])
-    accuracy, balanced = predictor_accuracy(hard, correct)
-    assert accuracy == pytest.approx(3 / 5)
-    assert balanced == pytest.approx((2 / 3 + 1 / 2) / 2)
-    assert predictor_accuracy(np.zeros(4, bool), np.ones(4, bool)) == (1.0, 1.0)
-    assert predictor_accuracy(np.zeros(4, bool), np.array([True, True, True, False])) == (0.75, 0.5)
 
 
 def test_the_twin_learns_the_validation_set_that_the_original_never_saw():
