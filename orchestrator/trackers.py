@@ -29,7 +29,7 @@ EXAMPLES = """examples:
 TrackerName = Literal["tensorboard", "mlflow", "wandb"]
 AXES = ("dataset", "architecture", "method", "scope", "forget_set", "seed")
 SQL = """
-select cells.model_id, cells.role, cells.dataset, cells.architecture, cells.method, cells.scope,
+select coalesce(cells.model_id, cells.group_id) as subject_id, cells.role, cells.dataset, cells.architecture, cells.method, cells.scope,
     cells.forget_set, cells.seed, cells.method_params_json,
     cells.attack, cells.finished_at, metrics.metric, metrics.split,
     metrics.variant, metrics.param, metrics.value, metrics.ci_low, metrics.ci_high
@@ -104,7 +104,7 @@ def records(results: Results) -> Iterator[Record]:
     """One record for each model, forget set and seed, with the metrics of all its cells."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in results.sql(SQL).to_pylist():
-        groups.setdefault((row["model_id"], *(row[axis] for axis in AXES)), []).append(row)
+        groups.setdefault((row["subject_id"], *(row[axis] for axis in AXES)), []).append(row)
     for rows in groups.values():
         first = rows[0]
         metrics: dict[str, float] = {}
@@ -115,12 +115,12 @@ def records(results: Results) -> Iterator[Record]:
                     metrics[name + suffix] = row[column]
         config = {axis: first[axis] for axis in AXES} | {
             "role": first["role"],
-            "model_id": first["model_id"],
+            "subject_id": first["subject_id"],
             "params": first["method_params_json"] or "{}",
         }
         places = "-".join(str(first[axis]) for axis in ("architecture", "method", "scope", "forget_set"))
         yield Record(
-            key=re.sub(r"[^A-Za-z0-9]+", "-", f"{first['model_id']}-{places}-{first['seed']}"),
+            key=re.sub(r"[^A-Za-z0-9]+", "-", f"{first['subject_id']}-{places}-{first['seed']}"),
             name=f"{first['architecture']} {first['method']} {first['scope']} {first['forget_set']} "
             f"seed {first['seed']}",
             config=config,
