@@ -29,8 +29,8 @@ EXAMPLES = """examples:
 TrackerName = Literal["tensorboard", "mlflow", "wandb"]
 AXES = ("dataset", "architecture", "method", "scope", "forget_set", "seed")
 SQL = """
-select coalesce(cells.model_id, cells.group_id) as subject_id, cells.role, cells.dataset, cells.architecture, cells.method, cells.scope,
-    cells.forget_set, cells.seed, cells.method_params_json,
+select coalesce(cells.model_id, cells.group_id) as subject_id, cells.role, cells.dataset, cells.architecture,
+    cells.method, cells.scope, cells.forget_set, cells.seed, cells.method_params_json,
     cells.attack, cells.finished_at, metrics.metric, metrics.split,
     metrics.variant, metrics.param, metrics.value, metrics.ci_low, metrics.ci_high
 from cells
