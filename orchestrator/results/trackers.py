@@ -60,7 +60,7 @@ def records(results: Results) -> Iterator[Record]:
     """One record for each model, forget set and seed, with the metrics of all its cells."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in results.query(str(MEASURED)).to_pylist():
-        groups.setdefault((row["model_id"], *(row[axis] for axis in AXES)), []).append(row)
+        groups.setdefault((row["subject_id"], *(row[axis] for axis in AXES)), []).append(row)
     for rows in groups.values():
         first = rows[0]
         metrics: dict[str, float] = {}
@@ -71,12 +71,12 @@ def records(results: Results) -> Iterator[Record]:
                     metrics[name + suffix] = row[column]
         config = {axis: first[axis] for axis in AXES} | {
             "role": first["role"],
-            "model_id": first["model_id"],
+            "subject_id": first["subject_id"],
             "params": first["method_params_json"] or "{}",
         }
         places = "-".join(str(first[axis]) for axis in ("architecture", "method", "scope", "forget_set"))
         yield Record(
-            key=re.sub(r"[^A-Za-z0-9]+", "-", f"{first['model_id']}-{places}-{first['seed']}"),
+            key=re.sub(r"[^A-Za-z0-9]+", "-", f"{first['subject_id']}-{places}-{first['seed']}"),
             name=f"{first['architecture']} {first['method']} {first['scope']} {first['forget_set']} "
             f"seed {first['seed']}",
             config=config,

@@ -1,7 +1,7 @@
 -- What do experiment trackers show of each model?
 -- grain: finished cell and metric
 select
-    cells.model_id,
+    coalesce(cells.model_id, cells.group_id) as subject_id,
     cells.role,
     cells.dataset,
     cells.architecture,

@@ -86,6 +86,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 DATA = [
     ("data.options.seed", 2, EVERY),
+    ("data.options.noise", 0.7, EVERY),
     ("data.validation_fraction", 0.2, EVERY),
     ("data.split_seed", 1, EVERY),
     ("data.mean", [0.4], EVERY),
@@ -222,6 +223,18 @@ def test_a_raised_version_makes_again_what_rests_on_it(
     assert changed(before, ids(**settings)) == expected
 
 
+@pytest.mark.parametrize(
+    ("plugin", "expected"),
+    [(Synthetic, EVERY), (Finetune, OF_UNLEARNING), (FGSM, {"fgsm"}), (ULiRA, {"u_lira"}), (Random, set())],
+)
+def test_the_code_of_a_plugin_counts_where_it_decides(
+    plugin: type, expected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ids()
+    monkeypatch.setattr(identity, "plugin_digest", lambda cls: "edited" if cls is plugin else "")
+    assert changed(before, ids()) == expected
+
+
 def test_methods_that_rank_by_scores_hold_them(tmp_path: Path) -> None:
     ranked = {"axes.method": ["rum"], "methods.rum.ranking": "memorisation"}
     files = []
@@ -284,6 +297,28 @@ def test_shared_stages_know_which_forget_set_they_depend_on() -> None:
         made.shared("saliency", "original", method, forget[0], 1),
     ]
     assert len({one, *others}) == 4
+
+
+def test_each_argument_counts() -> None:
+    forget = ["random:fraction=0.3", "random:fraction=0.3,draw=1"]
+    plan = make_plan(config_of(**{"axes.forget_set": forget}))
+    made, method, attack = Identity(plan.config, plan.data), plan.methods["finetune"], plan.attacks["none"]
+    other = dataclasses.replace(attack, base="other")
+    for make, arguments, change in (
+        (made.retrained, ("net", 0, forget[0], 0), ("resnet18", 1, forget[1], 1)),
+        (
+            made.unlearned,
+            ("id", method, forget[0], "all", 0),
+            ("x", plan.methods["no_op"], forget[1], "head", 1),
+        ),
+        (made.shadow_group, ("id", "net", "m", method, "all", "p"), ("x", "y", "n", None, "head", "q")),
+        (made.cell, ("a", "b", attack, forget[0], 0), ("x", "y", other, forget[1], 1)),
+    ):
+        whole = {make(*arguments)}
+        for place, value in enumerate(change):
+            if value is not None:
+                whole.add(make(*arguments[:place], value, *arguments[place + 1 :]))
+        assert len(whole) == 1 + len([value for value in change if value is not None]), make
 
 
 def test_shadows_of_one_set_differ_by_their_number() -> None:
