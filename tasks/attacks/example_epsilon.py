@@ -1,4 +1,4 @@
-"""The unlearning competition's per-example epsilon (G1), with the confidence bound that the original lacks.
+"""The per-example epsilon of the NeurIPS 2023 competition (G1), with the confidence bound that it lacks there.
 
 Triantafillou et al. 2024 (arXiv:2406.09073): for every forget example try decision rules on the statistics of
 unlearned and retrained models; epsilon is the larger of log((1 - delta - FPR) / FNR) and its mirror image.
@@ -20,7 +20,7 @@ from tasks.errors import AuditError
 from tasks.metrics import example_epsilon
 from tasks.metrics.audit import RUNS_MISSING, runs_missing
 from tasks.metrics.base import Metric
-from tasks.metrics.example_epsilon import ExampleEpsilons, epsilon_metrics
+from tasks.metrics.example_epsilon import STATISTIC, ExampleEpsilons, epsilon_metrics
 from tasks.shadows.games import Comparison
 from tasks.statistics.epsilon import epsilon_ceiling, privacy_loss
 from tasks.statistics.intervals import clopper_pearson
@@ -29,9 +29,9 @@ BLOCK_ELEMENTS = 2_000_000
 EPSILON_CAP = 50.0
 
 
-@register("competition")
+@register("example_epsilon")
 @dataclass(frozen=True, kw_only=True)
-class Competition(PerExample):
+class ExampleEpsilon(PerExample):
     """Epsilon per example from thresholds and intervals of phi."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (*example_epsilon.METRICS, RUNS_MISSING)
@@ -58,7 +58,7 @@ class Competition(PerExample):
         block = {
             "split": np.full(len(result.example_ids), "forget"),
             "example_id": result.example_ids,
-            "statistic": np.full(len(result.example_ids), "competition:epsilon"),
+            "statistic": np.full(len(result.example_ids), f"{STATISTIC}:epsilon"),
             "score": result.lower.astype(np.float32),
         }
         return Measurement(metrics=[*epsilon_metrics(result), missing], examples=[block])
@@ -70,7 +70,9 @@ class Competition(PerExample):
             AuditError: the game is not offered, or a half of the pairs has no shadow of a hypothesis.
         """
         if comparison.game not in self.games:
-            raise AuditError(f"competition: expected game {' or '.join(self.games)}, got {comparison.game}")
+            raise AuditError(
+                f"example_epsilon: expected game {' or '.join(self.games)}, got {comparison.game}"
+            )
         width = max(1, BLOCK_ELEMENTS // (len(comparison.base) * (self.cuts + 2)))
         parts = []
         for _, phi, label in comparison.blocks(width):
@@ -92,7 +94,7 @@ class Competition(PerExample):
         sizes = [[(label[half] == side).sum(0) for side in (1, 0)] for half in (choosing, ~choosing)]
         if min(int(np.min(n)) for pair in sizes for n in pair) < 1:
             raise AuditError(
-                "competition: expected shadows of both hypotheses in each half; raise num_shadows"
+                "example_epsilon: expected shadows of both hypotheses in each half; raise num_shadows"
             )
         cuts = _quantiles(np.where((label >= 0) & choosing[:, None], phi, np.nan), self.cuts)
         first, second = _below(phi, label, choosing, cuts), _below(phi, label, ~choosing, cuts)

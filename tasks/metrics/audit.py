@@ -113,6 +113,7 @@ def aggregate(
         repeats: bootstrap resamples.
         seed: of the resamples.
     """
+    # the pair bootstrap by an older word: a name of a random stream, and another would give other intervals
     draws = resample(scores, generator=numpy_generator("cluster bootstrap", seed), repeats=repeats)
 
     def row(declared: Metric, grain: str, estimate: Estimate, *, param: float | None = None) -> MetricValue:

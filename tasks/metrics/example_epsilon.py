@@ -21,6 +21,8 @@ FORGETTING_QUALITY = Metric(
     margin=None,
     margin_because="without an interval no difference can be shown to be small",
 )
+STATISTIC = "example_epsilon"
+"""What rows of it are named after."""
 METRICS = (EPSILON_LOWER_BOUND, EPSILON_CEILING, FORGETTING_QUALITY)
 
 
@@ -56,7 +58,7 @@ def forgetting_scores(epsilon: np.ndarray, *, bins: int = 13) -> np.ndarray:
     return np.where(number <= bins, 2.0 / 2.0 ** np.minimum(number, 60), 0.0)
 
 
-def epsilon_metrics(result: ExampleEpsilons, *, statistic: str = "competition") -> list[MetricValue]:
+def epsilon_metrics(result: ExampleEpsilons) -> list[MetricValue]:
     """The bound of the example that the choosing half singled out, its ceiling, the median example, and F.
 
     One example, chosen before its shadows were counted, keeps the stated confidence; the largest of all
@@ -67,7 +69,7 @@ def epsilon_metrics(result: ExampleEpsilons, *, statistic: str = "competition") 
     quality = forgetting_scores(result.empirical)
     counted = int(result.positives[one] + result.negatives[one])
     lower, median = float(result.lower[one]), float(np.median(result.lower))
-    selected, middle = f"{statistic}:selected_example", f"{statistic}:example_median"
+    selected, middle = f"{STATISTIC}:selected_example", f"{STATISTIC}:example_median"
 
     def row(declared: Metric, variant: str, value: float, n: int, low: float | None = None) -> MetricValue:
         return MetricValue(
@@ -85,5 +87,5 @@ def epsilon_metrics(result: ExampleEpsilons, *, statistic: str = "competition") 
         row(EPSILON_LOWER_BOUND, selected, lower, counted, lower),
         row(EPSILON_CEILING, selected, float(result.ceiling[one]), counted),
         row(EPSILON_LOWER_BOUND, middle, median, len(result.lower), median),
-        row(FORGETTING_QUALITY, statistic, float(quality.mean()), len(quality)),
+        row(FORGETTING_QUALITY, STATISTIC, float(quality.mean()), len(quality)),
     ]

@@ -1,4 +1,4 @@
-"""Aggregates over (model, example) with a two-way cluster bootstrap: pairs are resampled, then examples.
+"""Aggregates over (model, example) with a two-way bootstrap: pairs are resampled, then examples.
 
 Observations of one shadow share its weights and those of one example its difficulty, so a binomial interval
 on pooled counts is too narrow (guide/games.md#intervals). Pigeonhole bootstrap, Owen 2007: it errs to the wide side

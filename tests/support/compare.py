@@ -11,6 +11,7 @@ no difference; 1: some; 2: bad input.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.errors import AuditError
 from tests.support.differing import differing
@@ -59,6 +61,13 @@ def _parser() -> _Parser:
         help="a column, table.column=column, or a table, table=table, that has a new name; * is any table",
     )
     parser.add_argument(
+        "--renamed-value",
+        metavar="COLUMN=OLD:NEW",
+        action="append",
+        default=[],
+        help="a text of table.column that is another now, also in front of a colon (OLD:more); * is any table",
+    )
+    parser.add_argument(
         "--ignore",
         metavar="COLUMN",
         action="append",
@@ -81,6 +90,10 @@ def _compare(options: argparse.Namespace) -> int:
     pairs += [(options.old / name, options.new / name) for name in sorted(inner[0] | inner[1])]
     loaded = [(read_tables(old), _renamed(read_tables(new), options.renamed)) for old, new in pairs]
     _check(options, loaded)
+    values = [_renamed_value(text) for text in options.renamed_value]
+    loaded = [
+        (old, {name: _old_values(name, rows, values) for name, rows in new.items()}) for old, new in loaded
+    ]
     count = 0
     for (old, _), (before, after) in zip(pairs, loaded, strict=True):
         if old != options.old:
@@ -126,6 +139,28 @@ def _rename(text: str) -> tuple[str, str, str]:
     return table, column, new
 
 
+def _renamed_value(text: str) -> tuple[str, str, str, str]:
+    """Table, column, old and new text."""
+    place, _, texts = text.partition("=")
+    table, _, column = place.partition(".")
+    old, _, new = texts.partition(":")
+    if not (table and column and old and new):
+        raise AuditError(f"--renamed-value: expected table.column=old:new, got '{text}'")
+    return table, column, old, new
+
+
+def _old_values(name: str, rows: pa.Table, values: Sequence[tuple[str, str, str, str]]) -> pa.Table:
+    """A table of the changed code with its old texts."""
+    for table, column, old, new in values:
+        if fnmatchcase(name, table) and column in rows.column_names:
+            place = rows.schema.get_field_index(column)
+            told = pc.replace_substring_regex(
+                rows[column].cast(pa.string()), pattern=f"^{re.escape(new)}(:|$)", replacement=f"{old}\\1"
+            )
+            rows = rows.set_column(place, rows.schema.field(place), told.cast(rows.schema.field(place).type))
+    return rows
+
+
 def _check(
     options: argparse.Namespace, loaded: Sequence[tuple[Mapping[str, pa.Table], Mapping[str, pa.Table]]]
 ) -> None:
@@ -136,6 +171,8 @@ def _check(
     for text in options.renamed:
         table, column, _ = _rename(text)
         patterns.add(("--renamed", f"{table}.{column}" if column else table))
+    for text in options.renamed_value:
+        patterns.add(("--renamed-value", ".".join(_renamed_value(text)[:2])))
     for flag, pattern in sorted(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
             raise AuditError(f"{flag}: expected a table or table.column of the results, found no '{pattern}'")

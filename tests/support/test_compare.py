@@ -207,6 +207,24 @@ def test_merged_files_and_those_that_are_written_again_are_read_once(sides, caps
     assert compared(*sides, capsys=capsys)[0] == 0
 
 
+@pytest.mark.parametrize("more", ["", ":pooled"])
+def test_a_renamed_text_is_told_and_then_equal(sides, capsys, more):
+    def change(old: str, new: str) -> Change:
+        def renamed(rows: pa.Table) -> pa.Table:
+            texts = [new if text == old else text for text in rows["metric"].to_pylist()]
+            return put(rows, "metric", pa.array(texts))
+
+        return renamed
+
+    edit(sides[0], "metrics", change("accuracy", f"accuracy{more}"), files=None)
+    edit(sides[1], "metrics", change("accuracy", f"rightness{more}"), files=None)
+    assert compared(*sides, capsys=capsys)[0] == 1
+    assert compared(*sides, "--renamed-value", "metrics.metric=accuracy:right", capsys=capsys)[0] == 1
+    code, lines = compared(*sides, "--renamed-value", "metrics.metric=accuracy:rightness", capsys=capsys)
+    edit(sides[0], "metrics", change(f"accuracy{more}", "accuracy"), files=None)  # of the module
+    assert (code, lines[-1]) == (0, "0 differences")
+
+
 def test_weights_are_compared_where_both_sides_hold_them(sides, capsys):
     place = synthetic_results.Place("class:label=3", "salun", 1)
     for side, tensors in zip(sides, (b"\x00\x00\x80\x3f", b"\x01\x00\x80\x3f"), strict=True):
@@ -234,6 +252,8 @@ def test_bad_input_is_one_line_and_exit_code_2(sides, tmp_path, capsys):
         [old, new, "--ignore", "metrics.valeu"],
         [old, new, "--renamed", "metrics.value"],
         [old, new, "--renamed", "metrics.valeu=number"],
+        [old, new, "--renamed-value", "metrics.metric=auc"],
+        [old, new, "--renamed-value", "metrics.metrik=auc:auroc"],
         [old, new, "--tolerance", "-1"],
         [old, new, "--tolerance", "some"],
     ):

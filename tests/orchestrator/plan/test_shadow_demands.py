@@ -16,7 +16,7 @@ def not_shown(tmp_path, changes):
 
 
 def test_the_plan_tells_what_will_be_missing(tmp_path):
-    asked = {"axes.attack": ["u_lira", "competition"], "evaluation.fprs": [0.01, 1e-4]}
+    asked = {"axes.attack": ["u_lira", "example_epsilon"], "evaluation.fprs": [0.01, 1e-4]}
     (rate, ceiling) = not_shown(tmp_path, asked)
     assert "G2 TPR at FPR 0.0001 needs 10,001 negatives, 32 shadows give 3,872; about 84 would do" in rate
     assert "G1 epsilon of one example shows at most 0.37" in ceiling
@@ -24,6 +24,6 @@ def test_the_plan_tells_what_will_be_missing(tmp_path):
 
 
 def test_a_bound_that_could_only_be_zero_is_refused():
-    few = {"axes.attack": ["competition"], "shadows.num": 18}
+    few = {"axes.attack": ["example_epsilon"], "shadows.num": 18}
     with pytest.raises(AuditError, match=r"epsilon of one example shows at most 0.00 with 18 shadows"):
         make_plan(load("ulira", few))

@@ -67,7 +67,7 @@ def test_what_planning_reads():
         if (attack := attacks.build(name, {}, where="test")).subject == "shadow_models"
     }
     assert told == {
-        "competition": ("shadow_models", False, True, False),
+        "example_epsilon": ("shadow_models", False, True, False),
         "kernel_density": ("shadow_models", False, False, True),
         "lira": ("shadow_models", False, False, False),
         "one_run": ("shadow_models", False, False, False),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tasks.attacks.example_epsilon import Competition, one_per_shadow
+from tasks.attacks.example_epsilon import ExampleEpsilon, one_per_shadow
 from tasks.attacks.one_run import OneRun, one_run_epsilon, one_run_p_value
 from tasks.errors import AuditError
 from tasks.metrics.example_epsilon import epsilon_metrics, forgetting_scores
@@ -48,13 +48,13 @@ def test_identical_models_fool_the_estimator_and_not_the_bound() -> None:
     """
     generator = np.random.default_rng(1)
     game = two_sided_game(generator.normal(size=(512, 200)), generator.normal(size=(512, 200)))
-    result = Competition().estimate(game)
+    result = ExampleEpsilon().estimate(game)
     assert np.median(result.empirical) == pytest.approx(1.5, abs=0.3)
     assert 0.12 < forgetting_scores(result.empirical).mean() < 0.24
     assert np.median(result.lower) == 0.0
     # each bound holds at 95 %: the null allows 5 % above 0, and four standard errors
     assert (result.lower > 0).mean() <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 200)
-    single = Competition(two_sided=False, cuts=256).estimate(game)
+    single = ExampleEpsilon(two_sided=False, cuts=256).estimate(game)
     assert np.median(single.empirical) == pytest.approx(1.1, abs=0.2)
 
 
@@ -70,7 +70,7 @@ def test_bounds_stay_below_a_known_epsilon(epsilon: float) -> None:
         (generator.random((256, 300)) < rate) + 0.01 * generator.normal(size=(256, 300))
         for rate in (right, 1 - right)
     ]
-    result = Competition().estimate(two_sided_game(*values))
+    result = ExampleEpsilon().estimate(two_sided_game(*values))
     assert (result.lower > epsilon).mean() <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 300)
     if epsilon >= 1.5:
         assert result.lower.mean() > epsilon / 3
@@ -79,7 +79,9 @@ def test_bounds_stay_below_a_known_epsilon(epsilon: float) -> None:
 
 def test_perfect_separation_reaches_the_ceiling() -> None:
     generator = np.random.default_rng(3)
-    result = Competition().estimate(two_sided_game(10 + generator.random((64, 5)), generator.random((64, 5))))
+    result = ExampleEpsilon().estimate(
+        two_sided_game(10 + generator.random((64, 5)), generator.random((64, 5)))
+    )
     np.testing.assert_allclose(result.lower, result.ceiling)
     np.testing.assert_allclose(result.ceiling, epsilon_ceiling(result.positives, result.negatives))
     assert (result.positives == 32).all()
@@ -92,7 +94,7 @@ def test_intervals_find_what_thresholds_miss() -> None:
         generator.choice([-3, 3], (256, 20)) + generator.normal(size=(256, 20)) * 0.3,
         generator.normal(size=(256, 20)) * 0.3,
     )
-    both, single = (Competition(two_sided=t).estimate(game).lower.mean() for t in (True, False))
+    both, single = (ExampleEpsilon(two_sided=t).estimate(game).lower.mean() for t in (True, False))
     # one tail misses half of the members: at most log(.5 / FPR+), .7 below the ceiling
     assert both > single + 0.3
 
@@ -100,7 +102,7 @@ def test_intervals_find_what_thresholds_miss() -> None:
 def test_a_deterministic_unlearner_gets_no_infinite_claim() -> None:
     """Trap 21: zero variance within an origin; here each shadow is one origin and the bound stays finite."""
     generator = np.random.default_rng(5)
-    result = Competition().estimate(two_sided_game(np.full((64, 4), 2.0), generator.normal(size=(64, 4))))
+    result = ExampleEpsilon().estimate(two_sided_game(np.full((64, 4), 2.0), generator.normal(size=(64, 4))))
     assert np.isfinite(result.lower).all()
     assert (result.lower <= result.ceiling).all()
 
@@ -126,7 +128,7 @@ def test_the_reported_example_was_chosen_on_the_other_half() -> None:
     above = 0
     for seed in range(40):
         generator = np.random.default_rng(seed)
-        result = Competition(cuts=16).estimate(
+        result = ExampleEpsilon(cuts=16).estimate(
             two_sided_game(generator.normal(size=(64, 50)), generator.normal(size=(64, 50)))
         )
         rows = epsilon_metrics(result)
@@ -138,9 +140,9 @@ def test_the_reported_example_was_chosen_on_the_other_half() -> None:
 def test_games_and_parameters_are_checked() -> None:
     game = compare(observe(make_layout(16, 40, 10), np.random.default_rng(0)), "G3")
     with pytest.raises(AuditError, match="G1 or G2, got G3"):
-        Competition().estimate(game)
+        ExampleEpsilon().estimate(game)
     with pytest.raises(AuditError, match="cuts"):
-        Competition(cuts=0)
+        ExampleEpsilon(cuts=0)
     with pytest.raises(AuditError, match="guess_share"):
         OneRun(guess_share=0.7)
 

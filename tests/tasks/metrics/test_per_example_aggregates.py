@@ -141,7 +141,7 @@ def test_bootstrap_intervals_cover_the_truth(shift: float) -> None:
 def test_a_binomial_interval_on_pooled_counts_is_too_narrow() -> None:
     """Shadows that differ as a whole: each run's decisions share a coin; 40 repetitions of 32 runs x 100.
 
-    The truth is .5. Clopper-Pearson on 3,200 decisions covers rarely, the cluster bootstrap mostly.
+    The truth is .5. Clopper-Pearson on 3,200 decisions covers rarely, the pair bootstrap mostly.
     """
     covered = np.zeros(2)
     for seed in range(40):
