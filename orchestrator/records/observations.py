@@ -44,7 +44,7 @@ def block_rows(
     names = pa.array([STATE_NAMES[k] for k in sorted(STATE_NAMES)])
     columns = {
         "shadow_id": np.full(len(example_ids), shadow_id),
-        "shadow": np.full(len(example_ids), block.base, dtype=np.int32),
+        "shadow": np.full(len(example_ids), block.shadow, dtype=np.int32),
         "pool": np.full(len(example_ids), pool),
         "draw": np.full(len(example_ids), block.draw, dtype=np.int32),
         "state": pa.DictionaryArray.from_arrays(pa.array(block.state.astype(np.int32)), names),
@@ -87,7 +87,7 @@ def run_blocks(shadow: int, table: pa.Table) -> list[RunBlock]:
         rows = np.flatnonzero(columns["draw"] == draw)
         rows = rows[np.argsort(columns["example_id"][rows], kind="stable")]
         found = {name: columns[name][rows] for name in ("state", "phi", "loss", "correct") if name in columns}
-        blocks.append(RunBlock(base=shadow, draw=int(draw), **found))
+        blocks.append(RunBlock(shadow=shadow, draw=int(draw), **found))
     return blocks
 
 

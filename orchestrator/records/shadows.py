@@ -99,7 +99,7 @@ class ShadowRecords:
             targets = self.shadows.layout.pool(group.pool).ids
             state = self.shadows.layout.states(shadow, targets, pool=group.pool, draw=run.draw)
             for epoch, phi in enumerate(run.trajectory):
-                block = RunBlock(base=shadow, draw=run.draw, state=state, phi=phi)
+                block = RunBlock(shadow=shadow, draw=run.draw, state=state, phi=phi)
                 tables.append(block_rows(shadow_id, group.pool, targets, block, epoch=epoch))
         return pa.concat_tables(tables, promote_options="default")
 

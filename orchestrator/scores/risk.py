@@ -61,7 +61,7 @@ def shadow_scores(
         "run_ids": run,
         "architecture": architecture,
         "shadow_set": _set_of(shadows[0]),
-        "num_shadows": len(np.unique(observations.base)),
+        "num_shadows": len(np.unique(observations.shadow)),
         "half": half,
         "memorisation_of": of,
         "dataset_digest": shadows[0]["dataset_digest"],

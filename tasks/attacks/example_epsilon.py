@@ -73,10 +73,10 @@ class ExampleEpsilon(PerExample):
             raise AuditError(
                 f"example_epsilon: expected game {' or '.join(self.games)}, got {comparison.game}"
             )
-        width = max(1, BLOCK_ELEMENTS // (len(comparison.base) * (self.cuts + 2)))
+        width = max(1, BLOCK_ELEMENTS // (len(comparison.shadow) * (self.cuts + 2)))
         parts = []
         for _, phi, label in comparison.blocks(width):
-            single = one_per_shadow(label, comparison.base)
+            single = one_per_shadow(label, comparison.shadow)
             parts.append(self._block(phi, single, comparison.fold % 2 == 0))
         lower, chosen, ceiling, empirical, positives, negatives = np.concatenate(parts, axis=1)
         return ExampleEpsilons(
@@ -168,16 +168,16 @@ class ExampleEpsilon(PerExample):
         return np.clip(loss.max(0), 0.0, EPSILON_CAP)
 
 
-def one_per_shadow(label: np.ndarray, base: np.ndarray) -> np.ndarray:
+def one_per_shadow(label: np.ndarray, shadow: np.ndarray) -> np.ndarray:
     """Keep the first run of each shadow, example and hypothesis: draws of a shadow are one observation.
 
     Args:
         label: `R x b`, int8.
-        base: `R`.
+        shadow: `R`: its number in each run.
     """
     kept = label.copy()
-    for shadow in np.unique(base):
-        rows = np.flatnonzero(base == shadow)
+    for number in np.unique(shadow):
+        rows = np.flatnonzero(shadow == number)
         for side in (0, 1):
             mine = label[rows] == side
             later = mine & (np.cumsum(mine, axis=0) > 1)

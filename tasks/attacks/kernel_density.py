@@ -72,8 +72,8 @@ class KernelDensity(CrossFitted):
         for label in labels:
             logs = []
             for side in range(2):
-                moments = leave_one_out(phi, label == side, comparison.fold, base=comparison.base)
-                width = 0.9 * np.sqrt(moments.variance) * np.maximum(moments.bases, 2) ** -0.2
+                moments = leave_one_out(phi, label == side, comparison.fold, shadow=comparison.shadow)
+                width = 0.9 * np.sqrt(moments.variance) * np.maximum(moments.num_shadows, 2) ** -0.2
                 width = np.maximum(width, MIN_BANDWIDTH)[comparison.fold]
                 logs.append(_log_density(phi, label == side, comparison.fold, width))
             odds.append(logs[1] - logs[0])

@@ -70,7 +70,9 @@ class _GaussianAttack(CrossFitted):
         self, comparison: Comparison, phi: np.ndarray, label: np.ndarray, side: int, columns: slice
     ) -> LeftOut:
         generator = numpy_generator("count leak", side, int(columns.start)) if self.balance else None
-        return leave_one_out(phi, label == side, comparison.fold, base=comparison.base, generator=generator)
+        return leave_one_out(
+            phi, label == side, comparison.fold, shadow=comparison.shadow, generator=generator
+        )
 
     def _variances(self, sides: list[LeftOut], pooled: list[PooledVariance]) -> list[np.ndarray]:
         if self.variance == "fixed":

@@ -37,7 +37,7 @@ MAX_EPSILON = 50.0
 class OneRunBound:
     """What one model shows; epsilon of another model is a separate statement."""
 
-    base: int
+    shadow: int
     draw: int
     epsilon: float
     """Lower bound at the stated confidence; 0 where chance explains the guesses."""
@@ -167,7 +167,7 @@ class OneRun(PerExample):
             )
         return [
             self._bound(comparison, run, phi[run, columns], label[run, columns] == 1)
-            for run in range(len(comparison.base))
+            for run in range(len(comparison.shadow))
         ]
 
     def _bound(
@@ -186,7 +186,7 @@ class OneRun(PerExample):
             for right in (correct, 2 * each)
         )
         return OneRunBound(
-            base=int(comparison.base[run]),
+            shadow=int(comparison.shadow[run]),
             draw=int(comparison.draw[run]),
             epsilon=epsilon,
             ceiling=ceiling,

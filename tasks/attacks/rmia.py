@@ -67,7 +67,7 @@ class _PopulationRatio(CrossFitted):
         for side in range(2):
             generator = numpy_generator("count leak", side, int(columns.start)) if self.balance else None
             moments = leave_one_out(
-                confidence, label == side, comparison.fold, base=comparison.base, generator=generator
+                confidence, label == side, comparison.fold, shadow=comparison.shadow, generator=generator
             )
             means.append(moments.mean)
         return self._reference(means[0], (means[0] + means[1]) / 2)

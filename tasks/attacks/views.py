@@ -266,7 +266,7 @@ class ShadowView(_View):
     @property
     def observed(self) -> int:
         """Runs that there are."""
-        return len(self.runs().base)
+        return len(self.runs().shadow)
 
     def runs(self) -> Observations:
         """Of the models that the game is about: as trained in G0, unlearned in the others."""

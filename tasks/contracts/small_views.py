@@ -127,7 +127,7 @@ class SmallShadows:
             noise = numpy_generator("contracts", "phi", method, shadow).normal(size=len(ids))
             above = np.where(state == State.RETAINED, 2.0, np.where(state == State.UNLEARNED, shift, 0.0))
             phi = (difficulty + above + noise).astype(np.float32)
-            blocks.append(RunBlock(base=shadow, draw=0, state=state, phi=phi))
+            blocks.append(RunBlock(shadow=shadow, draw=0, state=state, phi=phi))
         return Observations.from_blocks(blocks, method=method, scope="all", family=pool, example_ids=ids)
 
 

@@ -297,7 +297,7 @@ def select_and_report(
 
 def require_disjoint(first: PerExampleScores, second: PerExampleScores, what: str) -> None:
     """Refuse scores of the same shadow pairs."""
-    shared = np.intersect1d(first.base // 2, second.base // 2)
+    shared = np.intersect1d(first.shadow // 2, second.shadow // 2)
     if len(shared):
         raise AuditError(
             f"{what}: expected scores from different halves of the pairs, {len(shared)} are in both"

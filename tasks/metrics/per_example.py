@@ -64,7 +64,7 @@ def by_example(scores: PerExampleScores) -> ExampleTable:
 
 def shadows_per_side(scores: PerExampleScores) -> np.ndarray:
     """Distinct shadows under H1 and under H0 in each fold, `2 x folds x E`, int64."""
-    shadows, index = np.unique(scores.base, return_inverse=True)
+    shadows, index = np.unique(scores.shadow, return_inverse=True)
     order = np.argsort(index, kind="stable")
     starts = np.searchsorted(index[order], np.arange(len(shadows)))
     folds = np.unique(scores.fold, return_inverse=True)[1].reshape(-1)[order][starts]

@@ -39,7 +39,7 @@ class Comparison:
     """`E`: the examples with enough shadows on both sides."""
     excluded: np.ndarray
     """Examples that were observed under H1 but have fewer than `MIN_BASES` shadows on a side."""
-    base: np.ndarray
+    shadow: np.ndarray
     """`R`, int32."""
     draw: np.ndarray
     """`R`, int32."""
@@ -74,7 +74,7 @@ class Comparison:
         phi, label = np.concatenate(values), np.concatenate(labels)
         if self.permutation_seed is not None:
             generator = numpy_generator("null labels", self.permutation_seed, int(columns.start))
-            label = swap_within_pairs(label, self.base // 2, generator)
+            label = swap_within_pairs(label, self.shadow // 2, generator)
         return phi, label
 
     def blocks(self, block: int = COLUMN_BLOCK) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
@@ -104,7 +104,7 @@ class Comparison:
         for number, (observations, _, _) in enumerate(self.sources):
             where = np.searchsorted(observations.example_ids, shared)
             values.append(observations.phi[:, where].astype(np.float64))
-            source.append(np.full(len(observations.base), number))
+            source.append(np.full(len(observations.shadow), number))
         return np.concatenate(values), np.concatenate(source)
 
     def of_examples(self, example_ids: np.ndarray) -> Comparison:
@@ -129,7 +129,7 @@ class Comparison:
         Scores of one example can be ranked only under one fit: ranked across folds, a leave-one-out AUC
         is biased below one half (.45 under the null, at any number of shadows).
         """
-        pair = np.unique(self.base // 2, return_inverse=True)[1].reshape(-1)
+        pair = np.unique(self.shadow // 2, return_inverse=True)[1].reshape(-1)
         number = int(pair.max()) + 1
         return self.folded_by(pair if folds == 0 else pair % max(2, min(folds, number // 2)))
 
@@ -140,7 +140,7 @@ def compare(
     *,
     reference: Observations | None = None,
     reference_state: State = State.NEVER,
-    min_bases: int = MIN_BASES,
+    min_shadows: int = MIN_BASES,
 ) -> Comparison:
     """Set up a game.
 
@@ -150,7 +150,7 @@ def compare(
         reference: only for G1: runs of models that were not unlearned - retrained models with
             `reference_state=UNLEARNED` (forgotten by retraining), or base models with NEVER.
         reference_state: the state that is H0 among the reference runs.
-        min_bases: fewest shadows that an example needs under either hypothesis.
+        min_shadows: fewest shadows that an example needs under either hypothesis.
 
     Raises:
         AuditError: the game is unknown, a reference is missing or superfluous, or no example qualifies.
@@ -166,26 +166,26 @@ def compare(
         sources = [(observations, positive, (State.NEVER,))]
     else:
         sources = [(observations, positive, ()), (reference, (), (reference_state,))]
-    ids, excluded = _qualified(sources, min_bases)
+    ids, excluded = _qualified(sources, min_shadows)
     if not len(ids):
         raise AuditError(
             f"game {game} on {observations.method}/{observations.scope}/{observations.family}: expected "
-            f"examples with at least {min_bases} shadows under each hypothesis, found none"
+            f"examples with at least {min_shadows} shadows under each hypothesis, found none"
         )
-    base = np.concatenate([source.base for source, _, _ in sources])
+    shadow = np.concatenate([source.shadow for source, _, _ in sources])
     return Comparison(
         game=game,
         example_ids=ids,
         excluded=excluded,
-        base=base,
+        shadow=shadow,
         draw=np.concatenate([source.draw for source, _, _ in sources]),
-        fold=np.unique(base // 2, return_inverse=True)[1].reshape(-1).astype(np.int32),
+        fold=np.unique(shadow // 2, return_inverse=True)[1].reshape(-1).astype(np.int32),
         sources=tuple(sources),
     )
 
 
 def _qualified(
-    sources: list[tuple[Observations, tuple[State, ...], tuple[State, ...]]], min_bases: int
+    sources: list[tuple[Observations, tuple[State, ...], tuple[State, ...]]], min_shadows: int
 ) -> tuple[np.ndarray, np.ndarray]:
     ids = sources[0][0].example_ids
     for source, _, _ in sources[1:]:
@@ -196,7 +196,7 @@ def _qualified(
         for side, states in enumerate((negative, positive)):
             if states:
                 counts[side] += source.ever(*states)[where]
-    enough = (counts >= min_bases).all(0)
+    enough = (counts >= min_shadows).all(0)
     return ids[enough], ids[~enough & (counts[1] > 0)]
 
 
@@ -233,7 +233,7 @@ class PerExampleScores:
     example_ids: np.ndarray
     """`E`, int64."""
     excluded: np.ndarray
-    base: np.ndarray
+    shadow: np.ndarray
     """`R`, int32."""
     draw: np.ndarray
     fold: np.ndarray
@@ -248,7 +248,7 @@ class PerExampleScores:
     @property
     def pair(self) -> np.ndarray:
         """`R`, from 0: the complementary pair of each run, the unit of resampling."""
-        return np.unique(self.base // 2, return_inverse=True)[1].reshape(-1)
+        return np.unique(self.shadow // 2, return_inverse=True)[1].reshape(-1)
 
     @property
     def decision(self) -> np.ndarray:
@@ -271,13 +271,13 @@ class PerExampleScores:
 
 def empty_scores(comparison: Comparison, statistic: str, threshold: float | None) -> PerExampleScores:
     """Score container of a comparison for an attack to fill block by block."""
-    shape = (len(comparison.base), len(comparison.example_ids))
+    shape = (len(comparison.shadow), len(comparison.example_ids))
     return PerExampleScores(
         statistic=statistic,
         game=comparison.game,
         example_ids=comparison.example_ids,
         excluded=comparison.excluded,
-        base=comparison.base,
+        shadow=comparison.shadow,
         draw=comparison.draw,
         fold=comparison.fold,
         label=np.full(shape, -1, dtype=np.int8),

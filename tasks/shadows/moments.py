@@ -17,17 +17,17 @@ MAX_PRIOR_FREEDOM = 1e4
 class LeftOut:
     """Moments of one hypothesis for every left-out fold: arrays `folds x examples`."""
 
-    bases: np.ndarray
+    num_shadows: np.ndarray
     """Distinct shadows behind the fit: its effective sample size."""
     mean: np.ndarray
     """NaN where no shadow is left: the score must then say nothing."""
     variance: np.ndarray
-    """Unbiased if the draws of a shadow were identical: sum of squares / (n (1 - 1/bases))."""
+    """Unbiased if the draws of a shadow were identical: sum of squares / (n (1 - 1/num_shadows))."""
 
     @property
     def freedom(self) -> np.ndarray:
         """Degrees of freedom of the variance."""
-        return np.maximum(self.bases - 1, 0)
+        return np.maximum(self.num_shadows - 1, 0)
 
 
 def fold_sums(
@@ -78,7 +78,7 @@ def leave_one_out(
     member: np.ndarray,
     fold: np.ndarray,
     *,
-    base: np.ndarray,
+    shadow: np.ndarray,
     generator: np.random.Generator | None = None,
 ) -> LeftOut:
     """Moments of the members with each fold left out.
@@ -87,7 +87,7 @@ def leave_one_out(
         values: `R x b`, float64.
         member: `R x b`, bool: the runs of one hypothesis.
         fold: `R`: left out together, from 0.
-        base: `R`: shadow of each run; its draws are not independent samples.
+        shadow: `R`: shadow of each run; its draws are not independent samples.
         generator: applies the count-leak fix (`balancing_drop`) when given.
     """
     num_folds = int(fold.max()) + 1
@@ -96,30 +96,29 @@ def leave_one_out(
     centred = values - centre
     count, total = fold_sums(centred, member, fold, num_folds)
     _, squares = fold_sums(centred**2, member, fold, num_folds)
-    bases = _bases_by_fold(member, fold, base, num_folds)
-    parts = (count, total, squares, bases)
+    num_shadows = _shadows_by_fold(member, fold, shadow, num_folds)
+    parts = (count, total, squares, num_shadows)
     rest = [part.sum(0) - part for part in parts]
     if generator is not None:
         drop = balancing_drop(count > 0, generator)
         chosen = np.maximum(drop, 0)
         # Only where a spare shadow remains: a fit of two is worth more than a balanced fit of one.
-        spare = (drop >= 0) & (rest[3] - np.take_along_axis(bases, chosen, axis=0) >= 2)
+        spare = (drop >= 0) & (rest[3] - np.take_along_axis(num_shadows, chosen, axis=0) >= 2)
         rest = [
             left - np.where(spare, np.take_along_axis(part, chosen, axis=0), 0.0)
             for left, part in zip(rest, parts, strict=True)
         ]
-    n, s, q, bases = rest
+    n, s, q, num_shadows = rest
     some = np.maximum(n, 1)
     mean = s / some
     scatter = np.maximum(q - some * mean**2, 0.0)
-    shadows = np.maximum(bases, 1)
-    freedom = some * (1 - 1 / shadows)
-    variance = np.divide(scatter, freedom, out=np.zeros_like(scatter), where=bases > 1)
-    return LeftOut(bases=bases, mean=np.where(n > 0, mean + centre, np.nan), variance=variance)
+    freedom = some * (1 - 1 / np.maximum(num_shadows, 1))
+    variance = np.divide(scatter, freedom, out=np.zeros_like(scatter), where=num_shadows > 1)
+    return LeftOut(num_shadows=num_shadows, mean=np.where(n > 0, mean + centre, np.nan), variance=variance)
 
 
-def _bases_by_fold(member: np.ndarray, fold: np.ndarray, base: np.ndarray, num_folds: int) -> np.ndarray:
-    shadows, index = np.unique(base, return_inverse=True)
+def _shadows_by_fold(member: np.ndarray, fold: np.ndarray, shadow: np.ndarray, num_folds: int) -> np.ndarray:
+    shadows, index = np.unique(shadow, return_inverse=True)
     count, _ = fold_sums(np.zeros(member.shape), member, index.reshape(-1), len(shadows))
     owner = np.zeros(len(shadows), dtype=np.int64)
     owner[index.reshape(-1)] = fold

@@ -29,8 +29,8 @@ class State(IntEnum):
 class RunBlock:
     """One run (a base shadow, or one of its unlearnings) on `E` examples."""
 
-    base: int
-    """Shadow index; its complementary pair is base // 2."""
+    shadow: int
+    """Shadow index; its complementary pair is shadow // 2."""
     draw: int
     state: np.ndarray
     """`E`, int8 (`State`)."""
@@ -52,7 +52,7 @@ class Observations:
     """Target pool that the forget sets were drawn from."""
     example_ids: np.ndarray
     """`E`, int64, sorted."""
-    base: np.ndarray
+    shadow: np.ndarray
     """`R`, int32: shadow of each run."""
     draw: np.ndarray
     """`R`, int32."""
@@ -66,18 +66,18 @@ class Observations:
     """`R x E`, int8."""
 
     def __post_init__(self) -> None:
-        shape = (len(self.base), len(self.example_ids))
+        shape = (len(self.shadow), len(self.example_ids))
         for name, array in self._arrays().items():
             if array.shape != shape:
                 raise AuditError(f"observations: {name}: expected shape {shape}, got {array.shape}")
-        keys = set(zip(self.base.tolist(), self.draw.tolist(), strict=True))
-        if len(keys) < len(self.base):
+        keys = set(zip(self.shadow.tolist(), self.draw.tolist(), strict=True))
+        if len(keys) < len(self.shadow):
             raise AuditError("observations: a (shadow, draw) occurs twice; expected one run for each")
 
     @property
     def pair(self) -> np.ndarray:
         """`R`: the complementary pair of each run, the unit of every cross-fit."""
-        return self.base // 2
+        return self.shadow // 2
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, name) for name in DENSE if getattr(self, name) is not None}
@@ -96,7 +96,7 @@ class Observations:
         Raises:
             AuditError: no run, a run of another length, or a statistic that is not finite.
         """
-        ordered = sorted(blocks, key=lambda block: (block.base, block.draw))
+        ordered = sorted(blocks, key=lambda block: (block.shadow, block.draw))
         if not ordered:
             raise AuditError(
                 f"observations of {method}/{scope}/{family}: expected at least one run, got none"
@@ -113,7 +113,7 @@ class Observations:
             scope=scope,
             family=family,
             example_ids=np.asarray(example_ids, dtype=np.int64),
-            base=np.array([block.base for block in ordered], dtype=np.int32),
+            shadow=np.array([block.shadow for block in ordered], dtype=np.int32),
             draw=np.array([block.draw for block in ordered], dtype=np.int32),
             **arrays,
         )
@@ -121,7 +121,7 @@ class Observations:
     def of_runs(self, rows: np.ndarray) -> Observations:
         """The given rows (bool or positions)."""
         kept: dict[str, Any] = {name: array[rows] for name, array in self._arrays().items()}
-        return replace(self, base=self.base[rows], draw=self.draw[rows], **kept)
+        return replace(self, shadow=self.shadow[rows], draw=self.draw[rows], **kept)
 
     def of_pairs(self, pairs: np.ndarray) -> Observations:
         """The runs of the given pairs: a fold to select on, or to report on."""
@@ -139,9 +139,9 @@ class Observations:
         """
         if not np.array_equal(self.example_ids, base.example_ids):
             raise AuditError(f"observations of {self.method}: expected the examples of the base models")
-        row = {shadow: number for number, shadow in enumerate(base.base.tolist())}
-        kept = self.of_runs(np.isin(self.base, base.base))
-        rows = np.array([row[shadow] for shadow in kept.base.tolist()], dtype=np.int64)
+        row = {shadow: number for number, shadow in enumerate(base.shadow.tolist())}
+        kept = self.of_runs(np.isin(self.shadow, base.shadow))
+        rows = np.array([row[shadow] for shadow in kept.shadow.tolist()], dtype=np.int64)
         loss, correct = (None if v is None else v[rows] for v in (base.loss, base.correct))
         return replace(kept, phi=base.phi[rows], loss=loss, correct=correct)
 
@@ -161,9 +161,9 @@ class Observations:
 
     def ever(self, *states: State) -> np.ndarray:
         """`E`, int64: in how many distinct shadows each example was in one of the states."""
-        bases = np.unique(self.base)
-        order = np.argsort(self.base, kind="stable")
-        starts = np.searchsorted(self.base[order], bases)
+        shadows = np.unique(self.shadow)
+        order = np.argsort(self.shadow, kind="stable")
+        starts = np.searchsorted(self.shadow[order], shadows)
         total = np.zeros(len(self.example_ids), dtype=np.int64)
         for part in self.columns():
             inside = np.isin(self.state[:, part][order], [int(s) for s in states])
@@ -174,6 +174,6 @@ class Observations:
 def _check_finite(block: RunBlock) -> None:
     if not np.isfinite(block.phi).all():
         raise AuditError(
-            f"observations: shadow {block.base}, draw {block.draw}: phi is not finite; expected diverged "
+            f"observations: shadow {block.shadow}, draw {block.draw}: phi is not finite; expected diverged "
             "runs to be left out and recorded as failed"
         )

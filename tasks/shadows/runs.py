@@ -268,7 +268,7 @@ class ShadowBench:
         if not (np.isfinite(phi).all() and np.isfinite(loss).all()):
             return replace(run, error="scoring: a logit is not finite; lower the learning rate")
         state = self.layout.states(shadow, self.example_ids, pool=run.pool, draw=run.draw)
-        block = RunBlock(base=shadow, draw=run.draw, state=state, phi=phi, loss=loss, correct=correct)
+        block = RunBlock(shadow=shadow, draw=run.draw, state=state, phi=phi, loss=loss, correct=correct)
         return replace(run, block=block)
 
 

@@ -92,7 +92,7 @@ def synthetic_block(
     shift = np.array([0.0, 3.0, 1.0, 0.0])[state]
     phi = (difficulty + shift + 2 * generator.standard_normal(len(ids))).astype(np.float32)
     loss = np.logaddexp(0, -phi.astype(np.float64)).astype(np.float32)
-    return RunBlock(base=shadow, draw=0, state=state, phi=phi, loss=loss, correct=(phi > 0).astype(np.int8))
+    return RunBlock(shadow=shadow, draw=0, state=state, phi=phi, loss=loss, correct=(phi > 0).astype(np.int8))
 
 
 def write_group(store: Store, shadows: ShadowSet, group: ShadowGroup, ids: np.ndarray, epochs: int) -> int:
@@ -104,7 +104,7 @@ def write_group(store: Store, shadows: ShadowSet, group: ShadowGroup, ids: np.nd
         block = synthetic_block(shadows, group, shadow, ids, difficulty)
         tables = [block_rows(shadows.shadow_id(shadow), group.pool, ids, block)]
         for epoch in range(epochs if group.pool else 0):
-            step = RunBlock(base=shadow, draw=0, state=block.state[targets], phi=block.phi[targets] - epoch)
+            step = RunBlock(shadow=shadow, draw=0, state=block.state[targets], phi=block.phi[targets] - epoch)
             tables.append(block_rows(shadows.shadow_id(shadow), group.pool, targets, step, epoch=epoch))
         table = pa.concat_tables(tables, promote_options="default")
         store.write("observations", group.key(shadow), table, **path_of(group))

@@ -68,5 +68,7 @@ def observe(
             for one, mean in padded.items():
                 phi += np.where(state == one, mean, 0.0)
             phi = phi.astype(np.float32)
-            blocks.append(RunBlock(base=shadow, draw=draw, state=state, phi=phi, loss=np.logaddexp(0, -phi)))
+            blocks.append(
+                RunBlock(shadow=shadow, draw=draw, state=state, phi=phi, loss=np.logaddexp(0, -phi))
+            )
     return Observations.from_blocks(blocks, method=method, scope="all", family="t", example_ids=ids)

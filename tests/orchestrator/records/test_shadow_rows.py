@@ -21,7 +21,7 @@ IDS = np.array([3, 5, 8, 9])
 def block(shadow: int, draw: int, *, answers: bool = True) -> RunBlock:
     generator = np.random.Generator(np.random.PCG64([shadow, draw]))
     return RunBlock(
-        base=shadow,
+        shadow=shadow,
         draw=draw,
         state=np.array([0, 1, 2, 3], dtype=np.int8),
         phi=generator.normal(size=4).astype(np.float32),
@@ -32,7 +32,7 @@ def block(shadow: int, draw: int, *, answers: bool = True) -> RunBlock:
 
 def write(store: Store, shadow: int, blocks: list[RunBlock]) -> None:
     tables = [block_rows(f"s{shadow}", "random", IDS, b) for b in blocks]
-    step = RunBlock(base=shadow, draw=0, state=np.zeros(2, np.int8), phi=np.ones(2, np.float32))
+    step = RunBlock(shadow=shadow, draw=0, state=np.zeros(2, np.int8), phi=np.ones(2, np.float32))
     tables.append(block_rows(f"s{shadow}", "random", IDS[:2], step, epoch=1))
     rows = pa.concat_tables(tables, promote_options="default")
     store.write("observations", GROUP.key(shadow), rows, **path_of(GROUP))
@@ -43,9 +43,9 @@ def test_blocks_come_back_without_the_epochs_on_the_way(tmp_path: Path, answers:
     store = Store(str(tmp_path))
     written = [block(shadow, draw, answers=answers) for shadow in range(3) for draw in range(2)]
     for shadow in range(3):
-        write(store, shadow, [b for b in written if b.base == shadow][::-1])
+        write(store, shadow, [b for b in written if b.shadow == shadow][::-1])
     found = read_run_blocks(store, GROUP, 3)
-    assert [(b.base, b.draw) for b in found] == [(b.base, b.draw) for b in written]
+    assert [(b.shadow, b.draw) for b in found] == [(b.shadow, b.draw) for b in written]
     for ours, theirs in zip(found, written, strict=True):
         for name in ("state", "phi", "loss", "correct"):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
@@ -55,7 +55,7 @@ def test_a_shadow_model_that_failed_has_no_block(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     write(store, 0, [block(0, 0)])
     store.write("observations", GROUP.key(1), [], **path_of(GROUP))
-    assert [(b.base, b.draw) for b in read_run_blocks(store, GROUP, 2)] == [(0, 0)]
+    assert [(b.shadow, b.draw) for b in read_run_blocks(store, GROUP, 2)] == [(0, 0)]
 
 
 def test_batches_are_cut_alike_whatever_is_left() -> None:

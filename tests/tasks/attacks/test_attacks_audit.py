@@ -24,7 +24,7 @@ def two_sided_game(
     sides = []
     for values, method in ((unlearned, "m"), (retrained, "retrained")):
         state = np.full(examples, State.UNLEARNED, dtype=np.int8)
-        blocks = [RunBlock(base=j, draw=0, state=state, phi=values[j]) for j in range(shadows)]
+        blocks = [RunBlock(shadow=j, draw=0, state=state, phi=values[j]) for j in range(shadows)]
         sides.append(
             Observations.from_blocks(
                 blocks, method=method, scope="s", family="f", example_ids=np.arange(examples)

@@ -31,14 +31,14 @@ def naive_spread(values: np.ndarray, bases: np.ndarray) -> tuple[float, int]:
 def naive(comparison: Comparison, variance: str, mode: str, prior: float = 8.0) -> np.ndarray:
     """Explicit loops over runs and examples; every fit sees only the other pairs."""
     phi, label = comparison.block(slice(0, len(comparison.example_ids)))
-    pair, runs, examples = comparison.base // 2, *label.shape
+    pair, runs, examples = comparison.shadow // 2, *label.shape
     pool = np.zeros((runs, 2))
     for run in range(runs):
         for side in (0, 1):
             scatter = freedom = 0.0
             for x in range(examples):
                 rows = (label[:, x] == side) & (pair != pair[run])
-                spread, shadows = naive_spread(phi[rows, x], comparison.base[rows])
+                spread, shadows = naive_spread(phi[rows, x], comparison.shadow[rows])
                 scatter, freedom = scatter + spread * (shadows - 1), freedom + shadows - 1
             pool[run, side] = scatter / freedom
     result = np.zeros(label.shape)
@@ -47,7 +47,7 @@ def naive(comparison: Comparison, variance: str, mode: str, prior: float = 8.0) 
             logs = []
             for side in (0, 1):
                 rows = (label[:, x] == side) & (pair != pair[run])
-                spread, shadows = naive_spread(phi[rows, x], comparison.base[rows])
+                spread, shadows = naive_spread(phi[rows, x], comparison.shadow[rows])
                 chosen = {
                     "per_example": max(spread, 1e-3 * pool[run, side]),
                     "shrunk": ((shadows - 1) * spread + prior * pool[run, side]) / (shadows - 1 + prior),
@@ -77,7 +77,7 @@ def test_scores_agree_with_explicit_loops(draws: int, variance: str, mode: str) 
 def test_kernel_density_agrees_with_explicit_loops() -> None:
     game = compare(observe(make_layout(12, 8, 4), np.random.default_rng(4), shift=1.0), "G2")
     phi, label = game.block(slice(0, 8))
-    pair = game.base // 2
+    pair = game.shadow // 2
     scores = KernelDensity(folds=0).score(game).score
     for run in range(12):
         for x in range(8):
@@ -161,8 +161,8 @@ def test_draws_of_a_shadow_are_left_out_together() -> None:
     by_pair = pooled(ULiRA().score(game))
     assert by_pair == pytest.approx(0.5, abs=0.02)
     phi, label = game.block(slice(0, 400))
-    runs = np.arange(len(game.base))
-    fits = [leave_one_out(phi, label == s, runs, base=runs) for s in (0, 1)]
+    runs = np.arange(len(game.shadow))
+    fits = [leave_one_out(phi, label == s, runs, shadow=runs) for s in (0, 1)]
     logs = [norm.logpdf(phi, fit.mean, np.sqrt(fit.variance)) for fit in fits]
     llr = logs[1] - logs[0]
     by_run = (llr[label == 1][::5, None] > llr[label == 0][None, ::50]).mean()
@@ -183,12 +183,12 @@ def test_the_size_of_a_fit_does_not_tell_the_label() -> None:
     """Trap 19: every fold's fit has the same number of shadows of a hypothesis, whatever it holds."""
     game = compare(observe(make_layout(16, 40, 10), np.random.default_rng(8)), "G2")
     phi, label = game.block(slice(0, 40))
-    pair = game.base // 2
+    pair = game.shadow // 2
     generator = np.random.default_rng(0)
-    balanced = leave_one_out(phi, label == 1, pair, base=game.base, generator=generator)
-    unbalanced = leave_one_out(phi, label == 1, pair, base=game.base)
-    assert (np.ptp(unbalanced.bases, axis=0) == 1).any()
-    assert (np.ptp(balanced.bases, axis=0) == 0).all()
+    balanced = leave_one_out(phi, label == 1, pair, shadow=game.shadow, generator=generator)
+    unbalanced = leave_one_out(phi, label == 1, pair, shadow=game.shadow)
+    assert (np.ptp(unbalanced.num_shadows, axis=0) == 1).any()
+    assert (np.ptp(balanced.num_shadows, axis=0) == 0).all()
 
 
 def test_the_dropped_shadow_is_one_that_has_the_hypothesis() -> None:
@@ -228,7 +228,7 @@ def test_the_prior_of_the_variances_is_recovered() -> None:
     true = 2.0 * 6 / generator.chisquare(6, 20_000)
     seen = true * generator.chisquare(15, 20_000) / 15
     pooled = PooledVariance(1)
-    pooled.add(LeftOut(bases=np.full((1, 20_000), 16.0), mean=seen[None], variance=seen[None]))
+    pooled.add(LeftOut(num_shadows=np.full((1, 20_000), 16.0), mean=seen[None], variance=seen[None]))
     freedom, variance = pooled.prior()
     assert freedom[0] == pytest.approx(6, rel=0.1)
     assert variance[0] == pytest.approx(2, rel=0.05)
@@ -237,7 +237,7 @@ def test_the_prior_of_the_variances_is_recovered() -> None:
 def test_equal_variances_give_a_dominant_prior() -> None:
     seen = 3.0 * np.random.default_rng(14).chisquare(15, 20_000) / 15
     pooled = PooledVariance(1)
-    pooled.add(LeftOut(bases=np.full((1, 20_000), 16.0), mean=seen[None], variance=seen[None]))
+    pooled.add(LeftOut(num_shadows=np.full((1, 20_000), 16.0), mean=seen[None], variance=seen[None]))
     freedom, variance = pooled.prior()
     assert freedom[0] > 200
     assert variance[0] == pytest.approx(3, rel=0.03)

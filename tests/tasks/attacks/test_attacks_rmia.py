@@ -16,7 +16,7 @@ def naive(game: Comparison, population: np.ndarray, *, mode: str, gamma: float, 
     """Pr_z over the full n x Z matrix, one run at a time, references from other pairs only."""
     phi, label = game.block(slice(0, len(game.example_ids)))
     p, z = expit(phi), expit(population)
-    pair = game.base // 2
+    pair = game.shadow // 2
     result = np.zeros(label.shape)
     for run in range(len(pair)):
         others = pair != pair[run]

@@ -254,11 +254,11 @@ def test_harm_games_differ_in_nothing_but_the_statistic() -> None:
     base, after = observe(layout, generator, base=True), observe(layout, generator)
     first, second = harm_games(after, base)
     assert (first.game, second.game) == ("G3", "G3")
-    assert len(np.unique(first.base // 2)) == len(np.unique(second.base // 2)) == 4  # of nine pairs
+    assert len(np.unique(first.shadow // 2)) == len(np.unique(second.shadow // 2)) == 4  # of nine pairs
     before = after.before(base)
     np.testing.assert_array_equal(before.state, after.state)
-    np.testing.assert_array_equal(before.phi, base.phi[after.base])
-    assert len(after.before(base.of_half(0)).base) == 2 * len(base.of_half(0).base)
+    np.testing.assert_array_equal(before.phi, base.phi[after.shadow])
+    assert len(after.before(base.of_half(0)).shadow) == 2 * len(base.of_half(0).shadow)
     with pytest.raises(AuditError, match="the examples of the base models"):
         after.before(base.of_examples(after.example_ids[:10]))
 
@@ -279,7 +279,11 @@ def test_memorisation_is_the_difference_of_being_right() -> None:
     correct = np.array([[1, 1], [0, 1], [1, 1], [1, 1]], dtype=np.int8)
     blocks = [
         RunBlock(
-            base=j, draw=0, state=state[j], phi=np.array([3.0, 2.0]) * state[j] + j * 0.1, correct=correct[j]
+            shadow=j,
+            draw=0,
+            state=state[j],
+            phi=np.array([3.0, 2.0]) * state[j] + j * 0.1,
+            correct=correct[j],
         )
         for j in range(4)
     ]

@@ -21,8 +21,8 @@ def test_nine_bytes_an_observation(observed: Observations) -> None:
 
 
 def test_diverged_and_duplicate_runs_are_refused() -> None:
-    good = RunBlock(base=0, draw=0, state=np.zeros(2, np.int8), phi=np.zeros(2))
-    bad = RunBlock(base=1, draw=0, state=np.zeros(2, np.int8), phi=np.array([0, np.nan]))
+    good = RunBlock(shadow=0, draw=0, state=np.zeros(2, np.int8), phi=np.zeros(2))
+    bad = RunBlock(shadow=1, draw=0, state=np.zeros(2, np.int8), phi=np.array([0, np.nan]))
     names = {"method": "m", "scope": "s", "family": "f", "example_ids": np.arange(2)}
     with pytest.raises(AuditError, match="shadow 1, draw 0: phi is not finite"):
         Observations.from_blocks([good, bad], **names)
@@ -32,7 +32,7 @@ def test_diverged_and_duplicate_runs_are_refused() -> None:
 
 def test_halves_partition_the_pairs(observed: Observations) -> None:
     halves = [observed.of_half(h) for h in (0, 1)]
-    assert sum(len(h.base) for h in halves) == len(observed.base)
+    assert sum(len(h.shadow) for h in halves) == len(observed.shadow)
     assert not np.intersect1d(halves[0].pair, halves[1].pair).size
 
 
@@ -60,8 +60,8 @@ def test_permuted_labels_keep_the_counts_of_each_pair(observed: Observations) ->
     _, label = comparison.block(slice(0, 40))
     _, swapped = comparison.permuted(1).block(slice(0, 40))
     assert (label != swapped).any()
-    for pair in np.unique(comparison.base // 2):
-        rows = comparison.base // 2 == pair
+    for pair in np.unique(comparison.shadow // 2):
+        rows = comparison.shadow // 2 == pair
         np.testing.assert_array_equal(np.sort(label[rows], axis=0), np.sort(swapped[rows], axis=0))
     np.testing.assert_array_equal(label == -1, swapped == -1)
 
@@ -69,7 +69,7 @@ def test_permuted_labels_keep_the_counts_of_each_pair(observed: Observations) ->
 def test_permuting_never_sets_draws_of_one_shadow_against_each_other(observed: Observations) -> None:
     """Trap 2 for the null: draws of a shadow are alike, so a shadow changes its hypothesis as a whole."""
     comparison = compare(observed, "G2")
-    base, (_, label) = comparison.base, comparison.block(slice(0, 40))
+    base, (_, label) = comparison.shadow, comparison.block(slice(0, 40))
     _, swapped = comparison.permuted(1).block(slice(0, 40))
     assert (np.unique(observed.draw).size, (label != swapped).any()) == (2, True)
     for shadow in np.unique(base):
@@ -119,13 +119,13 @@ def test_games_are_refused_where_they_make_no_sense(observed: Observations) -> N
     with pytest.raises(AuditError, match="takes no reference"):
         compare(observed, "G2", reference=observed)
     with pytest.raises(AuditError, match="at least 20 shadows"):
-        compare(observed, "G2", min_bases=20)
+        compare(observed, "G2", min_shadows=20)
 
 
 def test_examples_with_too_few_shadows_are_named() -> None:
     observed = observe(make_layout(8, 40, 5), np.random.default_rng(0))
     counts = make_layout(8, 40, 5).counts("t").unlearned
-    comparison = compare(observed, "G2", min_bases=1)
+    comparison = compare(observed, "G2", min_shadows=1)
     np.testing.assert_array_equal(comparison.example_ids, np.flatnonzero(counts >= 1))
     assert len(compare(observe(make_layout(16, 40, 7), np.random.default_rng(0)), "G2").excluded) == int(
         (make_layout(16, 40, 7).counts("t").unlearned < 3).sum()

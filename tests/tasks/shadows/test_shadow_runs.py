@@ -117,7 +117,7 @@ def test_doing_nothing_gives_the_base_statistics_and_its_own_states(trained):
     (run,) = shadow_runs(ours, 1, model, [unlearning(NoOp(), draw=1)])
     assert np.array_equal(run.block.phi, base.block.phi)
     assert np.array_equal(np.flatnonzero(run.block.state == State.UNLEARNED), LAYOUT.forget(1, "random", 1))
-    assert (run.method, run.pool, run.draw, run.block.base) == ("NoOp", "random", 1, 1)
+    assert (run.method, run.pool, run.draw, run.block.shadow) == ("NoOp", "random", 1, 1)
 
 
 def test_methods_see_the_draw_and_start_from_the_same_seed_and_weights(trained):
