@@ -25,6 +25,6 @@ def test_batches_are_fixed_whatever_is_left(plan, tmp_path, monkeypatch):
 
 
 def test_cells_that_rest_on_one_model_need_none(plan, tmp_path):
-    single = [cell for cell in plan.cells if cell.model_id in plan.models]
+    single = [cell for cell in plan.cells if cell.subject.id in plan.models]
     assert single
     assert shadow_batches(plan, Store(str(tmp_path)), single) == []
