@@ -112,7 +112,7 @@ class LiRA(_GaussianAttack):
 
     games: ClassVar[tuple[str, ...]] = ("G0",)
     game: Literal["G0"] = "G0"
-    """Hypotheses (MEMBERSHIP.md 1.0)."""
+    """Trained on or not: see `tasks.shadows.games.GAMES`."""
 
 
 @register("u_lira")

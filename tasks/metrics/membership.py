@@ -1,7 +1,7 @@
 """Statistics of membership scores, each with an interval; pooled over the examples of one attack.
 
 Intervals take the scores as independent. Where one example was scored under many shadow models, the pool
-needs a bootstrap over base models first (MEMBERSHIP.md 1.9), not these.
+needs a bootstrap over base models first, not these.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Aggregates over (model, example) with a two-way bootstrap: pairs are resampled, then examples.
 
 Observations of one shadow share its weights and those of one example its difficulty, so a binomial interval
-on pooled counts is too narrow (MEMBERSHIP.md 1.9). Pigeonhole bootstrap, Owen 2007: it errs to the wide side where
+on pooled counts is too narrow. Pigeonhole bootstrap, Owen 2007: it errs to the wide side where
 shadows differ little as a whole. Where they differ much and are few, percentiles fall short; the ends are therefore
 stretched as Student's t of the pairs is (`stretch`): simulated coverage of nominal 95 % with a shadow effect as large
 as the noise within shadows was .89 to .95 without and .95 to .98 with it (16 and 32 shadows).

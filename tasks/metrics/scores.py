@@ -14,7 +14,7 @@ class MembershipScores:
     statistic: str
     """What was scored: loss, logistic, svc_confidence, lira_online, ..."""
     game: str
-    """G0 to G3 (MEMBERSHIP.md 1.0)."""
+    """G0 to G3, see `tasks.shadows.games.GAMES`."""
     ids: np.ndarray
     """Example ids, `n`, int64."""
     member: np.ndarray

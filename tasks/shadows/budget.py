@@ -29,7 +29,7 @@ class Demands:
 
 
 def observations_per_state(layout: ShadowLayout) -> dict[str, dict[str, float]]:
-    """Mean observations of a target under one method, exact: pool -> state -> number (MEMBERSHIP.md 2.2)."""
+    """Mean observations of a target under one method, exact: pool -> state -> number."""
     counts = {pool.name: layout.counts(pool.name) for pool in layout.pools}
     states = ("unlearned", "retained", "never")
     return {name: {s: float(getattr(found, s).mean()) for s in states} for name, found in counts.items()}

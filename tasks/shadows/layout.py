@@ -1,4 +1,4 @@
-"""Which examples each shadow model trains on and forgets, all derived from one seed (MEMBERSHIP.md 2)."""
+"""Which examples each shadow model trains on and forgets, all derived from one seed."""
 
 from __future__ import annotations
 

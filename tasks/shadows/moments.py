@@ -1,4 +1,4 @@
-"""Means and variances with one fold left out, in closed form from partial sums (MEMBERSHIP.md 2.5)."""
+"""Means and variances with one fold left out, in closed form from partial sums."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def balancing_drop(present: np.ndarray, generator: np.random.Generator) -> np.nd
     """For every fold without this hypothesis, one random fold that has it, to be dropped as well.
 
     A fold that holds an H1 run takes it out of the H1 fit; one that holds none would leave the fit one
-    shadow larger, and the size of the fit would tell the label of what is scored (MEMBERSHIP.md 2.3).
+    shadow larger, and the size of the fit would tell the label of what is scored.
 
     Args:
         present: `folds x b`, bool: whether the fold has the hypothesis.

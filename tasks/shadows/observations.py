@@ -17,7 +17,7 @@ DENSE: dict[str, type] = {"state": np.int8, "phi": np.float32, "loss": np.float3
 
 
 class State(IntEnum):
-    """An example's relation to a run (MEMBERSHIP.md 1.0)."""
+    """An example's relation to a run."""
 
     NEVER = 0
     RETAINED = 1

@@ -38,7 +38,7 @@ def gaussian(n, confidence, *, seed, classes=4, start=0, spread=1.0):
 
 
 def test_modified_entropy_is_its_formula():
-    """Trap 15 of MEMBERSHIP.md: with log p for log(1 - p), public code inverts it."""
+    """With log p for log(1 - p), public code inverts it."""
     part = gaussian(50, 1.0, seed=0)
     p = part.probabilities
     for i, y in enumerate(part.labels):

@@ -96,7 +96,7 @@ def test_rates_that_no_count_can_show_are_refused():
 
 
 def test_eight_of_four_hundred_has_the_published_interval():
-    # MEMBERSHIP.md 1.9: 8/400 has Clopper-Pearson [0.9 %, 3.9 %]
+    # 8/400 has Clopper-Pearson [0.9 %, 3.9 %]
     _, realised = tpr_at_fpr(shifted(0.0), 0.02)
     assert realised.value == 0.02
     assert (realised.ci_low, realised.ci_high) == pytest.approx((0.009, 0.039), abs=6e-4)

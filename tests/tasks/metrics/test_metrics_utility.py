@@ -97,7 +97,7 @@ def test_an_empty_selection_is_an_error_not_a_nan():
         proportion(ACCURACY, "test", np.zeros(0, bool))
 
 
-# SalUn table 1, CIFAR-10, 10 % random: UA, RA, TA, MIA and the printed average gap (METHODS.md 2.3 A)
+# SalUn table 1, CIFAR-10, 10 % random: UA, RA, TA, MIA and the printed average gap
 RETRAINED = (5.24, 100.00, 94.26, 12.88)
 PUBLISHED = {
     "FT": ((0.63, 99.88, 94.06, 2.70), 3.78),

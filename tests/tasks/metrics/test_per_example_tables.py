@@ -30,7 +30,7 @@ from tests.support.shadow_simulation import make_layout, observe
 
 
 def test_figures_of_the_document() -> None:
-    """MEMBERSHIP.md 1.9: SE(AUC = .5) = .044 at 64 and 128; 60 % at n = 256 has [.539, .662]."""
+    """SE(AUC = .5) = .044 at 64 and 128; 60 % at n = 256 has [.539, .662]."""
     error = hanley_mcneil(np.array(0.5), np.array(64), np.array(128))
     assert error == pytest.approx(0.044, abs=5e-4)
     low, high = accuracy_interval(np.array([154 / 256]), np.array([128]), np.array([128]))

@@ -1,4 +1,4 @@
-"""Protocols that flatter or mislead (MEMBERSHIP.md 5): which test guards each, and the tests with no other home."""
+"""Protocols that flatter or mislead: which test guards each, and the tests with no other home."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ GUARDS = {
     ),
     23: ("a shift of every output", "test_observations::test_a_global_shift_is_seen_by_g1_and_not_by_g2"),
 }
-"""Trap of MEMBERSHIP.md 5 -> what goes wrong, and the tests that fail where it does: module::name."""
+"""Trap -> what goes wrong, and the tests that fail where it does: module::name."""
 
 
 def test_every_trap_has_a_test() -> None:

@@ -84,7 +84,7 @@ def test_a_further_round_of_the_partition_is_another_partition() -> None:
 
 @pytest.mark.parametrize(("size", "draws"), [(10, 1), (20, 1), (10, 2), (7, 3)])
 def test_the_counter_balances_states(size: int, draws: int) -> None:
-    """MEMBERSHIP.md 2.1: n_U = N D k / P, n_O = N D / 2, n_R the rest."""
+    """n_U = N D k / P, n_O = N D / 2, n_R the rest."""
     counts = make_layout(64, 40, size, draws).counts("t")
     assert np.ptp(counts.unlearned) <= 2
     assert counts.unlearned.mean() == pytest.approx(64 * draws * size / 40)
@@ -93,7 +93,7 @@ def test_the_counter_balances_states(size: int, draws: int) -> None:
 
 
 def test_a_full_partition_unlearns_every_member_once() -> None:
-    """MEMBERSHIP.md 2.1: D = P / (2k) gives n_U = N / 2."""
+    """D = P / (2k) gives n_U = N / 2."""
     counts = make_layout(32, 40, 10, 2).counts("t")
     assert (counts.unlearned == 16).all()
     assert (counts.unlearned_bases == 16).all()
@@ -164,7 +164,7 @@ def test_unknown_pool_names_the_nearest() -> None:
 
 @pytest.mark.parametrize(("draws", "unlearned"), [(1, 64), (2, 128)])
 def test_observations_of_the_document(draws: int, unlearned: int) -> None:
-    """MEMBERSHIP.md 2.2: 256 shadows, a quarter of 1,000 targets forgotten in each draw."""
+    """256 shadows, a quarter of 1,000 targets forgotten in each draw."""
     found = observations_per_state(make_layout(256, 1000, 250, draws, examples=2000))
     assert found["t"]["unlearned"] == unlearned
     assert found["t"]["never"] == 128 * draws
