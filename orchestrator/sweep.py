@@ -80,7 +80,8 @@ class Command:
     display: Annotated[DisplayName, Flag(group=SHOWN)] = "auto"
     """How progress is shown on stderr."""
     describe: Annotated[str | None, Flag(value="TOPIC", group=SHOWN, otherwise="nothing")] = None
-    """Explain and stop: guide, methods, attacks, datasets, forget_sets, config, or one entry (methods.scrub)."""
+    """Explain and stop: guide, methods, attacks, metrics, datasets, forget_sets, config, or one entry
+    (methods.scrub)."""
     report: Annotated[bool, Flag(group=SHOWN)] = True
     """Write report.html into a local results directory at the end."""
     format: Annotated[Literal["table", "json"], Flag(group=SHOWN)] = "table"

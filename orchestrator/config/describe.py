@@ -9,13 +9,19 @@ from typing import Any, get_type_hints
 
 from orchestrator.config.settings import SweepConfig
 from tasks import fields
-from tasks.attacks.base import attacks
+from tasks.attacks.base import Attack, attacks
 from tasks.datasets.base import datasets
 from tasks.errors import unknown_name
 from tasks.forget_sets.base import forget_kinds
+from tasks.metrics.catalogue import CATALOGUE
 from tasks.registry import Registry
 from tasks.unlearn.base import methods
 
+SHOWN = {
+    "methods": ("paper", "passes", "needs_retain", "needs_validation", "second_model"),
+    "attacks": ("family", "subject", "needs", "games"),
+}
+"""What a class declares beside its fields that `--describe` tells."""
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "methods": methods,
     "attacks": attacks,
@@ -25,7 +31,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 
 
 def describe(topic: str) -> list[str]:
-    """Lines about `methods`, `methods.scrub`, ..., `config`, one of its tables, `config.shadows`, or `guide.games`.
+    """Lines about `methods`, `methods.scrub`, ..., `metrics`, `config`, one of its tables, or `guide.games`.
 
     Raises:
         UnknownName: there is no such topic or entry.
@@ -35,11 +41,13 @@ def describe(topic: str) -> list[str]:
         return _table_lines(name) if name else _config_lines(SweepConfig, "")
     if kind == "guide":
         return _page_lines(name) if name else _guide_lines()
+    if kind == "metrics":
+        return _metric_lines(name) if name else [f"{n:24} {m.about}" for n, m in sorted(CATALOGUE.items())]
     if kind not in REGISTRIES:
-        raise unknown_name("topic", kind, [*REGISTRIES, "config", "guide"], where="--describe")
+        raise unknown_name("topic", kind, [*REGISTRIES, "metrics", "config", "guide"], where="--describe")
     registry = REGISTRIES[kind]
     if name:
-        return _entry_lines(name, registry.get(name, where="--describe"))
+        return _entry_lines(kind, name, registry.get(name, where="--describe"))
     return [f"{entry:24} {_summary(registry.get(entry))}" for entry in registry.names()]
 
 
@@ -69,20 +77,35 @@ def _summary(cls: type) -> str:
     return (cls.__doc__ or "").strip().split("\n")[0]
 
 
-def _entry_lines(name: str, cls: type) -> list[str]:
+def _entry_lines(kind: str, name: str, cls: type) -> list[str]:
     lines = [f"{name}: {_summary(cls)}"]
-    for attribute in (
-        "paper",
-        "passes",
-        "needs_retain",
-        "needs_validation",
-        "second_model",
-        "game",
-        "family",
-    ):
-        if hasattr(cls, attribute):
-            lines.append(f"  {attribute}: {getattr(cls, attribute)}")
+    for attribute in SHOWN.get(kind, ()):
+        value = getattr(cls, attribute)
+        lines.append(
+            f"  {attribute}: {', '.join(sorted(value)) if isinstance(value, (frozenset, tuple)) else value}"
+        )
+    if issubclass(cls, Attack):
+        lines.append(f"  metrics: {', '.join(metric.name for metric in cls.metrics)}")
     return lines + _field_lines(cls, "  ")
+
+
+def _metric_lines(name: str) -> list[str]:
+    """What a metric declares."""
+    if name not in CATALOGUE:
+        raise unknown_name("metric", name, CATALOGUE, where="--describe metrics")
+    metric = CATALOGUE[name]
+    margin = "none" if metric.margin is None else f"{metric.margin:g}"
+    return [
+        f"{name}: {metric.about}",
+        f"  range: {metric.low:g} to {metric.high:g}",
+        f"  kind: {metric.kind}; higher is {metric.higher_is.replace('_', ' ')}",
+        *(
+            f"  {place}: {r.kind}; higher is {r.higher_is.replace('_', ' ')}"
+            for place, r in metric.instead.items()
+        ),
+        f"  interval: {metric.error}{f' ({metric.no_interval})' if metric.no_interval else ''}",
+        f"  margin: {margin} ({metric.margin_because})",
+    ]
 
 
 def _field_lines(cls: type, indent: str) -> list[str]:

@@ -26,7 +26,6 @@ from orchestrator.plan.shadows import (
     ShadowGroup,
     ShadowSet,
     canary_images,
-    forgets_canaries,
     make_layout,
 )
 from orchestrator.plan.sources import saying
@@ -208,7 +207,7 @@ class _Builder:
             return None
         if attack.on_canaries and forget_set != self.config.axes.forget_set[0]:
             return None
-        pool = CANARY_POOL if forgets_canaries(attack) else forget_set
+        pool = CANARY_POOL if attack.forgets_canaries else forget_set
         shadows = self._shadow_set(architecture)
         self._add_group(shadows.base())
         reference = self._shadow_group(shadows, "retrain" if control else "no_op", "all", pool)

@@ -77,11 +77,6 @@ class ShadowSet:
         )
 
 
-def forgets_canaries(attack: Attack) -> bool:
-    """Whether an attack judges the forgetting of all canaries, whatever the forget set of its cell."""
-    return attack.forgets_canaries
-
-
 def make_layout(
     settings: Shadows,
     *,
