@@ -87,14 +87,11 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def claiming(audited: Path, folder: Path, *, data: str) -> Path:
-    """Results whose recorded configuration names plug-ins, and this data set."""
-    shutil.copytree(audited, folder, dirs_exist_ok=True)
+def name_plugins(folder: Path) -> Path:
+    """Let the recorded configuration of the results in a folder name both plug-ins."""
     store = Store(str(folder / "results"))
     (row,) = store.read("runs").to_pylist()
-    config = json.loads(row["config_json"])
-    config["plugins"] = ["named_by_results", "results.inside_results"]
-    config["data"]["name"] = data
+    config = json.loads(row["config_json"]) | {"plugins": ["named_by_results", "results.inside_results"]}
     store.write("runs", row["run_id"], [row | {"config_json": json.dumps(config)}])
     return folder
 
@@ -102,13 +99,25 @@ def claiming(audited: Path, folder: Path, *, data: str) -> Path:
 @pytest.fixture(scope="module")
 def hostile(audited: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results that name plug-ins without need."""
-    return claiming(audited, tmp_path_factory.mktemp("hostile"), data="synthetic")
+    return name_plugins(
+        Path(shutil.copytree(audited, tmp_path_factory.mktemp("hostile"), dirs_exist_ok=True))
+    )
 
 
 @pytest.fixture(scope="module")
 def foreign(audited: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results on the data set of a plug-in."""
-    return claiming(audited, tmp_path_factory.mktemp("foreign"), data="mine")
+    """Results on the data set of a plug-in, whose code is part of every id."""
+    folder = tmp_path_factory.mktemp("foreign")
+    (folder / "results").mkdir()
+    (folder / "marks").mkdir()
+    for module in ("named_by_results.py", "results/inside_results.py"):
+        (folder / module).write_text(PLUGIN)
+    text = (audited / "audit.toml").read_text().replace('name = "synthetic"', 'name = "mine"')
+    (folder / "own.toml").write_text(f'plugins = ["named_by_results"]\n{text}')
+    ran = run(folder, "orchestrator.sweep", "own.toml", "--out", "results", "--no-report")
+    assert ran.returncode == 0, ran.stderr
+    marks(folder)
+    return name_plugins(folder)
 
 
 def marks(folder: Path) -> set[str]:
@@ -187,4 +196,4 @@ def test_modules_are_imported_by_name_in_few_places() -> None:
         if names & {"import_module", "import_plugins", "__import__", "run_path", "run_module", "exec_module"}:
             found.add(path.relative_to(ROOT).as_posix())
     drivers = {"orchestrator/config/plugins.py", "tasks/registry.py"}
-    assert found == drivers | {"orchestrator/bench/workbench.py", "orchestrator/trackers.py"}
+    assert found == drivers | {"orchestrator/bench/workbench.py", "orchestrator/results/trackers.py"}

@@ -64,7 +64,7 @@ class Greedy(Oversteps):
 @dataclass(frozen=True, kw_only=True)
 class Stray(Oversteps):
     def measure(self, view):
-        return Measurement(metrics=[proportion(QUANTISED, "test", view.subset("test").labels.numpy() == 0)])
+        return Measurement(metrics=[proportion(QUANTISED, "test", view.subset("test").targets.numpy() == 0)])
 
 @register("vandal")
 @dataclass(frozen=True, kw_only=True)

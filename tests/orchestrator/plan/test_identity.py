@@ -15,8 +15,8 @@ from orchestrator.plan.cells import Plan
 from orchestrator.plan.grid import make_plan
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.score_file import write_scores
-from tasks.attacks.adversarial import FGSM
 from tasks.attacks.lira import ULiRA
+from tasks.attacks.pixel_attacks import FGSM
 from tasks.datasets.digits import Digits
 from tasks.datasets.synthetic import Synthetic
 from tasks.forget_sets.random_draws import Random

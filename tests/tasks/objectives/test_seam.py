@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.contracts import small_data, small_original, small_run
+from tasks.contracts.small import small_data, small_original, small_run
 from tasks.errors import AuditError
 from tasks.objectives.classify import Classify
 from tasks.runtime.devices import Engine
