@@ -199,7 +199,7 @@ def test_the_same_command_computes_nothing_and_another_kind_everything(generated
     for overrides in ({kind: "mislabelled"}, {"shadows.canary_images": "digits"}):
         other = make_plan(load(path, overrides))
         assert not {c.cell_id for c in ours.cells} & {c.cell_id for c in other.cells}
-        assert ours.shadow_sets["net"].identity != other.shadow_sets["net"].identity
+        assert ours.shadow_sets["net"].set_id != other.shadow_sets["net"].set_id
 
 
 def test_risk_scores_leave_canaries_out(generated: Path) -> None:

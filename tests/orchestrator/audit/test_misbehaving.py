@@ -30,10 +30,11 @@ def _deadlocks():
     for _ in range(2):
         ctypes.CDLL(None).pthread_mutex_lock(mutex)
 
-_method("raises", _raises)
+_MENDED = os.path.join(os.path.dirname(__file__), "mended")  # a file is no code: ids do not know it
+_method("raises", lambda: os.path.exists(_MENDED) or _raises())
 _method("leaves", lambda: sys.exit("enough"))
 _method("hangs", _hangs)
-_method("starves", lambda: bytearray(1 << 60))
+_method("starves", lambda: bytearray(1 if os.path.exists(_MENDED) else 1 << 60))
 _method("crowded", _crowded)
 _method("deadlocks", _deadlocks)
 """
@@ -83,8 +84,7 @@ def test_methods_become_rows_and_are_tried_again_on_request_only(tmp_path, backe
     }
     assert models == {method: kind for method, (kind, _) in TOLD.items()}
 
-    plugin = tmp_path / "misbehaving.py"
-    plugin.write_text(PLUGIN.replace("raise RuntimeError", "print").replace("1 << 60", "1"))
+    (tmp_path / "mended").touch()
     again = run(tmp_path)
     assert again.returncode == 1
     assert {c["cell_id"]: c["finished_at"] for c in store.read("cells").to_pylist()} == {

@@ -172,7 +172,7 @@ def test_canaries_bound_epsilon_in_one_run(tmp_path: Path) -> None:
     observed = store.read("observations").to_pylist()
     forgotten = {r["shadow"]: 0 for r in observed}
     for r in observed:
-        if (r["forget_set"], r["method"], r["state"]) == ("canaries", "retrained", "unlearned"):
+        if (r["pool"], r["method"], r["state"]) == ("canaries", "retrained", "unlearned"):
             forgotten[r["shadow"]] += 1
     assert all(forgotten[2 * p] + forgotten[2 * p + 1] == 24 for p in range(8))
     assert len({forgotten[2 * p] for p in range(8)}) > 1  # fair coins, not halves
