@@ -4,6 +4,7 @@ Imports go down or stay on their floor, never in a circle. See guide/contributin
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,13 @@ def lines(path: Path) -> int:
 
 def test_every_room_has_one_floor():
     assert misplaced(GRAPH, FLOORS) == []
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_the_guide_shows_the_floors(package):
+    page = (ROOT / "orchestrator" / "guide" / "contributing.md").read_text()
+    shown = page.split(f"| `{package}` | holds |\n|---|---|\n")[1].split("\n\n")[0]
+    assert [re.findall(r"`(\w+)`", row.split("|")[1]) for row in shown.splitlines()] == FLOORS[package]
 
 
 def test_no_import_goes_up():

@@ -293,6 +293,7 @@ PLUG_INS = {
     "class Stripes": "data",
     "class Oldest": "requests",
     "def small_perceptron": "networks",
+    "class Rounding": "attacks",
 }
 
 
@@ -305,28 +306,29 @@ def test_the_worked_examples_run_as_plug_ins(folder):
     for mark, module in PLUG_INS.items():
         (source,) = [block for block in blocks if mark in block]
         assert source.startswith(f"# my_lab/{module}.py\n")
-        assert len(source.splitlines()) <= 40
+        assert sum(map(bool, source.splitlines())) < 30
         (package / f"{module}.py").write_text(source)
     (configuration,) = PAGES["extend"].fenced("toml")
     (folder / "mine.toml").write_text(configuration)
     named = re.search(r'`plugins = \["(my_lab[^"]*)"\]`', PAGES["extend"].text)
     assert named[1] in tomllib.loads(configuration)["plugins"]
-    small = [
-        "--backend",
-        "inline",
-        "--set",
-        "evaluation.bootstrap=20",
-        "--set",
-        "evaluation.fairness_bootstrap=5",
-    ]
-    ran = execute(
-        ["python", "-m", "orchestrator.sweep", "mine.toml", "--out", "results-mine", *small], folder
+    flags = shlex.split(
+        "--backend inline --set evaluation.bootstrap=20 --set evaluation.fairness_bootstrap=5"
     )
+    command = ["python", "-m", "orchestrator.sweep", "mine.toml", "--out", "results-mine", *flags]
+    ran = execute(command, folder)
     assert ran.returncode == 0, ran.stderr
     assert "to_uniform" in ran.stdout
     assert " 0 failed" in ran.stderr
-    checked = execute(["python", "-c", next(b for b in blocks if "check_method(" in b)], folder)
-    assert checked.returncode == 0, checked.stderr
+    with Results(str(folder / "results-mine")) as results:
+        measured = results.sql(
+            "select distinct attack from cells join metrics using (cell_id) where metric = 'rounded_accuracy'"
+        )
+    assert sorted(measured["attack"].to_pylist()) == ["rounding", "rounding:bits=3"]
+    for contract in ("check_method(", "check_attack("):
+        (block,) = [block for block in blocks if contract in block]
+        checked = execute(["python", "-c", block], folder)
+        assert checked.returncode == 0, checked.stderr
 
 
 def test_the_readme_is_short_and_its_map_lists_every_page():
