@@ -40,7 +40,7 @@ class Command:
     export: Annotated[
         Path | None, Flag(value="DIRECTORY", group="in place of a query", otherwise="no export")
     ] = None
-    """Write every table as Parquet into this directory, with the SQL of the views, and stop."""
+    """Write every table as Parquet into this directory, in place of an earlier export, and stop."""
     verify: Annotated[bool, Flag(group="in place of a query")] = False
     """Read every result file, name those that are damaged, and stop."""
     repair: Annotated[bool, Flag(group="in place of a query")] = False

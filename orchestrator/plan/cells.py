@@ -13,6 +13,7 @@ from typing import Any, Literal
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.data import DataPlan
 from orchestrator.plan.names import NamedAttack, NamedMethod
+from orchestrator.plan.plugins import architecture_builder, plugin_name
 from orchestrator.plan.shadows import ShadowGroup, ShadowSet
 from tasks.errors import AuditError, unknown_name
 from tasks.training.recipe import Recipe
@@ -163,7 +164,16 @@ class Plan:
         """Cells whose numbers a plug-in can change."""
         if plugin in self.data.plugins:
             return list(self.cells)
-        return [c for c in self.cells if plugin in c.named_method.plugins | c.named_attack.plugins]
+        built = {name for name in self.config.axes.architecture if self._builder(name) == plugin}
+        return [
+            cell
+            for cell in self.cells
+            if cell.architecture in built or plugin in cell.named_method.plugins | cell.named_attack.plugins
+        ]
+
+    def _builder(self, architecture: str) -> str:
+        builder = architecture_builder(self.config.architecture(architecture).timm)
+        return plugin_name(builder) if builder else ""
 
 
 def select(plan: Plan, patterns: str, limit: int) -> Plan:

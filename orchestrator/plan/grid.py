@@ -17,7 +17,7 @@ from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import this_machines_device
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
-from orchestrator.plan.plugins import plugin_digest, plugin_name
+from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
 from orchestrator.plan.search import SearchConfig
 from orchestrator.plan.shadows import (
     BASE_METHOD,
@@ -145,9 +145,12 @@ class _Builder:
     def plugins(self) -> dict[str, str]:
         """Name and digest of the plug-ins behind the data and every value of the axes."""
         parts = [part for method in self.methods.values() for part in (method.built, *method.built.parts)]
-        classes = map(type, (*parts, *(attack.built for attack in self.attacks.values())))
-        named = {plugin_name(cls): cls for cls in classes if plugin_name(cls)}
-        return {**self.data.plugins, **{name: plugin_digest(cls) for name, cls in named.items()}}
+        classes = [type(built) for built in (*parts, *(attack.built for attack in self.attacks.values()))]
+        tables = map(self.config.architecture, self.config.axes.architecture)
+        builders = filter(None, (architecture_builder(table.timm) for table in tables))
+        found: list[Defined] = [*classes, *builders]
+        named = {plugin_name(defined): defined for defined in found if plugin_name(defined)}
+        return {**self.data.plugins, **{name: plugin_digest(defined) for name, defined in named.items()}}
 
     def cell(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: str

@@ -4,8 +4,9 @@ Work whose id is among the results is finished, so what is missing below is comp
 much is computed again for nothing. Ids are made here alone.
 
 original    CODE_VERSION; the data: digest of its content, `version` and plug-in of the data set, splits,
-            normalisation; timm name and options; recipe; precision; kind of device (cpu, cuda, mps); seed. Where a
-            forget set poisons training: its examples, their labels and the trigger
+            normalisation; timm name and options, and the code of an architecture that a plug-in registered with timm;
+            recipe; precision; kind of device (cpu, cuda, mps); seed. Where a forget set poisons training: its
+            examples, their labels and the trigger
 retrained   the same, the forgotten examples, and which of the independent retrained models it is
 unlearned   id of the original; forgotten examples; scope; seed; `[unlearning]`; the method
 the method  registered name, `version`, all hyper-parameters (as tuned), its plug-in, the stored scores that it ranks
@@ -41,7 +42,7 @@ from typing import Any
 from orchestrator.config.settings import SweepConfig, digest
 from orchestrator.plan.data import DataPlan
 from orchestrator.plan.names import NamedAttack, NamedMethod
-from orchestrator.plan.plugins import plugin_digest
+from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest
 from tasks import fields
 from tasks.datasets.base import datasets
 from tasks.registry import parse_text
@@ -64,7 +65,7 @@ class Identity:
 
     def __init__(self, config: SweepConfig, data: DataPlan) -> None:
         self._config, self._data = config, data
-        self._plugin: Callable[[type], str] = cache(plugin_digest)
+        self._plugin: Callable[[Defined], str] = cache(plugin_digest)
         self._forgotten = {name: forget.digest for name, forget in data.forget_sets.items()}
         self._measured = cache(self._measurement)
         self._trained = cache(self._training)
@@ -167,11 +168,17 @@ class Identity:
             "splits": self._data.splits.digest,
             "normalisation": [data.mean, data.std],
             "timm": table.timm,
+            "builder": self._architecture(table.timm),
             "options": table.options,
             "recipe": self._config.recipe(architecture),
             "precision": self._config.execution.precision,
             "device": self._config.execution.device,
         }
+
+    def _architecture(self, timm: str) -> str:
+        """Digest of the code of an architecture that a plug-in registered with timm; empty for timm's own."""
+        builder = architecture_builder(timm)
+        return self._plugin(builder) if builder else ""
 
     def _poison(self, forget_set: str) -> dict[str, Any]:
         forget = self._data.forget_sets[forget_set]

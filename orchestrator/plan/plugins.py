@@ -27,51 +27,68 @@ from collections.abc import Iterator
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import FunctionType
 
 from orchestrator.config.settings import digest
 from tasks.errors import AuditError
 
 LETHE = ("orchestrator", "tasks")
+Defined = type | FunctionType
+"""What a plug-in is defined by: a registered class, or the function that builds an architecture."""
 
 
-def plugin_name(cls: type) -> str:
-    """The module of a plug-in, with the class where that is a notebook; empty for Lethe's own classes."""
-    if cls.__module__.partition(".")[0] in LETHE:
+def plugin_name(defined: Defined) -> str:
+    """The module of a plug-in, with its class where that is a notebook; empty for what Lethe or timm define."""
+    if defined.__module__.partition(".")[0] in (*LETHE, "timm"):
         return ""
-    return cls.__module__ if _file_of(cls) else f"{cls.__module__}.{cls.__qualname__}"
+    return defined.__module__ if _file_of(defined) else f"{defined.__module__}.{defined.__qualname__}"
 
 
-def plugin_digest(cls: type) -> str:
-    """Digest of what a plug-in's numbers rest on; empty for Lethe's own classes.
+def architecture_builder(name: str) -> FunctionType | None:
+    """The function that timm's registry holds for an architecture; None where it has none, or was not imported yet.
+
+    Planning does without timm, whose import takes seconds: before it is imported nobody can have registered anything.
+    """
+    if "timm" not in sys.modules:
+        return None
+    from timm.models import is_model, model_entrypoint
+
+    known = name.partition(".")[0]  # behind the dot stands a tag of weights
+    builder = model_entrypoint(known) if is_model(known) else None
+    return builder if isinstance(builder, FunctionType) else None
+
+
+def plugin_digest(defined: Defined) -> str:
+    """Digest of what a plug-in's numbers rest on; empty for what Lethe or timm define.
 
     Raises:
         AuditError: its source cannot be read, or is no longer what this process has imported.
     """
-    if not plugin_name(cls):
+    if not plugin_name(defined):
         return ""
-    file = _file_of(cls)
+    file = _file_of(defined)
     if not file:
-        return digest({"source": _source_of(cls)})
-    reached = _Reached(plugin_name(cls))
-    reached.add(cls.__module__, Path(file), package=_package_of(cls.__module__))
+        return digest({"source": _source_of(defined)})
+    reached = _Reached(plugin_name(defined))
+    reached.add(defined.__module__, Path(file), package=_package_of(defined.__module__))
     return digest({"sources": reached.sources, "distributions": reached.distributions})
 
 
-def _file_of(cls: type) -> str:
-    return str(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
+def _file_of(defined: Defined) -> str:
+    return str(getattr(sys.modules.get(defined.__module__), "__file__", None) or "")
 
 
 def _package_of(module: str) -> str:
     return str(getattr(sys.modules[module], "__package__", None) or "")
 
 
-def _source_of(cls: type) -> str:
+def _source_of(defined: Defined) -> str:
     try:
-        return inspect.getsource(cls)
+        return inspect.getsource(defined)
     except (OSError, TypeError):
         raise AuditError(
-            f"plug-in {plugin_name(cls)}: expected a class whose source can be read, so that an edited one is computed "
-            "again; write it into a module (in a notebook: %%writefile my_plugin.py) and name that in plugins"
+            f"plug-in {plugin_name(defined)}: expected a class whose source can be read, so that an edited one is "
+            "computed again; write it into a module (in a notebook: %%writefile my_plugin.py) and name that in plugins"
         ) from None
 
 

@@ -18,13 +18,14 @@ import pyarrow.csv
 from orchestrator.errors import one_line
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
+from orchestrator.results.reading import check_reads
+from orchestrator.results.replaced import replaced
 from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
 VIEWS = Path(__file__).with_name("views.sql")
 VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)
-READING = {"SELECT", "EXPLAIN", "CALL"}
 USER_ERRORS = (
     duckdb.ParserException,
     duckdb.BinderException,
@@ -45,8 +46,10 @@ class Results:
     """A read-only session over one results directory; `refresh` shows it what has been written since.
 
     Trust boundary: SQL, of whomever, reaches the tables of these results and nothing else. It runs in a database in
-    memory that opens no file and no address, loads no extension and cannot change that (`lock_configuration`); only
-    statements that read are accepted. It can still use up memory and time.
+    memory that opens no file and no address, loads no extension and cannot change that (`lock_configuration`). Each
+    text is judged by its parse (`reading.py`; 1 to 5 ms) and runs in a transaction that is rolled back, so that even
+    what the judgement let through by mistake is gone before the next answer. A connection of its own for each text
+    would need all tables and views made anew. It can still use up memory and time.
 
     Args:
         root: what the sweep was given as `--out`: a directory or a URI.
@@ -134,27 +137,34 @@ class Results:
         return self.table(name).to_pandas()
 
     def export(self, directory: Path) -> list[Path]:
-        """Write every table as Parquet, with the SQL that makes the same views of them in any DuckDB."""
+        """Write every table as Parquet, with the SQL that makes the same views of them in any DuckDB.
+
+        All or nothing: an earlier export in the directory is replaced as a whole, in the end.
+
+        Raises:
+            AuditError: the directory holds something else or cannot be written, or a file cannot be read.
+        """
         import pyarrow.parquet as pq
 
-        written = []
+        names = (*TABLES, *SHIPPED)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            for name in (*TABLES, *SHIPPED):
-                path = directory / f"{name}.parquet"
-                source = self.store.dataset(name) if name in TABLES else SHIPPED[name]()
-                with pq.ParquetWriter(path, source.schema, compression="zstd") as writer:
-                    for batch in source.to_batches():
-                        writer.write_batch(batch)
-                written.append(path)
-            reading = [f"create or replace temp view {p.stem} as from '{p.name}';\n" for p in written]
-            views = directory / "views.sql"
-            views.write_text("".join(reading) + "\n" + VIEWS.read_text(encoding="utf-8"), encoding="utf-8")
+            _check_replaceable(directory)
+            with replaced(directory) as partial:
+                for name in names:
+                    source = self.store.dataset(name) if name in TABLES else SHIPPED[name]()
+                    with pq.ParquetWriter(
+                        partial / f"{name}.parquet", source.schema, compression="zstd"
+                    ) as writer:
+                        for batch in source.to_batches():
+                            writer.write_batch(batch)
+                reading = [f"create or replace temp view {n} as from '{n}.parquet';\n" for n in names]
+                views = "".join(reading) + "\n" + VIEWS.read_text(encoding="utf-8")
+                (partial / VIEWS.name).write_text(views, encoding="utf-8")
         except (OSError, pa.ArrowException) as error:
             damage = self.store.diagnose(TABLES)
             reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
             raise damage or AuditError(f"export: cannot write {directory}: {reason}") from error
-        return [*written, views]
+        return [*(directory / f"{name}.parquet" for name in names), directory / VIEWS.name]
 
     def _statements(self, text: str) -> list[Any]:
         try:
@@ -163,10 +173,7 @@ class Results:
             raise _sql_error(error) from error
         if not statements:
             raise AuditError("query: expected a statement, got none")
-        for statement in statements:
-            kind = statement.type.name
-            if kind not in READING:
-                raise AuditError(f"query: expected a statement that reads (select, describe), got {kind}")
+        check_reads(self._connection, text)
         return statements
 
     def _run(self, statements: list[Any], bound: Mapping[str, Any], *, used: set[str]) -> pa.Table:
@@ -185,10 +192,14 @@ class Results:
 
     def _execute(self, statements: list[Any], bound: Mapping[str, Any]) -> pa.Table:
         rows = pa.table({})
-        for statement in statements:
-            values = {name: bound[name] for name in statement.named_parameters}
-            relation = self._connection.sql(statement, params=values or None)
-            rows = pa.table({}) if relation is None else relation.to_arrow_table()
+        self._connection.begin()
+        try:
+            for statement in statements:
+                values = {name: bound[name] for name in statement.named_parameters}
+                relation = self._connection.sql(statement, params=values or None)
+                rows = pa.table({}) if relation is None else relation.to_arrow_table()
+        finally:
+            self._connection.rollback()
         return rows
 
     def _tables(self, text: str) -> set[str]:
@@ -231,6 +242,17 @@ def published() -> pa.Table:
 
 SHIPPED: Mapping[str, Callable[[], pa.Table]] = {"published": published, "methods": known_methods}
 """Tables that come with the code and not from a sweep."""
+
+
+def _check_replaceable(directory: Path) -> None:
+    """Refuse a directory with anything but an export in it, for the export will stand in its place."""
+    found = sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+    others = [name for name in found if not name.endswith(".parquet") and name != VIEWS.name]
+    if others or (found and VIEWS.name not in found):
+        raise AuditError(
+            f"export: {directory} holds '{(others or found)[0]}': expected a new or empty directory, "
+            "or an earlier export"
+        )
 
 
 def _words(text: str) -> set[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,7 +25,7 @@ from tasks.errors import AuditError
 from tasks.registry import import_plugins
 from tasks.unlearn.base import methods
 from tasks.unlearn.finetune import Finetune
-from tests.support.sweeps import sweep, write_config
+from tests.support.sweeps import ROOT, sweep, write_config
 
 METHOD = """
 from __future__ import annotations
@@ -254,6 +256,62 @@ def test_an_edited_plugin_is_computed_again_and_the_plan_says_so(lab: Path, tmp_
     after = accuracies()
     assert len(after["mine"] - before["mine"]) == 1
     assert after["finetune"] == before["finetune"]
+
+
+NETWORK = """
+import torch
+from timm.models import register_model
+from .settings import FACTOR
+
+class Small(torch.nn.Module):
+    def __init__(self, num_classes=3, in_chans=1, **_):
+        super().__init__()
+        self.head = torch.nn.Linear(in_chans * 64, num_classes)
+
+    def forward(self, x):
+        return FACTOR * self.head(x.flatten(1))
+
+@register_model
+def small_of_mine(pretrained=False, **options):
+    return Small(**options)
+"""
+
+
+def test_the_code_of_an_architecture_counts_too(lab: Path, tmp_path: Path) -> None:
+    """In a process of its own: timm's registry cannot forget."""
+    (lab / "network.py").write_text(NETWORK)
+    text = {
+        'name = "tiny"': f'name = "tiny"\nplugins = ["{LAB}.network"]',
+        'timm = "resnet18"': 'timm = "small_of_mine"',
+    }
+    config = write_config(
+        tmp_path, **text, **{"options = { layers = [1, 1, 1, 1], channels = [4, 4, 4, 4] }\n": ""}
+    )
+    program = (
+        "import sys\n"
+        "from orchestrator.audit.request import configured, planned\n"
+        "from tasks.registry import import_plugins\n"
+        "config = configured(sys.argv[1], {})\n"
+        "import_plugins(config.plugins)\n"
+        "plan = planned(config, only='', limit=0)\n"
+        "name, = plan.plugins\n"
+        "assert plan.resting_on(name) == list(plan.cells)\n"
+        "print(name, *sorted(plan.models))"
+    )
+
+    def ids() -> list[str]:
+        environment = {**os.environ, "PYTHONPATH": f"{lab.parent}{os.pathsep}{ROOT}"}
+        words = [sys.executable, "-c", program, str(config)]
+        return subprocess.run(
+            words, env=environment, capture_output=True, text=True, check=True
+        ).stdout.split()
+
+    name, *before = ids()
+    assert name == f"{LAB}.network"
+    (lab / "unrelated.py").write_text("NUMBER = 3\n")
+    assert ids() == [name, *before]
+    (lab / "settings.py").write_text("FACTOR = 0.25\n")
+    assert not {*ids()[1:]} & {*before}
 
 
 def test_a_worker_with_another_copy_is_refused(lab: Path, tmp_path: Path) -> None:

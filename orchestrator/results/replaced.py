@@ -1,0 +1,50 @@
+"""A directory that is written as a whole: whoever looks, and whatever is killed, finds the old one or the new."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CURRENT_DIRECTORY, EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux
+
+
+@contextmanager
+def replaced(directory: Path) -> Iterator[Path]:
+    """A new, empty sibling to write into; in the end it stands where `directory` stood, which is deleted.
+
+    A kill leaves the sibling, `.NAME.partial-XXXXXXXX`, which nobody reads.
+
+    Raises:
+        OSError: a directory cannot be made, or put in place.
+    """
+    target = directory.resolve()  # a link stays a link, to the new directory
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
+    partial.mkdir()
+    try:
+        yield partial
+        if target.exists():
+            shutil.copymode(target, partial)
+            exchange(partial, target)
+        else:
+            partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Give each of two directories the other's place, in one step where the system can."""
+    swap: Callable[..., int] | None = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    places = (CURRENT_DIRECTORY, os.fsencode(one), CURRENT_DIRECTORY, os.fsencode(other))
+    if swap is not None and swap(*places, EXCHANGE) == 0:
+        return
+    # Another system, or a file system that cannot: for a moment nothing stands there, and never a mix.
+    aside = one.with_name(f"{one.name}-old")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
