@@ -13,6 +13,7 @@ from typing import Any, Literal
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.data import DataPlan
 from orchestrator.plan.names import NamedAttack, NamedMethod
+from orchestrator.plan.networks import network_plugin
 from orchestrator.plan.shadows import ShadowGroup, ShadowSet
 from tasks.errors import AuditError, unknown_name
 from tasks.training.recipe import Recipe
@@ -163,7 +164,12 @@ class Plan:
         """Cells whose numbers a plug-in can change."""
         if plugin in self.data.plugins:
             return list(self.cells)
-        return [c for c in self.cells if plugin in c.named_method.plugins | c.named_attack.plugins]
+
+        def decides(cell: Cell) -> bool:
+            network = network_plugin(self.config.architecture(cell.architecture).timm)
+            return plugin in {network, *cell.named_method.plugins, *cell.named_attack.plugins}
+
+        return list(filter(decides, self.cells))
 
 
 def select(plan: Plan, patterns: str, limit: int) -> Plan:

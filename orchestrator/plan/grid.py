@@ -17,6 +17,7 @@ from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import this_machines_device
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
+from orchestrator.plan.networks import network_digest, network_plugin
 from orchestrator.plan.plugins import plugin_digest, plugin_name
 from orchestrator.plan.search import SearchConfig
 from orchestrator.plan.shadows import (
@@ -147,7 +148,10 @@ class _Builder:
         parts = [part for method in self.methods.values() for part in (method.built, *method.built.parts)]
         classes = map(type, (*parts, *(attack.built for attack in self.attacks.values())))
         named = {plugin_name(cls): cls for cls in classes if plugin_name(cls)}
-        return {**self.data.plugins, **{name: plugin_digest(cls) for name, cls in named.items()}}
+        digests = {name: plugin_digest(cls) for name, cls in named.items()}
+        built = {self.config.architecture(name).timm for name in self.config.axes.architecture}
+        networks = {network_plugin(timm): network_digest(timm) for timm in built if network_plugin(timm)}
+        return {**self.data.plugins, **digests, **networks}
 
     def cell(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: str

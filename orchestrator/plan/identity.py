@@ -4,8 +4,8 @@ Work whose id is among the results is finished, so what is missing below is comp
 much is computed again for nothing. Ids are made here alone.
 
 original    CODE_VERSION; the data: digest of its content, `version` and plug-in of the data set, splits,
-            normalisation; timm name and options; recipe; precision; kind of device (cpu, cuda, mps); seed. Where a
-            forget set poisons training: its examples, their labels and the trigger
+            normalisation; timm name, options, and the plug-in that builds it; recipe; precision; kind of device (cpu,
+            cuda, mps); seed. Where a forget set poisons training: its examples, their labels and the trigger
 retrained   the same, the forgotten examples, and which of the independent retrained models it is
 unlearned   id of the original; forgotten examples; scope; seed; `[unlearning]`; the method
 the method  registered name, `version`, all hyper-parameters (as tuned), its plug-in, the stored scores that it ranks
@@ -41,6 +41,7 @@ from typing import Any
 from orchestrator.config.settings import SweepConfig, digest
 from orchestrator.plan.data import DataPlan
 from orchestrator.plan.names import NamedAttack, NamedMethod
+from orchestrator.plan.networks import network_digest
 from orchestrator.plan.plugins import plugin_digest
 from tasks import fields
 from tasks.datasets.base import datasets
@@ -167,6 +168,7 @@ class Identity:
             "splits": self._data.splits.digest,
             "normalisation": [data.mean, data.std],
             "timm": table.timm,
+            "network": network_digest(table.timm),
             "options": table.options,
             "recipe": self._config.recipe(architecture),
             "precision": self._config.execution.precision,

@@ -23,25 +23,28 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import Any
 
 from orchestrator.config.settings import digest
 from tasks.errors import AuditError
 
 LETHE = ("orchestrator", "tasks")
+Defined = type | Callable[..., Any]
+"""A class, or the function that builds a network."""
 
 
-def plugin_name(cls: type) -> str:
+def plugin_name(cls: Defined) -> str:
     """The module of a plug-in, with the class where that is a notebook; empty for Lethe's own classes."""
     if cls.__module__.partition(".")[0] in LETHE:
         return ""
     return cls.__module__ if _file_of(cls) else f"{cls.__module__}.{cls.__qualname__}"
 
 
-def plugin_digest(cls: type) -> str:
+def plugin_digest(cls: Defined) -> str:
     """Digest of what a plug-in's numbers rest on; empty for Lethe's own classes.
 
     Raises:
@@ -57,7 +60,7 @@ def plugin_digest(cls: type) -> str:
     return digest({"sources": reached.sources, "distributions": reached.distributions})
 
 
-def _file_of(cls: type) -> str:
+def _file_of(cls: Defined) -> str:
     return str(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
 
 
@@ -65,7 +68,7 @@ def _package_of(module: str) -> str:
     return str(getattr(sys.modules[module], "__package__", None) or "")
 
 
-def _source_of(cls: type) -> str:
+def _source_of(cls: Defined) -> str:
     try:
         return inspect.getsource(cls)
     except (OSError, TypeError):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from timm.models._registry import _model_entrypoints
 
 from orchestrator.bench.workbench import Workbench
 from orchestrator.config.settings import load
@@ -51,8 +52,18 @@ def apply(run, factor):
         for parameter in run.scope.parameters(run.model).values():
             parameter.mul_(SIGN * factor)
 """
+NETWORK = """
+from timm.models import register_model
+from torch import nn
+from .settings import FACTOR
+
+@register_model
+def network_of_mine(pretrained=False, num_classes=10, in_chans=3, **_):
+    return nn.Sequential(nn.Flatten(), nn.Dropout(FACTOR), nn.Linear(in_chans * 64, num_classes))
+"""
 FILES = {
     "__init__.py": "",
+    "network.py": NETWORK,
     "method.py": METHOD,
     "settings.py": "FACTOR = 0.5\n",
     "typed.py": "Anything = int\n",
@@ -68,6 +79,7 @@ def forget_modules() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in (LAB, INSTALLED)]:
         del sys.modules[name]
     methods._entries.pop("mine", None)
+    _model_entrypoints.pop("network_of_mine", None)
     importlib.invalidate_caches()
 
 
@@ -254,6 +266,31 @@ def test_an_edited_plugin_is_computed_again_and_the_plan_says_so(lab: Path, tmp_
     after = accuracies()
     assert len(after["mine"] - before["mine"]) == 1
     assert after["finetune"] == before["finetune"]
+
+
+def test_an_edited_network_makes_everything_again_that_it_is_in(lab: Path, tmp_path: Path) -> None:
+    text = {
+        'name = "tiny"': f'name = "tiny"\nplugins = ["{LAB}.network"]',
+        'architecture = ["net"]': 'architecture = ["net", "network_of_mine"]',
+    }
+    config = load(str(write_config(tmp_path, **text)))
+
+    def planned() -> dict[str, set[str]]:
+        forget_modules()
+        import_plugins(config.plugins)
+        plan = make_plan(config)
+        assert set(plan.plugins) == {f"{LAB}.network"}
+        assert {cell.architecture for cell in plan.resting_on(f"{LAB}.network")} == {"network_of_mine"}
+        return {
+            name: {cell.cell_id for cell in plan.cells if cell.architecture == name}
+            for name in config.axes.architecture
+        }
+
+    before = planned()
+    (lab / "settings.py").write_text("FACTOR = 0.25\n")
+    after = planned()
+    assert after["net"] == before["net"]
+    assert not after["network_of_mine"] & before["network_of_mine"]
 
 
 def test_a_worker_with_another_copy_is_refused(lab: Path, tmp_path: Path) -> None:
