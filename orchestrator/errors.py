@@ -1,13 +1,17 @@
-"""Exit codes of the commands, and the one place where a user's error becomes a line on stderr."""
+"""Exit codes of the commands, and where text of whomever, a user's error first of all, becomes a line."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from enum import IntEnum
 
 from tasks.errors import AuditError
+
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line break, marks that turn the direction of writing, and halves of characters."""
 
 
 class Exit(IntEnum):
@@ -43,5 +47,10 @@ def run_command(main: Callable[[], int | None]) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """The message with line breaks and runs of spaces made single spaces."""
-    return " ".join(str(error).split())
+    """The message with line breaks and runs of spaces made single spaces, and nothing that steers a terminal."""
+    return printable(" ".join(str(error).split()))
+
+
+def printable(text: str) -> str:
+    r"""The text with each character that steers a terminal as its number: ESC is `\x1b`."""
+    return STEERING.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -32,7 +32,7 @@ class Command:
     param: Annotated[tuple[str, ...], Flag(value="NAME=VALUE", otherwise="those of its header")] = ()
     """Parameters of the query."""
     format: Annotated[Format | None, Flag(otherwise="by the suffix of --output, else table")] = None
-    """Form of the answer."""
+    """Form of the answer; csv keeps text as it is, so that a spreadsheet runs what begins with =, +, - or @."""
     output: Annotated[Path | None, Flag(value="FILE", otherwise="stdout")] = None
     """File for the answer in place of stdout."""
     list: Annotated[bool, Flag(group="in place of a query")] = False
@@ -65,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"{len(damage)} damaged file{'' if len(damage) == 1 else 's'} in {command.results}\n"
         )
         return Exit.FINISHED if command.repair or not damage else Exit.CELLS_FAILED
+    form = command.format or form_of(command.output)
     from orchestrator.results.connection import Results  # duckdb, likewise
 
     with Results(command.results) as results:
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             params = parse_params(command.param)
             rows = answer(results, command.query, **params)
-            write(rows, command.format or form_of(command.output), command.output)
+            write(rows, form, command.output)
     return Exit.FINISHED
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.results.catalogue import find_query
 from orchestrator.results.forms import BINARY, Format
 from tasks.errors import AuditError
 
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
 
 
 def answer(results: Results, text: str, **params: Any) -> pa.Table:
-    """The rows of a query that ships, of a .sql file, or of a statement."""
+    """The rows of a query that ships, of a .sql file, or of a statement.
+
+    Raises:
+        AuditError: as `Results.sql`, and where a value for a query that ships occurs nowhere in the results.
+    """
+    if params and text.isidentifier():
+        from orchestrator.results.parameters import check_values  # duckdb: not for --help
+
+        query = find_query(text)
+        query.bind(params)
+        check_values(results, query, params)
     named = text.endswith(".sql") or text.isidentifier()
     return results.query(text, **params) if named else results.sql(text, **params)
 

@@ -18,7 +18,7 @@ import pyarrow.csv
 from orchestrator.errors import one_line
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
-from orchestrator.results.reading import check_reads
+from orchestrator.results.reading import check_reads, statement_trees
 from orchestrator.results.replaced import replaced
 from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
@@ -125,6 +125,10 @@ class Results:
             return self.sql(query.text, **query.bind(params))
         except AuditError as error:
             raise type(error)(f"{query.name}: {error}") from error
+
+    def parse(self, text: str) -> list[dict[str, Any]]:
+        """DuckDB's parse of each statement of a reading text."""
+        return statement_trees(self._connection, text)
 
     def table(self, name: str) -> pa.Table:
         """All rows of a table or view."""

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
+from orchestrator.errors import printable
 from orchestrator.results.forms import Format
 from tasks.metrics.base import Direction
 
@@ -45,7 +46,7 @@ def short(value: Any) -> str:
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
-    return str(value)
+    return printable(str(value))
 
 
 def _without_dust(value: float) -> float:
@@ -64,7 +65,7 @@ def _numeric(kind: pa.DataType) -> bool:
 
 def _aligned(table: pa.Table, rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows padded to equal widths, numbers to the right."""
-    names = table.column_names
+    names = [printable(name) for name in table.column_names]
     widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(names)]
     right = [_numeric(field.type) for field in table.schema]
 
@@ -144,7 +145,7 @@ def _latex(table: pa.Table) -> bytes:
         texts = [_latex_cell(row, name, intervals.get(name), bold=(index, name) in bold) for name in shown]
         body.append(" & ".join(texts) + r" \\")
     columns = "".join("r" if _numeric(table.schema.field(name).type) else "l" for name in shown)
-    heading = " & ".join(_escape(name.replace("_", " ")) for name in shown) + r" \\"
+    heading = " & ".join(_escape(printable(name).replace("_", " ")) for name in shown) + r" \\"
     first, last = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
     return _lines([first, r"\toprule", heading, r"\midrule", *body, r"\bottomrule", last])
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from orchestrator.errors import printable
 from orchestrator.results.connection import Results
 
 COLUMNS = (
@@ -58,7 +60,7 @@ def print_leaderboard(root: str, *, as_json: bool, rows_per_group: int = 12) -> 
         rows, key=lambda r: (r["dataset"], r["architecture"], r["forget_set"])
     ):
         members = list(group)
-        title = f"{dataset}: {architecture}, forget {forget_set}"
+        title = _name(f"{dataset}: {architecture}, forget {forget_set}")
         table, left_out = _fitting(console, title, members[:rows_per_group])
         console.print(table)
         if len(members) > rows_per_group:
@@ -94,8 +96,15 @@ def _table(title: str, rows: list[dict[str, Any]], *, without: tuple[str, ...]) 
         cells = [_number(row, key) for _, key in columns]
         style = "dim" if row["role"] != "audited" else ""
         tuned = f" (best of {row['tuning_trials']})" if row["tuning_trials"] else ""
-        table.add_row(row["method"] + tuned, row["scope"], *cells, style=style, end_section=section)
+        table.add_row(
+            _name(row["method"] + tuned), _name(row["scope"]), *cells, style=style, end_section=section
+        )
     return table
+
+
+def _name(text: str) -> str:
+    """A name as it was written: neither markup nor what steers a terminal."""
+    return escape(printable(text))
 
 
 def _number(row: Mapping[str, Any], key: str) -> str:

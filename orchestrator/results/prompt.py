@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import one_line
 from orchestrator.results.answer import answer, write
 from orchestrator.results.catalogue import catalogue
 from tasks.errors import AuditError
@@ -44,4 +45,4 @@ def _try(results: Results, text: str) -> None:
         write(answer(results, text.rstrip("; ")), "table", None)
         sys.stdout.flush()
     except AuditError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {one_line(error)}\n")

@@ -11,7 +11,9 @@ import pytest
 
 from orchestrator import query
 from orchestrator.errors import run_command
-from orchestrator.results.catalogue import parse_params
+from orchestrator.results.catalogue import catalogue, parse_params
+from orchestrator.results.connection import Results
+from orchestrator.results.parameters import columns
 from tasks.errors import AuditError, UnknownName
 from tests.support import synthetic_results as synthetic
 
@@ -112,6 +114,80 @@ def test_the_prompt_goes_on_after_an_error(root: str, capsys, monkeypatch: pytes
     assert "Diverged" in captured.out
     assert "eight" in captured.out
     assert captured.err.startswith("error: query: Binder Error")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["leaderboard", "metric=acuracy"], "--param metric: 'acuracy' occurs nowhere in these results."),
+        (["leaderboard", "metric=acuracy"], "Did you mean 'accuracy'? There is: "),
+        (["gap_to_retrained", "method=scrubb"], "Did you mean 'scrub'?"),
+        (["gap_to_retrained", "method=scrub", "split=forgt"], "--param split: 'forgt' occurs"),
+        (["gap_to_retrained", "method=salun_2"], "There is: finetune, no_op, retrain, retrain_again, s"),
+        (["per_class", "method=7"], "--param method: '7' occurs nowhere"),
+        (["published_vs_ours", "row_set=nobody"], "--param row_set: 'nobody' occurs"),
+        (["method_table", "per_example=u_lira"], "--param per_example: 'u_lira' occurs"),
+        (["roc_one_cell", "cell_id=deadbeef"], ", and 89 more\n"),
+        (["verdict", "forget_set=random:fraction=0.2"], "Did you mean 'random:fraction=0.1'?"),
+    ],
+)
+def test_a_value_that_occurs_nowhere_is_refused(
+    root: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *params = arguments
+    code = run_command(lambda: query.main([name, "--results", root, "--param", *params]))
+    captured = capsys.readouterr()
+    assert (code, captured.out) == (2, "")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["leaderboard", "metric=robust_accuracy"],
+        ["leaderboard", "metric=null"],
+        ["gap_to_retrained", "method=retrain"],  # no row of the answer, and in the results
+        ["published_vs_ours", "method=scrub"],
+        ["forgetting_order", "forget_set=any"],  # results without one pool
+        ["example_auc", "fdr=0.123"],
+        ["hardest_examples", "top=3"],
+    ],
+)
+def test_other_values_are_answered(root: str, arguments: list[str], capsysbinary) -> None:
+    name, *params = arguments
+    assert "row" in output(capsysbinary, name, "--results", root, "--param", *params)
+
+
+def test_the_column_of_every_text_parameter_is_found(root: str) -> None:
+    with Results(root) as results:
+        for shipped in catalogue().values():
+            texts = {n for n, v in shipped.defaults.items() if v is None or isinstance(v, str)}
+            found = columns(results, shipped)
+            assert found.keys() == texts | set(shipped.required), shipped.name
+            for column in found.values():
+                known = results.sql("select 1 from duckdb_columns() where column_name = $c", c=column)
+                assert known.num_rows, (shipped.name, column)
+
+
+@pytest.mark.parametrize("name", ["x.xlsx", "x.parquet.gz", "x.feather"])
+def test_a_suffix_that_no_form_has_is_refused(root: str, tmp_path: Path, name: str, capsys) -> None:
+    asked = ["failures", "--results", root, "--output", str(tmp_path / name)]
+    assert run_command(lambda: query.main(asked)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: --output: no form with the suffix '{Path(name).suffix}'.")
+    assert captured.err.endswith("Valid: .arrow, .csv, .json, .md, .parquet, .tex, .txt\n")
+    assert query.main([*asked, "--format", "csv"]) == 0
+    assert query.main(["failures", "--results", root, "--output", str(tmp_path / "X.CSV")]) == 0
+    assert query.main(["failures", "--results", root, "--output", str(tmp_path / "plain")]) == 0
+    assert (tmp_path / "X.CSV").read_bytes() == (tmp_path / name).read_bytes()
+    assert (tmp_path / "plain").read_text().endswith("rows)\n")
+
+
+def test_an_error_does_not_steer_the_terminal(root: str, capsys) -> None:
+    asked = ["leaderboard", "--results", root, "--param", "metric=\x1b[2Jx\u202e"]
+    assert run_command(lambda: query.main(asked)) == 2
+    assert r"'\x1b[2Jx\u202e' occurs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["x", "=1", "1x=2"])

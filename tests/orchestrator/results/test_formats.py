@@ -9,6 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from orchestrator.results import leaderboard
 from orchestrator.results.formats import best_rows, render
 
 TABLE = pa.table(
@@ -116,3 +117,41 @@ def test_rounding_errors_read_as_zero_and_stay_in_data() -> None:
     assert "$0.000$" in render(table, "latex").decode()
     assert "9.957e-18" in render(table, "csv").decode()
     assert "9.957e-18" in render(table, "json").decode()
+
+
+def test_names_do_not_steer_the_terminal() -> None:
+    table = pa.table(
+        {"a\x1b[31m": ["\x1b]0;mine\x07", "a\rb\x9b2J", "\u202egnp\u2066.", "tab\tline\nümlaut 漢"]}
+    )
+    for form in ("table", "markdown", "latex"):
+        shown = text(table, form)
+        assert not {c for c in shown if (c < " " and c not in "\n\t") or c in "\x7f\x9b\u202e\u2066"}, form
+        assert "ümlaut 漢" in shown
+    lines = text(table, "table").splitlines()
+    assert lines[0] == r"a\x1b[31m"
+    assert [line.strip() for line in lines[2:5]] == [
+        r"\x1b]0;mine\x07",
+        r"a\rb\x9b2J",
+        r"\u202egnp\u2066.",
+    ]
+
+
+def test_data_forms_keep_text_as_it_is() -> None:
+    table = pa.table({"x": ["=1+1", "+1", "-1", "@a", "\x1b[2J"]})
+    assert text(table, "csv") == "x\n=1+1\n+1\n-1\n@a\n\x1b[2J\n"
+    assert [row["x"] for row in json.loads(text(table, "json"))] == table["x"].to_pylist()
+
+
+def test_the_closing_table_shows_names_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row: dict[str, object] = dict.fromkeys([key for _, key in leaderboard.COLUMNS], 0.5)
+    row |= {"dataset": "[red]d", "architecture": "\x1b[2Ja", "forget_set": "f", "role": "audited"}
+    row |= {"method": "\x1b]0;m\x07[/]", "scope": "[bold]s", "tuning_trials": None, "gap_low": None}
+    monkeypatch.setattr(leaderboard, "scoreboard", lambda _: [row])
+    leaderboard.print_leaderboard("results", as_json=False)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert r"[red]d: \x1b[2Ja, forget f" in shown
+    assert r"\x1b]0;m\x07[/]" in shown
+    assert "[bold]s" in shown
