@@ -65,6 +65,18 @@ def run(
     """
     _check_choice("rerun", rerun, Rerun)
     _check_choice("display", display, displays.DisplayName)
+    for name, value, kinds in (
+        ("source", source, (str, Path, SweepConfig)),
+        ("out", out, (str, Path)),
+        ("set", set or {}, (Mapping,)),
+        ("only", only, (str,)),
+        ("limit", limit, (int,)),
+    ):
+        if not isinstance(value, kinds):
+            told = " or ".join(kind.__name__ for kind in kinds)
+            raise AuditError(f"{name}: expected {told}, got {value!r:.60}")
+    if not str(out):
+        raise AuditError("out: expected a results directory, got ''")
     if limit < 0:
         raise AuditError(f"limit: expected 0 or more, got {limit}")
     config = configured(source, set, backend=backend, tune=tune)

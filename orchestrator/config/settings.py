@@ -337,7 +337,7 @@ def load(source: str | SweepConfig, overrides: Mapping[str, Any] | None = None) 
     """
     tables = fields.to_plain(source) if isinstance(source, SweepConfig) else read_toml(source)
     for key, value in (overrides or {}).items():
-        _put(tables, key.split("."), value)
+        _put(tables, str(key).split("."), value)
     return fields.build(SweepConfig, tables, where=source if isinstance(source, str) else "")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
 from tasks.errors import AuditError, unknown_name
 from tasks.metrics.base import Metric, MetricValue
+from tasks.metrics.catalogue import CATALOGUE
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ Need = Literal["outputs", "gradients", "copy", "generation", "shadows"]
 gradients: the model itself with its parameters frozen, and images; copy: a copy of the model to change, and images;
 generation: text that a language model writes; shadows: what shadow models showed of each example."""
 NEEDS: tuple[Need, ...] = get_args(Need)
+Subject = Literal["model", "shadow_models"]
+SLACK = 1e-6
+"""By which a value may leave the range of its metric: rounding of a mean in single precision."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,7 @@ class Attack(ABC):
     """All that it may report; reporting anything else fails the cell."""
     version: ClassVar[int] = 1
     """Raised whenever equal parameters give other numbers, so that older cells are measured again."""
-    subject: ClassVar[Literal["model", "shadow_models"]] = "model"
+    subject: ClassVar[Subject] = "model"
     """What it is run against: the model of a cell, or a group of shadow models."""
     games: ClassVar[tuple[str, ...]] = ()
     """The games that it can play; empty: it gives no membership numbers."""
@@ -123,12 +127,35 @@ def _check_declared(name: str, cls: type[Attack]) -> None:
             raise AuditError(
                 f"attack '{name}': {cls.__qualname__} declares no {attribute}; see {Attack.__module__}.Attack"
             )
+    for attribute, kinds in _KINDS.items():
+        if not isinstance(declared[attribute], kinds):
+            raise AuditError(
+                f"attack '{name}': {attribute}: expected a {kinds[-1].__name__}, got {declared[attribute]!r:.60}"
+            )
+    if cls.subject not in get_args(Subject):
+        raise unknown_name("subject", cls.subject, get_args(Subject), where=f"attack '{name}'")
     for need in cls.needs:
         if need not in NEEDS:
             raise unknown_name("need", need, NEEDS, where=f"attack '{name}'")
-    strange = [metric for metric in cls.metrics if not isinstance(metric, Metric)]
-    if strange:
-        raise AuditError(f"attack '{name}': metrics: expected tasks.metrics.base.Metric, got {strange[0]!r}")
+    names: set[str] = set()
+    for metric in cls.metrics:
+        if not isinstance(metric, Metric):
+            raise AuditError(f"attack '{name}': metrics: expected tasks.metrics.base.Metric, got {metric!r}")
+        if metric.name in names or CATALOGUE.get(metric.name, metric) != metric:
+            raise AuditError(
+                f"attack '{name}': metrics: '{metric.name}' is already declared, and otherwise; choose another name"
+            )
+        names.add(metric.name)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "family": (str,),
+    "needs": (set, frozenset),
+    "metrics": (list, tuple),
+    "subject": (str,),
+    "games": (list, tuple),
+}
+"""Types of what an attack declares; messages name the last."""
 
 
 def check_measurement(attack: Attack, measurement: Measurement, *, name: str) -> None:
@@ -140,13 +167,31 @@ def check_measurement(attack: Attack, measurement: Measurement, *, name: str) ->
         name: of the attack on its axis, for messages.
 
     Raises:
-        AuditError: it is no measurement, or holds a metric that is not among `attack.metrics`.
+        AuditError: it is no measurement, or holds a metric that is not among `attack.metrics`, a value out of the
+            range of its metric, or one twice.
     """
     if not isinstance(measurement, Measurement):
         raise AuditError(f"attack '{name}': measure: expected a Measurement, got {measurement!r:.60}")
+    if not isinstance(measurement.metrics, Sequence):
+        raise AuditError(
+            f"attack '{name}': Measurement.metrics: expected a list, got {measurement.metrics!r:.60}"
+        )
+    places = set()
     for value in measurement.metrics:
+        if not isinstance(value, MetricValue):
+            raise AuditError(f"attack '{name}': Measurement.metrics: expected MetricValue, got {value!r:.60}")
         if value.declared not in attack.metrics:
             raise AuditError(
                 f"attack '{name}' reports '{value.metric}', which {type(attack).__name__}.metrics does not declare; "
                 "add it there"
             )
+        low, high = value.declared.low, value.declared.high
+        if not low - SLACK <= value.value <= high + SLACK:  # nor is NaN
+            raise AuditError(
+                f"attack '{name}' reports {value.value} as '{value.metric}' ({value.split}), whose range is "
+                f"[{low}, {high}]"
+            )
+        place = (value.metric, value.split, value.param, value.label, value.game, value.variant)
+        if place in places:
+            raise AuditError(f"attack '{name}' reports '{value.metric}' ({value.split}) twice")
+        places.add(place)

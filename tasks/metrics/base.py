@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, unknown_name
 
 Direction = Literal["better", "worse", "closer_to_retrained"]
 Kind = Literal["forgetting", "utility", "cost"]
@@ -32,7 +32,8 @@ class Metric:
     """The declaration of a metric; an attack names all that it may report in `Attack.metrics`.
 
     Raises:
-        AuditError: an empty name or range, a margin that the range does not hold, or no interval without a reason.
+        AuditError: an empty name or range, an unknown way of reading it, a margin that the range does not hold, or no
+            interval without a reason.
     """
 
     name: str
@@ -60,6 +61,12 @@ class Metric:
         where = f"metric '{self.name}'"
         if not self.name or not self.low < self.high:
             raise AuditError(f"{where}: expected a name and low < high, got {self.low} and {self.high}")
+        for reading in (Reading(self.kind, self.higher_is, self.error), *self.instead.values()):
+            for (key, value), known in zip(
+                reading._asdict().items(), (Kind, Direction, SamplingError), strict=True
+            ):
+                if value not in get_args(known):
+                    raise unknown_name(key, str(value), get_args(known), where=where)
         if self.margin is not None and not 0 < self.margin < self.high - self.low:
             raise AuditError(
                 f"{where}: margin: expected within (0, {self.high - self.low}), got {self.margin}"

@@ -150,6 +150,13 @@ def test_a_failing_cell_is_listed_and_computed_again_when_asked(tmp_path: Path) 
         ({"limit": -1}, "limit: expected 0 or more, got -1"),
         ({"tune": -1}, "trials: expected 0 or more, got -1"),
         ({"out": "/proc/results"}, "/proc"),
+        ({"out": None}, "out: expected str or Path, got None"),
+        ({"out": ""}, "out: expected a results directory, got ''"),
+        ({"source": {"name": "mine"}}, "source: expected str or Path or SweepConfig, got {'name'"),
+        ({"set": ["axes.seed=0"]}, r"set: expected Mapping, got \['axes.seed=0'\]"),
+        ({"set": {3: [0]}}, "no key '3'"),
+        ({"only": {"method": "finetune"}}, "only: expected str, got {'method'"),
+        ({"limit": "1"}, "limit: expected int, got '1'"),
         ({"set": {"plugins": ["no_such_module"]}}, "cannot import 'no_such_module'"),
     ],
 )

@@ -1,13 +1,14 @@
 """What an attack must declare to be registered, and what planning reads of it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
 
-from tasks.attacks.base import Attack, Measurement, attacks, register
+from tasks.attacks.base import Attack, Measurement, attacks, check_measurement, register
 from tasks.errors import AuditError, UnknownName
+from tasks.metrics.base import MetricValue
 from tasks.metrics.utility import ACCURACY
 
 
@@ -58,6 +59,59 @@ def test_metrics_are_declarations_not_names():
         AuditError, match=r"attack 'm': metrics: expected tasks.metrics.base.Metric, got 'accuracy'"
     ):
         register("m")(frozen(Whole, metrics=("accuracy",)))
+
+
+SECOND = replace(ACCURACY, name="second_accuracy")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "told"),
+    [
+        ("family", 3, "family: expected a str, got 3"),
+        ("needs", ["copy"], "needs: expected a frozenset, got ['copy']"),
+        ("needs", "copy", "needs: expected a frozenset, got 'copy'"),
+        ("metrics", ACCURACY, "metrics: expected a tuple, got Metric("),
+        ("metrics", (SECOND, SECOND), "metrics: 'second_accuracy' is already declared"),
+        ("metrics", (replace(ACCURACY, high=5.0),), "metrics: 'accuracy' is already declared, and otherwise"),
+        ("games", "G1", "games: expected a tuple, got 'G1'"),
+        ("subject", "models", "no subject 'models'. Did you mean 'model'?"),
+    ],
+)
+def test_what_is_declared_wrongly_is_refused_in_one_line(attribute, value, told):
+    with pytest.raises(AuditError, match=f"attack 'm': {re.escape(told)}") as caught:
+        register("m")(frozen(Whole, **{attribute: value}))
+    assert "\n" not in str(caught.value)
+    assert "m" not in attacks.names()
+
+
+@pytest.mark.parametrize(("field", "value"), [("kind", "speed"), ("higher_is", "up"), ("error", "guess")])
+def test_a_metric_is_read_in_a_known_way(field, value):
+    with pytest.raises(UnknownName, match=f"metric 'accuracy': no {field} '{value}'"):
+        replace(ACCURACY, **{field: value})
+
+
+def accuracy(**changes):
+    whole = {"declared": ACCURACY, "split": "forget", "value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "n": 9}
+    return MetricValue(**whole | changes)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        (None, "Measurement.metrics: expected a list, got None"),
+        ((accuracy() for _ in range(1)), "Measurement.metrics: expected a list, got <generator"),
+        ([("accuracy", 0.5)], "Measurement.metrics: expected MetricValue, got ('accuracy', 0.5)"),
+        ([accuracy(value=float("nan"))], "reports nan as 'accuracy' (forget), whose range is [0, 1]"),
+        ([accuracy(value=7.0)], "reports 7.0 as 'accuracy' (forget), whose range is [0, 1]"),
+        ([accuracy(declared=SECOND)], "reports 'second_accuracy', which Given.metrics does not declare"),
+        ([accuracy(), accuracy(value=0.6)], "reports 'accuracy' (forget) twice"),
+    ],
+)
+def test_a_measurement_that_cannot_be_right_is_refused(metrics, told):
+    attack = frozen(Whole)()
+    check_measurement(attack, Measurement(metrics=[accuracy(), accuracy(split="test")]), name="m")
+    with pytest.raises(AuditError, match=f"attack 'm':? {re.escape(told)}"):
+        check_measurement(attack, Measurement(metrics=metrics), name="m")
 
 
 def test_what_planning_reads():
