@@ -55,14 +55,12 @@ def columns(results: Results, query: Query) -> dict[str, str]:
 
 def _values(results: Results, query: Query, column: str) -> Iterator[set[str]]:
     """The values of a column, table by table: those first that the query reads, of which alone may ship with Lethe."""
-    having = results.sql(
-        "select distinct table_name as name from duckdb_columns() where column_name = $c", c=column
-    )
+    shown = results.sql("from (show all tables)").to_pylist()
+    having = {row["name"] for row in shown if column in row["column_names"]} & set(results.names)
     read = set(re.findall(r"\w+", query.text))
-    known = set(having["name"].to_pylist()) & set(results.names)
-    for place in sorted(known - (SHIPPED.keys() - read), key=lambda name: (name not in read, name)):
-        rows = results.sql(f"select distinct {column} as value from {place} where {column} is not null")
-        yield {str(value) for value in rows["value"].to_pylist()}
+    for place in sorted(having - (SHIPPED.keys() - read), key=lambda name: (name not in read, name)):
+        rows = results.sql(f"select distinct {column} as value from {place}")
+        yield {str(value) for value in rows["value"].to_pylist() if value is not None}
 
 
 def _absent(name: str, value: str, known: set[str]) -> UnknownName:
