@@ -9,6 +9,7 @@ import torch
 
 from orchestrator.bench.attempt import Stages
 from orchestrator.plan.cells import ModelSpec, Plan
+from tasks.datasets.checks import checked_images
 from tasks.forget_sets.poisons import stamp
 from tasks.shadows.canaries import Canaries
 from tasks.shadows.runs import plant_images
@@ -32,7 +33,7 @@ class BenchData:
         forget = self.plan.data.forget_sets[forget_set] if forget_set else None
         key = forget_set or "" if forget and forget.trigger else ""
         if key not in self._held:
-            images = self.plan.data.source.read_images()
+            images = checked_images(self.plan.data.source, self.plan.data.labels)
             if forget and forget.trigger:
                 images = images.copy()
                 images[forget.ids] = stamp(images[forget.ids], forget.trigger)
@@ -46,7 +47,7 @@ class BenchData:
             return self.resident(None)
         if canaries.digest not in self._held:
             labels = self.plan.data.labels
-            images = self.plan.data.source.read_images()
+            images = checked_images(self.plan.data.source, self.plan.data.labels)
             data = ResidentData.put(images, labels.labels, labels.num_classes, self.engine.device)
             plant_images(data, canaries)
             self._held[canaries.digest] = data

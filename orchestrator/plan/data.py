@@ -59,6 +59,10 @@ def plan_data(config: SweepConfig) -> DataPlan:
     source, labels, splits = read_split(config)
     with saying("data.options"):
         content = source.digest()
+        if not isinstance(content, str) or not content:
+            raise AuditError(
+                f"{type(source).__name__}.digest: expected text that names the content, got {content!r}"
+            )
     scores = read_scores(config.data.scores, num_examples=len(labels.labels), dataset_digest=content)
     request = ForgetRequest(
         labels=labels,

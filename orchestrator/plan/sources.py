@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.datasets.base import DataSource, Labels, datasets
+from tasks.datasets.checks import check_labels
 from tasks.errors import AuditError
 from tasks.registry import parse_text
 
@@ -29,7 +30,9 @@ def read_source(
     datasets.get(name, where=name_at)
     source = datasets.build(name, {**options, **inline}, where=options_at)
     with saying(options_at):
-        return source, source.read_labels()
+        labels = source.read_labels()
+        check_labels(source, labels)
+        return source, labels
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 from orchestrator.errors import one_line
 from orchestrator.plan.data import DataPlan
 from orchestrator.store.store import Store
+from tasks.datasets.checks import checked_images
 from tasks.datasets.contents import hash_images
 from tasks.forget_sets.retained_copies import (
     MOST_PRODUCTS,
@@ -72,7 +73,7 @@ def search(data: DataPlan, names: Iterable[str]) -> dict[str, RetainedCopies | s
     affordable = [name for name, reason in bounds.items() if reason is None]
     if affordable:
         try:
-            images = data.source.read_images()
+            images = checked_images(data.source, data.labels)
         except (
             Exception
         ) as error:  # the cells that need the images fail as rows; a search must not end the sweep

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tasks.datasets.base import Labels
@@ -18,6 +20,10 @@ def resolve(kind: ForgetKind, request: ForgetRequest) -> ForgetSet:
     """
     _check_scores(kind, request)
     forget_set = kind.select(request)
+    if not isinstance(forget_set, ForgetSet) or not isinstance(forget_set.provenance, Mapping):
+        raise AuditError(
+            f"{type(kind).__name__}.select: expected a ForgetSet with a mapping as provenance, got {forget_set!r:.60}"
+        )
     name = str(forget_set.provenance.get("kind", type(kind).__name__))
     _check_ids(forget_set.ids, request, name)
     _check_train_labels(forget_set, request.labels, name)
@@ -41,10 +47,9 @@ def _check_scores(kind: ForgetKind, request: ForgetRequest) -> None:
 
 
 def _check_ids(ids: np.ndarray, request: ForgetRequest, name: str) -> None:
-    if ids.ndim != 1 or ids.dtype != np.int64:
-        raise AuditError(
-            f"forget set '{name}': expected int64 ids of shape (n,), got {ids.dtype} {ids.shape}"
-        )
+    if not isinstance(ids, np.ndarray) or ids.ndim != 1 or ids.dtype != np.int64:
+        told = f"{ids.dtype} {ids.shape}" if isinstance(ids, np.ndarray) else f"{ids!r:.60}"
+        raise AuditError(f"forget set '{name}': expected int64 ids of shape (n,), got {told}")
     if not len(ids):
         raise AuditError(f"forget set '{name}': no example was chosen")
     if (np.diff(ids) <= 0).any():
@@ -69,7 +74,8 @@ def _check_train_labels(forget_set: ForgetSet, labels: Labels, name: str) -> Non
         raise AuditError(
             f"forget set '{name}': relabels {len(stray)} retained examples, the first is {stray[0]}"
         )
-    wrong = [label for label in forget_set.train_labels.values() if not 0 <= label < labels.num_classes]
+    classes = range(labels.num_classes)
+    wrong = [label for label in forget_set.train_labels.values() if label not in classes]
     if wrong:
         raise AuditError(
             f"forget set '{name}': training label {wrong[0]} outside 0..{labels.num_classes - 1}"

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState, PartialState
-from accelerate.utils import get_mixed_precision_context_manager
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from tasks.errors import AuditError
 from tasks.runtime.environment import remove_kernel_choices, without_launcher
+
+with without_launcher():  # it sets the level of its log while it is imported
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+    from accelerate.utils import get_mixed_precision_context_manager
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["no", "bf16", "fp16"]

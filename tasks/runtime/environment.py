@@ -1,9 +1,9 @@
 """Variables of the environment that would change numbers: none of them reaches a computation.
 
-Two kinds, as they are read at two times. What describes a launcher is read by accelerate when it starts: it is hidden
-for that moment, so that the rest of the user's program, which may be launched by it, keeps it. What chooses kernels is
-read once, when a library is loaded or first used, and cannot be hidden for a moment: it is removed, in the processes
-of Lethe's commands before NumPy and torch are loaded, elsewhere when an engine is made.
+Two kinds, as they are read at two times. What describes a launcher is read by accelerate when it is imported and when
+it starts: it is hidden for these moments, so that the rest of the user's program, which may be launched by it, keeps
+it. What chooses kernels is read once, when a library is loaded or first used, and cannot be hidden for a moment: it is
+removed, in the processes of Lethe's commands before NumPy and torch are loaded, elsewhere when an engine is made.
 
 Numbers of threads are set by `tasks.runtime.devices.limit_threads`. GLIBC_TUNABLES is read before Python starts.
 """

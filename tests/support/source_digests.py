@@ -4,8 +4,9 @@
 
 An id holds the `version` of such a class, not its code: whoever changes what comes out raises the version, and whoever
 does not writes the table anew and so says that no number changes. A digest covers the module that defines the class and
-the modules that it reaches in its own package and in tasks/objectives, but for the contract (`base`): not training, the
-networks or the statistics, whose changes are for `CODE_VERSION`. Comments, docstrings and layout do not count.
+the modules that it reaches in its own package and where numbers are made (objectives, metrics, measure, shadows,
+statistics), but for the contracts (`base`): not training, networks and the runtime, whose changes are for
+`CODE_VERSION`. Comments, docstrings and layout do not count.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from orchestrator.plan.plugins import imports_of
 
 TABLE = Path(__file__).parents[1] / "orchestrator" / "plan" / "source_digests.json"
 COMMAND = "python -m tests.support.source_digests --write"
+
+MEASURING = ("tasks.objectives", "tasks.metrics", "tasks.measure", "tasks.shadows", "tasks.statistics")
 
 Entry = dict[str, int | str]
 
@@ -44,7 +47,7 @@ def code_digest(module: str) -> str:
     reached = {module: normalised(_source(module))}
     waiting = [module]
     while waiting:
-        for name in _imported(waiting.pop(), (package, "tasks.objectives")):
+        for name in _imported(waiting.pop(), (package, *MEASURING)):
             if name not in reached:
                 reached[name] = normalised(_source(name))
                 waiting.append(name)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.support import source_digests
 from tests.support.source_digests import COMMAND, TABLE, code_digest, found, normalised, stale
 
 SOURCE = '''"""A method."""
@@ -51,8 +52,6 @@ def test_code_counts_and_words_do_not(old: str, new: str, counts: bool) -> None:
 
 
 def test_a_digest_follows_the_parts_of_a_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.support import source_digests
-
     before = code_digest("tasks.unlearn.finetune"), code_digest("tasks.unlearn.no_op")
     read = source_digests._source
 
@@ -63,6 +62,17 @@ def test_a_digest_follows_the_parts_of_a_method(monkeypatch: pytest.MonkeyPatch)
     after = code_digest("tasks.unlearn.finetune"), code_digest("tasks.unlearn.no_op")
     assert after[0] != before[0]
     assert after[1] == before[1]
+
+
+@pytest.mark.parametrize(
+    "module", ["tasks.metrics.audit", "tasks.shadows.moments", "tasks.statistics.intervals"]
+)
+def test_an_attacks_digest_follows_what_makes_its_numbers(
+    monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    before, read = source_digests.code_digest("tasks.attacks.lira"), source_digests._source
+    monkeypatch.setattr(source_digests, "_source", lambda name: read(name) + "ADDED = 1\n" * (name == module))
+    assert source_digests.code_digest("tasks.attacks.lira") != before
 
 
 def test_stale_entries_are_told_apart() -> None:

@@ -70,7 +70,11 @@ CHANGED = {
     },
     "launcher": {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"},
     "mpi": {"PMI_SIZE": "2", "OMPI_COMM_WORLD_SIZE": "2", "MV2_COMM_WORLD_SIZE": "2"},
-    "malformed": {"FORK_LAUNCHED": "perhaps", "ACCELERATE_DYNAMO_USE_FULLGRAPH": "maybe"},
+    "malformed": {
+        "FORK_LAUNCHED": "perhaps",
+        "ACCELERATE_DYNAMO_USE_FULLGRAPH": "maybe",
+        "ACCELERATE_LOG_LEVEL": "loud",
+    },
     "timm": {"TIMM_FUSED_ATTN": "0"},
     "timm's class": {"TIMM_USE_NAFLEXVIT": "true"},
     "ATen": {"ATEN_CPU_CAPABILITY": "default"},

@@ -1,0 +1,64 @@
+"""A data source that does not keep its promise is told so in one line, before a number is made of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tasks.datasets.checks import check_labels, checked_images
+from tasks.datasets.synthetic import Synthetic
+from tasks.errors import AuditError
+
+SOURCE = Synthetic(num_train=12, num_test=6, num_classes=3, channels=1, height=8, width=8)
+LABELS = SOURCE.read_labels()
+PIXELS = np.zeros((18, 1, 8, 8), dtype=np.uint8)
+
+
+class Odd(Synthetic):
+    """Gives the images that a test asks for."""
+
+    images = PIXELS
+
+    def read_images(self):
+        return self.images
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"labels": LABELS.labels.astype(float)}, "labels: expected an array of int64, got float64"),
+        (
+            {"labels": LABELS.labels[:, None]},
+            r"labels: expected an array of int64, got int64 of shape \(18, 1\)",
+        ),
+        ({"labels": LABELS.labels.tolist()}, "labels: expected an array of int64, got list"),
+        ({"labels": LABELS.labels - 1}, "expected labels from 0 to 2, as there are 3 class_names, got -1"),
+        ({"labels": LABELS.labels + 1}, "expected labels from 0 to 2, as there are 3 class_names, got 3"),
+        ({"is_test": LABELS.is_test.astype(int)}, "is_test: expected an array of bool"),
+        ({"is_test": LABELS.is_test[:5]}, "is_test: expected 18 values, got 5"),
+        ({"image_shape": (8, 8)}, "image_shape: expected channels, height and width"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(changes, told):
+    check_labels(SOURCE, LABELS)
+    with pytest.raises(AuditError, match=told):
+        check_labels(SOURCE, replace(LABELS, **changes))
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (PIXELS[:5], r"expected an array of shape \(18, 1, 8, 8\), got uint8 of shape \(5, 1, 8, 8\)"),
+        (PIXELS[:, :, :7], "expected an array of shape"),
+        (PIXELS.tolist(), "got list"),
+        (PIXELS.astype(np.int64), "expected uint8 or float32, got int64"),
+        (PIXELS / 255.0, "expected uint8 or float32, got float64"),
+        (PIXELS.astype(np.float32) + 255, r"expected float32 in \[0, 1\], got 255.0 to 255.0"),
+        (np.full(PIXELS.shape, np.nan, np.float32), "got nan to nan"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(monkeypatch, images, told):
+    assert checked_images(SOURCE, LABELS).shape == PIXELS.shape
+    monkeypatch.setattr(Odd, "images", images)
+    with pytest.raises(AuditError, match=f"Odd.read_images: .*{told}"):
+        checked_images(Odd(), LABELS)
