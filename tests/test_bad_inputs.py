@@ -109,7 +109,11 @@ FLAGS = [
     bad("query 'select * from cell' --results {results}", "cell", "cells"),
     bad("query 'selct 1' --results {results}", "selct"),
     bad("query 'drop table cells' --results {results}", "a statement that reads", "DROP"),
-    bad("query \"select * from read_csv('/etc/passwd')\" --results {results}", "disabled"),
+    bad(
+        "query \"select * from read_csv('/etc/passwd')\" --results {results}",
+        "expected tables of these results",
+        "read_csv",
+    ),
     bad("query leaderboard --results {results} --output nowhere/table.csv", "--output", "nowhere"),
     bad("query --export {shelf}/file.txt --results {results}", "file.txt"),
     bad("query --verify --results nowhere", "no directory 'nowhere'"),
