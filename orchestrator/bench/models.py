@@ -19,7 +19,6 @@ from orchestrator.plan.identity import Identity
 from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
 from tasks import fields
-from tasks.images.augment import augmentation
 from tasks.networks import models
 from tasks.networks.scopes import bind
 from tasks.runtime import weights
@@ -132,7 +131,7 @@ class ModelBench:
             spec.recipe,
             seed_path=seed_path,
             engine=self.engine,
-            augmentation=augmentation(spec.recipe.augmentation, subset.data.images.shape[-1]),
+            augmentation=subset.data.augmentation(spec.recipe.augmentation),
         )
         count = sum(p.numel() for p in model.parameters())
         return model, {
@@ -190,9 +189,7 @@ class ModelBench:
             recipe=spec.recipe,
             retrain_path=training_path("retrained", spec.seed, 0),
             engine=self.engine,
-            augmentation=augmentation(spec.recipe.augmentation, data.images.shape[-1])
-            if config.unlearning.augment
-            else None,
+            augmentation=data.augmentation(spec.recipe.augmentation) if config.unlearning.augment else None,
             share=lambda name, compute: self._shared(spec, name, compute),
             scores=self.plan.data.scores.values,
         )
