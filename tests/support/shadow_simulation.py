@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from tasks.shadows.games import Comparison
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, RunBlock, State
 
@@ -72,3 +75,20 @@ def observe(
                 RunBlock(shadow=shadow, draw=draw, state=state, phi=phi, loss=np.logaddexp(0, -phi))
             )
     return Observations.from_blocks(blocks, method=method, scope="all", family="t", example_ids=ids)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Swapped(Comparison):
+    """A game of one draw whose hypotheses change places at random within each pair and example: a true null."""
+
+    def block(self, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        """As of the game, with other labels."""
+        phi, label = super().block(columns)
+        coin = np.random.default_rng(columns.start).random((self.shadow.max() // 2 + 1, label.shape[1])) < 0.5
+        partner = np.searchsorted(self.shadow, self.shadow ^ 1)
+        return phi, np.where(coin[self.shadow // 2], label[partner], label)
+
+
+def swapped(comparison: Comparison) -> Comparison:
+    """The same runs under the null."""
+    return Swapped(**vars(comparison))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tasks.attacks.example_epsilon import ExampleEpsilon, one_per_shadow
+from tasks.attacks.example_epsilon import ExampleEpsilon
 from tasks.attacks.one_run import OneRun, one_run_epsilon, one_run_p_value
 from tasks.errors import AuditError
 from tasks.metrics.example_epsilon import epsilon_metrics, forgetting_scores
