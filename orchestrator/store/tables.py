@@ -45,6 +45,7 @@ TABLES = _tables(
             "dataset_digest": STRING,
             "splits_digest": STRING,
             "seeds_json": STRING,
+            "answers_json": STRING,  # primary measures and margins (orchestrator.plan.answers.Declared)
             "plan_json": STRING,
             "schema_version": INT16,
         },
@@ -109,7 +110,7 @@ TABLES = _tables(
             "forget_digest": STRING,
             "forget_size": INT64,
             "seed": INT64,
-            "role": STRING,  # audited, reference, noise_floor, ceiling
+            "role": STRING,  # audited, reference, noise_floor, ceiling, control
             "num_shadows": INT32,
             "tuning_trials": INT32,  # budget of the search behind the method's values; null: as configured
             "status": STRING,  # finished, failed
