@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from tasks import fields
@@ -35,7 +36,9 @@ class Measure:
         (metric, _, split), *places = (
             part.partition("=" if i else ":") for i, part in enumerate(text.split(","))
         )
-        named: dict[str, object] = {"metric": metric.strip()} | ({"split": split.strip()} if split else {})
+        named: dict[str, object] = {"metric": metric.strip()}
+        if split:
+            named["split"] = split.strip()
         for key, equals, value in places:
             if not equals:
                 raise AuditError(f"'{text}': expected key=value after a comma, got '{key}'")
@@ -45,6 +48,16 @@ class Measure:
         if not metric.strip():
             raise AuditError(f"expected metric:split,key=value,..., got '{text}'")
         return fields.build(cls, named, where=f"'{text}'")
+
+    def is_of(self, metric: str, split: str, game: str | None, variant: str, param: float | None) -> bool:
+        """Whether a row of `metrics` is of this measure."""
+        return (
+            metric == self.metric
+            and self.split in (None, split)
+            and self.game in (None, game)
+            and (self.variant is None or fnmatchcase(variant, self.variant))
+            and self.param in (None, param)
+        )
 
     @property
     def text(self) -> str:

@@ -64,6 +64,12 @@ def declare(answers: Answers, attacks: Mapping[str, NamedAttack]) -> Declared:
     )
 
 
+def is_answered_by(measure: Measure, attack: NamedAttack) -> bool:
+    """Whether an attack may report a measure."""
+    of_axis = measure.attack in (None, attack.text) and measure.game in (None, attack.built.game)
+    return of_axis and measure.metric in _names(attack)
+
+
 def _check_margin(metric: Metric, margin: float) -> None:
     if not 0 <= margin < metric.high - metric.low:
         raise AuditError(
@@ -92,9 +98,7 @@ def _check_reported(
         raise unknown_name(
             f"game of '{measure.metric}' in this plan", measure.game, games - {""}, where=where
         )
-    if not any(
-        measure.attack in (None, name) and measure.game in (None, attacks[name].built.game) for name in able
-    ):
+    if not any(is_answered_by(measure, attack) for attack in attacks.values()):
         raise AuditError(
             f"{where}: attack '{measure.attack}' does not report '{measure.metric}'"
             f"{f' in game {measure.game}' if measure.game else ''}; those that do: {', '.join(able)}"
