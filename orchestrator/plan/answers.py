@@ -30,9 +30,14 @@ class Declared:
     margins: Mapping[str, float | None]
     """Of every metric that an attack of the plan may report, and of others that were declared; None: without one."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, as `runs.answers_json` holds it."""
-        return {"primary": [asdict(measure) for measure in self.primary], "margins": dict(self.margins)}
+    def rows(self) -> list[dict[str, Any]]:
+        """What was declared, as the view `declared` reads it: each metric with its margin, and each primary measure."""
+        primary = dict.fromkeys(self.primary, True)
+        measures = {Measure(metric=name): False for name in self.margins} | primary
+        return [
+            {"place": asdict(measure), "is_primary": is_primary, "margin": self.margins[measure.metric]}
+            for measure, is_primary in measures.items()
+        ]
 
 
 def declare(answers: Answers, attacks: Mapping[str, NamedAttack]) -> Declared:

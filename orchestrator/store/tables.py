@@ -45,7 +45,7 @@ TABLES = _tables(
             "dataset_digest": STRING,
             "splits_digest": STRING,
             "seeds_json": STRING,
-            "answers_json": STRING,  # primary measures and margins (orchestrator.plan.answers.Declared)
+            "answers_json": STRING,  # rows of the view declared (orchestrator.plan.answers.Declared)
             "plan_json": STRING,
             "schema_version": INT16,
         },
