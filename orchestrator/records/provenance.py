@@ -61,6 +61,7 @@ def run_row(
         "dataset_digest": plan.data.digest,
         "splits_digest": plan.data.splits.digest,
         "seeds_json": json.dumps(list(config.axes.seed)),
+        "answers_json": canonical(plan.answers.rows()),
         "plan_json": json.dumps(counts, sort_keys=True),
         "schema_version": SCHEMA_VERSION,
     }

@@ -46,6 +46,7 @@ TABLES = _tables(
             "dataset_digest": STRING,
             "splits_digest": STRING,
             "seeds_json": STRING,
+            "answers_json": STRING,  # rows of the view declared (orchestrator.plan.answers.Declared)
             "plan_json": STRING,
             "schema_version": INT16,
         },
@@ -134,7 +135,7 @@ TABLES = _tables(
             "forget_digest": STRING,
             "forget_size": INT64,
             "seed": INT64,
-            "role": STRING,  # audited, reference, noise_floor, ceiling
+            "role": STRING,  # audited, reference, noise_floor, ceiling, control
             "num_shadows": INT32,
             "shadow_set": STRING,  # the shadow models that the cell rests on; null where it is about one model
             "tuning_trials": INT32,  # budget of the search behind the method's values; null: as configured
