@@ -159,7 +159,12 @@ def write_cell(
     metric |= {"value": mean, "ci_low": mean - 0.05, "ci_high": mean + 0.05, "n": len(TARGETS)}
     metrics = [metric | {"higher_is": "closer_to_retrained"}]
     if game == "G3":
-        change = {"metric": "retain_harm_auc_change", "value": mean - 0.5, "variant": "", "higher_is": "worse"}
+        change = {
+            "metric": "retain_harm_auc_change",
+            "value": mean - 0.5,
+            "variant": "",
+            "higher_is": "worse",
+        }
         metrics.append(metric | change | {"ci_low": mean - 0.54, "ci_high": mean - 0.46})
     store.write("metrics", key, metrics)
     cell = {
