@@ -29,7 +29,8 @@ selected as (
         ordinal,
         cast(plan_json ->> '$.finished_before' as bigint) > 0 as found_rows
     from runs
-    order by ordinal desc
+    where run_id = (select run_id from asked_run) or (select run_id from asked_run) = 'all'
+    order by ordinal desc, run_id desc
     limit 1
 ),
 asked_before as (
