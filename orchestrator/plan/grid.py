@@ -20,6 +20,7 @@ from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
 from orchestrator.plan.search import SearchConfig
+from orchestrator.plan.setting import Setting
 from orchestrator.plan.shadows import (
     BASE_METHOD,
     CANARY_POOL,
@@ -79,6 +80,7 @@ def make_plan(config: SweepConfig) -> Plan:
         methods=builder.methods,
         attacks=builder.attacks,
         plugins=builder.plugins(),
+        settings=builder.settings(unique),
         answers=declare(config.answers, builder.attacks),
         notes=notes,
     )
@@ -171,6 +173,11 @@ class _Builder:
         found: list[Defined] = [*classes, *builders]
         named = {plugin_name(defined): defined for defined in found if plugin_name(defined)}
         return {**self.data.plugins, **{name: plugin_digest(defined) for name, defined in named.items()}}
+
+    def settings(self, cells: Iterable[str]) -> dict[str, Setting]:
+        """The settings of cells, given by their ids, and of all that was made for them."""
+        made = itertools.chain(cells, self.models, self.shadow_groups)
+        return {name: self._identity.setting(name) for name in made}
 
     def cell(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: str
