@@ -43,7 +43,7 @@ asked_before as (
     join plans as asked on asked.run_id = selected.run_id
     join cells on cells.cell_id = asked.cell_id and cells.status = 'finished'
     join plans as other on other.cell_id = cells.cell_id
-    join runs on runs.run_id = other.run_id and runs.ordinal <= selected.ordinal
+    join runs on runs.run_id = other.run_id
     where selected.found_rows
     group by all
 ),

@@ -118,6 +118,13 @@ def test_what_comes_with_an_attack_that_is_new_is_declared_in_time(store: Store)
     }
 
 
+def test_rows_of_one_attack_are_no_knowledge_of_another(store: Store) -> None:
+    both = ("scrub-none-0", "scrub-population-0")
+    write_run(store, 1, ("accuracy:test",), cells=both, before=0)
+    write_run(store, 2, ("accuracy:test", "auc:forget,attack=u_lira"), cells=both, before=2)
+    assert not any(row["declared_after"] for row in declared(store).values())
+
+
 def test_other_cells_and_runs_that_found_nothing_say_nothing(store: Store) -> None:
     write_run(store, 1, cells=("scrub-population-0",), before=0)
     write_run(store, 2, accuracy=0.05)
