@@ -1,12 +1,12 @@
 -- Which models can be told from retraining, beyond what retraining again would differ by, and on which measure?
--- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method and scope, over seeds
+-- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method, scope and setting,
+-- over seeds
 -- param forget_set = null: only this forget set
 -- difference is the mean over seeds of value minus that of the retrained model of the same seed. Its interval
 -- is Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of
 -- the seeds' own 95 % intervals. noise_floor is the largest distance of a second retraining over the seeds.
 -- Told apart: the interval lies wholly beyond it. Undecided: no interval or no second retraining; a
--- per-example attack needs none, for its retrained control is many models. Of cells measured more than once
--- the latest counts.
+-- per-example attack needs none, for its retrained control is many models.
 with measured as (
     select
         * exclude (noise_floor, largest_noise_floor),
@@ -44,6 +44,12 @@ select
         else 'not told apart'
     end as verdict,
     n,
-    higher_is
+    higher_is,
+    setting_labels.label as setting_label,
+    measured.setting,
+    measured.conditions
 from measured
-order by dataset, architecture, forget_set, attack, metric, split, variant, param, game, role, method, scope;
+left join setting_labels on setting_labels.setting = measured.setting
+order by
+    dataset, architecture, forget_set, attack, metric, split, variant, param, game, role, method, scope,
+    measured.setting;

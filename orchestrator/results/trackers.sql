@@ -10,8 +10,9 @@ select
     cells.forget_set,
     cells.seed,
     cells.method_params_json,
+    cells.setting,
+    setting_labels.label as setting_label,
     cells.attack,
-    cells.finished_at,
     metrics.metric,
     metrics.split,
     metrics.variant,
@@ -19,10 +20,10 @@ select
     metrics.value,
     metrics.ci_low,
     metrics.ci_high
-from cells
+from plan_cells as cells
 join metrics on metrics.cell_id = cells.cell_id
-where cells.status = 'finished'
-    and metrics.label is null
+left join setting_labels on setting_labels.setting = cells.setting
+where metrics.label is null
 order by
     cells.dataset,
     cells.architecture,
@@ -30,4 +31,9 @@ order by
     cells.method,
     cells.scope,
     cells.seed,
-    cells.finished_at;
+    cells.setting,
+    metrics.metric,
+    metrics.split,
+    metrics.variant,
+    metrics.param,
+    metrics.game;

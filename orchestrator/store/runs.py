@@ -61,6 +61,6 @@ def selected_run(store: Store, run_id: str | None) -> str | None:
     run = named_run(store, run_id)
     if run is not None and not store.has("plans", run.run_id):
         raise AuditError(
-            f"results: the plan of the run {run.run_id} is lost: the same sweep writes it again, and --run all needs none"
+            f"results: the plan of the run {run.run_id} is lost: the same sweep writes it again; or ask with --run all"
         )
     return run.run_id if run else None
