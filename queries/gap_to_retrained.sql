@@ -32,7 +32,8 @@ select
     n,
     higher_is,
     cell_id,
-    leaderboard.setting
+    leaderboard.setting,
+    leaderboard.conditions
 from leaderboard
 left join setting_labels on setting_labels.setting = leaderboard.setting
 where leaderboard.label is null

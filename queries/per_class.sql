@@ -28,7 +28,8 @@ select
     noise_floor,
     n,
     higher_is,
-    leaderboard.setting
+    leaderboard.setting,
+    leaderboard.conditions
 from leaderboard
 left join setting_labels on setting_labels.setting = leaderboard.setting
 where leaderboard.label is not null

@@ -35,7 +35,8 @@ select
     robust.noise_floor,
     robust.n,
     robust.higher_is,
-    robust.setting
+    robust.setting,
+    robust.conditions
 from robust
 left join setting_labels on setting_labels.setting = robust.setting
 left join robust as clean

@@ -28,7 +28,8 @@ select
     max(value) as most,
     avg((ci_high - ci_low) / 2) as half_width_within,
     higher_is,
-    leaderboard.setting
+    leaderboard.setting,
+    leaderboard.conditions
 from leaderboard
 left join setting_labels on setting_labels.setting = leaderboard.setting
 where leaderboard.label is null

@@ -10,8 +10,6 @@ select
     cells.forget_set,
     cells.seed,
     cells.method_params_json,
-    cells.setting,
-    setting_labels.label as setting_label,
     cells.attack,
     metrics.metric,
     metrics.split,
@@ -22,7 +20,6 @@ select
     metrics.ci_high
 from plan_cells as cells
 join metrics on metrics.cell_id = cells.cell_id
-left join setting_labels on setting_labels.setting = cells.setting
 where metrics.label is null
 order by
     cells.dataset,
