@@ -76,7 +76,7 @@ def feature_scores(
 def _original(
     store: Store, architecture: str, seed: int | None, run_id: str | None
 ) -> tuple[Plan, ModelSpec]:
-    """The stored original of the named run, or of the latest that has one, in a plan with the same data and training."""
+    """The stored original of the named run, or of the latest that has one; its plan has the same data and training."""
     known: set[str] = set()
     for run in candidates(store, run_id):
         config = config_of(run.row)
