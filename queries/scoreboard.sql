@@ -80,11 +80,15 @@ membership as (
         cells.model_id,
         cells.forget_digest,
         cells.surroundings,
-        first(metrics.value order by cells.attack, cells.setting) as mia_auc
+        first(
+            metrics.value
+            order by cells.attack, cells.setting, metrics.split, metrics.game
+        ) as mia_auc
     from metrics
     join surrounded as cells on cells.cell_id = metrics.cell_id
     where metrics.metric = 'auc'
         and metrics.variant = 'loss_threshold'
+        and metrics.label is null
     group by all
 ),
 by_seed as (
