@@ -7,7 +7,7 @@
 -- there the mean of m_k - r_k. Its variance is (Sm + Sr / 2) / K: Sm the variance of m_k over seeds, Sr the mean of
 -- (a_k - r_k)^2 / 2, for their differences have mean 0 whatever a seed changes for both. Student's t with Satterthwaite's
 -- degrees of freedom, of which the part above K - 1 is shrunk by 1 - 1 / K. Where seeds move all models alike (the
--- variance of (a_k + r_k) / 2 is five times what Sr explains; m has no part in that choice) it is the variance of the
+-- variance of (a_k + r_k) / 2 is ten times what Sr explains; m has no part in that choice) it is the variance of the
 -- K differences. Derived here, for K of 2 too: a pooled variance says "told apart" of 11 % and 20 % of methods that spread
 -- two and four times as far as retraining (tests/benchmarks/verdict_power.py: at most 6 % of these up to four times).
 -- One seed is always undecided. Rows that an attack on shadow models compared pair by pair bring their own difference,
@@ -284,7 +284,7 @@ spread as (
         not of_shadows and seeds_shared >= 2 as replicated,
         if(of_shadows, seeds_measured, seeds_shared) as seeds,
         if(of_shadows or seeds_shared = 0, seed_difference, shared_difference) as difference,
-        not compares and coalesce(2 * control_variance_over_seeds > 5 * pair_variance, false) as seeds_differ,
+        not compares and coalesce(2 * control_variance_over_seeds > 10 * pair_variance, false) as seeds_differ,
         if(compares, again_variance, pair_variance) as retraining_variance,
         if(compares, again_variance, pair_variance / 2) as control_variance,
         if(compares, seeds_shared - 1, seeds_shared) as control_df,

@@ -19,6 +19,7 @@ SMALLEST = {
     ),
     "store_small_files": ("20", "average, compacted"),
     "trial_overhead": ("--cells 10 --default-trials 1", "ratio"),
+    "verdict_power": ("--audits 20", "seeds would show equivalence"),
 }
 """Arguments by benchmark, and what the last line that it prints holds."""
 DEAR = ("queue_utilisation", "scale_cells", "shadow_layout", "trial_overhead")

@@ -26,6 +26,7 @@ DECLARED = pa.schema(
         ("declared_after", pa.bool_()),
     ]
 )
+LABELS = pa.schema([("setting", pa.string()), ("label", pa.string())])
 SETTINGS = pa.schema([("setting", pa.string()), ("key", pa.string()), ("value", pa.string())])
 
 
@@ -46,7 +47,8 @@ def judge(
         leaderboard: statement that makes that view of `tables`.
         params: of the query.
     """
-    made = {"settings": SETTINGS.empty_table(), "metric_declarations": metric_declarations(), **tables}
+    usual = {"settings": SETTINGS.empty_table(), "setting_labels": LABELS.empty_table()}
+    made = {**usual, "metric_declarations": metric_declarations(), **tables}
     with duckdb.connect(":memory:") as session:
         session.execute("set threads = 1")
         for name, table in made.items():

@@ -12,6 +12,7 @@ from scipy import stats
 
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.metric_declarations import metric_declarations
+from tests.benchmarks.verdict_power import Truth, shares
 from tests.support.verdict_session import SETTINGS, declared, judge
 
 LEADERBOARD = pa.schema(
@@ -372,3 +373,24 @@ def test_every_reading_of_a_metric_is_declared() -> None:
     assert {"ua_gap", "average_gap", "tug_of_war", "js_to_retrained", "prediction_agreement"} <= compare
     assert "robust_accuracy_gap" in compare
     assert not compare & {"accuracy", "auc", "ua", "robust_accuracy"}
+
+
+def test_the_level_holds_at_every_spread_and_power_grows_with_seeds() -> None:
+    """Exact binomial tests on 400 audits each: beyond what a level of .06, a power of .8 would give in 1 of 10,000."""
+    audits = 400
+    null = {f"{k} seeds, spread x {r:g}": Truth(seeds=k, ratio=r) for k in (2, 3, 5) for r in (0.3, 1, 4)}
+    null |= {"all right": Truth(n=121, rate=1, sd=0), "all wrong": Truth(n=121, rate=0, sd=0)}
+    null |= {"121 at .999": Truth(n=121, rate=0.999, sd=0), "one seed": Truth(seeds=1)}
+    null |= {"seeds differ": Truth(seed_sd=0.02, ratio=2)}
+    off = {str(k): Truth(seeds=k, off=4) for k in (2, 3, 5)}
+    found = shares({**null, **{f"off, {k}": truth for k, truth in off.items()}}, audits=audits)
+    for name in null:
+        alarms = round(found[name]["told_apart"] * audits)
+        assert stats.binomtest(alarms, audits, 0.06, alternative="greater").pvalue > 1e-4, name
+    power = [found[f"off, {k}"]["told_apart"] for k in off]
+    assert power[0] < power[1] < power[2]
+    assert stats.binomtest(round(power[1] * audits), audits, 0.8, alternative="less").pvalue > 1e-4
+    assert found["one seed"]["told_apart"] == 0
+    equal = found["3 seeds, spread x 1"]["equivalent"]
+    assert stats.binomtest(round(equal * audits), audits, 0.8, alternative="less").pvalue > 1e-4
+    assert found["3 seeds, spread x 1"]["covered"] > 0.93
