@@ -82,6 +82,7 @@ TABLES = _tables(
             "device_seconds": FLOAT64,
             "peak_bytes": INT64,
             "device": STRING,
+            "rests_on_json": STRING,  # stage ids in costs of what was shared (saliency, Fisher); no part of the above
             "notes_json": STRING,
             "finished_at": TIME,
         },
