@@ -25,7 +25,7 @@ from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
-VIEWS = tuple(Path(__file__).with_name(name) for name in ("plan.sql", "views.sql"))
+VIEWS = tuple(Path(__file__).with_name(name) for name in ("plan.sql", "views.sql", "costs.sql", "masking.sql"))
 """The SQL of all views, in the order in which they build on one another."""
 EXPORTED_VIEWS = "views.sql"
 VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)

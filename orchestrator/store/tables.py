@@ -131,6 +131,7 @@ TABLES = _tables(
             "attack": STRING,
             "attack_family": STRING,
             "attack_params_json": STRING,
+            "scale_free": BOOL,  # of an adversarial attack: the scale of logits is nothing to it; null for others
             "method_params_json": STRING,
             "forget_set": STRING,
             "forget_digest": STRING,
