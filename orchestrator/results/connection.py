@@ -18,6 +18,7 @@ import pyarrow.csv
 from orchestrator.errors import one_line
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
+from orchestrator.results.metric_declarations import metric_declarations
 from orchestrator.results.reading import check_reads, statement_trees
 from orchestrator.results.replaced import replaced
 from orchestrator.store.runs import selected_run
@@ -25,7 +26,10 @@ from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
-VIEWS = tuple(Path(__file__).with_name(name) for name in ("plan.sql", "views.sql", "costs.sql", "masking.sql"))
+VIEWS = tuple(
+    Path(__file__).with_name(f"{name}.sql")
+    for name in ("plan", "declared", "views", "costs", "masking", "verdict")
+)
 """The SQL of all views, in the order in which they build on one another."""
 EXPORTED_VIEWS = "views.sql"
 VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)
@@ -262,7 +266,11 @@ def published() -> pa.Table:
     return pyarrow.csv.read_csv(path, convert_options=options)
 
 
-SHIPPED: Mapping[str, Callable[[], pa.Table]] = {"published": published, "methods": known_methods}
+SHIPPED: Mapping[str, Callable[[], pa.Table]] = {
+    "published": published,
+    "methods": known_methods,
+    "metric_declarations": metric_declarations,
+}
 """Tables that come with the code and not from a sweep."""
 
 

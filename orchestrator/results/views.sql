@@ -88,6 +88,9 @@ with measured as (
         metrics.ci_high,
         metrics.n,
         metrics.higher_is,
+        metrics.difference as measured_difference,
+        metrics.difference_error,
+        metrics.difference_df,
         paired.reference_cell_id,
         reference.value as retrained,
         reference.ci_low as retrained_low,
@@ -119,8 +122,8 @@ noise as (
     group by all
 )
 select
-    measured.* exclude (reference_cell_id),
-    measured.value - measured.retrained as difference,
+    measured.* exclude (reference_cell_id, measured_difference),
+    coalesce(measured.measured_difference, measured.value - measured.retrained) as difference,
     case
         when measured.cell_id = measured.reference_cell_id then 0.0
         else difference_low(value, ci_low, ci_high, retrained, retrained_low, retrained_high)
