@@ -105,7 +105,8 @@ class CellBench:
             return
         before, changed = fingerprint(model), False
         try:
-            yield
+            with self._data.resident(None).unchanged(by=f"attack '{cell.attack}'"):
+                yield
         finally:
             changed = fingerprint(model) != before
             if changed:

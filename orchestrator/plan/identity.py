@@ -289,6 +289,11 @@ def shadow_id(set_id: str, shadow: int) -> str:
     return digest({"set": set_id, "shadow": shadow})
 
 
+def shared_on_shadow(shadow: str, name: str, pool: str) -> str:
+    """Of a stage that unlearnings of one shadow model share, over all draws of a pool; empty: of every pool."""
+    return digest({"shadow": shadow, "stage": name, "pool": pool})
+
+
 def observations_id(group_id: str, shadow: int) -> str:
     """Of what was observed of one shadow model in a group."""
     return digest({"group": group_id, "shadow": shadow})

@@ -27,7 +27,13 @@ from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
 PLAN = Path(__file__).with_name("plan.sql")
-VIEWS = (PLAN, *(Path(__file__).with_name(name) for name in ("declared.sql", "views.sql", "verdict.sql")))
+VIEWS = (
+    PLAN,
+    *(
+        Path(__file__).with_name(f"{name}.sql")
+        for name in ("declared", "views", "costs", "masking", "verdict")
+    ),
+)
 """The SQL of all views, in the order in which they build on one another."""
 EXPORTED_VIEWS = "views.sql"
 VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)

@@ -181,6 +181,8 @@ def robust_metrics(
 ) -> Rows:
     """Robust accuracy by split, radius and class, the area under its curve, and gaps to the retrained model.
 
+    Beside it the share that gradient attacks could not try.
+
     `param` is eps; eps = 0 is clean accuracy on the same examples. `robust_accuracy_area` is the mean robust
     accuracy over [0, largest eps] by the trapezoidal rule. `robust_accuracy_gap` is unlearned minus
     retrained.
@@ -191,6 +193,7 @@ def robust_metrics(
             omit(Omission(metric="robust_accuracy", reason=f"the {split} split is empty"))
             continue
         rows += robustness.robust_accuracies(split, part)
+        rows += robustness.zero_gradient_shares(split, part)
         if len(part.eps) < 2:
             omit(Omission(metric="robust_accuracy_area", reason="needs a radius above 0"))
         else:

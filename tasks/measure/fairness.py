@@ -8,19 +8,19 @@ numbers normalised at each, R sets of example weights.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import timm.layers
 import torch
+from timm.layers.evo_norm import EvoNorm2dS2
 from torch import Tensor, nn
 
 from tasks.errors import AuditError, unknown_name
 from tasks.measure.fairness_definitions import DEFINITIONS, Definition
-from tasks.networks.layers import norm_layers
-from tasks.runtime.modes import evaluating
+from tasks.measure.layer_inputs import watch
+from tasks.networks.layers import EVO_BATCH_NORMS, EVO_GROUP_NORMS, FILTER_RESPONSE_NORMS, norm_layers
 from tasks.runtime.seeding import numpy_generator
 from tasks.statistics.intervals import reflected
 from tasks.training.resident import Subset
@@ -28,8 +28,11 @@ from tasks.training.resident import Subset
 _BATCH_NORMS = (
     nn.modules.batchnorm._BatchNorm,
     timm.layers.FrozenBatchNormAct2d,  # type: ignore[attr-defined]
+    *EVO_BATCH_NORMS,
 )
 _RMS_NORMS = (nn.RMSNorm, timm.layers.RmsNorm, timm.layers.RmsNorm2d)  # type: ignore[attr-defined]
+_UNCENTRED = (*_RMS_NORMS, *FILTER_RESPONSE_NORMS, EvoNorm2dS2)
+_BY_CHANNEL = (nn.modules.instancenorm._InstanceNorm, *FILTER_RESPONSE_NORMS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +81,10 @@ class BatchNormStatistics:
         self.means: list[Tensor] = []
         self.variances: list[Tensor] = []
 
-    def add(self, x: Tensor) -> None:
-        """Take in the layer's input, `n x C` or `n x C x ...`."""
+    def add(self, x: Tensor, n: int) -> None:
+        """Take in the layer's input of n examples, `n * t x C` or `n * t x C x ...`."""
         values = x.detach().float().flatten(2) if x.ndim > 2 else x.detach().float()[:, :, None]
+        values = values.unflatten(0, (n, -1)).transpose(1, 2).flatten(2)
         variance, mean = torch.var_mean(values, dim=2, correction=0)
         self.means.append(_off_mps(mean))
         self.variances.append(_off_mps(variance))
@@ -122,10 +126,10 @@ class ExampleStatistics:
         self.module = module
         self.parts: dict[Definition, list[Tensor]] = {definition: [] for definition in definitions}
 
-    def add(self, x: Tensor) -> None:
-        """Take in the layer's input."""
+    def add(self, x: Tensor, n: int) -> None:
+        """Take in the layer's input of n examples, `n * t x ...`."""
         values, weight, bias = _positions(self.module, x.detach().float())
-        centred = not isinstance(self.module, _RMS_NORMS)
+        centred = not isinstance(self.module, _UNCENTRED)
         eps = float(getattr(self.module, "eps", None) or torch.finfo(torch.float32).eps)
         mean = values.mean(dim=2, keepdim=True) if centred else torch.zeros_like(values[..., :1])
         variance = (values - mean).square().mean(dim=2)
@@ -136,7 +140,7 @@ class ExampleStatistics:
                 middle = output.mean(dim=2, keepdim=True) if centred else 0.0
                 second, extra = (output - middle).square().mean(dim=2), 0.0
             spread = second if definition.startswith("var_") else (second + extra).sqrt()
-            parts.append(_off_mps(spread.mean(dim=1)))
+            parts.append(_off_mps(spread.mean(dim=1).view(n, -1).mean(dim=1)))
 
     def finish(self) -> None:
         """Join the batches."""
@@ -156,8 +160,8 @@ def _off_mps(values: Tensor) -> Tensor:
 def _positions(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
     """Input as `n x P x d`; affine weight and bias broadcastable to `P x d` (1 and 0 where absent)."""
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-    if isinstance(module, (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)):
-        groups = module.num_groups if isinstance(module, nn.GroupNorm) else x.shape[1]
+    if isinstance(module, (nn.GroupNorm, *_BY_CHANNEL, *EVO_GROUP_NORMS)):
+        groups = x.shape[1] if isinstance(module, _BY_CHANNEL) else _groups(module)
         values = x.reshape(len(x), groups, -1)
         each = values.shape[1] * values.shape[2] // x.shape[1]
         affine = [None if p is None else p.repeat_interleave(each).view(groups, -1) for p in (weight, bias)]
@@ -171,12 +175,21 @@ def _positions(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | float, Te
     return values, 1.0 if scale is None else scale, 0.0 if shift is None else shift
 
 
+def _groups(module: nn.Module) -> int:
+    return module.num_groups if isinstance(module, nn.GroupNorm) else int(module.groups)  # type: ignore[arg-type]
+
+
+def defined(module: nn.Module, definition: Definition) -> bool:
+    """Whether a layer has such a sigma: an EvoNorm has no output before its activation, which is one with it."""
+    return not (definition.endswith("post_norm") and isinstance(module, (*EVO_BATCH_NORMS, *EVO_GROUP_NORMS)))
+
+
 def kind_of(module: nn.Module) -> str:
     """The name of a normalisation layer's kind."""
     kinds = (
         (_BATCH_NORMS, "batchnorm"),
-        (nn.GroupNorm, "groupnorm"),
-        (nn.modules.instancenorm._InstanceNorm, "instancenorm"),
+        ((nn.GroupNorm, *EVO_GROUP_NORMS), "groupnorm"),
+        (_BY_CHANNEL, "instancenorm"),
         (_RMS_NORMS, "rmsnorm"),
     )
     return next((name for classes, name in kinds if isinstance(module, classes)), "layernorm")
@@ -220,6 +233,7 @@ def fairness_gaps(
             gaps += [
                 weighting.gap(statistics, definition, name, index, kind_of(module))
                 for definition in definitions
+                if defined(module, definition)
             ]
     return gaps
 
@@ -233,7 +247,7 @@ def _passes(model: nn.Module, n: int, most_bytes: int) -> Iterator[list[Layer]]:
     held = 0
     for index, (name, module) in enumerate(norm_layers(model)):
         # two float32 numbers for each example and channel
-        size = 8 * n * (int(module.num_features) if isinstance(module, _BATCH_NORMS) else 1)  # type: ignore[arg-type]
+        size = 8 * n * (_channels(module) if isinstance(module, _BATCH_NORMS) else 1)
         if group and held + size > most_bytes:
             yield group
             group, held = [], 0
@@ -243,6 +257,10 @@ def _passes(model: nn.Module, n: int, most_bytes: int) -> Iterator[list[Layer]]:
         yield group
 
 
+def _channels(module: nn.Module) -> int:
+    return len(module.running_var if isinstance(module, EVO_BATCH_NORMS) else range(module.num_features))  # type: ignore[arg-type]
+
+
 def _measure(
     model: nn.Module,
     subset: Subset,
@@ -250,34 +268,17 @@ def _measure(
     definitions: Sequence[Definition],
     batch_size: int,
 ) -> Iterator[tuple[Layer, Statistics]]:
-    """One pass over the examples; layers that the forward pass never reaches are left out."""
+    """One pass over the examples; layers that see no single examples, or nothing, are left out."""
     kept = [
         BatchNormStatistics(module)
         if isinstance(module, _BATCH_NORMS)
         else ExampleStatistics(module, definitions)
         for _, _, module in layers
     ]
-    calls = np.zeros(len(layers), dtype=np.int64)
-    with ExitStack() as stack:
-        stack.enter_context(evaluating(model))
-        stack.enter_context(torch.no_grad())
-        for k, (_, _, module) in enumerate(layers):
-
-            def hook(_: nn.Module, inputs: tuple[Tensor, ...], k: int = k) -> None:
-                calls[k] += 1
-                kept[k].add(inputs[0])
-
-            stack.enter_context(module.register_forward_pre_hook(hook))
-        batches = 0
-        for batch in subset.batches(batch_size):
-            model(batch.inputs)
-            batches += 1
-    for layer, statistics, count in zip(layers, kept, calls, strict=True):
-        if count > batches:
-            raise AuditError(
-                f"fairness gap: layer '{layer[1]}' runs {count // batches} times in a forward pass"
-            )
-        if count:
+    named, takes = [(name, module) for _, name, module in layers], [statistics.add for statistics in kept]
+    whole = watch(model, subset, named, takes, batch_size)
+    for layer, statistics, saw_all in zip(layers, kept, whole, strict=True):
+        if saw_all:
             statistics.finish()
             yield layer, statistics
 

@@ -47,7 +47,19 @@ ROBUST_ACCURACY_GAP = Metric(
     margin=ANSWERS,
     margin_because=ANSWERS_BECAUSE,
 )
-METRICS = (ROBUST_ACCURACY, ROBUST_ACCURACY_AREA, ROBUST_ACCURACY_GAP)
+ZERO_GRADIENT_SHARE = Metric(
+    name="zero_gradient_share",
+    about="share of answers that stay right within a radius (`param`) and whose gradient vanishes at the image: "
+    "an attack along gradients has not tried them; the rest of robust_accuracy has been tried",
+    low=0,
+    high=1,
+    kind="utility",
+    higher_is="worse",
+    error="binomial",
+    margin=None,
+    margin_because="it says how far an attack has tried a model, not how the model behaves",
+)
+METRICS = (ROBUST_ACCURACY, ROBUST_ACCURACY_AREA, ROBUST_ACCURACY_GAP, ZERO_GRADIENT_SHARE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +76,8 @@ class RobustOutputs:
     """`E x n`, bool: right on every image that the attack returned within that radius or a smaller one."""
     predictions: np.ndarray
     """`E x n`, int64: the class given to the first image that fooled the model, else the label."""
+    blind: np.ndarray | None = None
+    """`n`, bool: the gradient that the attack follows vanishes at the image; None for attacks that follow none."""
 
 
 def robust_accuracies(split: str, part: RobustOutputs) -> list[MetricValue]:
@@ -82,6 +96,16 @@ def robust_accuracies(split: str, part: RobustOutputs) -> list[MetricValue]:
                 )
             )
     return rows
+
+
+def zero_gradient_shares(split: str, part: RobustOutputs) -> list[MetricValue]:
+    """At every radius the share of all examples that hold and could not be tried; none without gradients."""
+    if part.blind is None:
+        return []
+    return [
+        proportion(ZERO_GRADIENT_SHARE, split, correct & part.blind, param=float(eps))
+        for eps, correct in zip(part.eps, part.correct, strict=True)
+    ]
 
 
 def robust_area(

@@ -243,3 +243,71 @@ def test_refusals():
 def test_kinds():
     assert kind_of(nn.BatchNorm1d(2)) == "batchnorm"
     assert kind_of(nn.RMSNorm(2)) == "rmsnorm"
+
+
+class Flattened(nn.Module):
+    """A norm over tokens that lie among the rows, as in levit and mobilevit; token by token where `mixed`."""
+
+    def __init__(self, norm, *, mixed=False):
+        super().__init__()
+        self.mix, self.norm, self.mixed = nn.Conv2d(1, 8, 3, padding=1), norm, mixed
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, images):
+        x = self.mix(images).flatten(2).transpose(1, 2)
+        rows = (x.transpose(0, 1) if self.mixed else x).flatten(0, 1)
+        return self.head(self.norm(rows).unflatten(0, x.shape[:2]).mean(1))
+
+
+@pytest.mark.parametrize("kind", [nn.LayerNorm, nn.BatchNorm1d])
+def test_rows_of_tokens_belong_to_their_example(kind):
+    subset = data().subset(TEST[:60])
+    with isolated_global_rng("flattened"):
+        model = Flattened(kind(8)).eval()
+    gap = one(model, subset, batch_size=25)
+    before, _ = activations(model, model.norm, subset)
+    labels, x = subset.targets.numpy(), before.reshape(60, -1, 8)
+    if kind is nn.LayerNorm:
+        spread = np.sqrt(x.var(axis=2) + 1e-5).mean(axis=1)
+        expected = np.array([spread[labels == c].mean() for c in gap.classes])
+    else:
+        parts = [x[labels == c].reshape(-1, 8) for c in gap.classes]
+        expected = np.array([np.sqrt(part.var(axis=0) + 1e-5).mean() for part in parts])
+    np.testing.assert_allclose(gap.sigma_by_class, expected, rtol=1e-5)
+    assert gap.n == 60
+    model.mixed = True
+    assert fairness_gaps(model, subset, shuffles=0) == []
+
+
+@pytest.mark.parametrize(
+    ("norm", "kind", "sigma"),
+    [
+        ("EvoNorm2dS0", "groupnorm", lambda x: np.sqrt(x.reshape(len(x), 2, -1).var(axis=2) + 1e-5).mean(1)),
+        (
+            "EvoNorm2dS2",
+            "groupnorm",
+            lambda x: np.sqrt((x.reshape(len(x), 2, -1) ** 2).mean(2) + 1e-5).mean(1),
+        ),
+        ("FilterResponseNormTlu2d", "instancenorm", lambda x: np.sqrt((x**2).mean((2, 3)) + 1e-5).mean(1)),
+        ("EvoNorm2dB0", "batchnorm", None),
+    ],
+)
+def test_norms_of_one_with_an_activation_are_found(norm, kind, sigma):
+    options = {"groups": 2} if norm.startswith("EvoNorm2dS") else {}
+    with isolated_global_rng("evo"):
+        model = Within(getattr(timm.layers, norm)(8, **options), tokens=False).eval()
+    subset = data().subset(TEST[:60])
+    gaps = fairness_gaps(model, subset, definitions=("norm_sigma", "post_norm"), shuffles=0)
+    assert [gap.kind for gap in gaps] == [kind] * (2 if norm.startswith("Filter") else 1)
+    x, _ = activations(model, model.norm, subset)
+    labels = subset.targets.numpy()
+    if sigma is None:
+        expected = batch_norm_sigma(x, labels, root=True, eps=model.norm.eps)
+    else:
+        expected = [sigma(x[labels == c]).mean() for c in gaps[0].classes]
+    np.testing.assert_allclose(gaps[0].sigma_by_class, expected, rtol=1e-5)
+
+
+def test_an_architecture_without_norms_has_no_gaps():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    assert fairness_gaps(model, data().subset(TEST[:20])) == []
