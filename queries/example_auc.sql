@@ -4,13 +4,13 @@
 -- param architecture = null: only this architecture
 -- param forget_set = null: only this forget set
 -- param fdr = 0.1: false-discovery rate at which an example counts as told apart
--- auc is that of one example: 0.5 where its shadow models with and without it cannot be told apart; its
--- interval is the fitted attacker's and falls short of the best possible one's where the signal is weak (an
--- AUC of .58 was covered in .80 to .85 of simulations, from .76 on in .94 or more). accuracy is balanced,
--- of accept or reject at equal odds (U-LiRA's own measure), with the exact interval of Clopper and Pearson.
--- p_value: of the whole attack on swapped labels; told_apart: among the examples of the cell that are
--- called so, a share fdr is expected to be false (Benjamini-Hochberg). retrained_...: the same after exact
--- unlearning, where every one is false.
+-- auc is that of one example: 0.5 where its shadow models with and without it cannot be told apart. Of the
+-- attack rank_test it is that of phi, mirrored at one half, with a score interval; a fitted attack's has none: it
+-- learns the direction of a weak signal from noise. accuracy is balanced, of accept or reject at equal odds
+-- (U-LiRA's own measure), with the exact interval of Clopper and Pearson. p_value: of rank tests of phi, for a shift
+-- and for a spread, in the rows of rank_test alone; told_apart: among the examples of the cell that are called so,
+-- a share fdr is expected to be false (Benjamini-Hochberg). retrained_...: the same after exact unlearning, where
+-- every one is false.
 with per_example as (
     select *
     from plan_cells

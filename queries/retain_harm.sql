@@ -1,10 +1,10 @@
 -- Does unlearning expose the examples that were to be kept, more than retraining without the forgotten does?
--- grain: finished cell of game G3 and measure of harm
+-- grain: finished cell of game G3
 -- param forget_set = null: only this forget set
--- Each retained example's AUC after unlearning (G3) against before (G0), under the same attack with the same
--- options and in the same runs, from different halves of the shadow models. retain_harm_share_worse is one half
--- and retain_harm_auc_change is 0 where nothing happened; control is the same for retrained models. worse: the
--- whole interval of the difference lies above 0.
+-- retain_harm_auc_change is the mean, over retained examples, of each one's AUC after unlearning minus before, under
+-- the same attack with the same options in the same runs of the same shadow models: 0 where nothing happened. control
+-- is the same for retrained models, and the difference to it is paired by shadow model. worse: the whole interval of
+-- the difference lies above 0. Which examples are less well predicted: worse_than_before.
 select
     dataset,
     architecture,
@@ -31,7 +31,7 @@ select
     leaderboard.setting
 from leaderboard
 left join setting_labels on setting_labels.setting = leaderboard.setting
-where metric in ('retain_harm_share_worse', 'retain_harm_auc_change')
+where metric = 'retain_harm_auc_change'
     and attack_family = 'per_example'
     and leaderboard.label is null
     and ($forget_set is null or forget_set = $forget_set)

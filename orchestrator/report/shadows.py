@@ -53,7 +53,7 @@ def vulnerability_blocks(context: Context) -> list[Block]:
 
 
 def _one_attack(rows: list[Row]) -> list[Row]:
-    """The rows of the attack and statistic that best recognise examples when nothing was unlearned."""
+    """The rows of phi itself; without them, those that best recognise examples when nothing was unlearned."""
     by_attack: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         if row["role"] == "ceiling":
@@ -62,7 +62,7 @@ def _one_attack(rows: list[Row]) -> list[Row]:
         by_attack = {(row["attack"], row["statistic"]): [row["auc"]] for row in rows}
     if not by_attack:
         return []
-    best = max(by_attack, key=lambda key: (float(np.mean(by_attack[key])), key))
+    best = max(by_attack, key=lambda key: (key[1] == "phi", float(np.mean(by_attack[key])), key))
     return [row for row in rows if (row["attack"], row["statistic"]) == best]
 
 
@@ -145,8 +145,9 @@ def _comparison_panel(context: Context, place: Place, rows: list[Row]) -> Panel 
     average = [r for r in found if measure and (r["attack"], r["variant"]) == (measure[2], measure[3])]
     if not tenth or not average:
         return None
-    attack = max({(r["attack"], r["variant"]) for r in tenth if r["role"] == "ceiling"} or {("", "")})
-    tenth = [r for r in tenth if (r["attack"], r["variant"]) == attack] or tenth
+    ceilings = [r for r in tenth if r["role"] == "ceiling"] or tenth
+    best = max(ceilings, key=lambda r: (r["value"], r["attack"], r["variant"]))
+    tenth = [r for r in tenth if (r["attack"], r["variant"]) == (best["attack"], best["variant"])]
     marks = []
     models = {(r["role"], r["method"], r["scope"]) for r in tenth}
     for role, method, scope in sorted(models, key=lambda m: (ROLE_ORDER.index(m[0]), m)):
@@ -167,7 +168,7 @@ def _comparison_panel(context: Context, place: Place, rows: list[Row]) -> Panel 
                 )
     return forest(
         f"population-per-example-{place.slug}",
-        f"{place.architecture}, {attack[0] or tenth[0]['attack']}\n{place.forget_set}",
+        f"{place.architecture}, {best['attack']}\n{place.forget_set}",
         marks,
         axis="AUC",
         origin=0.5,
@@ -226,11 +227,7 @@ def _stopping_panel(context: Context, key: tuple[str, str, str, str], rows: list
 
 def retain_harm_blocks(context: Context) -> list[Block]:
     """How much more exposed retained examples are after unlearning than before."""
-    rows = [
-        r
-        for r in context.results.query("retain_harm").to_pylist()
-        if r["metric"] == "retain_harm_share_worse"
-    ]
+    rows = context.results.query("retain_harm").to_pylist()
     panels = []
     for place in context.drawn():
         found = [
@@ -253,8 +250,8 @@ def retain_harm_blocks(context: Context) -> list[Block]:
                 f"retain-harm-{place.slug}",
                 f"{place.architecture}, {found[0]['attack']}\n{place.forget_set}",
                 marks,
-                axis="share of retained examples more exposed",
-                origin=0.5,
+                axis="change of the AUC of retained examples",
+                origin=0.0,
                 words=f"Retained examples more exposed after unlearning, {place.text}",
             )
         )
@@ -262,9 +259,9 @@ def retain_harm_blocks(context: Context) -> list[Block]:
         return []
     return [
         Figure(
-            caption="Privacy of those who stay: share of retained examples that a per-example attack "
-            "recognises better after unlearning than before. One half is no change; compare with the "
-            "retrained row.",
+            caption="Privacy of those who stay: by how much a per-example attack recognises retained examples "
+            "better after unlearning than before, as the mean change of their AUC. 0 is no change; compare with "
+            "the retrained row.",
             panels=panels,
             source=Source(query="retain_harm"),
         )

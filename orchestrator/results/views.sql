@@ -88,7 +88,7 @@ with measured as (
         metrics.ci_high,
         metrics.n,
         metrics.higher_is,
-        metrics.difference as measured_difference,
+        metrics.difference as paired_difference,
         metrics.difference_error,
         metrics.difference_df,
         paired.reference_cell_id,
@@ -122,14 +122,18 @@ noise as (
     group by all
 )
 select
-    measured.* exclude (reference_cell_id, measured_difference),
-    coalesce(measured.measured_difference, measured.value - measured.retrained) as difference,
+    measured.* exclude (reference_cell_id, paired_difference),
+    coalesce(measured.paired_difference, measured.value - measured.retrained) as difference,
     case
         when measured.cell_id = measured.reference_cell_id then 0.0
+        when measured.paired_difference is not null
+            then measured.paired_difference - t975(measured.difference_df) * measured.difference_error
         else difference_low(value, ci_low, ci_high, retrained, retrained_low, retrained_high)
     end as difference_low,
     case
         when measured.cell_id = measured.reference_cell_id then 0.0
+        when measured.paired_difference is not null
+            then measured.paired_difference + t975(measured.difference_df) * measured.difference_error
         else difference_high(value, ci_low, ci_high, retrained, retrained_low, retrained_high)
     end as difference_high,
     noise.noise_floor

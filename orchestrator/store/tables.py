@@ -167,9 +167,9 @@ TABLES = _tables(
             "ci_high": FLOAT64,
             "n": INT64,
             "higher_is": STRING,  # tasks.metrics.base.Direction
-            "difference": FLOAT64,  # to the retrained models, where the attack measured both shadow by shadow
-            "difference_error": FLOAT64,  # its standard error
-            "difference_df": FLOAT64,  # its degrees of freedom
+            "difference": FLOAT64,  # to the retrained models, where both rest on the same shadow models
+            "difference_error": FLOAT64,  # its standard error, which knows of what the two share
+            "difference_df": FLOAT64,
         },
         required=("metric", "split", "variant", "value", "n", "higher_is"),
         compactable=True,

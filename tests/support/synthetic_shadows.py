@@ -167,9 +167,13 @@ def write_cell(
     metric |= {"value": mean, "ci_low": mean - 0.05, "ci_high": mean + 0.05, "n": len(TARGETS)}
     metrics = [metric | {"higher_is": "closer_to_retrained"}]
     if game == "G3":
-        for name, value in (("retain_harm_share_worse", mean), ("retain_harm_auc_change", mean - 0.5)):
-            ends = {"value": value, "ci_low": value - 0.04, "ci_high": value + 0.04}
-            metrics.append(metric | ends | {"metric": name, "variant": "", "higher_is": "worse"})
+        change = {
+            "metric": "retain_harm_auc_change",
+            "value": mean - 0.5,
+            "variant": "",
+            "higher_is": "worse",
+        }
+        metrics.append(metric | change | {"ci_low": mean - 0.54, "ci_high": mean - 0.46})
     store.write("metrics", key, metrics)
     cell = {
         "group_id": group or GROUPS.get(method, f"{method}-group"),
