@@ -49,6 +49,9 @@ class Metric:
     """How it is read on a split, or in a game, where that is not as above."""
     no_interval: str = ""
     """Why there is no interval, where `error` is none."""
+    compares: bool = False
+    """Whether it is itself of the unlearned and the retrained model (a gap, a distance): of the retrained model alone
+    it says nothing."""
     margin: float | None
     """Difference to the retrained model within which it counts as equal, unless an audit declares another; None where
     no such difference makes sense."""

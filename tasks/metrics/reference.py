@@ -33,6 +33,7 @@ GAPS = {
         kind="forgetting" if term in ("forget", "mia") else "utility",
         higher_is="closer_to_retrained",
         error="paired_binomial",
+        compares=True,
         margin=ANSWERS,
         margin_because=ANSWERS_BECAUSE,
     )
@@ -53,6 +54,7 @@ AVERAGE_GAP, AVERAGE_GAP_MIA = (
         kind="forgetting",
         higher_is="worse",
         error="paired_binomial",
+        compares=True,
         margin=ANSWERS,
         margin_because=ANSWERS_BECAUSE,
     )
@@ -67,6 +69,7 @@ TUG_OF_WAR, TUG_OF_WAR_MIA, TUG_OF_WAR_FACTOR = (
         kind="forgetting",
         higher_is="better",
         error="paired_binomial",
+        compares=True,
         margin=margin,
         margin_because=because,
     )
@@ -86,6 +89,7 @@ DISTANCES = tuple(
         higher_is="worse",
         error="mean",
         instead={"test": Reading("utility", "worse", "mean")},
+        compares=True,
         margin=None,
         margin_because="two retrained models are not at distance 0 either, and how far depends on the data: read it "
         "against retrain_again",
@@ -106,6 +110,7 @@ PREDICTION_AGREEMENT = Metric(
     higher_is="better",
     error="binomial",
     instead={"test": Reading("utility", "better", "binomial")},
+    compares=True,
     margin=None,
     margin_because="two retrained models do not always agree either, and how often depends on the data: read it "
     "against retrain_again",

@@ -44,6 +44,7 @@ ROBUST_ACCURACY_GAP = Metric(
     kind="utility",
     higher_is="closer_to_retrained",
     error="paired_binomial",
+    compares=True,
     margin=ANSWERS,
     margin_because=ANSWERS_BECAUSE,
 )
