@@ -108,7 +108,7 @@ CASES = (
             fast=500 if (n, share) == (36, 0.1) else 0,
         )
         for n in (12, 36, 240, 1000)
-        for share in (0.18 / n, 0.1, 0.5)
+        for share in (0.17 / n, 0.1, 0.5)
     ),
     *(
         Case(
