@@ -90,7 +90,6 @@ class CellBench:
             attack_splits=evaluation.attack_splits,
             fairness_split=evaluation.fairness_split,
             fairness_definitions=evaluation.fairness_definitions,
-            fairness_bootstrap=evaluation.fairness_bootstrap,
         )
         if model is None:
             shadows = CellShadows(self._observations, cell)

@@ -92,7 +92,7 @@ class Adversarial(Attack):
             for split, part in found.items()
             for e, eps in enumerate(part.eps)
         ]
-        return Measurement(metrics=robust_metrics(found, settings=settings), examples=examples)
+        return Measurement(metrics=robust_metrics(found), examples=examples)
 
 
 def at_least(attack: Any, lowest: float, *names: str) -> None:

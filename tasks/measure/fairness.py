@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import timm.layers
 import torch
+from scipy import stats
 from timm.layers.evo_norm import EvoNorm2dS2
 from torch import Tensor, nn
 
@@ -22,7 +23,8 @@ from tasks.measure.fairness_definitions import DEFINITIONS, Definition
 from tasks.measure.layer_inputs import watch
 from tasks.networks.layers import EVO_BATCH_NORMS, EVO_GROUP_NORMS, FILTER_RESPONSE_NORMS, norm_layers
 from tasks.runtime.seeding import numpy_generator
-from tasks.statistics.intervals import reflected
+from tasks.statistics.intervals import Ends
+from tasks.statistics.spread import largest_difference
 from tasks.training.resident import Subset
 
 _BATCH_NORMS = (
@@ -48,7 +50,7 @@ class LayerGap:
     definition: Definition
     gap: float
     gap_low: float | None
-    """Ends of the reflected bootstrap interval (examples resampled within class); None without bootstrap."""
+    """Ends of the interval over examples (`tasks.statistics.spread`); None where a class has one example."""
     gap_high: float | None
     relative_gap: float
     """gap / mean over classes of sigma_c; comparable between layers and architectures."""
@@ -67,6 +69,10 @@ class Statistics(Protocol):
 
     def sigma(self, weights: Tensor, rows: Tensor | slice, definition: Definition) -> Tensor:
         """sigma, `R`, of the examples `rows` under `weights` (`R x len(rows)`, each row sums to 1)."""
+        ...
+
+    def influence(self, rows: Tensor, definition: Definition) -> Tensor:
+        """How far each of the examples `rows` moves their sigma, times their number: `len(rows)`, of mean 0."""
         ...
 
 
@@ -105,6 +111,20 @@ class BatchNormStatistics:
         if definition.startswith("var_"):
             return variance.mean(dim=1)
         return (variance + (self._eps() if definition == "norm_sigma" else 0)).sqrt().mean(dim=1)
+
+    def influence(self, rows: Tensor, definition: Definition) -> Tensor:
+        """Derivative of `sigma` by the weight of each example (the delta method)."""
+        mean, second = self.mean[rows].double(), self.second[rows].double()
+        from_mean, moved = mean - mean.mean(dim=0), second - second.mean(dim=0)
+        variance = moved - 2 * mean.mean(dim=0) * from_mean
+        level = (second.mean(dim=0) - mean.mean(dim=0).square()).clamp(min=0)
+        if definition.endswith("post_norm"):
+            variance, level = variance * self._gain().to(variance), level * self._gain().to(variance)
+        if definition.startswith("var_"):
+            return variance.mean(dim=1)
+        root = (level + (self._eps() if definition == "norm_sigma" else 0)).sqrt()
+        # no example moves a channel that is the same everywhere
+        return torch.where(root > 0, variance / (2 * root), 0.0).mean(dim=1)
 
     def _eps(self) -> float:
         return float(self.module.eps)  # type: ignore[arg-type]
@@ -150,6 +170,11 @@ class ExampleStatistics:
     def sigma(self, weights: Tensor, rows: Tensor | slice, definition: Definition) -> Tensor:
         """Weighted mean over examples."""
         return weights @ self.values[definition][rows].to(weights.dtype)
+
+    def influence(self, rows: Tensor, definition: Definition) -> Tensor:
+        """Distance of each example from the mean."""
+        values = self.values[definition][rows].double()
+        return values - values.mean()
 
 
 def _off_mps(values: Tensor) -> Tensor:
@@ -200,7 +225,6 @@ def fairness_gaps(
     subset: Subset,
     *,
     definitions: Sequence[Definition] = ("norm_sigma",),
-    bootstrap: int = 200,
     shuffles: int = 20,
     seed_path: tuple[str | int, ...] = (),
     batch_size: int = 512,
@@ -212,9 +236,8 @@ def fairness_gaps(
         model: images to logits.
         subset: examples with labels; by custom the test set.
         definitions: which sigma; see `DEFINITIONS`.
-        bootstrap: resamples within class behind each interval; 0 gives none.
         shuffles: label shuffles behind the baseline; 0 makes it 0.
-        seed_path: names the random stream.
+        seed_path: names the random stream of the shuffles.
         batch_size: images per forward pass.
         most_bytes: statistics held at once; above it, the layers are measured in several passes.
 
@@ -226,7 +249,7 @@ def fairness_gaps(
             raise unknown_name("fairness-gap definition", definition, DEFINITIONS)
     if not len(subset):
         raise AuditError("fairness gap: no examples")
-    weighting = _Weighting(subset.targets.cpu().numpy(), bootstrap, shuffles, seed_path)
+    weighting = _Weighting(subset.targets.cpu().numpy(), shuffles, seed_path)
     gaps: list[LayerGap] = []
     for group in _passes(model, len(subset), most_bytes):
         for (index, name, module), statistics in _measure(model, subset, group, definitions, batch_size):
@@ -284,27 +307,17 @@ def _measure(
 
 
 class _Weighting:
-    """The example weights of each class, resample and shuffle; drawn once and used for every layer."""
+    """The example weights of each class and shuffle; drawn once and used for every layer."""
 
-    def __init__(
-        self,
-        labels: np.ndarray,
-        bootstrap: int,
-        shuffles: int,
-        seed_path: tuple[str | int, ...],
-    ) -> None:
+    def __init__(self, labels: np.ndarray, shuffles: int, seed_path: tuple[str | int, ...]) -> None:
         self.classes, inverse = np.unique(labels, return_inverse=True)
         self.n = len(labels)
         self.by_class = self._weights(inverse).double()
         generator = numpy_generator("fairness gap", *seed_path, "shuffles")
         drawn = [self._weights(generator.permutation(inverse)) for _ in range(shuffles)]
         self.shuffled = torch.cat(drawn) if drawn else None
-        generator = numpy_generator("fairness gap", *seed_path, "bootstrap")
-        self.resampled = []
-        for k in range(len(self.classes) if bootstrap else 0):
-            rows = np.flatnonzero(inverse == k)
-            counts = generator.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=bootstrap)
-            self.resampled.append((torch.from_numpy(rows), torch.from_numpy(counts / len(rows)).float()))
+        self.sizes = np.bincount(inverse)
+        self.rows = [torch.from_numpy(np.flatnonzero(inverse == k)) for k in range(len(self.classes))]
 
     def _weights(self, inverse: np.ndarray) -> Tensor:
         weights = torch.zeros(len(self.classes), self.n)
@@ -315,19 +328,23 @@ class _Weighting:
         self, statistics: Statistics, definition: Definition, layer: str, index: int, kind: str
     ) -> LayerGap:
         """Point estimate, interval and baseline of one layer."""
-        everything = slice(None)
+        device = _device_of(statistics)
 
-        def sigma(weights: Tensor, rows: Tensor | slice = everything) -> np.ndarray:
-            device = _device_of(statistics)
-            rows = rows.to(device) if isinstance(rows, Tensor) else rows
-            return statistics.sigma(weights.to(device), rows, definition).double().cpu().numpy()
+        def sigma(weights: Tensor) -> np.ndarray:
+            return statistics.sigma(weights.to(device), slice(None), definition).double().cpu().numpy()
 
         values = sigma(self.by_class)
         value = float(np.ptp(values))
-        low, high = None, None
-        if self.resampled:
-            replicates = np.stack([sigma(weights, rows) for rows, weights in self.resampled])
-            low, high = reflected(value, np.ptp(replicates, axis=0))
+        low, high = (0.0, 0.0) if len(values) == 1 else (None, None)
+        if len(values) > 1 and self.sizes.min() > 1:
+            spreads = [statistics.influence(rows.to(device), definition).std() for rows in self.rows]
+            errors = torch.stack(spreads).cpu().numpy() / np.sqrt(self.sizes)
+
+            def ends(confidence: float) -> Ends:
+                half = stats.t.ppf(0.5 + confidence / 2, self.sizes - 1) * errors
+                return values - half, values + half
+
+            low, high = largest_difference(values, ends)
         noise = 0.0
         if self.shuffled is not None:
             noise = float(np.ptp(sigma(self.shuffled).reshape(-1, len(self.classes)), axis=1).mean())

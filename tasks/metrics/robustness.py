@@ -9,7 +9,8 @@ import numpy as np
 from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
 from tasks.metrics.utility import ANSWERS, ANSWERS_BECAUSE, ON_FORGET_SET, proportion
-from tasks.statistics.intervals import bootstrap_mean, newcombe_paired
+from tasks.statistics.intervals import newcombe_paired
+from tasks.statistics.means import bounded_mean
 
 ROBUST_ACCURACY = Metric(
     name="robust_accuracy",
@@ -30,8 +31,8 @@ ROBUST_ACCURACY_AREA = Metric(
     high=1,
     kind="utility",
     higher_is="better",
-    error="bootstrap",
-    instead={"forget": Reading("forgetting", "closer_to_retrained", "bootstrap")},
+    error="mean",
+    instead={"forget": Reading("forgetting", "closer_to_retrained", "mean")},
     margin=ANSWERS,
     margin_because=ANSWERS_BECAUSE,
 )
@@ -108,12 +109,10 @@ def zero_gradient_shares(split: str, part: RobustOutputs) -> list[MetricValue]:
     ]
 
 
-def robust_area(
-    split: str, part: RobustOutputs, *, generator: np.random.Generator, count: int
-) -> MetricValue:
-    """Each example's share of [0, largest eps] on which it holds, averaged; bootstrap over examples."""
+def robust_area(split: str, part: RobustOutputs) -> MetricValue:
+    """Each example's share of [0, largest eps] on which it holds, averaged."""
     by_example = np.trapezoid(part.correct.astype(np.float64), part.eps, axis=0) / part.eps[-1]
-    low, high = bootstrap_mean(by_example, generator=generator, count=count)
+    low, high = bounded_mean(by_example)
     return MetricValue(
         declared=ROBUST_ACCURACY_AREA,
         split=split,

@@ -47,7 +47,6 @@ batch_size = 16
 augmentation = "none"
 [evaluation]
 bootstrap = 50
-fairness_bootstrap = 5
 [architectures.net]
 timm = "resnet18"
 options = { layers = [1, 1, 1, 1], channels = [4, 4, 4, 4] }
