@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from tasks.measure.fairness import LayerGap
 
 C = TypeVar("C", bound=type)
-Need = Literal["outputs", "gradients", "copy", "generation", "shadows"]
+Need = Literal["outputs", "gradients", "copy", "generation", "shadows", "reference_shadows"]
 """outputs: what the model and the retrained one answer on every split, and what their normalisation layers see;
 gradients: the model itself with its parameters frozen, and images; copy: a copy of the model to change, and images;
-generation: text that a language model writes; shadows: what shadow models showed of each example."""
+generation: text that a language model writes; shadows: what shadow models showed of each example; reference_shadows:
+what the reference's models showed that came from the same shadow models."""
 NEEDS: tuple[Need, ...] = get_args(Need)
 Subject = Literal["model", "shadow_models"]
 SLACK = 1e-6

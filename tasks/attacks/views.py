@@ -221,7 +221,7 @@ class ShadowView(_View):
         source: of the observations.
     """
 
-    offers = frozenset(("shadows",))
+    offers = frozenset(("shadows", "reference_shadows"))
 
     def __init__(self, attack: Attack, source: ShadowSource, *, name: str, settings: Settings) -> None:
         super().__init__(attack, name=name, settings=settings)
@@ -275,6 +275,14 @@ class ShadowView(_View):
     def base(self) -> Observations:
         """Of the shadow models as trained."""
         return self._shadows().base()
+
+    def reference_runs(self) -> Observations | None:
+        """Of the reference's models, from the same shadow models; None where the game is about these or about models
+        as trained."""
+        self._require("shadow models of the reference", "reference_shadows")
+        if self.game == "G0" or self._source.reference == "itself":
+            return None
+        return self._source.retrained()
 
     def comparison(self, half: int | None = None) -> Comparison:
         """The two hypotheses of the attack's game; of one half of the shadow pairs where one is named."""

@@ -123,6 +123,7 @@ def test_what_planning_reads():
     assert told == {
         "example_epsilon": ("shadow_models", False, True, False),
         "kernel_density": ("shadow_models", False, False, True),
+        "klom": ("shadow_models", False, False, False),
         "lira": ("shadow_models", False, False, False),
         "one_run": ("shadow_models", False, False, False),
         "rmia": ("shadow_models", False, False, False),
