@@ -27,6 +27,8 @@ class Command:
 
     results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
     """Results directory: what the sweep was given as --out."""
+    run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
+    """Look at this run; results on disk may be of several."""
     watch: Annotated[float, Flag(value="SECONDS", otherwise="show once", smallest=0)] = 0.0
     """Show again every that many seconds, until every cell is done."""
     format: Literal["table", "json"] = "table"
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = parse(Command, arguments, prog="python -m orchestrator.status", examples=EXAMPLES)
     store = existing(command.results)
     while True:
-        status = read_status(store, now=datetime.now(UTC))
+        status = read_status(store, now=datetime.now(UTC), run_id=command.run)
         text = json.dumps(as_json(status)) if command.format == "json" else "\n".join(lines(status))
         if command.watch and command.format == "table" and sys.stdout.isatty():
             text = f"\x1b[H\x1b[2J{text}"

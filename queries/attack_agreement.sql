@@ -6,7 +6,7 @@
 -- once the latest counts.
 with latest as (
     select *
-    from latest_cells
+    from plan_cells
     where attack_family in ('population', 'per_example')
 ),
 scored as (

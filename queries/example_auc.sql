@@ -13,7 +13,7 @@
 -- unlearning, where every one is false. Of cells measured more than once the latest counts.
 with latest as (
     select *
-    from latest_cells
+    from plan_cells
     where attack_family = 'per_example'
         and ($architecture is null or architecture = $architecture)
         and ($forget_set is null or forget_set = $forget_set)

@@ -23,8 +23,8 @@ select
     ours.phi,
     theirs.phi as retrained_phi,
     ours.phi - theirs.phi as excess
-from latest_cells as cell
-join latest_references as paired on paired.cell_id = cell.cell_id
+from plan_cells as cell
+join plan_references as paired on paired.cell_id = cell.cell_id
 join forgotten as ours on ours.cell_id = cell.cell_id
 join forgotten as theirs
     on theirs.cell_id = paired.reference_cell_id

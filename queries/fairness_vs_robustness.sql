@@ -17,7 +17,7 @@ with robust as (
         attacked.param as eps,
         avg(clean.value - attacked.value) as robust_drop  -- one model may stand under several forget sets
     from leaderboard as attacked
-    semi join latest_cells on latest_cells.cell_id = attacked.cell_id
+    semi join plan_cells on plan_cells.cell_id = attacked.cell_id
     join leaderboard as clean
         on clean.cell_id = attacked.cell_id
         and clean.metric = attacked.metric
@@ -41,7 +41,7 @@ fair as (
         min(layers.layer_index) as layer_index,
         avg(layers.gap) as gap
     from layers
-    join latest_cells as cells on cells.cell_id = layers.cell_id
+    join plan_cells as cells on cells.cell_id = layers.cell_id
     where layers.label is null
         and isfinite(layers.gap)
     group by grouping sets (

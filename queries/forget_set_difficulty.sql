@@ -8,7 +8,7 @@
 with audited as (
     select *
     from leaderboard
-    semi join latest_cells using (cell_id)
+    semi join plan_cells using (cell_id)
     where metric = $metric
         and split = $split
         and role = 'audited'

@@ -16,7 +16,7 @@ with by_shadow as (
         shadow_id,
         avg(phi) as phi
     from observations
-    join latest_shadow_stages using (stage_id)
+    join plan_shadow_stages using (stage_id)
     where epoch is not null
         and ($forget_set is null or pool = $forget_set)
     group by all

@@ -6,14 +6,14 @@
 -- than an interval of the mean. Of cells measured more than once the latest counts.
 with even as (
     select
-        latest_cells.model_id,
-        latest_cells.forget_set,
+        plan_cells.model_id,
+        plan_cells.forget_set,
         layers.definition,
         avg(layers.gap) as gap,
         avg(layers.ci_low) as gap_low,
         avg(layers.ci_high) as gap_high
     from layers
-    join latest_cells on latest_cells.cell_id = layers.cell_id
+    join plan_cells on plan_cells.cell_id = layers.cell_id
     where layers.label is null
         and isfinite(layers.gap)
         and ($definition is null or layers.definition = $definition)
@@ -21,13 +21,13 @@ with even as (
 ),
 robust as (
     select
-        latest_cells.*,
+        plan_cells.*,
         metrics.param as eps,
         metrics.value,
         metrics.ci_low,
         metrics.ci_high
     from metrics
-    join latest_cells on latest_cells.cell_id = metrics.cell_id
+    join plan_cells on plan_cells.cell_id = metrics.cell_id
     where metrics.metric = 'robust_accuracy'
         and metrics.label is null
         and metrics.split = $split

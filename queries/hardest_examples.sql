@@ -14,9 +14,9 @@ with audited as (
         cells.architecture,
         cells.forget_set,
         cells.role,
-        latest_references.reference_cell_id
-    from latest_cells as cells
-    join latest_references on latest_references.cell_id = cells.cell_id
+        plan_references.reference_cell_id
+    from plan_cells as cells
+    join plan_references on plan_references.cell_id = cells.cell_id
     where cells.role in ('audited', 'noise_floor')
         and cells.attack_family = 'none'
         and ($method is null or cells.method = $method or cells.role = 'noise_floor')

@@ -13,9 +13,9 @@ with pairs as (
         cells.scope,
         cells.seed,
         cells.role,
-        latest_references.reference_cell_id
-    from latest_cells as cells
-    join latest_references on latest_references.cell_id = cells.cell_id
+        plan_references.reference_cell_id
+    from plan_cells as cells
+    join plan_references on plan_references.cell_id = cells.cell_id
     where cells.attack_family = 'none'
         and cells.role <> 'reference'
 ),

@@ -21,7 +21,7 @@ with audited as (
         avg(greatest(-difference_low, difference_high)) as gap_high,
         avg(noise_floor) as noise_floor
     from leaderboard
-    semi join latest_cells using (cell_id)
+    semi join plan_cells using (cell_id)
     where metric = $metric
         and split = $split
         and attack = $attack

@@ -13,7 +13,7 @@
 -- measured more than once the latest counts.
 with latest as (
     select *
-    from latest_cells
+    from plan_cells
     where (scope = $scope or role <> 'audited')
         and ($architecture is null or architecture = $architecture)
 ),

@@ -29,7 +29,7 @@ select
     n,
     higher_is
 from leaderboard
-semi join latest_cells using (cell_id)
+semi join plan_cells using (cell_id)
 where label is not null
     and metric = $metric
     and split = $split

@@ -16,7 +16,7 @@ with measured as (
         max(ci_low) filter (where role = 'ceiling') over same as ceiling_low,
         max(ci_high) filter (where role = 'ceiling') over same as ceiling_high
     from leaderboard
-    semi join latest_cells using (cell_id)
+    semi join plan_cells using (cell_id)
     where attack_family in ('population', 'per_example')
         and ($forget_set is null or forget_set = $forget_set)
         and metric = $metric

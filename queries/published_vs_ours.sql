@@ -73,7 +73,7 @@ from compared
 join leaderboard as ours
     on split_part(ours.method, ':', 1) = compared.method
     and ours.metric = compared.metric
-semi join latest_cells on latest_cells.cell_id = ours.cell_id
+semi join plan_cells on plan_cells.cell_id = ours.cell_id
 where ours.label is null
     and ours.scope = $scope
     and ($method is null or compared.method = $method)

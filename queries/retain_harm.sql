@@ -27,7 +27,7 @@ select
     n as examples,
     cell_id
 from leaderboard
-semi join latest_cells using (cell_id)
+semi join plan_cells using (cell_id)
 where metric in ('retain_harm_share_worse', 'retain_harm_auc_change')
     and attack_family = 'per_example'
     and ($forget_set is null or forget_set = $forget_set)

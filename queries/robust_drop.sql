@@ -7,7 +7,7 @@
 with robust as (
     select *
     from leaderboard
-    semi join latest_cells using (cell_id)
+    semi join plan_cells using (cell_id)
     where metric = 'robust_accuracy'
         and label is null
         and ($split is null or split = $split)

@@ -28,7 +28,7 @@ select
     avg((ci_high - ci_low) / 2) as half_width_within,
     higher_is
 from leaderboard
-semi join latest_cells using (cell_id)
+semi join plan_cells using (cell_id)
 where label is null
     and ($metric is null or metric = $metric)
     and ($split is null or split = $split)

@@ -29,7 +29,7 @@ with by_shadow as (
         shadow,
         avg(phi) as phi
     from observations
-    join latest_shadow_stages using (stage_id)
+    join plan_shadow_stages using (stage_id)
     where epoch is not null
         and state in ('unlearned', 'never')
         and ($architecture is null or architecture = $architecture)

@@ -206,6 +206,48 @@ CONFIGURATIONS = [
     toml('device = "cpu"', 'device = "cpu"\nthreads = 0', "execution", "threads", "0"),
     toml('device = "cpu"', 'device = "cpu"\nhosts = -1', "execution", "hosts", "-1"),
 ]
+
+
+def answers(text: str, *told: str) -> Bad:
+    """The tiny configuration with declared answers."""
+    return toml("[axes]", f"[answers]\n{text}\n[axes]", *told)
+
+
+ANSWERS = [
+    answers(
+        "margins = { acuracy = 0.1 }", "answers.margins: no metric 'acuracy'", "Did you mean 'accuracy'?"
+    ),
+    answers(
+        "margins = { accuracy = -0.1 }",
+        "answers.margins.accuracy: expected 0 or more and below 1",
+        "got -0.1",
+    ),
+    answers("margins = { ra_gap = 2.0 }", "answers.margins.ra_gap: expected 0 or more and below 2", "got 2"),
+    answers(
+        'primary = ["acuracy:test"]', "answers.primary[0]: no metric 'acuracy'", "Did you mean 'accuracy'?"
+    ),
+    answers('primary = ["accuracy:tset"]', "answers.primary[0]: no split 'tset'", "Did you mean 'test'?"),
+    answers('primary = ["accuracy:test", "accuracy:test"]', "answers: primary[1]", "listed twice"),
+    answers('primary = ["accuracy:test,atack=none"]', "primary[0]", "'atack'", "Did you mean 'attack'?"),
+    answers(
+        'primary = ["accuracy:test,attack"]', "primary[0]", "expected key=value after a comma, got 'attack'"
+    ),
+    answers('primary = ["accuracy:test,attack=nome"]', "primary[0]: no attack of the plan 'nome'", "'none'"),
+    answers(
+        'primary = ["accuracy:test,attack=fgsm"]', "attack 'fgsm' does not report 'accuracy'", "do: none"
+    ),
+    answers(
+        'primary = ["examples_tested"]', "no attack of this plan (none, fgsm, population)", "axes.attack"
+    ),
+    answers('primary = ["auc:forget,game=G1"]', "no game of 'auc' in this plan 'G1'", "G2-population"),
+    answers('primary = ["tpr_at_fpr,param=low"]', "param: expected float, got 'low'"),
+    answers('primary = [""]', "primary[0]: expected metric:split,key=value,..., got ''"),
+    answers("training_sd = { acuracy = 0.1 }", "answers.training_sd: no metric 'acuracy'", "'accuracy'"),
+    answers(
+        "training_sd = { accuracy = -0.1 }", "answers: training_sd.accuracy: expected 0 or more, got -0.1"
+    ),
+    answers("control = true", "answers.control", "all, models, none"),
+]
 CANARIES = [
     toml(
         '"random:fraction=0.2"',
@@ -312,7 +354,7 @@ UNREADABLE = [
     ('name = "npz"\noptions = { path = "{shelf}/range.npz" }', "expected floats in [0, 1], got 0 to 255"),
     ('name = "image_folder"\noptions = { root = "{shelf}/broken_image" }', "3.png: cannot decode this image"),
 ]
-EVERY = [*FLAGS, *CONFIGURATIONS, *CANARIES, *DATA_SETS, *FORGET_SETS]
+EVERY = [*FLAGS, *CONFIGURATIONS, *ANSWERS, *CANARIES, *DATA_SETS, *FORGET_SETS]
 
 
 def make_npz(shelf: Path) -> None:

@@ -94,13 +94,14 @@ def run(
             tidy(results, listener, stop)
 
         chosen = tuning.tuned(plan, store, search) if config.tuning.trials else config
+        run_id = None
         if chosen is None:
             listener(Event(kind="note", name="tuning has not ended: nothing is audited yet"))
         else:
             plan = plan if chosen is config else planned(chosen, only=only, limit=limit)
-            compute(plan, store, rerun=rerun, listener=listener, stop=stop)
+            run_id = compute(plan, store, rerun=rerun, listener=listener, stop=stop)
         tidy(store, listener, stop)
-    return outcome(plan, store, stopped=stop.is_set(), seconds=time.perf_counter() - began)
+    return outcome(plan, store, run=run_id, stopped=stop.is_set(), seconds=time.perf_counter() - began)
 
 
 def _check_choice(name: str, value: str, choices: Any) -> None:

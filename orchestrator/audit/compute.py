@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from datetime import UTC, datetime
 
@@ -17,25 +16,31 @@ from orchestrator.estimate.stages import stages
 from orchestrator.plan.cells import Plan
 from orchestrator.progress.events import Event, Listener
 from orchestrator.records import provenance, retained_copies
-from orchestrator.records.rows import canary_rows
+from orchestrator.records.plans import recorded, write_run
 from orchestrator.records.shadow_batches import shadow_batches
 from orchestrator.store.store import SMALL_FILES, Store
 from tasks.errors import AuditError
 
 
-def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop: threading.Event) -> None:
-    """Compute what is missing of a plan on the configured backend."""
+def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop: threading.Event) -> str:
+    """Compute what is missing of a plan on the configured backend.
+
+    A plan of which nothing is missing is recorded as a run of its own, unless the latest run asked for the same:
+    answers are about what was asked for last.
+
+    Returns:
+        The run that asks for this plan.
+    """
     started = datetime.now(UTC)
     cells = missing_cells(plan, store, rerun)
     if rerun != "none":
         forget_results(plan, store, cells, rerun)
     if not cells:
-        return
+        return recorded(plan, store) or write_run(plan, store, started)
     discard_unrecorded(plan, store)
     for line in (*plan.notes, *provenance.changed_plugins(plan, store)):
         listener(Event(kind="note", name=line))
-    run_id = provenance.run_identity(plan.config, started)
-    _write_run(plan, store, run_id, started)
+    run_id = write_run(plan, store, started)
     listener(Event(kind="note", name=f"{run_id}: {len(cells)} cells, results in {store.root}"))
     new = retained_copies.unrecorded(plan.data, store)
     if new:
@@ -54,6 +59,7 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
     )
     listener(announcement(work))
     make_backend(plan.config.execution.backend).run(work)
+    return run_id
 
 
 def announcement(work: Work) -> Event:
@@ -68,16 +74,6 @@ def announcement(work: Work) -> Event:
     )
     workers = worker_count(work.plan.config.execution)
     return Event(kind="stages", name=work.run_id, stages=found, workers=workers)
-
-
-def _write_run(plan: Plan, store: Store, run_id: str, started: datetime) -> None:
-    counts = {"cells": len(plan.cells), "models": len(plan.models)}
-    store.write("runs", run_id, [provenance.run_row(plan, run_id=run_id, started=started, counts=counts)])
-    cell_ids = [cell.cell_id for cell in plan.cells]
-    store.put_blob("plans", run_id, json.dumps({"cell_ids": cell_ids}).encode())
-    layouts = [shadows.layout for shadows in plan.shadow_sets.values()]
-    for canaries in {layout.canaries for layout in layouts if layout.canaries is not None}:
-        store.write("canaries", canaries.digest, canary_rows(plan, canaries))
 
 
 def tidy(store: Store, listener: Listener, stop: threading.Event) -> None:

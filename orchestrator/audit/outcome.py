@@ -22,6 +22,8 @@ class Outcome:
     """The cells that were asked for, with the hyper-parameters that a search has chosen."""
     out: str
     """Results directory."""
+    run: str | None
+    """Id of the run that asked for the plan, for `Results` and `--run`; None where a search has not ended."""
     cells: pa.Table
     """Rows of `cells` of this plan, in its order; absent are those that are not measured yet. `to_pandas()` makes a
     data frame of them."""
@@ -48,16 +50,17 @@ class Outcome:
 
     @cached_property
     def results(self) -> Results:
-        """A session over the whole results directory, opened by the first use: `results.query("leaderboard")`."""
-        return Results(self.out)
+        """A session over the results, opened by the first use: `results.query("leaderboard")`; it rests on this plan."""
+        return Results(self.out, self.run)
 
 
-def outcome(plan: Plan, store: Store, *, stopped: bool, seconds: float) -> Outcome:
+def outcome(plan: Plan, store: Store, *, run: str | None, stopped: bool, seconds: float) -> Outcome:
     """Read what the results hold of a plan.
 
     Args:
         plan: what was asked for.
         store: the results.
+        run: the run that asked for it.
         stopped: whether the run was asked to stop.
         seconds: wall time of the run.
     """
@@ -67,6 +70,7 @@ def outcome(plan: Plan, store: Store, *, stopped: bool, seconds: float) -> Outco
     return Outcome(
         plan=plan,
         out=store.root,
+        run=run,
         cells=rows.take(pc.drop_null(places)),
         failed_shadows=failed_shadows(plan, store),
         stopped=stopped,

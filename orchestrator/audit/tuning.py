@@ -26,6 +26,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from orchestrator.config.answers import Answers
 from orchestrator.config.settings import Axes, SweepConfig, Tuning, canonical, digest
 from orchestrator.estimate.cost import SearchEstimate
 from orchestrator.plan.cells import Cell, Plan
@@ -137,6 +138,7 @@ def _search_config(plan: Plan, trials: Mapping[Place, Sequence[Trial]]) -> Searc
         "exclude": (),
         "methods": {**config.methods, **tables},
         "attacks": {},
+        "answers": Answers(),
         "evaluation": replace(config.evaluation, fairness_definitions=()),
         "tuning": Tuning(),
         "audited_forget_sets": config.axes.forget_set,

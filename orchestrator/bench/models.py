@@ -224,6 +224,7 @@ class ModelBench:
         params = spec.named_method.built if spec.named_method else None
         return {
             "model_id": spec.model_id,
+            "setting": self.plan.settings[spec.model_id].setting,
             "kind": spec.kind,
             "dataset": self.plan.config.data.name,
             "dataset_digest": data.digest,

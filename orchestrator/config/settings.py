@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator.config.answers import Answers
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.measure.fairness_definitions import DEFINITIONS, Definition
@@ -53,7 +54,8 @@ class Axes:
     architecture: tuple[str, ...] = ()
     """Names of [architectures] tables, or any timm model name."""
     method: tuple[str, ...] = ()
-    """Unlearning methods; retrain, retrain_again and no_op are added as references."""
+    """Unlearning methods; retrain, retrain_again and no_op are added as references, and retrain_third where
+    `answers.control` asks for it."""
     scope: tuple[str, ...] = ("all",)
     """Layers that unlearning may change: all, head, last-k, early, intermediate, last, norm-only, ..."""
     attack: tuple[str, ...] = ("none",)
@@ -251,6 +253,7 @@ class SweepConfig:
     unlearning: Unlearning = field(default_factory=Unlearning)
     evaluation: Evaluation = field(default_factory=Evaluation)
     shadows: Shadows = field(default_factory=Shadows)
+    answers: Answers = field(default_factory=Answers)
     tuning: Tuning = field(default_factory=Tuning)
     execution: Execution = field(default_factory=Execution)
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.config.settings import Execution
+from orchestrator.estimate.decidable import Decidable, decidable
 from orchestrator.estimate.past import Past, Spent
 from orchestrator.estimate.shadows import LockstepEstimate, ShadowEstimate, lockstep_summary, shadow_summary
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan
@@ -108,6 +109,8 @@ class Estimate:
     disk: DiskEstimate
     tuning: SearchEstimate | None = None
     """None where nothing is searched."""
+    decides: Sequence[Decidable] = ()
+    """What can be decided of each primary measure."""
     notes: Sequence[str] = ()
     """What planning decided for the user, and which plug-ins changed since the latest run."""
     not_checked_yet: str = UNKNOWN_UNTIL_START
@@ -155,6 +158,7 @@ class Estimate:
             },
             "disk": {"bytes": self.disk.bytes, "parts": dict(self.disk.parts)},
             "tuning": {} if self.tuning is None else asdict(self.tuning),
+            "decides": [each.to_dict() for each in self.decides],
             "notes": list(self.notes),
             "not_checked_yet": self.not_checked_yet,
         }
@@ -202,6 +206,7 @@ def summarise(
         memory=_memory(plan, past),
         disk=_disk(past, missing, models, observed),
         tuning=tuning,
+        decides=decidable(plan, store),
         notes=[*plan.notes, *changed_plugins(plan, store)],
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from orchestrator.estimate.cost import DiskEstimate, Estimate, MemoryEstimate
+from orchestrator.estimate.decidable import decidable_lines
 from orchestrator.estimate.shadows import lockstep_lines, shadow_lines
 from orchestrator.progress.duration import duration
 
@@ -43,6 +44,7 @@ def plan_lines(estimate: Estimate) -> list[str]:
         *_time_lines(estimate),
         *_memory_lines(estimate.memory),
         _disk_line(estimate.disk),
+        *decidable_lines(estimate.decides),
         *(f"note        {line}" for line in estimate.notes),
         f"not checked {estimate.not_checked_yet}",
     ]

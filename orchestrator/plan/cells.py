@@ -11,14 +11,16 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from orchestrator.config.settings import SweepConfig
+from orchestrator.plan.answers import Declared
 from orchestrator.plan.data import DataPlan
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.plugins import architecture_builder, plugin_name
+from orchestrator.plan.setting import Setting
 from orchestrator.plan.shadows import ShadowGroup, ShadowSet
 from tasks.errors import AuditError, unknown_name
 from tasks.training.recipe import Recipe
 
-Role = Literal["audited", "reference", "noise_floor", "ceiling"]
+Role = Literal["audited", "reference", "noise_floor", "ceiling", "control"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +127,10 @@ class Plan:
     """Every value of the attack axis."""
     plugins: Mapping[str, str]
     """Name and digest of every plug-in that the plan rests on."""
+    settings: Mapping[str, Setting]
+    """What each cell, model and group of shadow models holds besides seed and forget set, by its id."""
+    answers: Declared
+    """Primary measures and margins."""
     notes: tuple[str, ...] = field(default=())
     """What was decided in the user's place, a line for each."""
 

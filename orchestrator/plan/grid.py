@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from orchestrator.config.settings import SweepConfig
+from orchestrator.plan.answers import declare
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject, matches
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import this_machines_device
@@ -19,6 +20,7 @@ from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
 from orchestrator.plan.search import SearchConfig
+from orchestrator.plan.setting import Setting
 from orchestrator.plan.shadows import (
     BASE_METHOD,
     CANARY_POOL,
@@ -36,6 +38,9 @@ from tasks.shadows.layout import ShadowLayout
 
 REFERENCES: dict[str, Role] = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
 """Methods that every forget set is also run with: what a perfect, a repeated and no unlearning look like."""
+CONTROL = "retrain_third"
+ROLES: dict[str, Role] = {**REFERENCES, CONTROL: "control"}
+"""With the third retrained model, which is judged as if it were a method."""
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -69,6 +74,8 @@ def make_plan(config: SweepConfig) -> Plan:
         methods=builder.methods,
         attacks=builder.attacks,
         plugins=builder.plugins(),
+        settings=builder.settings(unique),
+        answers=declare(config.answers, builder.attacks),
         notes=notes,
     )
 
@@ -88,11 +95,17 @@ def _with_device(config: SweepConfig) -> tuple[SweepConfig, tuple[str, ...]]:
 _AXES = ("architecture", "forget_set", "seed", "method", "scope", "attack")
 
 
+def _unaudited(config: SweepConfig) -> tuple[str, ...]:
+    """Methods that are run beside those of the axis: the references, and the control where it is asked for."""
+    controlled = config.answers.control != "none" or CONTROL in config.axes.method
+    return (*REFERENCES, CONTROL) if controlled else tuple(REFERENCES)
+
+
 def _points(config: SweepConfig) -> Iterable[tuple[Any, ...]]:
     axes = config.axes
-    audited = [m for m in axes.method if m not in REFERENCES]
+    audited = [m for m in axes.method if m not in ROLES]
     for architecture, forget_set, seed in itertools.product(axes.architecture, axes.forget_set, axes.seed):
-        pairs = [(m, "all") for m in REFERENCES] + list(itertools.product(audited, axes.scope))
+        pairs = [(m, "all") for m in _unaudited(config)] + list(itertools.product(audited, axes.scope))
         for (method, scope), attack in itertools.product(pairs, axes.attack):
             yield architecture, forget_set, seed, method, scope, attack
 
@@ -107,9 +120,12 @@ def _wanted(config: SweepConfig) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def _excluded(config: SweepConfig, point: Mapping[str, Any]) -> bool:
-    if point["method"] in REFERENCES:
-        return False
+    """Whether a rule takes a point out. Of what stands beside the audited methods, only a rule that names neither
+    method nor scope does: it leaves nothing there to compare."""
+    unaudited = point["method"] in ROLES
     for rule in config.exclude:
+        if unaudited and rule.keys() & {"method", "scope"}:
+            continue
         allowed = {k: v if isinstance(v, (list, tuple)) else [v] for k, v in rule.items()}
         if all(any(matches(point[k], v) for v in values) for k, values in allowed.items()):
             return True
@@ -126,7 +142,7 @@ class _Builder:
         self.shadow_sets: dict[str, ShadowSet] = {}
         self.shadow_groups: dict[str, ShadowGroup] = {}
         self._method = cache(lambda *place: build_method(config, *place))
-        self.methods = {text: self._method(text) for text in (*config.axes.method, *REFERENCES)}
+        self.methods = {text: self._method(text) for text in (*config.axes.method, *_unaudited(config))}
         for text, method in self.methods.items():  # said even where no cell asks for the method
             data.scores.require(method.built.needs_scores, where=f"methods.{text}")
         self._sides = cache(lambda forget_set: train_labels_by_side(data, forget_set))
@@ -151,6 +167,11 @@ class _Builder:
         found: list[Defined] = [*classes, *builders]
         named = {plugin_name(defined): defined for defined in found if plugin_name(defined)}
         return {**self.data.plugins, **{name: plugin_digest(defined) for name, defined in named.items()}}
+
+    def settings(self, cells: Iterable[str]) -> dict[str, Setting]:
+        """The settings of cells, given by their ids, and of all that was made for them."""
+        made = itertools.chain(cells, self.models, self.shadow_groups)
+        return {name: self._identity.setting(name) for name in made}
 
     def cell(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: str
@@ -179,7 +200,7 @@ class _Builder:
             named_attack=named,
             forget_set=forget_set,
             seed=seed,
-            role=REFERENCES.get(method, "audited"),
+            role=ROLES.get(method, "audited"),
         )
 
     def _refuse_forget(self, method: str, forget_set: str) -> None:
@@ -202,7 +223,7 @@ class _Builder:
         control = self.config.shadows.retrain_control
         if (
             seed != self.config.axes.seed[0]
-            or method == "retrain_again"
+            or method in ("retrain_again", CONTROL)
             or (method == "retrain" and not control)
         ):
             return None
@@ -310,7 +331,7 @@ class _Builder:
                 seed=seed,
                 forget_set=forget_set,
                 replicate=replicate,
-                named_method=self.methods[("retrain", "retrain_again")[replicate]],
+                named_method=self.methods[("retrain", "retrain_again", CONTROL)[replicate]],
             )
         )
 

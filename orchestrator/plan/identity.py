@@ -23,6 +23,9 @@ observation the group, and the number of the shadow
 cell        ids of subject and reference; attack: registered name, `version`, parameters, plug-in, and its text on the
             axis, which names its random stream; seed; all of `[evaluation]`; forgotten examples; what is tested on
 
+setting     (of any of these) all that its id holds, and that the ids in it hold, but seeds, forgotten examples and their
+            poison. The layout of shadow models stays: they are drawn for all forget sets of a plan together
+
 The choice of a forget set enters by the examples that it names, not by the kind or its parameters: a plug-in that
 chooses the same examples as before changes nothing.
 
@@ -43,6 +46,7 @@ from orchestrator.config.settings import SweepConfig, digest
 from orchestrator.plan.data import DataPlan
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest
+from orchestrator.plan.setting import OF_THE_METHOD, Setting, flatten
 from tasks import fields
 from tasks.datasets.base import datasets
 from tasks.registry import parse_text
@@ -53,6 +57,10 @@ CODE_VERSION = 1
 """Raised by whoever changes what any number would come out as."""
 FORGET_FREE_STAGES = ("fisher_train",)
 """Shared stages that depend on the original alone and so serve every forget set."""
+APART = frozenset({"seed", "forget", "poison", "pool"})
+"""What an id holds and a setting does not; a pool is what a forget set is called among shadow models."""
+WITHIN = frozenset({"trained", "original", "set", "subject", "measured"})
+"""Ids in an id whose entries stand in the setting as they are; those of others go below their name."""
 
 
 class Identity:
@@ -67,30 +75,35 @@ class Identity:
         self._config, self._data = config, data
         self._plugin: Callable[[Defined], str] = cache(plugin_digest)
         self._forgotten = {name: forget.digest for name, forget in data.forget_sets.items()}
+        self._contents: dict[str, Mapping[str, Any]] = {}
+        self._settings: dict[str, Setting] = {}
+        self._alike: dict[tuple[tuple[str, Any], ...], Setting] = {}
         self._measured = cache(self._measurement)
         self._trained = cache(self._training)
+        self._method = cache(self._method_content)
+        self._unlearning = self._id(fields.to_plain(config.unlearning))
+        self._untouched = self._id({"kind": "original"})
 
     def original(self, architecture: str, seed: int, forget_set: str) -> str:
         """Of the model that is trained on everything; one for all forget sets that poison nothing."""
-        content = {**self._trained(architecture), "kind": "original", "seed": seed}
-        return digest(content | self._poison(forget_set))
+        content = {"trained": self._trained(architecture), "method": self._untouched, "seed": seed}
+        return self._id(content | self._poison(forget_set))
 
     def retrained(self, architecture: str, seed: int, forget_set: str, replicate: int) -> str:
         """Of a model that is trained without the forget set."""
-        content = {**self._trained(architecture), "kind": "retrained", "seed": seed}
-        content |= {"forget": self._forgotten[forget_set], "replicate": replicate}
-        return digest(content | self._poison(forget_set))
+        method = self._id({"kind": "retrained", "replicate": replicate})
+        content = {"trained": self._trained(architecture), "method": method, "seed": seed}
+        return self._id({**content, "forget": self._forgotten[forget_set], **self._poison(forget_set)})
 
     def unlearned(self, original: str, method: NamedMethod, forget_set: str, scope: str, seed: int) -> str:
         """Of the original after a method."""
-        return digest(
+        return self._id(
             {
-                "kind": "unlearned",
                 "original": original,
                 "forget": self._forgotten[forget_set],
                 "scope": scope,
                 "seed": seed,
-                "unlearning": self._config.unlearning,
+                "unlearning": self._unlearning,
                 "method": self._method(method),
             }
         )
@@ -113,42 +126,37 @@ class Identity:
         """Of all shadow models of an architecture."""
         settings = self._config.shadows
         content: dict[str, Any] = {
-            **self._trained(architecture),
-            "layout": layout.digest,
-            "strategy": settings.strategy,
+            "trained": self._trained(architecture),
+            "shadows.layout": layout.digest,
+            "shadows.num": layout.num_shadows,
+            "shadows.seed": layout.seed,
+            "shadows.strategy": settings.strategy,
         }
         if settings.strategy != "loop":
-            content["batch"] = settings.batch  # it bounds the stacks, and so moves last bits
+            content["shadows.batch"] = settings.batch  # it bounds the stacks, and so moves last bits
         if settings.canary_images:
             name, _ = parse_text(settings.canary_images, where="shadows.canary_images")
             source = datasets.get(name)
-            content["canaries"] = [source.version, self._plugin(source)]
-        return digest(content)
+            content |= {"canaries.version": source.version, "canaries.plugin": self._plugin(source)}
+        return self._id(content)
 
     def shadow_group(
         self, set_id: str, architecture: str, name: str, method: NamedMethod, scope: str, pool: str
     ) -> str:
         """Of one unlearning of all shadow models of a set; `name` is what its files lie below."""
-        content: dict[str, Any] = {
-            "set": set_id,
-            "architecture": architecture,
-            "name": name,
-            "scope": scope,
-            "pool": pool,
-            "method": self._method(method),
-        }
+        content: dict[str, Any] = {"scope": scope, "pool": pool, "method": self._method(method)}
         if not method.built.from_scratch:
-            content["unlearning"] = self._config.unlearning
-            content["trajectories"] = self._config.shadows.trajectories
-        return self._group(content)
+            content["unlearning"] = self._unlearning
+            content["shadows.trajectories"] = self._config.shadows.trajectories
+        return self._group(set_id, architecture, name, content)
 
     def base_group(self, set_id: str, architecture: str, name: str) -> str:
         """Of all shadow models of a set as trained."""
-        return self._group({"set": set_id, "architecture": architecture, "name": name})
+        return self._group(set_id, architecture, name, {})
 
     def cell(self, subject: str, reference: str, attack: NamedAttack, forget_set: str, seed: int) -> str:
         """Of one measurement."""
-        return digest(
+        return self._id(
             {
                 "subject": subject,
                 "reference": reference,
@@ -158,22 +166,71 @@ class Identity:
             }
         )
 
-    def _training(self, architecture: str) -> dict[str, Any]:
-        """What every model that is trained from scratch depends on."""
-        table, data = self._config.architecture(architecture), self._config.data
-        return {
-            "code": CODE_VERSION,
-            "data": self._data.digest,
-            "source": [self._data.source.version, self._plugin(type(self._data.source))],
-            "splits": self._data.splits.digest,
-            "normalisation": [data.mean, data.std],
-            "timm": table.timm,
-            "builder": self._architecture(table.timm),
-            "options": table.options,
-            "recipe": self._config.recipe(architecture),
-            "precision": self._config.execution.precision,
-            "device": self._config.execution.device,
-        }
+    def setting(self, made: str) -> Setting:
+        """What an id that was made here holds but seed and forget set; one object for all ids that hold the same."""
+        if made not in self._settings:
+            content = self._contents[made]
+            alike = tuple(
+                (key, self.setting(value) if self._named(value) else str(value))
+                for key, value in content.items()
+                if key not in APART
+            )
+            if alike not in self._alike:
+                self._alike[alike] = Setting(entries=self._entries(content))
+            self._settings[made] = self._alike[alike]
+        return self._settings[made]
+
+    def _id(self, content: Mapping[str, Any]) -> str:
+        """The digest of a content, which is kept for its setting."""
+        made = digest(content)
+        self._contents[made] = content
+        return made
+
+    def _named(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self._contents
+
+    def _entries(self, content: Mapping[str, Any]) -> dict[str, str]:
+        entries: dict[str, str] = {}
+        for key, value in content.items():
+            if key in APART:
+                continue
+            if not self._named(value):
+                entries |= flatten({key: value})
+                continue
+            inner = self.setting(value).entries
+            if key == "reference":  # what it shares with the subject is said once
+                inner = {k: v for k, v in inner.items() if OF_THE_METHOD.match(k) or entries.get(k) != v}
+            entries |= inner if key in WITHIN else {f"{key}.{name}": text for name, text in inner.items()}
+        return entries
+
+    def _training(self, architecture: str) -> str:
+        """Id of what every model that is trained from scratch depends on."""
+        table, data, splits = self._config.architecture(architecture), self._config.data, self._data.splits
+        sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
+        return self._id(
+            {
+                "code": CODE_VERSION,
+                "data": {
+                    "content": self._data.digest,
+                    "version": self._data.source.version,
+                    "plugin": self._plugin(type(self._data.source)),
+                    "splits": splits.digest,
+                    **sizes,
+                    "mean": data.mean,
+                    "std": data.std,
+                },
+                "architecture": {
+                    "timm": table.timm,
+                    "plugin": self._architecture(table.timm),
+                    "options": table.options,
+                },
+                "training": fields.to_plain(self._config.recipe(architecture)),
+                "execution": {
+                    "precision": self._config.execution.precision,
+                    "device": self._config.execution.device,
+                },
+            }
+        )
 
     def _architecture(self, timm: str) -> str:
         """Digest of the code of an architecture that a plug-in registered with timm; empty for timm's own."""
@@ -187,34 +244,44 @@ class Identity:
         labels = sorted((int(i), int(label)) for i, label in forget.train_labels.items())
         return {"poison": {"forget": forget.digest, "labels": labels, "trigger": forget.trigger}}
 
-    def _method(self, method: NamedMethod) -> dict[str, Any]:
-        parts = [[type(part).__qualname__, self._code(part)] for part in method.built.parts]
-        return {"name": method.base, **self._code(method.built), "parts": parts}
+    def _method_content(self, method: NamedMethod) -> str:
+        parts = {
+            str(place): {"name": type(part).__qualname__, **self._code(part)}
+            for place, part in enumerate(method.built.parts, start=1)
+        }
+        built = {"kind": "unlearned", "name": method.base, **self._code(method.built)}
+        return self._id({**built, "parts": parts})
 
     def _code(self, built: Method) -> dict[str, Any]:
-        return {
-            "version": built.version,
-            "params": fields.to_plain(built),
-            "plugin": self._plugin(type(built)),
-            "scores": {name: self._data.scores.digest(name) for name in built.needs_scores},
-        }
+        code = {"version": built.version, "plugin": self._plugin(type(built))}
+        scores = {name: self._data.scores.digest(name) for name in built.needs_scores}
+        return _with_parameters({**code, "scores": scores}, built, taken=("kind", "name", "parts"))
 
-    def _group(self, content: Mapping[str, Any]) -> str:
-        return digest({**content, "score_batch": self._config.evaluation.batch_size})
+    def _group(self, set_id: str, architecture: str, name: str, content: Mapping[str, Any]) -> str:
+        named = {"set": set_id, "architecture.name": architecture, "method.text": name}
+        return self._id({**named, **content, "evaluation.batch_size": self._config.evaluation.batch_size})
 
     def _measurement(self, attack: NamedAttack) -> str:
-        """Digest of how any subject is measured."""
-        return digest(
+        """Id of how any subject is measured."""
+        code = {"version": attack.built.version, "plugin": self._plugin(type(attack.built))}
+        named = {"name": attack.base, "text": attack.text, **code}
+        return self._id(
             {
-                "name": attack.base,
-                "text": attack.text,
-                "version": attack.built.version,
-                "params": fields.to_plain(attack.built),
-                "plugin": self._plugin(type(attack.built)),
-                "evaluation": self._config.evaluation,
-                "test": self._data.test_split,
+                "attack": _with_parameters(named, attack.built),
+                "evaluation": {
+                    **fields.to_plain(self._config.evaluation),
+                    "tested_on": self._data.test_split,
+                },
             }
         )
+
+
+def _with_parameters(named: Mapping[str, Any], built: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Parameters beside what is `named` of a method or an attack; one of a name that is taken goes below `params`."""
+    content, params = {**named}, fields.to_plain(built)
+    clash = {name: value for name, value in params.items() if name in (*named, *taken, "params")}
+    content |= {name: value for name, value in params.items() if name not in clash}
+    return {**content, "params": clash} if clash else content
 
 
 def shadow_id(set_id: str, shadow: int) -> str:

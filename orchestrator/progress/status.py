@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.progress.duration import duration
+from orchestrator.store.runs import Run, named_run, planned_cells
 from orchestrator.store.store import Store
 
 AXES = ("architecture", "method", "scope", "attack", "forget_set", "seed")
@@ -28,7 +29,7 @@ class Status:
     run_id: str | None
     started_at: datetime | None
     planned: int | None
-    """Cells of the latest run; None where no run is recorded."""
+    """Cells that the run asked for; None where no run is recorded."""
     finished: int
     failed: int
     models: dict[str, int]
@@ -71,10 +72,18 @@ class Status:
         return "stopped" if self.quiet else "running"
 
 
-def read_status(store: Store, *, now: datetime) -> Status:
-    """Read runs, cells and models."""
-    runs = sorted(store.read("runs").to_pylist(), key=lambda r: (r["started_at"], r["run_id"]))
-    run = runs[-1] if runs else None
+def read_status(store: Store, *, now: datetime, run_id: str | None = None) -> Status:
+    """Read runs, cells and models.
+
+    Args:
+        store: the results.
+        now: the moment to compare times with.
+        run_id: the run that is looked at; None: the latest.
+
+    Raises:
+        UnknownName: there is no such run.
+    """
+    run = named_run(store, run_id)
     columns = ["cell_id", "run_id", "status", "error_type", "error", "finished_at", *AXES]
     cells = store.read("cells").select(columns).to_pylist()
     planned, ids = _planned(store, run)
@@ -83,9 +92,9 @@ def read_status(store: Store, *, now: datetime) -> Status:
     failed = [c for c in cells if c["status"] == "failed"]
     models = store.read("models").select(["kind", "status", "finished_at"]).to_pylist()
     times = [r["finished_at"] for r in (*cells, *models) if r["finished_at"]]
-    started = run["started_at"] if run else None
+    started = run.row["started_at"] if run else None
     return Status(
-        run_id=run["run_id"] if run else None,
+        run_id=run.run_id if run else None,
         started_at=started,
         planned=planned,
         finished=len(cells) - len(failed),
@@ -94,20 +103,17 @@ def read_status(store: Store, *, now: datetime) -> Status:
         by_axis=_by_axis(cells),
         errors=tuple(Counter(f"{c['error_type']}: {c['error']}" for c in failed).most_common(5)),
         last_activity=max(times, default=started),
-        seconds_per_cell=_pace([c["finished_at"] for c in cells if run and c["run_id"] == run["run_id"]]),
+        seconds_per_cell=_pace([c["finished_at"] for c in cells if run and c["run_id"] == run.run_id]),
         now=now,
     )
 
 
-def _planned(store: Store, run: dict[str, Any] | None) -> tuple[int | None, set[str] | None]:
-    """Cells that the latest run was to compute, and their ids where the run recorded them."""
+def _planned(store: Store, run: Run | None) -> tuple[int | None, set[str] | None]:
+    """How many cells a run asked for, and their ids; None where its plan is lost."""
     if run is None:
         return None, None
-    plan = json.loads(run["plan_json"] or "{}")
-    ids = plan.get("cell_ids")
-    if ids is None and store.has_blob("plans", run["run_id"]):
-        ids = json.loads(store.get_blob("plans", run["run_id"])).get("cell_ids")
-    return plan.get("cells"), None if ids is None else set(ids)
+    ids = planned_cells(store, run)
+    return json.loads(run.row["plan_json"] or "{}").get("cells") if ids is None else len(ids), ids
 
 
 def _pace(times: Sequence[datetime | None]) -> float | None:

@@ -32,17 +32,20 @@ _PACKAGES = (
 )
 
 
-def run_identity(config: SweepConfig, started: datetime) -> str:
-    """A readable, sortable name: `name-YYYYMMDD-HHMMSS-<6 digits of the configuration's digest>`."""
-    return f"{config.name}-{started:%Y%m%d-%H%M%S}-{digest(config, 6)}"
+def run_identity(config: SweepConfig, started: datetime, ordinal: int) -> str:
+    """A readable name: `name-YYYYMMDD-HHMMSS-<6 digits of a digest>`; equal for no two runs, whatever the clock says."""
+    return f"{config.name}-{started:%Y%m%d-%H%M%S}-{digest([config, ordinal], 6)}"
 
 
-def run_row(plan: Plan, *, run_id: str, started: datetime, counts: dict[str, int]) -> dict[str, Any]:
+def run_row(
+    plan: Plan, *, run_id: str, ordinal: int, started: datetime, counts: dict[str, int]
+) -> dict[str, Any]:
     """The row of `runs`."""
     config = plan.config
     commit, dirty, difference = git_state(Path(__file__).parent)
     return {
         "run_id": run_id,
+        "ordinal": ordinal,
         "name": config.name,
         "started_at": started.astimezone(UTC),
         "git_commit": commit,
@@ -58,6 +61,7 @@ def run_row(plan: Plan, *, run_id: str, started: datetime, counts: dict[str, int
         "dataset_digest": plan.data.digest,
         "splits_digest": plan.data.splits.digest,
         "seeds_json": json.dumps(list(config.axes.seed)),
+        "answers_json": canonical(plan.answers.rows()),
         "plan_json": json.dumps(counts, sort_keys=True),
         "schema_version": SCHEMA_VERSION,
     }
@@ -108,8 +112,8 @@ def changed_plugins(plan: Plan, store: Store) -> list[str]:
 
 def _runs(store: Store) -> list[dict[str, Any]]:
     """Rows of `runs`, the latest first."""
-    rows = store.read("runs").select(["started_at", "config_digest", "plugins_json"]).to_pylist()
-    rows.sort(key=lambda row: row["started_at"], reverse=True)
+    rows = store.read("runs").select(["ordinal", "run_id", "config_digest", "plugins_json"]).to_pylist()
+    rows.sort(key=lambda row: (row["ordinal"], row["run_id"]), reverse=True)
     return [{**row, "plugins": json.loads(row["plugins_json"] or "{}")} for row in rows]
 
 

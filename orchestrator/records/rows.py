@@ -29,6 +29,8 @@ def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
         "model_id": subject.model_id if isinstance(subject, ModelSubject) else None,
         "group_id": None if isinstance(subject, ModelSubject) else subject.group_id,
         "reference_id": cell.reference.id,
+        "setting": plan.settings[cell.cell_id].setting,
+        "conditions": plan.settings[cell.cell_id].conditions,
         "run_id": run_id,
         "dataset": plan.config.data.name,
         **cell.axes,
@@ -38,6 +40,9 @@ def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
         "method_params_json": json.dumps(fields.to_plain(method.built), sort_keys=True),
         "role": cell.role,
         "num_shadows": plan.num_shadows(cell),
+        "shadow_set": None
+        if isinstance(subject, ModelSubject)
+        else plan.shadow_sets[cell.architecture].set_id,
         "tuning_trials": plan.config.tuning.trials if method.tuned else None,
         "status": "finished",
         "host": socket.gethostname(),

@@ -58,6 +58,7 @@ class ShadowRecords:
         accuracy = _accuracy(run.block, inside, self._example_ids)
         mask = np.packbits(inside, bitorder="little").tobytes()
         row = {
+            "shadow_set": self.shadows.set_id,
             "pair_id": f"{self.shadows.set_id}-{layout.pair(shadow)}",
             "fold": layout.half(shadow),
             "architecture": self.shadows.architecture,
@@ -121,6 +122,8 @@ class ShadowRecords:
             "scope": group.scope,
             "seed": self.plan.config.shadows.seed,
             "shadow": shadow,
+            "setting": self.plan.settings[group.group_id].setting,
+            "shadow_set": self.shadows.set_id,
             "parent_id": group.group_id,
             "status": "failed" if failed else "finished",
             "error_type": failed[0].error_type if failed else None,

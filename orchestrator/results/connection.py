@@ -20,11 +20,14 @@ from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_q
 from orchestrator.results.known_methods import known_methods
 from orchestrator.results.reading import check_reads, statement_trees
 from orchestrator.results.replaced import replaced
+from orchestrator.store.runs import selected_run
 from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
-VIEWS = Path(__file__).with_name("views.sql")
+VIEWS = tuple(Path(__file__).with_name(name) for name in ("plan.sql", "views.sql"))
+"""The SQL of all views, in the order in which they build on one another."""
+EXPORTED_VIEWS = "views.sql"
 VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)
 USER_ERRORS = (
     duckdb.ParserException,
@@ -34,8 +37,8 @@ USER_ERRORS = (
     duckdb.ConversionException,
     duckdb.OutOfRangeException,
 )
-
-
+ASKED = "asked_run"
+"""Table of one row that selects the plan (`plan.sql`)."""
 LISTINGS = 6
 """Times that files are listed anew for one statement, where a compaction moves them before they are opened."""
 HELD_BYTES = 64 * 2**20
@@ -53,13 +56,16 @@ class Results:
 
     Args:
         root: what the sweep was given as `--out`: a directory or a URI.
+        run: whose cells the views and the queries that ship rest on: a run's id; None for the run that was begun last;
+            "all" for every run, without cells that a later one replaced because code was edited (`superseded`).
 
     Raises:
-        AuditError: there is no such directory, or another schema version wrote it.
+        AuditError: there is no such directory, another schema version wrote it, there is no such run, or its plan is
+            lost.
     """
 
-    def __init__(self, root: str) -> None:
-        self.store = existing(root)
+    def __init__(self, root: str, run: str | None = None) -> None:
+        self.store, self._asked = existing(root), run
         self._held: set[str] = set()
         self._scanned: set[str] = set()
         self._connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
@@ -67,7 +73,8 @@ class Results:
             self._connection.register(table.name, table.query_schema.empty_table())
         for name, shipped in SHIPPED.items():
             self._connection.register(name, shipped())
-        views = VIEWS.read_text(encoding="utf-8")
+        self._select()
+        views = _views()
         self._connection.execute(views)
         # A view is read again whenever it is used, and so are the tables that it, or a view before it, names.
         self._behind: dict[str, set[str]] = {}
@@ -94,11 +101,21 @@ class Results:
             self._connection.register(name, TABLES[name].query_schema.empty_table())
         self._held.clear()
         self._scanned.clear()
+        self._select()
 
     @property
     def names(self) -> list[str]:
         """Tables and views that a query may name."""
-        return [*TABLES, *SHIPPED, *self._behind]
+        return [*TABLES, *SHIPPED, ASKED, *self._behind]
+
+    @property
+    def run(self) -> str | None:
+        """The run that answers rest on, or "all"; None where no run is recorded, and every cell counts."""
+        return self._run_id
+
+    def _select(self) -> None:
+        self._run_id = selected_run(self.store, self._asked)
+        self._connection.register(ASKED, _asked(self._run_id))
 
     def sql(self, text: str, **params: Any) -> pa.Table:
         """Run SQL and return the rows of its last statement.
@@ -150,25 +167,26 @@ class Results:
         """
         import pyarrow.parquet as pq
 
-        names = (*TABLES, *SHIPPED)
+        shipped = {**{name: made() for name, made in SHIPPED.items()}, ASKED: _asked(self._run_id)}
+        names = (*TABLES, *shipped)
         try:
             _check_replaceable(directory)
             with replaced(directory) as partial:
                 for name in names:
-                    source = self.store.dataset(name) if name in TABLES else SHIPPED[name]()
+                    source = self.store.dataset(name) if name in TABLES else shipped[name]
                     with pq.ParquetWriter(
                         partial / f"{name}.parquet", source.schema, compression="zstd"
                     ) as writer:
                         for batch in source.to_batches():
                             writer.write_batch(batch)
                 reading = [f"create or replace temp view {n} as from '{n}.parquet';\n" for n in names]
-                views = "".join(reading) + "\n" + VIEWS.read_text(encoding="utf-8")
-                (partial / VIEWS.name).write_text(views, encoding="utf-8")
+                views = "".join(reading) + "\n" + _views()
+                (partial / EXPORTED_VIEWS).write_text(views, encoding="utf-8")
         except (OSError, pa.ArrowException) as error:
             damage = self.store.diagnose(TABLES)
             reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
             raise damage or AuditError(f"export: cannot write {directory}: {reason}") from error
-        return [*(directory / f"{name}.parquet" for name in names), directory / VIEWS.name]
+        return [*(directory / f"{name}.parquet" for name in names), directory / EXPORTED_VIEWS]
 
     def _statements(self, text: str) -> list[Any]:
         try:
@@ -251,12 +269,20 @@ SHIPPED: Mapping[str, Callable[[], pa.Table]] = {"published": published, "method
 def _check_replaceable(directory: Path) -> None:
     """Refuse a directory with anything but an export in it, for the export will stand in its place."""
     found = sorted(path.name for path in directory.iterdir()) if directory.exists() else []
-    others = [name for name in found if not name.endswith(".parquet") and name != VIEWS.name]
-    if others or (found and VIEWS.name not in found):
+    others = [name for name in found if not name.endswith(".parquet") and name != EXPORTED_VIEWS]
+    if others or (found and EXPORTED_VIEWS not in found):
         raise AuditError(
             f"export: {directory} holds '{(others or found)[0]}': expected a new or empty directory, "
             "or an earlier export"
         )
+
+
+def _asked(run_id: str | None) -> pa.Table:
+    return pa.table({"run_id": pa.array([run_id], pa.string())})
+
+
+def _views() -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in VIEWS)
 
 
 def _words(text: str) -> set[str]:

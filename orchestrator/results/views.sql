@@ -54,40 +54,17 @@ create or replace temp macro wilson_low(share, n) as
 create or replace temp macro wilson_high(share, n) as
     (share + 1.9207294 / n + 1.9599640 * sqrt(share * (1 - share) / n + 0.9603647 / n ** 2)) / (1 + 3.8414588 / n);
 
--- One row per finished cell and metric: the value, that of the retrained model of the same forget set,
--- architecture and seed under the same attack, their difference, and the noise floor: how much a second
--- retrained model differs from the first.
+-- One row per finished cell of the plan and metric, by class too (label): the value, that of the retrained model of
+-- the same forget set, architecture and seed under the same conditions, their difference, and the noise floor: how
+-- much a second retrained model differs from the first.
 create or replace temp view leaderboard as
-with candidates as (
-    select
-        cell.cell_id,
-        reference.cell_id as reference_cell_id,
-        row_number() over (
-            partition by cell.cell_id
-            order by
-                cast(reference.run_id = cell.run_id as integer) desc nulls last,
-                reference.finished_at desc
-        ) as preference
-    from cells as cell
-    join cells as reference
-        on coalesce(reference.model_id, reference.group_id) = cell.reference_id
-        and reference.attack = cell.attack
-        and reference.attack_params_json is not distinct from cell.attack_params_json
-        and reference.num_shadows is not distinct from cell.num_shadows
-        and reference.role = 'reference'
-        and reference.status = 'finished'
-    where cell.status = 'finished'
-),
-paired as (
-    select cell_id, reference_cell_id
-    from candidates
-    where preference = 1
-),
-measured as (
+with measured as (
     select
         cells.cell_id,
         cells.model_id,
         cells.group_id,
+        cells.setting,
+        cells.conditions,
         cells.run_id,
         cells.dataset,
         cells.architecture,
@@ -116,8 +93,8 @@ measured as (
         reference.ci_low as retrained_low,
         reference.ci_high as retrained_high
     from metrics
-    join cells on cells.cell_id = metrics.cell_id
-    left join paired on paired.cell_id = metrics.cell_id
+    join plan_cells as cells on cells.cell_id = metrics.cell_id
+    left join plan_references as paired on paired.cell_id = metrics.cell_id
     left join metrics as reference
         on reference.cell_id = paired.reference_cell_id
         and reference.metric = metrics.metric
@@ -126,7 +103,6 @@ measured as (
         and reference.label is not distinct from metrics.label
         and reference.param is not distinct from metrics.param
         and reference.game is not distinct from metrics.game
-    where cells.status = 'finished'
 ),
 noise as (
     select
@@ -164,28 +140,7 @@ left join noise
     and noise.param is not distinct from measured.param
     and noise.game is not distinct from measured.game;
 
--- One row per place in the grid that has finished: of cells measured more than once the latest counts.
-create or replace temp view latest_cells as
-select *
-from cells
-where status = 'finished'
-qualify row_number() over (
-    partition by dataset, architecture, forget_set, method, scope, seed, attack order by finished_at desc, cell_id
-) = 1;
-
--- Each latest cell beside that of the retrained model of its forget set under the same attack.
-create or replace temp view latest_references as
-select
-    cells.cell_id,
-    reference.cell_id as reference_cell_id
-from latest_cells as cells
-join latest_cells as reference
-    on coalesce(reference.model_id, reference.group_id) = cells.reference_id
-    and reference.forget_set = cells.forget_set
-    and reference.attack = cells.attack
-    and reference.role = 'reference';
-
--- One row per measure (whole, not by class) and model, over the seeds of its latest cells. The interval of the mean
+-- One row per measure (whole, not by class), model and setting, over seeds. The interval of the mean
 -- difference is Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of
 -- the seeds' own, and is unknown where one of them has none. noise_floor: mean distance of a second retrained model,
 -- largest_noise_floor the largest over seeds.
@@ -204,6 +159,8 @@ select
     method,
     scope,
     role,
+    setting,
+    conditions,
     higher_is,
     count(distinct seed) as seeds,
     avg(value) as value,
@@ -227,35 +184,14 @@ select
     max(noise_floor) as largest_noise_floor,
     max(n) as n
 from leaderboard
-semi join latest_cells using (cell_id)
 where label is null
 group by all;
 
--- The work on each shadow model that counts where several sets of shadow models, or several settings of a method, were
--- run under one name: that of a latest cell, or the latest where no cell rests on any. stage_id names its observations.
-create or replace temp view latest_shadow_stages as
-with stages as (
-    select
-        models.model_id,
-        models.parent_id,
-        models.dataset,
-        models.dataset_digest,
-        models.architecture,
-        models.forget_set,
-        models.method,
-        models.scope,
-        models.finished_at,
-        resting.group_id is not null as has_cell
-    from models
-    left join (select distinct group_id from latest_cells) as resting on resting.group_id = models.parent_id
-    where models.kind = 'shadow'
-)
-select model_id as stage_id, dataset, dataset_digest
-from stages
-qualify parent_id = first_value(parent_id) over (
-    partition by dataset, architecture, forget_set, method, scope
-    order by has_cell desc, finished_at desc, parent_id
-);
+-- The work on each shadow model behind the cells, as trained or under a method; stage_id names its observations.
+create or replace temp view plan_shadow_stages as
+select model_id as stage_id, shadow_set, setting, dataset, dataset_digest
+from plan_models
+where kind = 'shadow';
 
 -- One row per cell or model that failed.
 create or replace temp view failures as
@@ -273,7 +209,7 @@ select
     error_type,
     error,
     finished_at
-from cells
+from asked_cells
 where status = 'failed'
 union all
 select
@@ -290,10 +226,11 @@ select
     error_type,
     error,
     finished_at
-from models
+from plan_models
 where status = 'failed';
 
--- One row per stage, device and what was worked on: a model, or a cell of a group of shadow models.
+-- One row per stage, device, setting and what was worked on: a model, or a cell of a group of shadow models. Of the
+-- stages behind the plan alone, whichever run has paid for them.
 create or replace temp view cost_by_stage as
 select
     costs.stage,
@@ -303,6 +240,7 @@ select
     coalesce(models.method, cells.method) as method,
     coalesce(models.scope, cells.scope) as scope,
     cells.attack,
+    coalesce(cells.setting, models.setting) as setting,
     count(*) as stages,
     sum(costs.seconds) as seconds,
     median(costs.seconds) as median_seconds,
@@ -312,6 +250,8 @@ select
     cast(sum(costs.forward_samples) as bigint) as forward_samples,
     max(costs.trainable_parameters) as trainable_parameters
 from costs
-left join models on models.model_id = costs.model_id
-left join cells on cells.cell_id = costs.stage_id
+left join plan_models as models on models.model_id = costs.model_id
+left join asked_cells as cells on cells.cell_id = costs.stage_id
+where models.model_id is not null
+    or cells.cell_id is not null
 group by all;

@@ -17,7 +17,7 @@ COMPACTED = "_compacted"
 DAMAGED = "_damaged"
 MAX_DIRECTORY = 200
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=+-]{0,199}")
-BLOB_SUFFIX = {"plans": ".json", "configs": ".json"}
+BLOB_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +70,13 @@ def parse(table: Table, name: str) -> Entry | None:
     )
 
 
-def blob_suffix(kind: str) -> str:
-    """The suffix of a kind of blob; tensors where nothing else is known of it."""
-    return BLOB_SUFFIX.get(kind, ".safetensors")
-
-
 def blob_name(kind: str, key: str) -> str:
-    """`<kind>/<key><suffix>`."""
+    """`<kind>/<key>.safetensors`."""
     if kind in TABLES:
         raise AuditError(f"blob kind: '{kind}' is a table")
-    return f"{safe_name('blob kind', kind)}/{safe_name(kind, key)}{blob_suffix(kind)}"
+    return f"{safe_name('blob kind', kind)}/{safe_name(kind, key)}{BLOB_SUFFIX}"
 
 
 def blob_keys(files: Files, kind: str) -> set[str]:
     """Every key of a kind of blob."""
-    suffix = blob_suffix(kind)
-    return {name.removesuffix(suffix) for name in files.names(kind) if name.endswith(suffix)}
+    return {name.removesuffix(BLOB_SUFFIX) for name in files.names(kind) if name.endswith(BLOB_SUFFIX)}

@@ -113,6 +113,13 @@ class Store:
         name = paths.file_name(known, key, path)
         self._arrow_files.write(name, to_arrow(known, rows, key=key))
 
+    def write_all(self, table: str, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Publish the rows of many keys of a compactable table in one file; none of the keys may be there yet."""
+        known = table_named(table)
+        if rows:
+            merged = pa.concat_tables(to_arrow(known, some, key=key) for key, some in rows.items())
+            compaction.publish(self._arrow_files, known, merged, rows)
+
     def read(self, table: str, key: str | None = None, **path: str) -> pa.Table:
         """The rows of one key, or of all keys where none is given.
 
@@ -218,7 +225,7 @@ class Store:
         return None
 
     def put_blob(self, kind: str, key: str, data: bytes) -> None:
-        """Publish bytes at once as `<kind>/<key>` with the suffix of the kind."""
+        """Publish bytes at once as `<kind>/<key>.safetensors`."""
         self.files.write(paths.blob_name(kind, key), data)
 
     def get_blob(self, kind: str, key: str) -> bytes:

@@ -30,6 +30,7 @@ TABLES = _tables(
         key="run_id",
         columns={
             "run_id": STRING,
+            "ordinal": INT64,  # 1 + the highest that was there when the run began; no clock
             "name": STRING,
             "started_at": TIME,
             "git_commit": STRING,
@@ -45,16 +46,38 @@ TABLES = _tables(
             "dataset_digest": STRING,
             "splits_digest": STRING,
             "seeds_json": STRING,
+            "answers_json": STRING,  # rows of the view declared (orchestrator.plan.answers.Declared)
             "plan_json": STRING,
             "schema_version": INT16,
         },
-        required=("name", "started_at", "config_digest"),
+        required=("ordinal", "name", "started_at", "config_digest"),
+    ),
+    Table(
+        name="plans",
+        key="run_id",
+        columns={"run_id": STRING, "cell_id": STRING},  # of each cell that the run asked for
+        required=("cell_id",),
+    ),
+    Table(
+        name="settings",
+        key="setting",
+        columns={
+            "setting": STRING,  # digest of all its entries; orchestrator.plan.identity says what they are
+            "conditions": STRING,  # the same without method, scope and [unlearning]
+            "unversioned": STRING,  # the same without versions
+            "key": STRING,
+            "value": STRING,  # JSON
+            "is_version": BOOL,  # of code: a version, or the digest of a plug-in
+        },
+        required=("conditions", "unversioned", "key", "value", "is_version"),
+        compactable=True,
     ),
     Table(
         name="models",
         key="model_id",
         columns={
             "model_id": STRING,
+            "setting": STRING,
             "kind": STRING,  # original, retrained, unlearned, shadow
             "dataset": STRING,
             "dataset_digest": STRING,
@@ -68,6 +91,7 @@ TABLES = _tables(
             "replicate": INT32,  # which of the independent retrained models; null for shadow models
             "shadow": INT32,  # number in the layout; null for other models
             "parent_id": STRING,
+            "shadow_set": STRING,  # the set that a shadow model is of; null for other models
             "retrained_id": STRING,  # the reference of an unlearned model
             "weights_digest": STRING,
             "status": STRING,  # finished, failed
@@ -96,6 +120,8 @@ TABLES = _tables(
             "model_id": STRING,  # what the cell measures: a model; null where it is a group of shadow models
             "group_id": STRING,  # what the cell measures: a group of shadow models; null where it is a model
             "reference_id": STRING,  # the model, or the group, that the one measured is compared with
+            "setting": STRING,
+            "conditions": STRING,
             "run_id": STRING,
             "dataset": STRING,
             "architecture": STRING,
@@ -109,8 +135,9 @@ TABLES = _tables(
             "forget_digest": STRING,
             "forget_size": INT64,
             "seed": INT64,
-            "role": STRING,  # audited, reference, noise_floor, ceiling
+            "role": STRING,  # audited, reference, noise_floor, ceiling, control
             "num_shadows": INT32,
+            "shadow_set": STRING,  # the shadow models that the cell rests on; null where it is about one model
             "tuning_trials": INT32,  # budget of the search behind the method's values; null: as configured
             "status": STRING,  # finished, failed
             "error_type": STRING,
@@ -119,7 +146,7 @@ TABLES = _tables(
             "host": STRING,
             "finished_at": TIME,
         },
-        required=("attack", "role", "status"),
+        required=("setting", "conditions", "attack", "role", "status"),
         compactable=True,
     ),
     Table(
@@ -138,6 +165,9 @@ TABLES = _tables(
             "ci_high": FLOAT64,
             "n": INT64,
             "higher_is": STRING,  # tasks.metrics.base.Direction
+            "difference": FLOAT64,  # to the retrained models, where both rest on the same shadow models
+            "difference_error": FLOAT64,  # its standard error, which knows of what the two share
+            "difference_df": FLOAT64,
         },
         required=("metric", "split", "variant", "value", "n", "higher_is"),
         compactable=True,
@@ -191,6 +221,7 @@ TABLES = _tables(
         key="shadow_id",
         columns={
             "shadow_id": STRING,
+            "shadow_set": STRING,
             "pair_id": STRING,
             "fold": INT32,
             "architecture": STRING,
@@ -207,7 +238,7 @@ TABLES = _tables(
             "weights_digest": STRING,
             "finished_at": TIME,
         },
-        required=("architecture", "dataset", "in_mask", "in_digest"),
+        required=("shadow_set", "architecture", "dataset", "in_mask", "in_digest"),
     ),
     Table(
         name="canaries",

@@ -21,7 +21,7 @@ from tasks.metrics import example_epsilon
 from tasks.metrics.audit import RUNS_MISSING, runs_missing
 from tasks.metrics.base import Metric
 from tasks.metrics.example_epsilon import STATISTIC, ExampleEpsilons, epsilon_metrics
-from tasks.shadows.games import Comparison
+from tasks.shadows.games import Comparison, one_per_shadow
 from tasks.statistics.epsilon import competition_epsilon, epsilon_ceiling, privacy_loss
 from tasks.statistics.intervals import clopper_pearson
 
@@ -162,25 +162,6 @@ class ExampleEpsilon(PerExample):
             columns = size == n
             result[:, columns] = table[errors[:, columns].astype(np.int64)]
         return result
-
-
-def one_per_shadow(label: np.ndarray, shadow: np.ndarray) -> np.ndarray:
-    """Keep the first run of each shadow, example and hypothesis: draws of a shadow are one observation.
-
-    Args:
-        label: `R x b`, int8.
-        shadow: `R`: its number in each run.
-    """
-    kept = label.copy()
-    for number in np.unique(shadow):
-        rows = np.flatnonzero(shadow == number)
-        for side in (0, 1):
-            mine = label[rows] == side
-            later = mine & (np.cumsum(mine, axis=0) > 1)
-            block = kept[rows]
-            block[later] = -1
-            kept[rows] = block
-    return kept
 
 
 def _quantiles(values: np.ndarray, count: int) -> np.ndarray:

@@ -54,7 +54,7 @@ class Klom(PerExample):
             AuditError: there are no retrained models.
         """
         metrics = [runs_missing(self.game, planned=view.planned, observed=view.observed)]
-        examples = []
+        examples: list[Block] = []
         for margins in _splits(view):
             found = klom(
                 margins,
@@ -85,8 +85,9 @@ def _splits(view: ShadowView) -> Iterator[Margins]:
 def _examples(view: ShadowView, runs: Observations) -> dict[str, np.ndarray]:
     """Ids of the examples of each split."""
     tests = runs.example_ids[runs.state[0] == State.TEST]
-    planted = [] if view.canaries is None else view.canaries.ids
-    outside = np.concatenate([view.targets, tests, planted])
+    outside = np.concatenate([view.targets, tests])
+    if view.canaries is not None:
+        outside = np.concatenate([outside, view.canaries.ids])
     return {"forget": view.targets, "retain": np.setdiff1d(runs.example_ids, outside), "test": tests}
 
 

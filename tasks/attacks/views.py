@@ -288,6 +288,11 @@ class ShadowView(_View):
         """The two hypotheses of the attack's game; of one half of the shadow pairs where one is named."""
         return self.audited(self._hypotheses(half))
 
+    def reference_comparison(self) -> Comparison | None:
+        """The attack's game about the reference's models, as in their own cell; None where there are no others."""
+        runs = self.reference_runs()
+        return None if runs is None else self.audited(_about_itself(runs, self.game))
+
     def audited(self, comparison: Comparison) -> Comparison:
         """The canaries alone for an attack on them; for any other the natural examples alone."""
         canaries = self._shadows().canaries
@@ -301,12 +306,14 @@ class ShadowView(_View):
             return observations if half is None else observations.of_half(half)
 
         runs = of(self.runs())
-        if self.game != "G1":
-            return compare(runs, self.game)
-        if self._source.reference == "itself":
-            # The floor: retrained without x against retrained models that never saw it. Base models would
-            # differ by the size of their training set alone.
-            return compare(runs, "G1", reference=runs, reference_state=State.NEVER)
+        if self.game != "G1" or self._source.reference == "itself":
+            return _about_itself(runs, self.game)
         if self._source.reference == "base":
             return compare(runs, "G1", reference=of(self.base()), reference_state=State.NEVER)
         return compare(runs, "G1", reference=of(self._source.retrained()), reference_state=State.UNLEARNED)
+
+
+def _about_itself(runs: Observations, game: str) -> Comparison:
+    """A game that asks no other models. G1 of the reference is its floor: retrained without x against retrained models
+    that never saw it; base models would differ by the size of their training set alone."""
+    return compare(runs, game, reference=runs if game == "G1" else None, reference_state=State.NEVER)

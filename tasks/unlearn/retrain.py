@@ -1,6 +1,6 @@
-"""Retraining from scratch on the retain set: the reference, and a second one that shows the noise floor.
+"""Retraining from scratch on the retain set: the reference, a second one that shows the noise floor, and a third.
 
-These two are trained by the orchestrator with the recipe of the original (`tasks.training.train`), from an
+They are trained by the orchestrator with the recipe of the original (`tasks.training.train`), from an
 initialisation and a data order of their own, and shared by all methods and scopes of a forget set. They are
 registered so that the grid, the plan and the tables know them as methods.
 """
@@ -43,3 +43,11 @@ class RetrainAgain(Retrain):
     """A second retrained model, fed in as a method: its distance to the first is the noise floor."""
 
     replicate: ClassVar[int] = 1
+
+
+@register("retrain_third")
+@dataclass(frozen=True, kw_only=True)
+class RetrainThird(Retrain):
+    """A third retrained model, judged as if it were a method: what an audit says of one that has forgotten."""
+
+    replicate: ClassVar[int] = 2

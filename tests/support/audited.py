@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from orchestrator.store.store import Store
+from tests.support.fabricated import fabricated_setting
 from tests.support.sweeps import changed, write_config
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+UNMEASURED = "unmeasured-"
+"""Begins the ids of planned cells that have no row."""
 ROLES = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
 
 
@@ -49,10 +52,20 @@ def copied(folder: Path) -> str:
 
 
 def write_run(store: Store, run_id: str = "tiny-1", *, cells: int = 4, at: datetime = NOON) -> None:
-    """A row of `runs`."""
+    """A row of `runs`, and a plan of that many cells, which `write_cell` fills."""
     store.check_ready()
     row = {"name": "tiny", "started_at": at, "config_digest": "0" * 64, "plan_json": f'{{"cells": {cells}}}'}
-    store.write("runs", run_id, [row])
+    store.write("runs", run_id, [row | {"ordinal": 1 + len(store.keys("runs"))}])
+    store.write("plans", run_id, [{"cell_id": f"{UNMEASURED}{place}"} for place in range(cells)])
+
+
+def plan_cell(store: Store, run_id: str, cell_id: str) -> None:
+    """A cell in the plan of a run, in the place of one that is not measured yet."""
+    planned = store.read("plans", run_id)["cell_id"].to_pylist()
+    if cell_id not in planned:
+        rest = sorted(planned, key=lambda known: not known.startswith(UNMEASURED))
+        kept = rest[1:] if rest and rest[0].startswith(UNMEASURED) else rest
+        store.write("plans", run_id, [{"cell_id": known} for known in (*kept, cell_id)])
 
 
 def write_cell(
@@ -78,7 +91,10 @@ def write_cell(
         "status": "finished",
         "finished_at": NOON + timedelta(minutes=minutes),
     }
-    store.write("cells", cell_id, [row | changes])
+    row |= fabricated_setting(row | changes) | changes
+    store.write("cells", cell_id, [row])
+    if store.has("plans", row["run_id"]):
+        plan_cell(store, row["run_id"], cell_id)
     return cell_id
 
 

@@ -27,7 +27,10 @@ DESCRIBED: Mapping[str, str] = {
     **dict.fromkeys(("schema_version", "config_json", "config_digest"), "gains an entry with every option"),
     **dict.fromkeys(("forget_digest", "in_digest"), "a digest; the examples themselves are compared"),
     **dict.fromkeys(("dataset_digest", "splits_digest"), "a digest; all numbers rest on what it stands for"),
-    **dict.fromkeys(("record_id", "search_id", "pair_id"), "an identity; the axes are compared"),
+    **dict.fromkeys(
+        ("record_id", "search_id", "pair_id", "shadow_set"), "an identity; the axes are compared"
+    ),
+    **dict.fromkeys(("setting", "conditions", "unversioned"), "a digest; its entries are compared"),
 }
 """Columns that another version of the code or another machine may fill differently, and why."""
 
@@ -52,6 +55,8 @@ RUN = ("architecture", "method", "scope", "forget_set", "pool", "shadow", "draw"
 
 GRAINS: Mapping[str, Grain] = {
     "runs": Grain("run_id", ("name", "dataset")),
+    "plans": Grain("run_id", ("cell_id",)),
+    "settings": Grain("setting", ("key", "value")),
     "models": Grain("model_id", (*MODEL, "replicate", "shadow", "params_json")),
     "cells": Grain("cell_id", (*CELL, "method_params_json", "attack_params_json")),
     "metrics": Grain("cell_id", ("cell_id", "metric", "split", "variant", "label", "param", "game")),

@@ -17,6 +17,7 @@ import numpy as np
 
 from orchestrator.store.store import Store
 from tasks.statistics.intervals import wilson
+from tests.support.fabricated import fabricated_setting
 
 ROLES = {
     "finetune": "audited",
@@ -95,7 +96,7 @@ def _made_once() -> str:
 
 
 def _cell_row(place: Place, attack: str, family: str) -> dict[str, Any]:
-    return {
+    row = {
         "cell_id": place.cell_id(attack),
         "model_id": place.model_id,
         "reference_id": place.reference_id,
@@ -115,6 +116,7 @@ def _cell_row(place: Place, attack: str, family: str) -> dict[str, Any]:
         "seconds": 1.5,
         "finished_at": NOON + timedelta(minutes=place.seed),
     }
+    return row | fabricated_setting(row)
 
 
 def _write_model(store: Store, place: Place, generator: np.random.Generator) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from orchestrator.store.store import Store
+from tests.support.fabricated import fabricated_setting
 
 SHADOWS = 16
 TARGETS = np.arange(30, 60)
@@ -17,6 +18,8 @@ EPOCHS = 4
 ROLES = {"scrub": "audited", "retrain": "reference", "no_op": "ceiling"}
 ATTACKS = {"u_lira_g1": "G1", "u_lira_g2": "G2", "retain_harm": "G3"}
 MEANS = {"scrub": 0.7, "retrain": 0.5, "no_op": 0.9}
+GROUPS = {"scrub": "observed"}
+"""Groups whose work `write_work` and `write_trajectories` write."""
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 
@@ -46,6 +49,7 @@ def write_shadows(store: Store) -> None:
     """One row of `shadows` for each mask."""
     for j, inside in enumerate(masks()):
         row = {
+            "shadow_set": "layout",
             "pair_id": f"layout-{j // 2}",
             "fold": (j // 2) % 2,
             "architecture": "net",
@@ -73,6 +77,7 @@ def write_work(store: Store, *, group: str = "observed", finished_at: datetime =
             "method": "scrub",
             "scope": "all",
             "parent_id": group,
+            "shadow_set": "layout",
             "status": "failed" if failed else "finished",
             "error_type": "Diverged" if failed else None,
             "error": "loss is nan" if failed else None,
@@ -154,12 +159,17 @@ def write_cell(
     metric |= {"value": mean, "ci_low": mean - 0.05, "ci_high": mean + 0.05, "n": len(TARGETS)}
     metrics = [metric | {"higher_is": "closer_to_retrained"}]
     if game == "G3":
-        for name, value in (("retain_harm_share_worse", mean), ("retain_harm_auc_change", mean - 0.5)):
-            ends = {"value": value, "ci_low": value - 0.04, "ci_high": value + 0.04}
-            metrics.append(metric | ends | {"metric": name, "variant": "", "higher_is": "worse"})
+        change = {
+            "metric": "retain_harm_auc_change",
+            "value": mean - 0.5,
+            "variant": "",
+            "higher_is": "worse",
+        }
+        metrics.append(metric | change | {"ci_low": mean - 0.54, "ci_high": mean - 0.46})
     store.write("metrics", key, metrics)
     cell = {
-        "group_id": f"{method}-group",
+        "group_id": GROUPS.get(method, f"{method}-group"),
+        "shadow_set": "layout",
         "reference_id": "retrain-group",
         "run_id": "run-1",
         "dataset": "digits",
@@ -175,4 +185,4 @@ def write_cell(
         "status": "finished",
         "finished_at": NOON,
     }
-    store.write("cells", key, [cell])
+    store.write("cells", key, [cell | fabricated_setting(cell)])

@@ -7,7 +7,7 @@
 -- param attack
 -- param forget_set
 select cell_id
-from latest_cells
+from plan_cells
 where dataset = $dataset
     and architecture = $architecture
     and method = $method

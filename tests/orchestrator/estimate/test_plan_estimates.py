@@ -207,7 +207,7 @@ def test_the_plan_as_json_and_a_probe_without_a_dry_run(tmp_path, capsys):
 KEYS = (
     "cells missing_cells by_axis by_role models missing_models distinct_models models_without_sharing sharing_saves "
     "shadows observations lockstep forget_sets retained_copies splits device_seconds device_hours workers wall_seconds "
-    "time_from stages stages_without_past_cost memory disk tuning notes not_checked_yet"
+    "time_from stages stages_without_past_cost memory disk tuning decides notes not_checked_yet"
 )
 INNER = {
     "observations": "canaries observations_per_state not_shown observation_rows observation_bytes missing_bytes stages "

@@ -129,7 +129,7 @@ EVALUATION = [
     ("evaluation.fairness_definitions", ["norm_sigma"], {*MODEL_CELLS, "u_lira"}),
     ("evaluation.fairness_bootstrap", 6, {*MODEL_CELLS, "u_lira"}),
     ("attacks.fgsm.eps", [0.2], {"fgsm"}),
-    ("attacks.u_lira.fdr", 0.2, {"u_lira"}),
+    ("attacks.u_lira.folds", 4, {"u_lira"}),
     ("axes.attack", ["none", "fgsm:eps=0.1;", "u_lira"], {"fgsm"}),  # its text names its random stream
 ]
 SHADOW_MODELS = [

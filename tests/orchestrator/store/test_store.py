@@ -176,7 +176,7 @@ def test_a_full_disk_leaves_nothing_behind(store: Store, monkeypatch: pytest.Mon
 def test_other_versions_are_refused(filled: Store) -> None:
     for version in (1, 99):
         path_of(filled, "store.json").write_text(f'{{"schema_version": {version}}}')
-        told = f"has schema version {version}, this program reads 2: use another --out, or read it with the version"
+        told = f"has schema version {version}, this program reads 3: use another --out, or read it with the version"
         with pytest.raises(AuditError, match=told):
             Store(filled.root).check_ready()
     path_of(filled, "store.json").write_text("{")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tasks.attacks.example_epsilon import ExampleEpsilon, one_per_shadow
+from tasks.attacks.example_epsilon import ExampleEpsilon
 from tasks.attacks.one_run import OneRun, one_run_epsilon, one_run_p_value
 from tasks.errors import AuditError
 from tasks.metrics.example_epsilon import epsilon_metrics, forgetting_scores
 from tasks.shadows.canaries import Canaries
-from tasks.shadows.games import Comparison, compare
+from tasks.shadows.games import Comparison, compare, one_per_shadow
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, RunBlock, State
 from tasks.statistics.epsilon import competition_epsilon, epsilon_ceiling, privacy_loss

@@ -1,0 +1,44 @@
+"""What a run asks for, recorded before any work: its cells, and what their settings are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from orchestrator.config.settings import digest
+from orchestrator.plan.cells import Plan
+from orchestrator.records.provenance import run_identity, run_row
+from orchestrator.records.rows import canary_rows
+from orchestrator.store.runs import named_run, planned_cells
+from orchestrator.store.store import Store
+
+
+def recorded(plan: Plan, store: Store) -> str | None:
+    """Id of the latest run, if it had this configuration, asked for these cells, and its records are whole."""
+    latest = named_run(store, None)
+    if latest is None or latest.row["config_digest"] != digest(plan.config, 64):
+        return None
+    whole = {setting.setting for setting in plan.settings.values()} <= store.keys("settings")
+    same = whole and planned_cells(store, latest) == {cell.cell_id for cell in plan.cells}
+    return latest.run_id if same else None
+
+
+def write_run(plan: Plan, store: Store, started: datetime) -> str:
+    """Record a run: its settings, its plan, its canaries, and last the row that makes it count.
+
+    Returns:
+        Its id.
+    """
+    latest = named_run(store, None)
+    ordinal = 1 if latest is None else 1 + latest.ordinal
+    run_id = run_identity(plan.config, started, ordinal)
+    settings = {setting.setting: setting for setting in plan.settings.values()}
+    new = settings.keys() - store.keys("settings")
+    store.write_all("settings", {name: settings[name].rows() for name in sorted(new)})
+    store.write("plans", run_id, [{"cell_id": cell.cell_id} for cell in plan.cells])
+    layouts = [shadows.layout for shadows in plan.shadow_sets.values()]
+    for canaries in {layout.canaries for layout in layouts if layout.canaries is not None}:
+        store.write("canaries", canaries.digest, canary_rows(plan, canaries))
+    counts = {"cells": len(plan.cells), "models": len(plan.models)}
+    row = run_row(plan, run_id=run_id, ordinal=ordinal, started=started, counts=counts)
+    store.write("runs", run_id, [row])
+    return run_id

@@ -1,0 +1,174 @@
+-- Which cells an answer rests on. The table `asked_run` has one row: a run, 'all', or null where no run is recorded;
+-- put another there, and every view below and every query that ships answers for it.
+
+-- The last run that asked for each cell. Runs are in the order in which they were begun; no clock has a say.
+create or replace temp view last_plans as
+with ordered as (
+    select run_id, row_number() over (order by ordinal, run_id) as place
+    from runs
+)
+select
+    plans.cell_id,
+    max(ordered.place) as place,
+    max_by(ordered.run_id, ordered.place) as run_id
+from plans
+join ordered on ordered.run_id = plans.run_id
+group by plans.cell_id;
+
+-- Cells that a later run replaced because code was edited: another cell at the same place and seed, whose setting
+-- differs in versions alone, was asked for by a later run than any that asked for this one.
+create or replace temp view superseded_cells as
+with settings_known as (
+    select distinct setting, unversioned
+    from settings
+),
+placed as (
+    select
+        cells.cell_id,
+        cells.setting,
+        settings_known.unversioned,
+        coalesce(last_plans.place, 0) as place,
+        last_plans.run_id,
+        {
+            dataset: cells.dataset,
+            architecture: cells.architecture,
+            method: cells.method,
+            scope: cells.scope,
+            attack: cells.attack,
+            forget_set: cells.forget_set,
+            forget_digest: cells.forget_digest,
+            seed: cells.seed
+        } as stands_at
+    from cells
+    join settings_known on settings_known.setting = cells.setting
+    left join last_plans on last_plans.cell_id = cells.cell_id
+)
+select
+    older.cell_id,
+    older.setting,
+    older.run_id as last_run_id,
+    newer.cell_id as newer_cell_id,
+    newer.setting as newer_setting,
+    newer.run_id as newer_run_id
+from placed as older
+join placed as newer
+    on newer.stands_at = older.stands_at
+    and newer.unversioned = older.unversioned
+    and newer.setting <> older.setting
+    and newer.place > older.place
+qualify row_number() over (partition by older.cell_id order by newer.place desc, newer.cell_id) = 1;
+
+-- Cells that the selected run asked for and that have a row, finished or failed; of all runs those that no later one
+-- replaced. Where one name stands for several choices of examples, it gains the first digits of their digest.
+create or replace temp view asked_cells as
+with chosen as (
+    select cells.*
+    from cells
+    cross join asked_run
+    where case
+        when asked_run.run_id is null then true
+        when asked_run.run_id = 'all' then cells.cell_id not in (select cell_id from superseded_cells)
+        else cells.cell_id in (
+            select plans.cell_id
+            from plans
+            join asked_run as asked on asked.run_id = plans.run_id
+        )
+    end
+)
+select
+    * replace (
+        case
+            when min(forget_digest) over same_name = max(forget_digest) over same_name then forget_set
+            else coalesce(forget_set || ' (' || left(forget_digest, 6) || ')', forget_set)
+        end as forget_set
+    )
+from chosen
+window same_name as (partition by dataset, forget_set);
+
+-- Those that have finished: what every number below rests on.
+create or replace temp view plan_cells as
+select *
+from asked_cells
+where status = 'finished';
+
+-- Each of them beside the cell of the model, or of the group, that it is compared with, under the same conditions.
+create or replace temp view plan_references as
+select
+    cells.cell_id,
+    min(reference.cell_id) as reference_cell_id
+from plan_cells as cells
+join plan_cells as reference
+    on coalesce(reference.model_id, reference.group_id) = cells.reference_id
+    and reference.conditions = cells.conditions
+    and reference.forget_set = cells.forget_set
+    and reference.seed = cells.seed
+    and reference.role = 'reference'
+group by cells.cell_id;
+
+-- Rows of `models` behind the cells that were asked for: what they measure, what that is compared with, the
+-- originals of both, and the work on each shadow model.
+create or replace temp view plan_models as
+with measured as (
+    select coalesce(model_id, group_id) as stage_id from asked_cells
+    union
+    select reference_id as stage_id from asked_cells
+),
+needed as (
+    select stage_id from measured
+    union
+    select parent_id as stage_id
+    from models
+    where model_id in (select stage_id from measured)
+)
+select *
+from models
+where case
+    when kind <> 'shadow' then model_id in (select stage_id from needed)
+    when method = 'none' then shadow_set in (select shadow_set from asked_cells where shadow_set is not null)
+    else parent_id in (select stage_id from measured)
+end;
+
+-- What differs among the settings that stand at one place in these answers, as "lr=0.2, training.epochs=3"; empty
+-- where there is one. A digest is cut to its first digits.
+create or replace temp view setting_labels as
+with placed as (
+    select distinct setting, dataset, architecture, method, scope, attack from asked_cells
+    union
+    select distinct setting, dataset, architecture, method, scope, null as attack from plan_models
+),
+counted as (
+    select
+        setting,
+        {dataset: dataset, architecture: architecture, method: method, scope: scope, attack: attack} as stands_at,
+        count(*) over (partition by dataset, architecture, method, scope, attack) as settings_there
+    from placed
+    where setting is not null
+),
+told as (
+    select counted.*, settings.key, settings.value
+    from counted
+    join settings on settings.setting = counted.setting
+    where counted.settings_there > 1
+),
+differing as (
+    select distinct setting, key, value
+    from told
+    qualify count(*) over (partition by stands_at, key) < settings_there
+        or min(value) over (partition by stands_at, key) < max(value) over (partition by stands_at, key)
+),
+written as (
+    select
+        setting,
+        string_agg(
+            regexp_replace(key, '^method\.', '')
+                || '='
+                || regexp_replace(trim(value, '"'), '^([0-9a-f]{6})[0-9a-f]{14,}$', '\1'),
+            ', '
+            order by key
+        ) as label
+    from differing
+    group by setting
+)
+select distinct counted.setting, coalesce(written.label, '') as label
+from counted
+left join written on written.setting = counted.setting;
