@@ -28,7 +28,7 @@ BLOCK_ELEMENTS = 4_000_000
 
 
 def _declared(
-    name: str, about: str, *, low: float = 0.0, error: SamplingError = "pair_bootstrap", no_interval: str = ""
+    name: str, about: str, *, low: float = 0.0, error: SamplingError = "two_way", no_interval: str = ""
 ) -> Metric:
     elsewhere = Reading("utility", "worse", error)
     return Metric(
