@@ -144,5 +144,5 @@ def test_declarations_say_how_a_metric_is_read_in_each_place(store: Store) -> No
     assert found["accuracy", ""]["higher_is"] == "better"
     assert found["accuracy", "forget"]["higher_is"] == "closer_to_retrained"
     assert found["accuracy", "forget"]["kind"] == "forgetting"
-    assert found["auc", "G2-population"]["error"] == "delong"
+    assert found["auc", "G2-population"]["error"] == "auc"
     assert found["auc", ""]["margin"] == 0.05
