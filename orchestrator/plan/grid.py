@@ -41,6 +41,10 @@ REFERENCES: dict[str, Role] = {"retrain": "reference", "retrain_again": "noise_f
 CONTROL = "retrain_third"
 ROLES: dict[str, Role] = {**REFERENCES, CONTROL: "control"}
 """With the third retrained model, which is judged as if it were a method."""
+NO_SHADOW_CONTROL = (
+    f"{CONTROL} has no row under attacks on shadow models; each of them is retrained once more with "
+    'answers.control = "all"'
+)
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -64,6 +68,8 @@ def make_plan(config: SweepConfig) -> Plan:
             "nothing to audit: every audited cell is excluded, or its attacks are about models that have not "
             "unlearned (game G0); exclude less, or add an attack"
         )
+    if config.answers.control == "models" and builder.shadow_groups:
+        notes += (NO_SHADOW_CONTROL,)
     return Plan(
         config=config,
         data=builder.data,
@@ -216,15 +222,17 @@ class _Builder:
     ) -> tuple[str, str] | None:
         """Group of the cell and of its reference.
 
-        Shadow models average over initialisations, so they serve the first seed alone; they know one
-        retrained control; and game G0 is about models that have not unlearned. An attack on canaries is not
-        about the forget set, and stands at the first of the axis alone; after unlearning, canaries are forgotten.
+        Shadow models average over initialisations, so they serve the first seed alone; they know one retrained
+        control, and one more where it is to be judged; and game G0 is about models that have not unlearned. An attack
+        on canaries is not about the forget set, and stands at the first of the axis alone; after unlearning, canaries
+        are forgotten.
         """
         control = self.config.shadows.retrain_control
         if (
             seed != self.config.axes.seed[0]
-            or method in ("retrain_again", CONTROL)
+            or method == "retrain_again"
             or (method == "retrain" and not control)
+            or (method == CONTROL and not (control and self.config.answers.control == "all"))
         ):
             return None
         if attack.game == "G0" and method != "no_op":

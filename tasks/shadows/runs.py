@@ -150,13 +150,14 @@ class ShadowBench:
             for shadow, model, report in zip(shadows, models, reports, strict=True)
         ]
 
-    def retrain(self, draws: Sequence[tuple[int, str, int]]) -> list[ShadowRun]:
+    def retrain(self, draws: Sequence[tuple[int, str, int]], *, replicate: int = 0) -> list[ShadowRun]:
         """Train on members without the forgotten, from scratch: the exact control (method "retrained").
 
         Args:
             draws: (shadow, pool, draw) of each; all models are held at once.
+            replicate: which of the controls that are independent of each other.
         """
-        paths = [self.retrain_path(*draw) for draw in draws]
+        paths = [(*self.retrain_path(*draw), *([replicate] if replicate else [])) for draw in draws]
         models = [self.fresh_model(path) for path in paths]
         subsets = [self.subset(self._retained(*draw)) for draw in draws]
         reports, seconds = self._train(models, subsets, paths)

@@ -29,7 +29,17 @@ def results(store: Store) -> Results:
 
 
 @pytest.mark.parametrize(
-    "name", [*TABLES, "published", "methods", "leaderboard", "failures", "cost_by_stage"]
+    "name",
+    [
+        *TABLES,
+        "published",
+        "methods",
+        "metric_declarations",
+        "declared",
+        "leaderboard",
+        "failures",
+        "cost_by_stage",
+    ],
 )
 def test_every_table_and_view_is_there(results: Results, name: str) -> None:
     assert name in results.names

@@ -243,6 +243,15 @@ def test_controls_are_independent_of_the_shadow_and_of_each_other(trained):
     assert not np.allclose(first.block.phi, second.block.phi, atol=0.1)
 
 
+def test_a_second_control_of_a_draw_forgets_the_same_and_is_another_model(trained):
+    ours, _, _ = trained
+    (first,) = ours.retrain([(1, "random", 0)])
+    (other,) = ours.retrain([(1, "random", 0)], replicate=2)
+    assert np.array_equal(first.block.state, other.block.state)
+    assert first.samples == other.samples
+    assert not np.allclose(first.block.phi, other.block.phi, atol=0.1)
+
+
 def test_lockstep_shadows_agree_with_the_loop():
     recipe = Recipe(epochs=1, batch_size=8, lr=0.01)
     alone = bench(recipe=recipe).train([0, 1, 2, 3])
