@@ -186,14 +186,8 @@ def _latex_cell(row: dict[str, Any], name: str, ends: tuple[str, str] | None, *,
         return _escape(short(value))
     text = _decimal(value)
     if ends is not None and row[ends[0]] is not None and row[ends[1]] is not None:
-        text += _spread(value, row[ends[0]], row[ends[1]])
+        text += f"\\,[{_decimal(row[ends[0]])}, {_decimal(row[ends[1]])}]"
     return rf"$\mathbf{{{text}}}$" if bold else f"${text}$"
-
-
-def _spread(value: float, low: float, high: float) -> str:
-    """`± half width` where the interval is symmetric to the digits shown, else its two ends."""
-    below, above = _decimal(value - low), _decimal(high - value)
-    return rf" \pm {above}" if below == above else f"\\,[{_decimal(low)}, {_decimal(high)}]"
 
 
 def _decimal(value: float) -> str:
