@@ -75,7 +75,7 @@ def _section(section: Section, origin: Origin) -> str:
 def render_block(block: Block, origin: Origin) -> str:
     """One block as HTML."""
     if isinstance(block, Text):
-        return block.html + "".join(_sql(source, root) for source in block.sources)
+        return block.html + "".join(_sql(source, origin) for source in block.sources)
     if isinstance(block, Missing):
         command = f"<pre>{escape(block.command)}</pre>" if block.command else ""
         return f'<div class="missing"><p>{escape(block.reason)}</p>{command}</div>'

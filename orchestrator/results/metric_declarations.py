@@ -52,7 +52,5 @@ def _rows(metric: Metric) -> Iterator[dict[str, object]]:
             "margin": metric.margin,
             "margin_because": metric.margin_because,
             "compares": metric.compares,
-            "margin": metric.margin,
-            "margin_because": metric.margin_because,
             "about": metric.about,
         }

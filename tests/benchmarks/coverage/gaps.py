@@ -1,4 +1,4 @@
-"""An unlearned model against the retrained one on the same examples: signed gaps, their means and products, distances."""
+"""An unlearned model against the retrained one on the same examples: gaps, their means and products, distances."""
 
 from __future__ import annotations
 

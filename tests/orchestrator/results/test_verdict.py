@@ -29,16 +29,19 @@ LEADERBOARD = pa.schema(
     ]
 )
 USUAL = {
-    **{
-        "dataset": "d",
-        "architecture": "a",
-        "forget_set": "f",
-        "scope": "all",
-        "setting": "s",
-        "conditions": "c",
-    },
-    **{"attack": "none", "attack_family": "none", "metric": "accuracy", "split": "forget", "variant": ""},
-    **{"higher_is": "closer_to_retrained", "n": 1000},
+    "dataset": "d",
+    "architecture": "a",
+    "forget_set": "f",
+    "scope": "all",
+    "setting": "s",
+    "conditions": "c",
+    "attack": "none",
+    "attack_family": "none",
+    "metric": "accuracy",
+    "split": "forget",
+    "variant": "",
+    "higher_is": "closer_to_retrained",
+    "n": 1000,
 }
 ROLES = {"no_op": "ceiling", "retrain_again": "noise_floor", "retrain_third": "control"}
 PRIMARY = {"metric": "accuracy", "is_primary": True, "margin": 0.02}
