@@ -23,8 +23,6 @@ SCHEMA = pa.schema(
         ("margin", pa.float64()),  # unless a run declares another (`declared`)
         ("margin_because", pa.string()),
         ("compares", pa.bool_()),  # with the retrained model, which has no value of its own
-        ("margin", pa.float64()),
-        ("margin_because", pa.string()),
         ("about", pa.string()),
     ]
 )

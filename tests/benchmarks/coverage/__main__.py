@@ -3,7 +3,8 @@
     python -m tests.benchmarks.coverage --only class_accuracy_gap
 
 Each case draws data with a known truth and calls what Lethe calls. `ideal` is the width of an interval that knew how
-the estimate is distributed. Exits 1 where an estimate is covered in less than 93 % of runs, 2 where no case is selected.
+the estimate is distributed. Exits 1 where an estimate is covered in less than 93 % of runs, 2 where no case
+is selected.
 """
 
 from __future__ import annotations
