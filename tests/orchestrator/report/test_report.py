@@ -39,6 +39,7 @@ from tests.support.audited import (
     write_membership,
     write_run,
 )
+from tests.support.fabricated import write_plan
 
 VOID = {"meta", "link", "img", "br", "circle", "path", "rect", "use", "hr"}
 ANCHORS = [
@@ -334,15 +335,17 @@ def test_verdict_over_three_seeds_is_student_t(store):
     assert (finding.difference_low, finding.difference_high) == pytest.approx((low, high))
 
 
-def test_of_cells_measured_twice_the_latest_counts(store):
+def test_of_cells_measured_twice_that_of_the_plan_counts(store):
     write_accuracy(store, write_cell(store, "retrain"), 0.5, 0.04)
     write_accuracy(store, write_cell(store, "retrain_again"), 0.5, 0.04)
     write_accuracy(store, write_cell(store, "kept"), 0.9, 0.04)
-    other = {"cell_id": "later", "method": "kept", "model_id": "kept-0", "role": "audited"}
-    row = store.read("cells", "kept-none-0").to_pylist()[0] | other
+    row = store.read("cells", "kept-none-0").to_pylist()[0] | {"cell_id": "other", "setting": "other"}
     row["finished_at"] = row["finished_at"].replace(hour=13)
-    store.write("cells", "later", [row])
-    write_accuracy(store, "later", 0.7, 0.04)
+    store.write("cells", "other", [row])
+    write_accuracy(store, "other", 0.7, 0.04)
+    (finding,) = (f for f in gather(Results(store.root)).findings if f.method == "kept")
+    assert finding.value == pytest.approx(0.9)
+    write_plan(store, "again", ["retrain-none-0", "retrain_again-none-0", "other"])
     (finding,) = (f for f in gather(Results(store.root)).findings if f.method == "kept")
     assert finding.value == pytest.approx(0.7)
 
