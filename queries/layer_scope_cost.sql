@@ -1,12 +1,13 @@
 -- What does restricting unlearning to some layers save, and what does it cost in closeness to retraining?
--- grain: dataset, architecture, forget set, method and scope, over seeds
+-- grain: dataset, architecture, forget set, measure (variant, param, game), method, scope and setting, over
+-- seeds
 -- param metric = "accuracy": measure of closeness
 -- param split = "forget": where it is measured
 -- param attack = "none": the cells it is taken from
 -- speedup is retraining's device seconds divided by unlearning's. gap is the mean distance to the retrained
 -- model of the same seed; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
 -- reaches from the lowest to the highest end of the seeds' own. noise_floor: the same distance for a second
--- retrained model. Of cells measured more than once the latest counts.
+-- retrained model.
 with audited as (
     select
         model_id,
@@ -15,20 +16,22 @@ with audited as (
         forget_set,
         method,
         scope,
+        setting,
         seed,
-        avg(abs(difference)) as gap,
-        avg(greatest(difference_low, -difference_high, 0)) as gap_low,
-        avg(greatest(-difference_low, difference_high)) as gap_high,
-        avg(noise_floor) as noise_floor
+        variant,
+        param,
+        game,
+        abs(difference) as gap,
+        greatest(difference_low, -difference_high, 0) as gap_low,
+        greatest(-difference_low, difference_high) as gap_high,
+        noise_floor
     from leaderboard
-    semi join plan_cells using (cell_id)
     where metric = $metric
         and split = $split
         and attack = $attack
         and role = 'audited'
         and label is null
         and difference is not null
-    group by all
 ),
 priced as (
     select
@@ -47,8 +50,12 @@ select
     dataset,
     architecture,
     forget_set,
+    variant,
+    param,
+    game,
     method,
     scope,
+    any_value(setting_labels.label) as setting_label,
     count(*) as seeds,
     avg(trainable_parameters) as trainable_parameters,
     avg(trainable_parameters / num_parameters) as trainable_share,
@@ -60,7 +67,11 @@ select
     avg(gap) as gap,
     greatest(0, seeds_low(avg(gap), stddev_samp(gap), count(*), min(gap_low))) as gap_low,
     seeds_high(avg(gap), stddev_samp(gap), count(*), max(gap_high)) as gap_high,
-    avg(noise_floor) as noise_floor
+    avg(noise_floor) as noise_floor,
+    priced.setting
 from priced
-group by dataset, architecture, forget_set, method, scope
-order by dataset, architecture, forget_set, method, trainable_parameters, scope;
+left join setting_labels on setting_labels.setting = priced.setting
+group by dataset, architecture, forget_set, variant, param, game, method, scope, priced.setting
+order by
+    dataset, architecture, forget_set, variant, param, game, method, trainable_parameters, scope,
+    priced.setting;

@@ -2,12 +2,10 @@
 -- grain: finished cell under an adversarial attack, split and eps
 -- param split = null: only this split
 -- param attack = null: only this attack
--- robust_drop is accuracy at eps 0 minus robust accuracy, of the same model on the same examples. Of cells
--- measured more than once the latest counts.
+-- robust_drop is accuracy at eps 0 minus robust accuracy, of the same model on the same examples.
 with robust as (
     select *
     from leaderboard
-    semi join plan_cells using (cell_id)
     where metric = 'robust_accuracy'
         and label is null
         and ($split is null or split = $split)
@@ -25,6 +23,7 @@ select
     robust.scope,
     robust.seed,
     robust.role,
+    setting_labels.label as setting_label,
     robust.value,
     robust.ci_low,
     robust.ci_high,
@@ -35,8 +34,11 @@ select
     robust.difference_high,
     robust.noise_floor,
     robust.n,
-    robust.higher_is
+    robust.higher_is,
+    robust.setting,
+    robust.conditions
 from robust
+left join setting_labels on setting_labels.setting = robust.setting
 left join robust as clean
     on clean.cell_id = robust.cell_id
     and clean.split = robust.split
@@ -53,4 +55,5 @@ order by
     robust.role,
     robust.method,
     robust.scope,
-    robust.seed;
+    robust.seed,
+    robust.setting;

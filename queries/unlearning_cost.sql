@@ -1,5 +1,5 @@
 -- What does each method cost next to training again without the data?
--- grain: dataset, architecture, forget set, method and scope, over seeds
+-- grain: dataset, architecture, forget set, method, scope and setting of the model, over seeds
 -- ratio is device seconds of unlearning by those of the retrained model of the same seed; least and most are the
 -- extremes over seeds, for a cost is measured, not estimated.
 with priced as (
@@ -9,6 +9,7 @@ with priced as (
         unlearned.forget_set,
         unlearned.method,
         unlearned.scope,
+        unlearned.setting,
         unlearned.seed,
         unlearned.device,
         coalesce(unlearned.device_seconds, unlearned.seconds) as device_seconds,
@@ -17,7 +18,7 @@ with priced as (
         unlearned.peak_bytes,
         unlearned.trainable_parameters,
         unlearned.num_parameters
-    from models as unlearned
+    from plan_models as unlearned
     left join models as retrained
         on retrained.model_id = unlearned.retrained_id
         and retrained.status = 'finished'
@@ -30,6 +31,7 @@ select
     forget_set,
     method,
     scope,
+    any_value(setting_labels.label) as setting_label,
     device,
     count(*) as seeds,
     avg(device_seconds) as device_seconds,
@@ -40,7 +42,9 @@ select
     avg(samples) as samples,
     max(peak_bytes) as peak_bytes,
     max(trainable_parameters) as trainable_parameters,
-    max(trainable_parameters / nullif(num_parameters, 0)) as trainable_share
+    max(trainable_parameters / nullif(num_parameters, 0)) as trainable_share,
+    priced.setting
 from priced
-group by all
-order by dataset, architecture, forget_set, ratio, method, scope, device;
+left join setting_labels on setting_labels.setting = priced.setting
+group by dataset, architecture, forget_set, method, scope, device, priced.setting
+order by dataset, architecture, forget_set, ratio, method, scope, device, priced.setting;

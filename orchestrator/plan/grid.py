@@ -82,7 +82,7 @@ def make_plan(config: SweepConfig) -> Plan:
         plugins=builder.plugins(),
         settings=builder.settings(unique),
         answers=declare(config.answers, builder.attacks),
-        notes=notes,
+        notes=(*notes, *(f"{note}; these cells are left out" for note in builder.notes)),
     )
 
 
@@ -147,6 +147,8 @@ class _Builder:
         self.models: dict[str, ModelSpec] = {}
         self.shadow_sets: dict[str, ShadowSet] = {}
         self.shadow_groups: dict[str, ShadowGroup] = {}
+        self.notes: dict[str, None] = {}
+        """What the user should know, each once."""
         self._method = cache(lambda *place: build_method(config, *place))
         self.methods = {text: self._method(text) for text in (*config.axes.method, *_unaudited(config))}
         for text, method in self.methods.items():  # said even where no cell asks for the method
@@ -182,9 +184,11 @@ class _Builder:
     def cell(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: str
     ) -> Cell | None:
-        """The cell at a point of the grid; None where an attack on shadow models has none there."""
+        """The cell at a point of the grid; None where the attack has nothing to look at there."""
         named = self.attacks[attack]
         self._check_forget(method, forget_set)
+        if self._too_few(attack, forget_set):
+            return None
         subject: Subject
         reference: Subject
         if named.built.subject == "shadow_models":
@@ -216,6 +220,17 @@ class _Builder:
         except AuditError as error:
             where = f"{method} with forget set {forget_set}"
             raise AuditError(f"{where}: {error}; exclude the combination with an [[exclude]] table") from None
+
+    def _too_few(self, attack: str, forget_set: str) -> bool:
+        """Whether an attack can say nothing of so small a forget set; a note says that its cells are left out."""
+        least, size = self.attacks[attack].built.least_forgotten, len(self.data.forget_sets[forget_set].ids)
+        if size >= least or self.attacks[attack].built.on_canaries:
+            return False
+        told = (
+            f"axes.forget_set: '{forget_set}' has {size} of the {least} examples that attack '{attack}' needs"
+        )
+        self.notes[told] = None
+        return True
 
     def _shadow_stages(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: Attack

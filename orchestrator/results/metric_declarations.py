@@ -20,7 +20,11 @@ SCHEMA = pa.schema(
         ("no_interval", pa.string()),
         ("low", pa.float64()),
         ("high", pa.float64()),
+        ("margin", pa.float64()),  # unless a run declares another (`declared`)
+        ("margin_because", pa.string()),
         ("compares", pa.bool_()),  # with the retrained model, which has no value of its own
+        ("margin", pa.float64()),
+        ("margin_because", pa.string()),
         ("about", pa.string()),
     ]
 )
@@ -45,6 +49,8 @@ def _rows(metric: Metric) -> Iterator[dict[str, object]]:
             "no_interval": metric.no_interval if reading.error == "none" else "",
             "low": metric.low,
             "high": metric.high,
+            "margin": metric.margin,
+            "margin_because": metric.margin_because,
             "compares": metric.compares,
             "about": metric.about,
         }

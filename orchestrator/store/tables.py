@@ -106,6 +106,7 @@ TABLES = _tables(
             "device_seconds": FLOAT64,
             "peak_bytes": INT64,
             "device": STRING,
+            "rests_on_json": STRING,  # stage ids in costs of what was shared (saliency, Fisher); no part of the above
             "notes_json": STRING,
             "finished_at": TIME,
         },
@@ -130,6 +131,7 @@ TABLES = _tables(
             "attack": STRING,
             "attack_family": STRING,
             "attack_params_json": STRING,
+            "scale_free": BOOL,  # of an adversarial attack: the scale of logits is nothing to it; null for others
             "method_params_json": STRING,
             "forget_set": STRING,
             "forget_digest": STRING,
@@ -165,9 +167,9 @@ TABLES = _tables(
             "ci_high": FLOAT64,
             "n": INT64,
             "higher_is": STRING,  # tasks.metrics.base.Direction
-            "difference": FLOAT64,  # to the retrained models, where the attack measured both shadow by shadow
-            "difference_error": FLOAT64,  # its standard error
-            "difference_df": FLOAT64,  # its degrees of freedom
+            "difference": FLOAT64,  # to the retrained models, where both rest on the same shadow models
+            "difference_error": FLOAT64,  # its standard error, which knows of what the two share
+            "difference_df": FLOAT64,
         },
         required=("metric", "split", "variant", "value", "n", "higher_is"),
         compactable=True,

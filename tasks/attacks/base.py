@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from tasks.measure.fairness import LayerGap
 
 C = TypeVar("C", bound=type)
-Need = Literal["outputs", "gradients", "copy", "generation", "shadows"]
+Need = Literal["outputs", "gradients", "copy", "generation", "shadows", "reference_shadows"]
 """outputs: what the model and the retrained one answer on every split, and what their normalisation layers see;
 gradients: the model itself with its parameters frozen, and images; copy: a copy of the model to change, and images;
-generation: text that a language model writes; shadows: what shadow models showed of each example."""
+generation: text that a language model writes; shadows: what shadow models showed of each example; reference_shadows:
+what the reference's models showed that came from the same shadow models."""
 NEEDS: tuple[Need, ...] = get_args(Need)
 Subject = Literal["model", "shadow_models"]
 SLACK = 1e-6
@@ -58,6 +59,8 @@ class Attack(ABC):
     """What it is run against: the model of a cell, or a group of shadow models."""
     games: ClassVar[tuple[str, ...]] = ()
     """The games that it can play; empty: it gives no membership numbers."""
+    least_forgotten: ClassVar[int] = 1
+    """Fewest examples of a forget set of which it can say anything; cells of smaller ones are not planned."""
     bounds_epsilon: ClassVar[bool] = False
     """Whether it bounds the epsilon of single examples by counting shadow models, of which too few show nothing."""
 
@@ -154,6 +157,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "metrics": (list, tuple),
     "subject": (str,),
     "games": (list, tuple),
+    "least_forgotten": (int,),
 }
 """Types of what an attack declares; messages name the last."""
 

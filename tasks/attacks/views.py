@@ -148,7 +148,6 @@ class ModelView(_View):
             self._source.model,
             self._source.subset(self.settings.fairness_split),
             definitions=self.settings.fairness_definitions,
-            bootstrap=self.settings.fairness_bootstrap,
             seed_path=("fairness", self.settings.seed),
         )
 
@@ -221,7 +220,7 @@ class ShadowView(_View):
         source: of the observations.
     """
 
-    offers = frozenset(("shadows",))
+    offers = frozenset(("shadows", "reference_shadows"))
 
     def __init__(self, attack: Attack, source: ShadowSource, *, name: str, settings: Settings) -> None:
         super().__init__(attack, name=name, settings=settings)
@@ -276,9 +275,22 @@ class ShadowView(_View):
         """Of the shadow models as trained."""
         return self._shadows().base()
 
+    def reference_runs(self) -> Observations | None:
+        """Of the reference's models, from the same shadow models; None where the game is about these or about models
+        as trained."""
+        self._require("shadow models of the reference", "reference_shadows")
+        if self.game == "G0" or self._source.reference == "itself":
+            return None
+        return self._source.retrained()
+
     def comparison(self, half: int | None = None) -> Comparison:
         """The two hypotheses of the attack's game; of one half of the shadow pairs where one is named."""
         return self.audited(self._hypotheses(half))
+
+    def reference_comparison(self) -> Comparison | None:
+        """The attack's game about the reference's models, as in their own cell; None where there are no others."""
+        runs = self.reference_runs()
+        return None if runs is None else self.audited(_about_itself(runs, self.game))
 
     def audited(self, comparison: Comparison) -> Comparison:
         """The canaries alone for an attack on them; for any other the natural examples alone."""
@@ -293,12 +305,14 @@ class ShadowView(_View):
             return observations if half is None else observations.of_half(half)
 
         runs = of(self.runs())
-        if self.game != "G1":
-            return compare(runs, self.game)
-        if self._source.reference == "itself":
-            # The floor: retrained without x against retrained models that never saw it. Base models would
-            # differ by the size of their training set alone.
-            return compare(runs, "G1", reference=runs, reference_state=State.NEVER)
+        if self.game != "G1" or self._source.reference == "itself":
+            return _about_itself(runs, self.game)
         if self._source.reference == "base":
             return compare(runs, "G1", reference=of(self.base()), reference_state=State.NEVER)
         return compare(runs, "G1", reference=of(self._source.retrained()), reference_state=State.UNLEARNED)
+
+
+def _about_itself(runs: Observations, game: str) -> Comparison:
+    """A game that asks no other models. G1 of the reference is its floor: retrained without x against retrained models
+    that never saw it; base models would differ by the size of their training set alone."""
+    return compare(runs, game, reference=runs if game == "G1" else None, reference_state=State.NEVER)

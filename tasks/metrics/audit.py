@@ -1,4 +1,4 @@
-"""What a per-example attack says of one cell: rows of metrics, calibrated claims about single examples.
+"""What a per-example attack says of one cell: rows of metrics, and how many examples it tells apart.
 
 Nothing here is scored on the shadows that chose it: vulnerable examples are selected on one half of the pairs
 and reported on the other.
@@ -6,7 +6,6 @@ and reported on the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -21,23 +20,15 @@ from tasks.metrics.membership import (
     SPLIT_OF_GAME,
     TPR_AT_FPR,
 )
-from tasks.metrics.pair_bootstrap import (
+from tasks.metrics.per_example import Discoveries, auc_by_example
+from tasks.metrics.two_way import (
     Estimate,
     mean_balanced_accuracy,
     mean_example_auc,
     pooled_auc,
-    resample,
     tpr_at_fpr,
 )
-from tasks.metrics.per_example import (
-    Discoveries,
-    auc_by_example,
-    auc_error,
-    discoveries,
-    shadows_per_side,
-)
-from tasks.runtime.seeding import numpy_generator
-from tasks.shadows.games import Comparison, PerExampleScores
+from tasks.shadows.games import PerExampleScores
 
 
 def _count_of(name: str, about: str, higher_is: Direction, *, no_interval: str = "") -> Metric:
@@ -70,37 +61,19 @@ EXAMPLES_SIGNIFICANT = _count_of(
     "worse",
     no_interval="it is read against what chance gives",
 )
-METRICS = (
-    AUC,
-    BALANCED_ACCURACY,
-    TPR_AT_FPR,
-    REALISED_FPR,
-    EXAMPLES_TESTED,
-    EXAMPLES_EXCLUDED,
-    RUNS_MISSING,
-    EXAMPLES_VULNERABLE,
-    EXAMPLES_SIGNIFICANT,
-)
-
-
-class Scorer(Protocol):
-    """What calibration asks of an attack on single examples."""
-
-    def score(self, comparison: Comparison) -> PerExampleScores:
-        """Scores of every (run, example)."""
-        ...
-
-    def score_permuted(self, comparison: Comparison, seeds: Sequence[int]) -> Iterable[PerExampleScores]:
-        """Scores under labels that are swapped with each seed."""
-        ...
+COUNTS = (EXAMPLES_TESTED, EXAMPLES_EXCLUDED, RUNS_MISSING)
+AGGREGATES = (AUC, BALANCED_ACCURACY, TPR_AT_FPR, REALISED_FPR, *COUNTS)
+"""What every attack reports that scores single examples."""
+DISCOVERIES = (EXAMPLES_VULNERABLE, EXAMPLES_SIGNIFICANT, *COUNTS)
+"""What tests of single examples report."""
+METRICS = (*AGGREGATES, EXAMPLES_VULNERABLE, EXAMPLES_SIGNIFICANT)
 
 
 def aggregate(
     scores: PerExampleScores,
+    reference: PerExampleScores | None = None,
     *,
     fprs: tuple[float, ...] = (0.01, 0.001),
-    repeats: int = 200,
-    seed: int = 0,
 ) -> list[MetricValue]:
     """AUC at both grains, balanced accuracy, TPR at FPR with the rate realised, and the examples counted.
 
@@ -109,55 +82,98 @@ def aggregate(
 
     Args:
         scores: of one attack in one game.
+        reference: of the same attack and game on the reference's models, from the same shadow models: each
+            difference is then paired.
         fprs: false-positive rates.
-        repeats: bootstrap resamples.
-        seed: of the resamples.
     """
-    # the pair bootstrap by an older word: a name of a random stream, and another would give other intervals
-    draws = resample(scores, generator=numpy_generator("cluster bootstrap", seed), repeats=repeats)
-
-    def row(declared: Metric, grain: str, estimate: Estimate, *, param: float | None = None) -> MetricValue:
-        return estimated(scores, declared, estimate, variant=f"{scores.statistic}:{grain}", param=param)
-
+    found = _estimates(scores, fprs)
+    others = {} if reference is None else _estimates(reference, fprs)
     rows = [
-        row(AUC, "pooled", pooled_auc(scores, draws)),
-        row(AUC, "example_mean", mean_example_auc(scores, draws)),
-        row(BALANCED_ACCURACY, "pooled", mean_balanced_accuracy(scores, draws)),
+        estimated(
+            scores,
+            declared,
+            estimate,
+            variant=f"{scores.statistic}:{key[1]}",
+            param=key[2],
+            reference=others[key][1] if key in others else None,
+        )
+        for key, (declared, estimate) in found.items()
+    ]
+    rows.append(counted(scores, EXAMPLES_TESTED, len(scores.example_ids)))
+    rows.append(counted(scores, EXAMPLES_EXCLUDED, len(scores.excluded)))
+    return rows
+
+
+def _estimates(
+    scores: PerExampleScores, fprs: tuple[float, ...]
+) -> dict[tuple[str, str, float | None], tuple[Metric, Estimate]]:
+    """By name of the metric, grain and false-positive rate."""
+    found: list[tuple[Metric, str, float | None, Estimate]] = [
+        (AUC, "pooled", None, pooled_auc(scores)),
+        (AUC, "example_mean", None, mean_example_auc(scores)),
+        (BALANCED_ACCURACY, "pooled", None, mean_balanced_accuracy(scores)),
     ]
     fewest = min(int((scores.label[scores.fold % 2 == half] == 0).sum()) for half in (0, 1))
     for fpr in fprs:
         if fewest * fpr > 1:
-            point = tpr_at_fpr(scores, fpr, draws)
-            rows.append(row(TPR_AT_FPR, "pooled", point.tpr, param=fpr))
-            rows.append(row(REALISED_FPR, "pooled", point.realised_fpr, param=fpr))
-    rows.append(_count(scores, EXAMPLES_TESTED, len(scores.example_ids)))
-    rows.append(_count(scores, EXAMPLES_EXCLUDED, len(scores.excluded)))
-    return rows
+            point = tpr_at_fpr(scores, fpr)
+            found.append((TPR_AT_FPR, "pooled", fpr, point.tpr))
+            found.append((REALISED_FPR, "pooled", fpr, point.realised_fpr))
+    return {(declared.name, grain, param): (declared, value) for declared, grain, param, value in found}
+
+
+class Played(Protocol):
+    """What a row is named after: scores of a game, or the game's tests."""
+
+    @property
+    def statistic(self) -> str:
+        """What was compared."""
+        ...
+
+    @property
+    def game(self) -> str:
+        """G0 to G3."""
+        ...
 
 
 def estimated(
-    scores: PerExampleScores,
+    scores: Played,
     declared: Metric,
     estimate: Estimate,
     *,
     variant: str,
     param: float | None = None,
+    reference: Estimate | None = None,
 ) -> MetricValue:
-    """A row of an estimate from these scores, under their game."""
-    return MetricValue(
+    """A row of an estimate from these scores, under their game, and its difference to the reference's."""
+    low, high = estimate.interval(declared.low, declared.high)
+    row = MetricValue(
         declared=declared,
         split=SPLIT_OF_GAME.get(scores.game, "all"),
         value=estimate.value,
-        ci_low=estimate.low,
-        ci_high=estimate.high,
+        ci_low=low,
+        ci_high=high,
         n=estimate.n,
         game=scores.game,
         variant=variant,
         param=param,
     )
+    return beside(row, estimate, reference)
 
 
-def _count(scores: PerExampleScores, declared: Metric, value: int) -> MetricValue:
+def beside(row: MetricValue, estimate: Estimate, reference: Estimate | None) -> MetricValue:
+    """A row with the paired difference to the reference's.
+
+    Nothing is said where the two share no shadow models, and where no error can be seen.
+    """
+    apart = None if reference is None else estimate.minus(reference)
+    if apart is None or apart.error == 0 or apart.df < 1:
+        return row
+    return replace(row, difference=apart.value, difference_error=apart.error, difference_df=float(apart.df))
+
+
+def counted(scores: Played, declared: Metric, value: int) -> MetricValue:
+    """A row that counts examples."""
     return MetricValue(
         declared=declared,
         split=SPLIT_OF_GAME.get(scores.game, "all"),
@@ -183,66 +199,21 @@ def runs_missing(game: str, *, planned: int, observed: int) -> MetricValue:
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Calibrated:
-    """Per-example AUC against what swapped labels give."""
-
-    example_ids: np.ndarray
-    auc: np.ndarray
-    p_value: np.ndarray
-    """`E`: share of null statistics at least as large."""
-    found: Discoveries
-
-
-def calibrated_discoveries(
-    attack: Scorer, comparison: Comparison, *, repeats: int = 20, seed: int = 0, rate: float = 0.05
-) -> Calibrated:
-    """Which examples are told apart, at a controlled false-discovery rate.
-
-    The null is the whole attack - fits included - on labels swapped within pairs, pooled over examples after
-    division by each one's standard error. A leave-one-out AUC is no Mann-Whitney statistic (the direction is
-    learnt), so normal theory would claim about twice too many examples.
-
-    Args:
-        attack: fitted anew under every permutation.
-        comparison: the game.
-        repeats: permutations; the smallest p-value is 1 / (repeats x examples + 1).
-        seed: of the permutations.
-        rate: false-discovery rate.
-    """
-    observed = attack.score(comparison)
-    auc = auc_by_example(observed)
-    spread = auc_error(np.full(len(auc), 0.5), shadows_per_side(observed))
-    seeds = range(seed * repeats, (seed + 1) * repeats)
-    swapped = attack.score_permuted(comparison, seeds)
-    null = np.concatenate([(auc_by_example(scores) - 0.5) / spread for scores in swapped])
-    null.sort()
-    reached = len(null) - np.searchsorted(null, (auc - 0.5) / spread, side="left")
-    p_value = (1 + reached) / (1 + len(null))
-    return Calibrated(
-        example_ids=observed.example_ids,
-        auc=auc,
-        p_value=p_value,
-        found=discoveries(p_value, rate=rate),
-    )
-
-
-def discovery_metrics(calibrated: Calibrated, scores: PerExampleScores) -> list[MetricValue]:
+def discovery_metrics(found: Discoveries, scores: Played) -> list[MetricValue]:
     """How many examples are told apart: at the false-discovery rate, and before correction.
 
     `param` is the rate; of `examples_significant` (p at most the rate), param x n are expected by chance.
 
     Args:
-        calibrated: of the tested examples.
+        found: of the tested examples.
         scores: names the statistic and the game.
     """
-    found = calibrated.found
     counts = (
         (EXAMPLES_VULNERABLE, int(found.discovered.sum())),
         (EXAMPLES_SIGNIFICANT, found.uncorrected),
     )
     return [
-        replace(_count(scores, declared, value), n=found.tested, param=found.rate)
+        replace(counted(scores, declared, value), n=found.tested, param=found.rate)
         for declared, value in counts
     ]
 
@@ -262,8 +233,6 @@ def select_and_report(
     reporting: PerExampleScores,
     *,
     share: float,
-    repeats: int = 200,
-    seed: int = 0,
 ) -> SelectedExamples:
     """Pick the share of examples with the highest AUC on one half and measure them on the other.
 
@@ -271,8 +240,6 @@ def select_and_report(
         selecting: scores of `Observations.of_half(0)`, fitted there.
         reporting: scores of `Observations.of_half(1)`, fitted there.
         share: of the examples present in both.
-        repeats: bootstrap resamples.
-        seed: of the resamples.
 
     Raises:
         AuditError: the halves share a shadow pair, or `share` selects nothing.
@@ -287,11 +254,10 @@ def select_and_report(
     first = auc_by_example(selecting.of_examples(common))
     chosen = common[np.argsort(-first, kind="stable")[:count]]
     judged = reporting.of_examples(chosen)
-    draws = resample(judged, generator=numpy_generator("selection", seed), repeats=repeats)
     return SelectedExamples(
         example_ids=judged.example_ids,
         auc_selecting=first[np.isin(common, chosen)],
-        mean_reported=mean_example_auc(judged, draws),
+        mean_reported=mean_example_auc(judged),
     )
 
 

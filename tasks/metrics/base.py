@@ -10,13 +10,12 @@ from tasks.errors import AuditError, unknown_name
 
 Direction = Literal["better", "worse", "closer_to_retrained"]
 Kind = Literal["forgetting", "utility", "cost"]
-SamplingError = Literal[
-    "binomial", "paired_binomial", "bootstrap", "delong", "pair_bootstrap", "bound", "none"
-]
+SamplingError = Literal["binomial", "paired_binomial", "mean", "auc", "two_way", "bound", "none"]
 """How the 95 % interval is got. binomial: Wilson, Newcombe or Clopper-Pearson over independent examples;
-paired_binomial: Newcombe over the same examples under two models; bootstrap: over examples; delong: of an AUC over
-independent examples; pair_bootstrap: over pairs of shadow models and examples; bound: the value is the interval's
-own end; none: there is no interval, for a stated reason."""
+paired_binomial: Newcombe over the same examples under two models; mean: of a mean over examples, bounded or
+corrected for skewness; auc: of an area over independent examples; two_way: errors that shadow models and examples
+share (tasks.metrics.two_way); bound: the value is the interval's own end; none: there is no interval, for a stated
+reason."""
 
 
 class Reading(NamedTuple):
@@ -106,6 +105,12 @@ class MetricValue:
     """Which hypotheses a membership number compares: G0 to G3."""
     variant: str = ""
     """Definition id where several exist (fairness gap), or the statistic of an attack."""
+    difference: float | None = None
+    """Value minus the retrained models', where both were measured on the same shadow models; None elsewhere."""
+    difference_error: float | None = None
+    """Its standard error, which knows of what the two share."""
+    difference_df: float | None = None
+    """Degrees of freedom of that."""
 
     @property
     def metric(self) -> str:

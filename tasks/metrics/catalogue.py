@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from tasks.metrics import audit, example_epsilon, harm, membership, reference, robustness, utility
+from tasks.metrics import (
+    audit,
+    before_after,
+    example_epsilon,
+    harm,
+    klom,
+    membership,
+    reference,
+    robustness,
+    utility,
+)
 from tasks.metrics.base import Metric
 
-_ROOMS = (utility, reference, robustness, membership, audit, harm, example_epsilon)
+_ROOMS = (utility, reference, robustness, membership, audit, harm, before_after, example_epsilon, klom)
 CATALOGUE: dict[str, Metric] = {metric.name: metric for room in _ROOMS for metric in room.METRICS}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tasks.errors import AuditError, unknown_name
-from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.observations import COLUMN_BLOCK, Observations, State
 
 GAMES = {
@@ -47,8 +46,6 @@ class Comparison:
     """`R`, int32 from 0: what a fit leaves out together; whole pairs, one or several."""
     sources: tuple[tuple[Observations, tuple[State, ...], tuple[State, ...]], ...]
     """Stacked observations with the states that count as H1 and as H0 in each."""
-    permutation_seed: int | None = None
-    """Set: labels are swapped at random within pairs (the null, for calibration)."""
 
     @property
     def num_folds(self) -> int:
@@ -71,11 +68,7 @@ class Comparison:
             label[np.isin(state, [int(s) for s in positive])] = 1
             labels.append(label)
             values.append(observations.phi[:, where].astype(np.float64))
-        phi, label = np.concatenate(values), np.concatenate(labels)
-        if self.permutation_seed is not None:
-            generator = numpy_generator("null labels", self.permutation_seed, int(columns.start))
-            label = swap_within_pairs(label, self.shadow // 2, generator)
-        return phi, label
+        return np.concatenate(values), np.concatenate(labels)
 
     def blocks(self, block: int = COLUMN_BLOCK) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """All columns, a slice at a time, as `(columns, phi, label)`."""
@@ -114,10 +107,6 @@ class Comparison:
             example_ids=self.example_ids[np.isin(self.example_ids, example_ids)],
             excluded=self.excluded[np.isin(self.excluded, example_ids)],
         )
-
-    def permuted(self, seed: int) -> Comparison:
-        """The same runs with labels swapped at random within each pair and example: a true null."""
-        return replace(self, permutation_seed=seed)
 
     def folded_by(self, fold: np.ndarray) -> Comparison:
         """The same comparison with another unit of cross-fitting (`R` integers)."""
@@ -200,28 +189,23 @@ def _qualified(
     return ids[enough], ids[~enough & (counts[1] > 0)]
 
 
-def swap_within_pairs(label: np.ndarray, pair: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Exchange, with probability one half, the hypotheses of each pair and example.
-
-    Under H1 = H0 the shadows are exchangeable; their draws are not, since those of one shadow are alike. So
-    all H1 runs become H0 together, as many H0 runs become H1, and the H0 runs left over leave the game: kept,
-    they would stand against a draw of their own shadow, and the null would be too narrow.
+def one_per_shadow(label: np.ndarray, shadow: np.ndarray) -> np.ndarray:
+    """Keep the first run of each shadow, example and hypothesis: draws of a shadow are one observation.
 
     Args:
         label: `R x b`, int8.
-        pair: `R`.
-        generator: of the coins and of the H0 runs that are kept.
+        shadow: `R`: its number in each run.
     """
-    swapped = label.copy()
-    for one in np.unique(pair):
-        rows = np.flatnonzero(pair == one)
-        positive, negative = label[rows] == 1, label[rows] == 0
-        order = np.argsort(np.where(negative, generator.random(negative.shape), np.inf), axis=0)
-        taken = negative & (np.argsort(order, axis=0) < positive.sum(0))
-        turned = np.where(positive, 0, np.where(taken, 1, -1))
-        chosen = positive.any(0) & negative.any(0) & (generator.random(label.shape[1]) < 0.5)
-        swapped[rows] = np.where(chosen, turned, label[rows])
-    return swapped
+    kept = label.copy()
+    for number in np.unique(shadow):
+        rows = np.flatnonzero(shadow == number)
+        for side in (0, 1):
+            mine = label[rows] == side
+            later = mine & (np.cumsum(mine, axis=0) > 1)
+            block = kept[rows]
+            block[later] = -1
+            kept[rows] = block
+    return kept
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -33,10 +33,12 @@ from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tasks.attacks.kernel_density import KernelDensity
 from tasks.attacks.lira import ULiRA
+from tasks.attacks.rank_test import RankTest
 from tasks.attacks.views import ShadowView
 from tasks.measure.evaluate import Settings
-from tasks.metrics.audit import aggregate, calibrated_discoveries
-from tasks.metrics.harm import harm_games, retain_harm
+from tasks.metrics.audit import aggregate
+from tasks.metrics.harm import retain_harm
+from tasks.metrics.per_example import discoveries
 from tasks.shadows.games import compare
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, RunBlock, State
@@ -45,8 +47,6 @@ from tasks.training.recipe import Recipe
 FULL_ROWS = 256 * 18 * 60_000
 TARGETS, FORGET = 1000, 250
 NUM_CLASSES = 10
-RESAMPLES = 400
-"""The default of `evaluation.bootstrap`."""
 
 
 def timed(what: str, action: Callable[[], Any]) -> tuple[Any, float]:
@@ -146,11 +146,9 @@ def evaluate(store: Store, shadows: ShadowSet, group: ShadowGroup, ids: np.ndarr
             f"cell: U-LiRA {game} on {examples} examples",
             lambda game=game: ULiRA(game=game).score(compare(observations, game)),
         )
-        timed(
-            f"cell: {game} metrics, {RESAMPLES} resamples", lambda s=scores: aggregate(s, repeats=RESAMPLES)
-        )
+        timed(f"cell: {game} metrics", lambda s=scores: aggregate(s))
         if game == "G2":
-            timed("cell: G2 discoveries, 20 permutations", lambda: _discoveries(observations))
+            timed("cell: G2 rank tests", lambda: _discoveries(observations))
     timed("cell: G3 retain harm, reading the base models", lambda: _harm(store, shadows, observations))
 
 
@@ -159,8 +157,9 @@ def _harm(store: Store, shadows: ShadowSet, observations: Observations) -> str:
     base = Observations.from_blocks(
         blocks, method="none", scope="all", family="", example_ids=observations.example_ids
     )
-    harm = retain_harm(ULiRA(game="G3").score, harm_games(observations, base), repeats=RESAMPLES)
-    return f"change {harm.mean_change.value:+.4f} [{harm.mean_change.low:+.4f}, {harm.mean_change.high:+.4f}]"
+    games = (compare(runs, "G3") for runs in (observations.before(base), observations))
+    harm = retain_harm(ULiRA(game="G3").score, *games)
+    return f"change {harm.value:+.4f} [{harm.ci_low:+.4f}, {harm.ci_high:+.4f}]"
 
 
 def whole_cells(store: Store, shadows: ShadowSet, group: ShadowGroup, examples: int) -> float:
@@ -177,11 +176,11 @@ def whole_cells(store: Store, shadows: ShadowSet, group: ShadowGroup, examples: 
     )
     cell: Any = SimpleNamespace(
         subject=ShadowSubject("group"),
-        reference=ShadowSubject("reference"),
+        reference=ShadowSubject(group.group_id),
         architecture=shadows.architecture,
         forget_set=group.pool,
     )
-    settings, seconds = Settings(bootstrap=RESAMPLES), {}
+    settings, seconds = Settings(), {}
     for attack in (ULiRA(game="G2"), ULiRA(game="G3"), KernelDensity(game="G2"), KernelDensity(game="G3")):
         name = f"whole cell: {type(attack).__name__} {attack.game}"
         shadows_of_cell = CellShadows(StoredObservations(plan, store), cell)
@@ -192,9 +191,9 @@ def whole_cells(store: Store, shadows: ShadowSet, group: ShadowGroup, examples: 
 
 
 def _discoveries(observations: Observations) -> str:
-    attack = ULiRA(game="G2")
-    found = calibrated_discoveries(attack, compare(observations, "G2"), repeats=20, rate=attack.fdr)
-    return f"{found.found.discovered.sum()} examples"
+    attack = RankTest(game="G2")
+    found = discoveries(attack.tests(compare(observations, "G2")).p_value, rate=attack.fdr)
+    return f"{found.discovered.sum()} examples"
 
 
 def ask(root: str, method: str) -> dict[str, float]:

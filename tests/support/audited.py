@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import atexit
 import functools
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from orchestrator.config.answers import Measure
+from orchestrator.plan.answers import Declared
 from orchestrator.store.store import Store
-from tests.support.fabricated import fabricated_setting
+from tests.support.fabricated import fabricated_setting, write_plan
 from tests.support.sweeps import changed, write_config
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UNMEASURED = "unmeasured-"
 """Begins the ids of planned cells that have no row."""
-ROLES = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
+ROLES = {
+    "retrain": "reference",
+    "retrain_again": "noise_floor",
+    "retrain_third": "control",
+    "no_op": "ceiling",
+}
 
 
 @functools.cache
@@ -51,12 +60,23 @@ def copied(folder: Path) -> str:
     return str(shutil.copytree(audited_root(), folder / "results"))
 
 
-def write_run(store: Store, run_id: str = "tiny-1", *, cells: int = 4, at: datetime = NOON) -> None:
-    """A row of `runs`, and a plan of that many cells, which `write_cell` fills."""
+def write_run(
+    store: Store,
+    run_id: str = "tiny-1",
+    *,
+    cells: int = 4,
+    at: datetime = NOON,
+    primary: Sequence[str] = ("accuracy:forget",),
+    margin: float = 0.05,
+) -> None:
+    """A row of `runs` that declares primary measures with a margin, and a plan of that many cells, which `write_cell`
+    fills."""
     store.check_ready()
-    row = {"name": "tiny", "started_at": at, "config_digest": "0" * 64, "plan_json": f'{{"cells": {cells}}}'}
-    store.write("runs", run_id, [row | {"ordinal": 1 + len(store.keys("runs"))}])
-    store.write("plans", run_id, [{"cell_id": f"{UNMEASURED}{place}"} for place in range(cells)])
+    measures = tuple(map(Measure.parse, primary))
+    said = Declared(primary=measures, margins={measure.metric: margin for measure in measures}).rows()
+    planned = [f"{UNMEASURED}{place}" for place in range(cells)]
+    declared = {"plan_json": f'{{"cells": {cells}}}', "answers_json": json.dumps(said)}
+    write_plan(store, run_id, planned, name="tiny", started_at=at, **declared)
 
 
 def plan_cell(store: Store, run_id: str, cell_id: str) -> None:

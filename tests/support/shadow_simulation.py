@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 
+from tasks.shadows.games import Comparison
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, RunBlock, State
 
@@ -17,6 +21,14 @@ def make_layout(
     ids = np.arange(examples or targets + 40)
     pool = TargetPool(name="t", ids=ids[:targets], forget_size=size, draws=draws)
     return ShadowLayout(train_ids=ids, labels=ids % 4, num_shadows=shadows, pools=(pool,), seed=seed)
+
+
+@lru_cache(maxsize=8)
+def _states(layout: ShadowLayout, tests: int, base: bool) -> dict[tuple[int, int], np.ndarray]:
+    """States of the targets and test examples by (shadow, draw); simulations observe one layout many times."""
+    ids = np.concatenate([layout.pools[0].ids, TEST_IDS + np.arange(tests)])
+    runs = ((j, d) for j in range(layout.num_shadows) for d in range(1 if base else layout.pools[0].draws))
+    return {(j, d): layout.states(j, ids, pool="" if base else "t", draw=d) for j, d in runs}
 
 
 def observe(
@@ -56,11 +68,11 @@ def observe(
     padded = {s: np.pad(np.broadcast_to(np.asarray(m, float), len(targets)), pad) for s, m in means.items()}
     wide = np.pad(np.broadcast_to(np.asarray(spread, float), len(targets)), pad, constant_values=1)
     narrow = np.pad(np.broadcast_to(np.asarray(never_spread, float), len(targets)), pad, constant_values=1)
-    blocks = []
+    blocks, states = [], _states(layout, tests, base)
     for shadow in range(layout.num_shadows):
         shared = generator.normal(size=len(ids))
         for draw in range(1 if base else layout.pools[0].draws):
-            state = layout.states(shadow, ids, pool="" if base else "t", draw=draw)
+            state = states[shadow, draw]
             own = generator.normal(size=len(ids))
             noise = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
             trained = np.isin(state, [int(s) for s in means])
@@ -72,3 +84,20 @@ def observe(
                 RunBlock(shadow=shadow, draw=draw, state=state, phi=phi, loss=np.logaddexp(0, -phi))
             )
     return Observations.from_blocks(blocks, method=method, scope="all", family="t", example_ids=ids)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Swapped(Comparison):
+    """A game of one draw whose hypotheses change places at random within each pair and example: a true null."""
+
+    def block(self, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        """As of the game, with other labels."""
+        phi, label = super().block(columns)
+        coin = np.random.default_rng(columns.start).random((self.shadow.max() // 2 + 1, label.shape[1])) < 0.5
+        partner = np.searchsorted(self.shadow, self.shadow ^ 1)
+        return phi, np.where(coin[self.shadow // 2], label[partner], label)
+
+
+def swapped(comparison: Comparison) -> Comparison:
+    """The same runs under the null."""
+    return Swapped(**vars(comparison))

@@ -121,10 +121,13 @@ def test_what_planning_reads():
         if (attack := attacks.build(name, {}, where="test")).subject == "shadow_models"
     }
     assert told == {
+        "before_after": ("shadow_models", False, False, False),
         "example_epsilon": ("shadow_models", False, True, False),
         "kernel_density": ("shadow_models", False, False, True),
+        "klom": ("shadow_models", False, False, False),
         "lira": ("shadow_models", False, False, False),
         "one_run": ("shadow_models", False, False, False),
+        "rank_test": ("shadow_models", False, False, False),
         "rmia": ("shadow_models", False, False, False),
         "u_lira": ("shadow_models", False, False, True),
         "u_rmia": ("shadow_models", False, False, True),

@@ -9,18 +9,18 @@ from scipy.stats import norm
 from tasks.attacks.kernel_density import KernelDensity
 from tasks.attacks.lira import LiRA, ULiRA
 from tasks.errors import AuditError
-from tasks.metrics.pair_bootstrap import pooled_auc, resample
 from tasks.metrics.per_example import auc_by_example, balanced_accuracy
+from tasks.metrics.two_way import pooled_auc
 from tasks.shadows.games import Comparison, PerExampleScores, compare
 from tasks.shadows.moments import LeftOut, PooledVariance, balancing_drop, leave_one_out
 from tasks.shadows.observations import State
-from tests.support.shadow_simulation import make_layout, observe
+from tests.support.shadow_simulation import make_layout, observe, swapped
 
 Score = Callable[[Comparison], PerExampleScores]
 
 
 def pooled(scores: PerExampleScores) -> float:
-    return pooled_auc(scores, resample(scores, generator=np.random.default_rng(0), repeats=2)).value
+    return pooled_auc(scores).value
 
 
 def naive_spread(values: np.ndarray, bases: np.ndarray) -> tuple[float, int]:
@@ -90,27 +90,9 @@ def test_kernel_density_agrees_with_explicit_loops() -> None:
             assert scores[run, x] == pytest.approx(np.log(p1) - np.log(p0), rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize("bandwidth", [1.0, 0.02, 0.0])
-@pytest.mark.parametrize("game", ["G1", "G2"])
-def test_permutations_together_equal_each_alone(bandwidth: float, game: str) -> None:
-    """Shared kernels change nothing: two draws a shadow, spread-out statistics, kernels that underflow."""
-    layout, generator = make_layout(16, 30, 7, draws=2, seed=3), np.random.default_rng(50)
-    observed = observe(layout, generator, shift=4.0, spread=6.0, correlation=0.5)
-    reference = observe(layout, generator, base=True) if game == "G1" else None
-    comparison = compare(observed, game, reference=reference)
-    attack = KernelDensity(bandwidth=bandwidth, game=game)  # type: ignore[arg-type]
-    together = list(attack.score_permuted(comparison, range(3)))
-    for seed, scores in enumerate(together):
-        alone = attack.score(comparison.permuted(seed))
-        np.testing.assert_array_equal(scores.label, alone.label)
-        np.testing.assert_allclose(scores.score, alone.score, rtol=1e-4, atol=1e-4)
-        assert np.isfinite(scores.score).all()
-    assert not np.array_equal(together[0].label, together[1].label)
-
-
 @pytest.mark.parametrize("bandwidth", [3.0, 0.05])
 def test_kernels_far_apart_keep_their_odds(bandwidth: float) -> None:
-    """Sums that underflow beside the nearest run are formed on the log scale: no tie among the farthest."""
+    """Sums of kernels that underflow are formed on the log scale: no tie among the farthest."""
     layout, generator = make_layout(12, 8, 4), np.random.default_rng(51)
     game = compare(observe(layout, generator, shift=40.0), "G2").cross_fitted(0)
     phi, label = game.block(slice(0, 8))
@@ -135,7 +117,7 @@ def test_swapped_labels_give_one_half(attack: ULiRA | KernelDensity, shadows: in
     examples, each with an AUC spread below .3 / sqrt(shadows / 8).
     """
     game = compare(observe(make_layout(shadows, 600, 300), np.random.default_rng(5), shift=2.0), "G2")
-    scores = attack.score(game.permuted(1))
+    scores = attack.score(swapped(game))
     tolerance = 4 * 0.3 / np.sqrt(shadows / 8) / np.sqrt(600)
     assert auc_by_example(scores).mean() == pytest.approx(0.5, abs=tolerance)
     assert balanced_accuracy(scores).mean() == pytest.approx(0.5, abs=tolerance)

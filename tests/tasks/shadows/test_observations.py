@@ -53,43 +53,6 @@ def test_labels_follow_the_states(observed: Observations, game: str, positive: s
     assert not np.isin(comparison.example_ids, observed.example_ids[40:]).any()
 
 
-def test_permuted_labels_keep_the_counts_of_each_pair(observed: Observations) -> None:
-    """One draw on either side: the two shadows change places."""
-    single = observed.of_runs(observed.draw == 0)
-    comparison = compare(single, "G2")
-    _, label = comparison.block(slice(0, 40))
-    _, swapped = comparison.permuted(1).block(slice(0, 40))
-    assert (label != swapped).any()
-    for pair in np.unique(comparison.shadow // 2):
-        rows = comparison.shadow // 2 == pair
-        np.testing.assert_array_equal(np.sort(label[rows], axis=0), np.sort(swapped[rows], axis=0))
-    np.testing.assert_array_equal(label == -1, swapped == -1)
-
-
-def test_permuting_never_sets_draws_of_one_shadow_against_each_other(observed: Observations) -> None:
-    """Trap 2 for the null: draws of a shadow are alike, so a shadow changes its hypothesis as a whole."""
-    comparison = compare(observed, "G2")
-    base, (_, label) = comparison.shadow, comparison.block(slice(0, 40))
-    _, swapped = comparison.permuted(1).block(slice(0, 40))
-    assert (np.unique(observed.draw).size, (label != swapped).any()) == (2, True)
-    for shadow in np.unique(base):
-        mine = swapped[base == shadow]
-        assert not ((mine == 1).any(0) & (mine == 0).any(0)).any()
-    assert not ((label == -1) & (swapped >= 0)).any()
-    for pair in np.unique(base // 2):
-        rows = base // 2 == pair
-        for side in (0, 1):
-            np.testing.assert_array_equal((label[rows] == side).any(0), (swapped[rows] == side).any(0))
-
-
-def test_retained_values_never_enter_the_null(observed: Observations) -> None:
-    """RETAINED differs from NEVER; permuting must not mix it in."""
-    phi, label = compare(observed, "G2").permuted(0).block(slice(0, 40))
-    state = observed.state[:, :40]
-    assert not ((state == State.RETAINED) & (label >= 0)).any()
-    assert phi.shape == label.shape
-
-
 def test_a_global_shift_is_seen_by_g1_and_not_by_g2() -> None:
     """Trap 23, and why G2 is needed: raising everyone's loss is not forgetting x."""
     layout, generator = make_layout(64, 60, 30), np.random.default_rng(1)

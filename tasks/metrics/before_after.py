@@ -1,0 +1,184 @@
+"""Which examples are worse off after unlearning than before it, over the same shadow models.
+
+A forgotten example is worse off where it is further from what models that never saw it answer, on either side: more
+remembered, or forgotten so far that this betrays it. In each pair one shadow model was trained on the example and the
+other was not; |phi in - phi out|, in units of how much phi of unseen examples varies between models of that time, is
+taken after unlearning and before. A retained example is worse off where phi is lower after than before. Where nothing
+changed, before and after are exchangeable in each shadow model: Wilcoxon's signed-rank test, exact, one-sided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.metrics.audit import beside
+from tasks.metrics.base import Metric, MetricValue, Reading
+from tasks.metrics.per_example import discoveries
+from tasks.metrics.two_way import Estimate, by_pair
+from tasks.shadows.games import one_per_shadow
+from tasks.shadows.observations import Observations, State
+from tasks.statistics.ranks import signed_rank_p
+
+EXAMPLES_WORSE = Metric(
+    name="examples_worse_than_before",
+    about="single examples that unlearning left worse off than the original model had them, at a false-discovery rate",
+    low=0,
+    high=float("inf"),
+    kind="forgetting",
+    higher_is="worse",
+    error="none",
+    no_interval="the rate bounds the expected share of false ones instead",
+    instead={"retain": Reading("utility", "worse", "none")},
+    margin=None,
+    margin_because="how many there are depends on how many are tested",
+)
+SHARE_WORSE = Metric(
+    name="share_worse_than_before",
+    about="share of (shadow model, example) that unlearning left worse off; one half where nothing happened",
+    low=0,
+    high=1,
+    kind="forgetting",
+    higher_is="worse",
+    error="two_way",
+    instead={"retain": Reading("utility", "worse", "two_way")},
+    margin=0.05,
+    margin_because="one observation in twenty",
+)
+METRICS = (EXAMPLES_WORSE, SHARE_WORSE)
+STATISTIC = "worse_than_before"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Worsening:
+    """How much worse off each example is after than before, one value a shadow model or pair."""
+
+    split: str
+    """forget or retain."""
+    example_ids: np.ndarray
+    """`E`."""
+    shadow: np.ndarray
+    """`R`."""
+    change: np.ndarray
+    """`R x E`: above 0 is worse; 0 where `present` is not set."""
+    present: np.ndarray
+    """`R x E`, bool."""
+
+    @property
+    def p_value(self) -> np.ndarray:
+        """`E`: that the example is no worse off."""
+        return signed_rank_p(self.change, self.present)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """`E`: mean change."""
+        return self.change.sum(0) / np.maximum(self.present.sum(0), 1)
+
+    def share(self) -> Estimate:
+        """Share of the observations that are worse, ties one half."""
+        worse = np.where(self.present, (self.change > 0) + 0.5 * (self.change == 0), 0.0)
+        total = int(self.present.sum())
+        value = float(worse.sum()) / max(total, 1)
+        deviation = np.where(self.present, worse - value, 0.0) / max(total, 1)
+        return by_pair(value, deviation, shadow=self.shadow, example_ids=self.example_ids, n=total)
+
+
+def forgotten(base: Observations, after: Observations, example_ids: np.ndarray) -> Worsening:
+    """Change of the distance from never seen, of unlearned examples; one row for each pair of shadow models.
+
+    Of several draws the first counts in which the example was unlearned, with the same draw of the other model.
+
+    Args:
+        base: of the shadow models as trained.
+        after: of the unlearned models.
+        example_ids: sorted.
+    """
+    columns = np.searchsorted(after.example_ids, example_ids)
+    times = [(runs.phi[:, columns].astype(np.float64)) for runs in (after.before(base), after)]
+    after = after.of_runs(np.isin(after.shadow, base.shadow))
+    state = after.state[:, columns]
+    distance = [_units(phi, state, after.shadow) * phi for phi in times]
+    pairs = np.unique(after.pair)
+    change, present = np.zeros((len(pairs), len(columns))), np.zeros((len(pairs), len(columns)), dtype=bool)
+    row = {(int(s), int(d)): i for i, (s, d) in enumerate(zip(after.shadow, after.draw, strict=True))}
+    for (shadow, draw), inside in row.items():
+        outside = row.get((shadow ^ 1, draw))
+        if outside is None:
+            continue
+        pair = int(np.searchsorted(pairs, shadow // 2))
+        new = (state[inside] == State.UNLEARNED) & (state[outside] == State.NEVER) & ~present[pair]
+        before, now = (np.abs(phi[inside] - phi[outside]) for phi in distance)
+        change[pair, new] = (now - before)[new]
+        present[pair] |= new
+    return Worsening(
+        split="forget", example_ids=example_ids, shadow=2 * pairs, change=change, present=present
+    )
+
+
+def _units(phi: np.ndarray, state: np.ndarray, shadow: np.ndarray) -> float:
+    """One over the standard deviation between models of phi of examples that they never saw."""
+    single = one_per_shadow(np.where(state == State.NEVER, 0, -1).astype(np.int8), shadow) == 0
+    count = single.sum(0)
+    mean = (phi * single).sum(0) / np.maximum(count, 1)
+    scatter = (((phi - mean) * single) ** 2).sum()
+    return float(np.sqrt(np.maximum(count - 1, 0).sum() / scatter)) if scatter > 0 else 1.0
+
+
+def retained(base: Observations, after: Observations, example_ids: np.ndarray) -> Worsening:
+    """Loss of phi, of retained examples; one row for each shadow model, in the first draw that retained the example.
+
+    Args:
+        base: of the shadow models as trained.
+        after: of the unlearned models.
+        example_ids: sorted.
+    """
+    columns = np.searchsorted(after.example_ids, example_ids)
+    before = after.before(base)
+    after = after.of_runs(np.isin(after.shadow, base.shadow))
+    label = np.where(after.state[:, columns] == State.RETAINED, 1, -1).astype(np.int8)
+    single = one_per_shadow(label, after.shadow) == 1
+    shadows, row = np.unique(after.shadow, return_inverse=True)
+    change = np.zeros((len(shadows), len(columns)), dtype=np.float32)
+    present = np.zeros(change.shape, dtype=bool)
+    lost = before.phi[:, columns] - after.phi[:, columns]
+    for run, shadow in enumerate(row.reshape(-1)):
+        change[shadow] += np.where(single[run], lost[run], 0.0)
+        present[shadow] |= single[run]
+    return Worsening(split="retain", example_ids=example_ids, shadow=shadows, change=change, present=present)
+
+
+def worse_metrics(found: Worsening, reference: Worsening | None, *, rate: float) -> list[MetricValue]:
+    """How many examples are worse off, and the share of observations beside the retrained models'.
+
+    Args:
+        found: of the unlearned models.
+        reference: of the retrained models, against the same original ones.
+        rate: false-discovery rate (`param` of the count).
+    """
+    share, tested = found.share(), len(found.example_ids)
+    low, high = share.interval(0.0, 1.0)
+    count = int(discoveries(found.p_value, rate=rate).discovered.sum()) if tested else 0
+    return [
+        MetricValue(
+            declared=EXAMPLES_WORSE,
+            split=found.split,
+            value=float(count),
+            ci_low=None,
+            ci_high=None,
+            n=tested,
+            param=rate,
+        ),
+        beside(
+            MetricValue(
+                declared=SHARE_WORSE,
+                split=found.split,
+                value=share.value,
+                ci_low=low,
+                ci_high=high,
+                n=share.n,
+            ),
+            share,
+            None if reference is None else reference.share(),
+        ),
+    ]
