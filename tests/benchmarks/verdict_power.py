@@ -171,9 +171,7 @@ def shares(
 ) -> dict[str, dict[str, float]]:
     """By truth, the shares of audits in which the method is told apart, and in which it is shown equivalent."""
     generator = np.random.Generator(np.random.PCG64(SEED))
-    rows = pa.concat_tables(
-        answers_of(truth, name, generator, audits) for name, truth in truths.items()
-    )
+    rows = pa.concat_tables(answers_of(truth, name, generator, audits) for name, truth in truths.items())
     said = declared({"metric": "accuracy", "is_primary": True, "margin": margin})
     found = judge({"answers": rows, "declared": said}, SHARES, leaderboard=LEADERBOARD).to_pylist()
     return {row.pop("truth"): row for row in found}

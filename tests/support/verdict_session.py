@@ -36,7 +36,11 @@ def declared(*rows: Mapping[str, Any]) -> pa.Table:
 
 
 def judge(
-    tables: Mapping[str, pa.Table], ask: str, *, leaderboard: str = "", params: Mapping[str, Any] | None = None
+    tables: Mapping[str, pa.Table],
+    ask: str,
+    *,
+    leaderboard: str = "",
+    params: Mapping[str, Any] | None = None,
 ) -> pa.Table:
     """Make the views and ask.
 

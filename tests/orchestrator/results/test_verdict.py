@@ -16,7 +16,10 @@ from tests.support.verdict_session import SETTINGS, declared, judge
 
 LEADERBOARD = pa.schema(
     [
-        *((name, pa.string()) for name in ("dataset", "architecture", "forget_set", "method", "scope", "role")),
+        *(
+            (name, pa.string())
+            for name in ("dataset", "architecture", "forget_set", "method", "scope", "role")
+        ),
         *((name, pa.string()) for name in ("setting", "conditions", "attack", "attack_family", "metric")),
         *((name, pa.string()) for name in ("split", "variant", "game", "higher_is", "group_id")),
         *((name, pa.int64()) for name in ("seed", "num_shadows", "label", "n")),
@@ -25,7 +28,14 @@ LEADERBOARD = pa.schema(
     ]
 )
 USUAL = {
-    **{"dataset": "d", "architecture": "a", "forget_set": "f", "scope": "all", "setting": "s", "conditions": "c"},
+    **{
+        "dataset": "d",
+        "architecture": "a",
+        "forget_set": "f",
+        "scope": "all",
+        "setting": "s",
+        "conditions": "c",
+    },
     **{"attack": "none", "attack_family": "none", "metric": "accuracy", "split": "forget", "variant": ""},
     **{"higher_is": "closer_to_retrained", "n": 1000},
 }
@@ -131,7 +141,9 @@ def test_where_seeds_move_all_models_alike_the_differences_are_compared() -> Non
 
 def test_a_metric_that_compares_with_the_retrained_model_is_held_against_the_second_one() -> None:
     gaps = {"m": (0.03, 0.05, 0.04), "retrain_again": (0.01, 0.02, 0.01), "no_op": (0.2, 0.2, 0.2)}
-    row = verdict_of(rows(gaps, retrained=(0, 0, 0), metric="average_gap"), PRIMARY | {"metric": "average_gap"})
+    row = verdict_of(
+        rows(gaps, retrained=(0, 0, 0), metric="average_gap"), PRIMARY | {"metric": "average_gap"}
+    )
     assert row["difference"] == pytest.approx(0.04 - 0.04 / 3)
     ours, theirs = np.var(gaps["m"], ddof=1), np.var(gaps["retrain_again"], ddof=1)
     assert row["difference_df"] == pytest.approx(satterthwaite(ours, theirs, 2, 3))
@@ -158,7 +170,10 @@ def test_only_seeds_that_all_three_have_count() -> None:
         ({"m": (0.9, 0.9, 0.9), "no_op": NO_OP}, "no second retraining"),
         ({"m": (0.9, 0.9, 0.9), "retrain_again": AGAIN[:1], "no_op": NO_OP}, "no shared seeds"),
         ({"m": (0.9, 0.901, 0.902), "retrain_again": AGAIN}, "no control that does nothing"),
-        ({"m": (0.9, 0.901, 0.902), "retrain_again": AGAIN, "no_op": (0.9, 0.91, 0.89)}, "this measure cannot see"),
+        (
+            {"m": (0.9, 0.901, 0.902), "retrain_again": AGAIN, "no_op": (0.9, 0.91, 0.89)},
+            "this measure cannot see",
+        ),
         ({"m": (0.93, 0.97, 0.85), "retrain_again": AGAIN, "no_op": NO_OP}, "too much spread"),
     ],
 )
@@ -250,7 +265,14 @@ def test_holm_over_the_primary_measures_of_a_model_and_benjamini_hochberg_over_t
     adjusted = [by[f"v{i}"]["p_adjusted"] for i in range(6)]
     assert adjusted[:3] == pytest.approx([0.06, 0.003, 0.2], rel=1e-5)
     assert adjusted[3:] == pytest.approx(stats.false_discovery_control(p[3:]).tolist(), rel=1e-5)
-    assert [by[f"v{i}"]["verdict"] == "told apart" for i in range(6)] == [False, True, False, True, False, False]
+    assert [by[f"v{i}"]["verdict"] == "told apart" for i in range(6)] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_two_settings_of_one_method_are_two_models_and_two_attacks_on_one_are_one() -> None:
@@ -262,7 +284,11 @@ def test_two_settings_of_one_method_are_two_models_and_two_attacks_on_one_are_on
     entries = [
         {"setting": setting, "key": key, "value": value}
         for setting in ("x1", "x2", "y1")
-        for key, value in (("method.lr", setting[0]), ("attack.name", setting[1]), ("evaluation.bootstrap", setting[1]))
+        for key, value in (
+            ("method.lr", setting[0]),
+            ("attack.name", setting[1]),
+            ("evaluation.bootstrap", setting[1]),
+        )
     ]
     taken = [row | {"scope": "all"} for row in taken]
     said = {"metric": "auc", "is_primary": True, "margin": 0.05}
@@ -276,11 +302,24 @@ def test_of_several_margins_the_closest_restriction_counts_and_variants_are_patt
     said = [
         {"metric": "auc", "margin": 0.05},
         {"metric": "auc", "game": "G2", "margin": 0.04},
-        {"metric": "auc", "game": "G2", "variant": "v*", "attack": "u_lira", "is_primary": True, "margin": 0.03},
+        {
+            "metric": "auc",
+            "game": "G2",
+            "variant": "v*",
+            "attack": "u_lira",
+            "is_primary": True,
+            "margin": 0.03,
+        },
         {"metric": "auc", "split": "retain", "is_primary": True, "margin": 0.01, "declared_after": True},
     ]
-    taken = [*shadow_measures([0.5]), shadow_row("m", 0, 0.1, 9, variant="w"), shadow_row("m", 0, 0.1, 9, game="G1")]
-    found = {(r["variant"], r["game"]): (r["margin"], r["family"], r["declared_after"]) for r in ask(taken, *said)}
+    taken = [
+        *shadow_measures([0.5]),
+        shadow_row("m", 0, 0.1, 9, variant="w"),
+        shadow_row("m", 0, 0.1, 9, game="G1"),
+    ]
+    found = {
+        (r["variant"], r["game"]): (r["margin"], r["family"], r["declared_after"]) for r in ask(taken, *said)
+    }
     assert found == {
         ("v0", "G2"): (0.03, "primary", False),
         ("w", "G2"): (0.04, "exploratory", False),

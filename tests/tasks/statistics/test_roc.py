@@ -1,4 +1,4 @@
-"""The AUC against its definition; the true-positive rate at a false-positive rate with a threshold that is not known."""
+"""The AUC against its definition; the true-positive rate where the threshold is not known."""
 
 import numpy as np
 import pytest
