@@ -21,12 +21,13 @@ def _():
 @app.cell
 def _(mo):
     root = str(mo.cli_args().get("results") or "results")
-    return (root,)
+    run = mo.cli_args().get("run")  # a run's id, or all; without it the latest
+    return root, run
 
 
 @app.cell
-def _(Results, mo, root):
-    results = Results(root)
+def _(Results, mo, root, run):
+    results = Results(root, run and str(run))
     mo.md(
         f"# Unlearning audit\n\nTables and views of `{root}`: " + ", ".join(f"`{n}`" for n in results.names)
     )

@@ -16,6 +16,7 @@ from orchestrator.results.prompt import prompt
 
 EXAMPLES = """examples:
   python -m orchestrator.query leaderboard --param metric=accuracy split=forget
+  python -m orchestrator.query leaderboard --run all
   python -m orchestrator.query robust_drop --format latex --output drop.tex
   python -m orchestrator.query "select method, count(*) from cells group by all"
 """
@@ -29,6 +30,8 @@ class Command:
     """Name of a query that ships (see --list), path of a .sql file, or a statement."""
     results: Annotated[str, Flag(value="DIRECTORY")] = "results"
     """Results directory: what the sweep was given as --out."""
+    run: Annotated[str | None, Flag(value="ID|all", otherwise="the latest")] = None
+    """Answer for the cells that this run asked for, or for those of all runs, each setting in rows of its own."""
     param: Annotated[tuple[str, ...], Flag(value="NAME=VALUE", otherwise="those of its header")] = ()
     """Parameters of the query."""
     format: Annotated[Format | None, Flag(otherwise="by the suffix of --output, else table")] = None
@@ -68,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     form = command.format or form_of(command.output)
     from orchestrator.results.connection import Results  # duckdb, likewise
 
-    with Results(command.results) as results:
+    with Results(command.results, command.run) as results:
         if command.export:
             sys.stdout.write("".join(f"{path}\n" for path in results.export(command.export)))
         elif not command.query:

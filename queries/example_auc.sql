@@ -10,8 +10,8 @@
 -- of accept or reject at equal odds (U-LiRA's own measure), with the exact interval of Clopper and Pearson.
 -- p_value: of the whole attack on swapped labels; told_apart: among the examples of the cell that are
 -- called so, a share fdr is expected to be false (Benjamini-Hochberg). retrained_...: the same after exact
--- unlearning, where every one is false. Of cells measured more than once the latest counts.
-with latest as (
+-- unlearning, where every one is false.
+with per_example as (
     select *
     from plan_cells
     where attack_family = 'per_example'
@@ -20,7 +20,7 @@ with latest as (
 ),
 scored as (
     select
-        latest.*,
+        per_example.*,
         split_part(examples.statistic, ':', 1) as attack_statistic,
         examples.example_id,
         any_value(examples.label) as label,
@@ -33,7 +33,7 @@ scored as (
         max(examples.score) filter (where examples.statistic like '%:p_value') as p_value,
         max(examples.score) filter (where examples.statistic like '%:q_value') <= $fdr as told_apart
     from examples
-    join latest on latest.cell_id = examples.cell_id
+    join per_example on per_example.cell_id = examples.cell_id
     where examples.split = $split
         and regexp_matches(examples.statistic, ':(auc|accuracy|p_value|q_value)$')
     group by all
@@ -49,6 +49,7 @@ select
     ours.method,
     ours.scope,
     ours.seed,
+    setting_labels.label as setting_label,
     ours.example_id,
     ours.label,
     ours.auc,
@@ -60,17 +61,15 @@ select
     ours.p_value,
     ours.told_apart,
     theirs.auc as retrained_auc,
-    theirs.told_apart as retrained_told_apart
+    theirs.told_apart as retrained_told_apart,
+    ours.setting
 from scored as ours
+left join setting_labels on setting_labels.setting = ours.setting
+left join plan_references on plan_references.cell_id = ours.cell_id
 left join scored as theirs
-    on theirs.role = 'reference'
-    and theirs.dataset = ours.dataset
-    and theirs.architecture = ours.architecture
-    and theirs.forget_set = ours.forget_set
-    and theirs.seed = ours.seed
-    and theirs.attack = ours.attack
+    on theirs.cell_id = plan_references.reference_cell_id
     and theirs.attack_statistic = ours.attack_statistic
     and theirs.example_id = ours.example_id
 order by
     ours.dataset, ours.architecture, ours.forget_set, ours.attack, ours.attack_statistic, ours.role, ours.method,
-    ours.scope, ours.seed, ours.example_id;
+    ours.scope, ours.seed, ours.setting, ours.example_id;

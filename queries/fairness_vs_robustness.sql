@@ -1,5 +1,5 @@
 -- Do models whose layers treat classes less evenly lose more accuracy under attack?
--- grain: dataset, architecture, fairness definition, layer, attack and eps
+-- grain: dataset, architecture, fairness definition, layer, attack, eps and conditions
 -- param split = "test": where robust accuracy is measured
 -- param scope = "all": only models of this layer scope; null takes all
 -- param role = null: only models of this role, such as audited
@@ -7,17 +7,19 @@
 -- interval is Bonett and Wright's, and needs four models. robust_drop is accuracy at eps 0 minus accuracy at
 -- eps, on the same examples. Models that share an original are not independent, and those that one method
 -- makes under several scopes are near-copies: intervals are too narrow. Near eps where accuracy saturates the
--- sign may flip. Of cells measured more than once the latest counts.
+-- sign may flip.
 with robust as (
     select
         attacked.model_id,
         attacked.dataset,
         attacked.architecture,
         attacked.attack,
+        attacked.conditions,
+        setting_parts.surroundings,
         attacked.param as eps,
         avg(clean.value - attacked.value) as robust_drop  -- one model may stand under several forget sets
     from leaderboard as attacked
-    semi join plan_cells on plan_cells.cell_id = attacked.cell_id
+    left join setting_parts on setting_parts.setting = attacked.setting
     join leaderboard as clean
         on clean.cell_id = attacked.cell_id
         and clean.metric = attacked.metric
@@ -36,17 +38,19 @@ with robust as (
 fair as (
     select
         cells.model_id,
+        setting_parts.surroundings,
         layers.definition,
         coalesce(layers.layer, '(mean)') as layer,
         min(layers.layer_index) as layer_index,
         avg(layers.gap) as gap
     from layers
     join plan_cells as cells on cells.cell_id = layers.cell_id
+    left join setting_parts on setting_parts.setting = cells.setting
     where layers.label is null
         and isfinite(layers.gap)
     group by grouping sets (
-        (cells.model_id, layers.definition, layers.layer),
-        (cells.model_id, layers.definition)
+        (cells.model_id, setting_parts.surroundings, layers.definition, layers.layer),
+        (cells.model_id, setting_parts.surroundings, layers.definition)
     )
 ),
 models_seen as (
@@ -57,11 +61,14 @@ models_seen as (
         fair.layer,
         case when fair.layer = '(mean)' then -1 else fair.layer_index end as layer_index,
         robust.attack,
+        robust.conditions,
         robust.eps,
         round(fair.gap, 12) as gap,  -- so that equal values tie in spite of floating point
         round(robust.robust_drop, 12) as robust_drop
     from robust
-    join fair on fair.model_id = robust.model_id
+    join fair
+        on fair.model_id = robust.model_id
+        and fair.surroundings is not distinct from robust.surroundings
 ),
 ranked as (
     select
@@ -72,9 +79,13 @@ ranked as (
             + (count(*) over (place_and_drop) - 1) / 2.0 as drop_rank
     from models_seen
     window
-        place as (partition by dataset, architecture, definition, layer, attack, eps),
-        place_and_gap as (partition by dataset, architecture, definition, layer, attack, eps, gap),
-        place_and_drop as (partition by dataset, architecture, definition, layer, attack, eps, robust_drop)
+        place as (partition by dataset, architecture, definition, layer, attack, conditions, eps),
+        place_and_gap as (
+            partition by dataset, architecture, definition, layer, attack, conditions, eps, gap
+        ),
+        place_and_drop as (
+            partition by dataset, architecture, definition, layer, attack, conditions, eps, robust_drop
+        )
 ),
 correlated as (
     select
@@ -84,6 +95,7 @@ correlated as (
         layer,
         min(layer_index) as layer_index,
         attack,
+        conditions,
         eps,
         count(*) as models,
         avg(gap) as mean_gap,
@@ -93,7 +105,7 @@ correlated as (
                 then corr(gap_rank, drop_rank)
         end as rho
     from ranked
-    group by dataset, architecture, definition, layer, attack, eps
+    group by dataset, architecture, definition, layer, attack, conditions, eps
 )
 select
     dataset,
@@ -101,12 +113,15 @@ select
     definition,
     layer,
     attack,
+    setting_labels.label as setting_label,
     eps,
     models,
     mean_gap,
     mean_robust_drop,
     rho,
     spearman_low(rho, models) as rho_low,
-    spearman_high(rho, models) as rho_high
+    spearman_high(rho, models) as rho_high,
+    correlated.conditions
 from correlated
-order by dataset, architecture, definition, attack, eps, layer_index, layer;
+left join setting_labels on setting_labels.setting = correlated.conditions
+order by dataset, architecture, definition, attack, correlated.conditions, eps, layer_index, layer;

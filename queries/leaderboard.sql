@@ -1,5 +1,6 @@
 -- Which unlearning method comes closest to the retrained model?
--- grain: dataset, architecture, forget set, conditions, attack, metric (split, variant, param, game), method and scope
+-- grain: dataset, architecture, forget set, attack, metric (split, variant, param, game), method, scope and
+-- setting; ranks stand within one conditions
 -- param metric = null: only this metric
 -- param split = null: only this split
 -- param attack = null: only this attack
@@ -44,7 +45,6 @@ select
     dataset,
     architecture,
     forget_set,
-    conditions,
     attack,
     metric,
     split,
@@ -55,8 +55,8 @@ select
     ties,
     method,
     scope,
-    setting,
     role,
+    setting_labels.label as setting_label,
     seeds,
     value,
     retrained,
@@ -68,8 +68,11 @@ select
     difference_high,
     noise_floor,
     verdict,
-    higher_is
+    higher_is,
+    ranked.setting,
+    conditions
 from ranked
+left join setting_labels on setting_labels.setting = ranked.setting
 order by
     dataset,
     architecture,
@@ -86,4 +89,4 @@ order by
     distance,
     method,
     scope,
-    setting;
+    ranked.setting;

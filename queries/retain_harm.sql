@@ -4,7 +4,7 @@
 -- Each retained example's AUC after unlearning (G3) against before (G0), under the same attack with the same
 -- options and in the same runs, from different halves of the shadow models. retain_harm_share_worse is one half
 -- and retain_harm_auc_change is 0 where nothing happened; control is the same for retrained models. worse: the
--- whole interval of the difference lies above 0. Of cells measured more than once the latest counts.
+-- whole interval of the difference lies above 0.
 select
     dataset,
     architecture,
@@ -14,6 +14,8 @@ select
     role,
     method,
     scope,
+    seed,
+    setting_labels.label as setting_label,
     value,
     ci_low as value_low,
     ci_high as value_high,
@@ -25,10 +27,12 @@ select
     difference_high,
     difference_low > 0 as worse,
     n as examples,
-    cell_id
+    cell_id,
+    leaderboard.setting
 from leaderboard
-semi join plan_cells using (cell_id)
+left join setting_labels on setting_labels.setting = leaderboard.setting
 where metric in ('retain_harm_share_worse', 'retain_harm_auc_change')
     and attack_family = 'per_example'
+    and leaderboard.label is null
     and ($forget_set is null or forget_set = $forget_set)
-order by dataset, architecture, forget_set, attack, metric, role, method, scope, cell_id;
+order by dataset, architecture, forget_set, attack, metric, role, method, scope, seed, leaderboard.setting, cell_id;

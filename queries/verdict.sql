@@ -1,13 +1,16 @@
 -- Which models can be told from retraining, which are shown to equal it, and what would settle the others?
--- grain: dataset, architecture, forget set, conditions, attack, metric, split, variant, param, game, method and scope
+-- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method, scope and setting
 -- param forget_set = null: only this forget set
 -- The view `verdicts`. difference is the mean of the value less that of two retrained models, over the seeds
 -- that all have, with its 95 % interval; one seed is undecided. Told apart: p_adjusted below .05 (Holm over the
 -- primary measures of a model, Benjamini-Hochberg over its exploratory ones). Shown equivalent: two one-sided
 -- tests at 5 % within the margin; where visible, a difference within it is told apart all the same. settles says
 -- what would decide the others. `model_verdicts` has one row per model.
-select *
+select
+    verdicts.*,
+    setting_labels.label as setting_label
 from verdicts
+left join setting_labels on setting_labels.setting = verdicts.setting
 where $forget_set is null or forget_set = $forget_set
 order by
     dataset,
@@ -23,4 +26,4 @@ order by
     role,
     method,
     scope,
-    setting;
+    verdicts.setting;

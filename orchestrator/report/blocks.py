@@ -30,11 +30,22 @@ class Source:
         """The SQL itself."""
         return find_query(self.query).text
 
-    def command(self, root: str) -> str:
-        """What a reader types to see the numbers."""
+    def command(self, root: str, run: str | None = None) -> str:
+        """What a reader types to see the numbers of a run."""
         given = "".join(f" {name}={_quoted(value)}" for name, value in self.params.items())
         param = f" --param{given}" if given else ""
-        return f"python -m orchestrator.query {self.query} --results {_quoted(root)}{param}"
+        of_run = f" --run {_quoted(run)}" if run else ""
+        return f"python -m orchestrator.query {self.query} --results {_quoted(root)}{of_run}{param}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a page rests on."""
+
+    root: str
+    """Results directory."""
+    run: str | None
+    """Id of the run; None where none is recorded."""
 
 
 def _quoted(value: object) -> str:

@@ -106,4 +106,4 @@ select
     margin,
     false as declared_after
 from metric_declarations
-where place is null and metric not in (select judged.place.metric from judged where is_named);
+where reading = '' and metric not in (select judged.place.metric from judged where is_named);

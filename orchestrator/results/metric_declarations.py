@@ -21,6 +21,8 @@ SCHEMA = pa.schema(
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("compares", pa.bool_()),  # with the retrained model, which has no value of its own
+        ("margin", pa.float64()),
+        ("margin_because", pa.string()),
         ("about", pa.string()),
     ]
 )
@@ -46,5 +48,7 @@ def _rows(metric: Metric) -> Iterator[dict[str, object]]:
             "low": metric.low,
             "high": metric.high,
             "compares": metric.compares,
+            "margin": metric.margin,
+            "margin_because": metric.margin_because,
             "about": metric.about,
         }

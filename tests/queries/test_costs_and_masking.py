@@ -58,7 +58,15 @@ def test_a_model_costs_its_own_work_and_all_of_what_it_rests_on(store: Store, tm
     write_model(store, "salun", "unlearned", 1.5, rests_on=("saliency",), retrained_id="retrained")
     write_model(store, "plain", "unlearned", 2.0, retrained_id="slow")
     write_model(store, "mixed", "unlearned", 2.0, rests_on=("elsewhere",), retrained_id="retrained")
-    names = ("own_samples", "shared_samples", "samples", "shared_stages", "device_seconds", "seconds", "ratio")
+    names = (
+        "own_samples",
+        "shared_samples",
+        "samples",
+        "shared_stages",
+        "device_seconds",
+        "seconds",
+        "ratio",
+    )
     rows = Results(str(tmp_path)).sql("select * from model_costs").to_pylist()
     found = {row["model_id"]: tuple(row[name] for name in names) for row in rows}
     assert found == {

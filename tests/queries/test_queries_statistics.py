@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from orchestrator.store.store import Store
 from tasks.statistics.intervals import newcombe
 from tests.support import synthetic_results as synthetic
 from tests.support.audited import write_cell, write_run
+from tests.support.fabricated import fabricated_setting, write_plan
 
 
 @pytest.fixture(scope="module")
@@ -116,48 +118,92 @@ def test_two_seeds_give_the_widest_of_their_own_intervals(tmp_path: Path) -> Non
     assert {(r["seeds"], r["mean_low"], r["mean_high"]) for r in variance} == {(2, None, None)}
 
 
-def test_of_cells_measured_more_than_once_the_latest_counts(tmp_path: Path) -> None:
-    """Another evaluation of the same models adds no row and no seed, and its values replace the earlier ones."""
-    names = (
-        "leaderboard",
-        "seed_variance",
-        "forget_set_difficulty",
-        "layer_scope_cost",
-        "per_class",
-        "robust_drop",
-        "fairness_vs_robustness",
-        "hardest_examples",
-        "harm",
-        "verdict",
-        "scoreboard",
-    )
-    store = synthetic.fill(str(tmp_path / "results"))
-    results = Results(store.root)
-    before = {name: rows(results, name) for name in names}
-    assert results.table("latest_cells").num_rows == len(
-        [r for r in store.read("cells").to_pylist() if r["status"] == "finished"]
-    )
+ANSWERS = (
+    "leaderboard",
+    "seed_variance",
+    "forget_set_difficulty",
+    "layer_scope_cost",
+    "per_class",
+    "robust_drop",
+    "fairness_vs_robustness",
+    "hardest_examples",
+    "harm",
+    "verdict",
+    "scoreboard",
+)
+
+
+def measured_again(store: Store) -> tuple[list[str], list[str]]:
+    """Measure every model of `scrub` again under another setting, with another accuracy and an older clock.
+
+    Returns:
+        Ids of the cells of the first plan, and of the second, which has the new cells in place of the old.
+    """
+    first, second = [], []
     for row in store.read("cells").to_pylist():
-        if row["method"] == "scrub" and row["status"] == "finished":
-            key = synthetic.name("again", row["cell_id"])
-            later = row["finished_at"] + timedelta(days=1)
-            store.write("cells", key, [row | {"cell_id": key, "finished_at": later}])
-            for table, path in (("metrics", {}), ("examples", {"attack": row["attack"]}), ("layers", {})):
-                if row["cell_id"] in store.keys(table):
-                    copy = store.read(table, row["cell_id"], **path).to_pylist()
-                    kept = [{k: v for k, v in r.items() if k not in ("cell_id", *path)} for r in copy]
-                    for new in kept:
-                        if new.get("metric") == "accuracy":
-                            new["value"], new["ci_low"], new["ci_high"] = 0.125, 0.1, 0.2
-                    store.write(table, key, kept, **path)
-    results.refresh()
-    for name in names:
+        first.append(row["cell_id"])
+        if row["method"] != "scrub" or row["status"] != "finished":
+            second.append(row["cell_id"])
+            continue
+        key = synthetic.name("again", row["cell_id"])
+        second.append(key)
+        new = row | {"cell_id": key, "finished_at": row["finished_at"] - timedelta(days=1)}
+        store.write("cells", key, [new | fabricated_setting(row, **{"method.lr": 0.2})])
+        for table, path in (("metrics", {}), ("examples", {"attack": row["attack"]}), ("layers", {})):
+            if row["cell_id"] in store.keys(table):
+                copy = store.read(table, row["cell_id"], **path).to_pylist()
+                kept = [{k: v for k, v in r.items() if k not in ("cell_id", *path)} for r in copy]
+                for new in kept:
+                    if new.get("metric") == "accuracy":
+                        new["value"], new["ci_low"], new["ci_high"] = 0.125, 0.1, 0.2
+                store.write(table, key, kept, **path)
+    return first, second
+
+
+def test_answers_rest_on_the_plan_that_was_asked_for_last(tmp_path: Path) -> None:
+    """Not on the clock: the later plan's cells have the older time stamps, and the first plan can be asked again."""
+    store = synthetic.fill(str(tmp_path / "results"))
+    before = {name: rows(Results(store.root), name) for name in ANSWERS}
+    first, second = measured_again(store)
+    write_plan(store, "first", first)
+    write_plan(store, "second", second)
+    results = Results(store.root)
+    for name in ANSWERS:
         after = rows(results, name)
         assert len(after) == len(before[name]), name
         for row in after:
             if row.get("method") == "scrub" and row.get("metric") == "accuracy":
                 assert row.get("value", row.get("mean")) == 0.125, name
                 assert row.get("seeds") in (None, 3)
+    write_plan(store, "third", first, started_at=synthetic.NOON - timedelta(days=9))
+    results.refresh()
+    assert results.run == "third"
+    for name in ("leaderboard", "scoreboard", "hardest_examples"):
+        assert _told(rows(results, name)) == _told(before[name]), name
+
+
+def test_settings_stand_in_rows_of_their_own_when_all_runs_are_asked(tmp_path: Path) -> None:
+    store = synthetic.fill(str(tmp_path / "results"))
+    first, second = measured_again(store)
+    write_plan(store, "first", first)
+    write_plan(store, "second", second)
+    every = Results(store.root, "all")
+    for name in ("leaderboard", "scoreboard", "layer_scope_cost"):
+        alone = [rows(Results(store.root, run), name) for run in ("first", "second")]
+        others = ("rank", "setting_label")  # these tell of the other rows
+        expected = {row for answer in alone for row in _told(answer, without=others)}
+        found = _told(rows(every, name), without=others)
+        assert len(found) == len(set(found))
+        assert set(found) == expected, name
+
+
+def _told(answer: list[dict[str, Any]], *, without: tuple[str, ...] = ()) -> list[str]:
+    """Rows as text, floats to 12 digits: sums of other orders differ beyond."""
+    shown = [{k: v for k, v in row.items() if k not in without} for row in answer]
+    return [
+        json.dumps({k: f"{v:.12g}" if isinstance(v, float) else str(v) for k, v in row.items()})
+        for row in shown
+    ]
 
 
 def test_fairness_correlation_counts_each_model_under_one_scope(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.store.store import Store
-from tests.support.fabricated import fabricated_setting
+from tests.support.fabricated import fabricated_setting, write_plan
 from tests.support.sweeps import changed, write_config
 
 ROOT = Path(__file__).parents[2]
@@ -54,9 +54,8 @@ def copied(folder: Path) -> str:
 def write_run(store: Store, run_id: str = "tiny-1", *, cells: int = 4, at: datetime = NOON) -> None:
     """A row of `runs`, and a plan of that many cells, which `write_cell` fills."""
     store.check_ready()
-    row = {"name": "tiny", "started_at": at, "config_digest": "0" * 64, "plan_json": f'{{"cells": {cells}}}'}
-    store.write("runs", run_id, [row | {"ordinal": 1 + len(store.keys("runs"))}])
-    store.write("plans", run_id, [{"cell_id": f"{UNMEASURED}{place}"} for place in range(cells)])
+    planned = [f"{UNMEASURED}{place}" for place in range(cells)]
+    write_plan(store, run_id, planned, name="tiny", started_at=at, plan_json=f'{{"cells": {cells}}}')
 
 
 def plan_cell(store: Store, run_id: str, cell_id: str) -> None:
@@ -72,7 +71,7 @@ def write_cell(
     store: Store, method: str, *, seed: int = 0, attack: str = "none", minutes: float = 0, **changes: Any
 ) -> str:
     """A row of `cells` of the method's model; returns its id."""
-    cell_id = f"{method}-{attack}-{seed}"
+    cell_id = changes.get("cell_id", f"{method}-{attack}-{seed}")
     row = {
         "model_id": f"{method}-{seed}",
         "reference_id": f"retrain-{seed}",

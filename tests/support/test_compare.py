@@ -33,7 +33,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     synthetic_shadows.fill(store)
     forget = [{"forget_set": "random", "dataset": "digits", "example_id": i, "label": 1} for i in range(4)]
     store.write("forget_sets", "r", forget)
-    store.write("runs", "run-1", [{"name": "a", "started_at": synthetic_results.NOON, "config_digest": "d"}])
+    store.write(
+        "runs",
+        "run-1",
+        [{"ordinal": 1, "name": "a", "started_at": synthetic_results.NOON, "config_digest": "d"}],
+    )
     search = Store(str(root / "search"))
     search.check_ready()
     trial = synthetic_results.proportion("accuracy", "test", 7, 9, "better")

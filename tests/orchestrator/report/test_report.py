@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import stats
 
 from orchestrator.report.__main__ import main
-from orchestrator.report.blocks import Figure, Gallery, Missing, Source, Table, number
+from orchestrator.report.blocks import Figure, Gallery, Missing, Origin, Source, Table, number
 from orchestrator.report.drawing import PALETTE, Look, spread
 from orchestrator.report.evidence import clearest, gather, signed, why_told_apart
 from orchestrator.report.examples import roc_on_grid
@@ -383,7 +383,7 @@ def test_missing_cells_are_told_at_the_top(tmp_path):
 def test_long_tables_unfold_and_lose_no_row():
     rows = [[f"row {i}"] for i in range(30)]
     table = Table(caption="", heading=["h"], rows=rows, source=Source(query="verdict"), shown=4)
-    html = render_block(table, "results")
+    html = render_block(table, Origin("results", None))
     assert "<summary>26 more rows</summary>" in html
     assert [int(i) for i in re.findall(r"<td>row (\d+)</td>", html)] == list(range(30))
 
