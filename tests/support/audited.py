@@ -93,7 +93,7 @@ def write_cell(
     store: Store, method: str, *, seed: int = 0, attack: str = "none", minutes: float = 0, **changes: Any
 ) -> str:
     """A row of `cells` of the method's model, which the latest run has asked for; returns its id."""
-    cell_id = f"{method}-{attack}-{seed}"
+    cell_id = changes.get("cell_id", f"{method}-{attack}-{seed}")
     row = {
         "model_id": f"{method}-{seed}",
         "reference_id": f"retrain-{seed}",
