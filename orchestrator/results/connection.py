@@ -29,7 +29,10 @@ from tasks.errors import AuditError, unknown_name
 PLAN = Path(__file__).with_name("plan.sql")
 VIEWS = (
     PLAN,
-    *(Path(__file__).with_name(f"{name}.sql") for name in ("declared", "views", "costs", "masking", "verdict")),
+    *(
+        Path(__file__).with_name(f"{name}.sql")
+        for name in ("declared", "views", "costs", "masking", "verdict")
+    ),
 )
 """The SQL of all views, in the order in which they build on one another."""
 EXPORTED_VIEWS = "views.sql"

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ def write_run(
     at: datetime = NOON,
     primary: Sequence[str] = ("accuracy:forget",),
     margin: float = 0.05,
+    cells_before: int = 0,
 ) -> None:
     """A row of `runs` that declares primary measures with a margin, and a plan of that many cells, which `write_cell`
     fills."""
@@ -76,7 +77,10 @@ def write_run(
     measures = tuple(map(Measure.parse, primary))
     said = Declared(primary=measures, margins={measure.metric: margin for measure in measures}).rows()
     planned = [f"{UNMEASURED}{place}" for place in range(cells)]
-    declared = {"plan_json": f'{{"cells": {cells}}}', "answers_json": json.dumps(said)}
+    declared = {
+        "plan_json": json.dumps({"cells": cells, "cells_before": cells_before}),
+        "answers_json": json.dumps(said),
+    }
     write_plan(store, run_id, planned, name="tiny", started_at=at, **declared)
 
 
@@ -93,7 +97,7 @@ def write_cell(
     store: Store, method: str, *, seed: int = 0, attack: str = "none", minutes: float = 0, **changes: Any
 ) -> str:
     """A row of `cells` of the method's model, which the latest run has asked for; returns its id."""
-    cell_id = changes.get("cell_id", f"{method}-{attack}-{seed}")
+    cell_id = str(changes.get("cell_id", f"{method}-{attack}-{seed}"))
     row = {
         "model_id": f"{method}-{seed}",
         "reference_id": f"retrain-{seed}",
@@ -120,12 +124,38 @@ def write_cell(
 
 
 def write_accuracy(
-    store: Store, cell_id: str, value: float, half: float | None, split: str = "forget"
+    store: Store,
+    cell_id: str,
+    value: float,
+    half: float | None,
+    split: str = "forget",
+    beside: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """A row of `metrics` with an interval of +- `half`, or without one."""
+    """A row of `metrics` with an interval of +- `half`, or without one, beside others of the cell."""
     ends = {} if half is None else {"ci_low": value - half, "ci_high": value + half}
-    row = {"metric": "accuracy", "split": split, "variant": "", "value": value, "n": 100} | ends
-    store.write("metrics", cell_id, [row | {"higher_is": "closer_to_retrained"}])
+    row = {"metric": "accuracy", "split": split, "variant": "", "value": value, "n": 10_000} | ends
+    store.write("metrics", cell_id, [*_without_key(beside), row | {"higher_is": "closer_to_retrained"}])
+
+
+def _without_key(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name != "cell_id"} for row in rows]
+
+
+def write_models(
+    store: Store,
+    values: Mapping[str, float],
+    *,
+    split: str = "forget",
+    seeds: int = 3,
+    wobble: float = 0.002,
+    **changes: Any,
+) -> None:
+    """The accuracy of models on a split over seeds, each a little to one side or the other."""
+    for position, (method, value) in enumerate(values.items()):
+        for seed in range(seeds):
+            cell_id = write_cell(store, method, seed=seed, **changes)
+            before = store.read("metrics", cell_id).to_pylist() if store.has("metrics", cell_id) else []
+            write_accuracy(store, cell_id, value + wobble * (-1) ** (seed + position), 0.04, split, before)
 
 
 def write_membership(
