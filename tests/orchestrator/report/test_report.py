@@ -477,6 +477,7 @@ def test_order_of_forgetting_is_drawn_from_observations(store):
     place = {"architecture": "net", "method": "kept", "scope": "all"}
     work = {"kind": "shadow", "status": "finished", "parent_id": "group", "dataset": "digits"}
     store.write("models", "stage", [work | place])
+    write_cell(store, "scrub", attack="u_lira", model_id=None, group_id="group")
     store.write("observations", "stage", rows, **place)
     with Results(store.root) as results:
         found = results.query("forgetting_order").to_pylist()
