@@ -34,6 +34,8 @@ class Command:
     """The architecture, where there are several."""
     scope: Annotated[str | None, Flag(value="SCOPE", otherwise="the only one")] = None
     """The layer scope, where there are several."""
+    run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
+    """Rest on the cells that this run asked for."""
     output: Annotated[Path, Flag(value="FILE")] = Path("certificate.html")
     """File to write."""
 
@@ -45,9 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     from orchestrator.report.subject import choose
     from orchestrator.report.write import check_folder, write_text
     from orchestrator.results.connection import Results
+    from orchestrator.store.runs import check_one
 
+    check_one(command.run)
     check_folder(command.output, flag="--output")
-    with Results(command.results) as results:
+    with Results(command.results, command.run) as results:
         subject = choose(
             results,
             forget_set=command.forget_set,

@@ -21,12 +21,13 @@ def _():
 @app.cell
 def _(mo):
     root = str(mo.cli_args().get("results") or "results")
-    return (root,)
+    run = mo.cli_args().get("run")  # a run's id, or all; without it the latest
+    return root, run
 
 
 @app.cell
-def _(Results, mo, root):
-    results = Results(root)
+def _(Results, mo, root, run):
+    results = Results(root, run and str(run))
     mo.md(
         f"# Unlearning audit\n\nTables and views of `{root}`: " + ", ".join(f"`{n}`" for n in results.names)
     )
@@ -36,30 +37,33 @@ def _(Results, mo, root):
 @app.cell
 def _(mo, results):
     mo.md(
-        "## Which models can be told from retraining?\n\nA query that ships, by name: `queries/verdict.sql`."
+        "## Which models can be told from retraining?\n\nThe view `model_verdicts`, by the query of that name: "
+        "what the report and the certificate say."
     )
-    verdict = results.query("verdict").to_pandas()
-    audited = verdict[verdict.role == "audited"]
-    told_apart = (
-        audited.assign(apart=audited.verdict == "told apart")
-        .groupby(["architecture", "forget_set", "method", "scope"])
-        .apart.agg(["sum", "count"])
-        .reset_index()
-    )
-    told_apart
-    return (told_apart,)
+    verdicts = results.query("model_verdicts").to_pandas()
+    audited = verdicts.loc[
+        verdicts.role == "audited",
+        [
+            *("architecture", "forget_set", "method", "scope", "verdict", "told_apart", "shown_equivalent"),
+            *("undecided", "primary_measures", "seeds", "settles"),
+        ],
+    ]
+    audited
+    return (audited,)
 
 
 @app.cell
 def _(mo, results):
-    mo.md("## Your own SQL\n\nParameters are `$name`; `leaderboard` has the retrained value beside each.")
+    mo.md(
+        "## Your own SQL\n\nParameters are `$name`; `verdicts` has every measure, with its test and its margin."
+    )
     forgetting = results.sql(
         """
-        select architecture, forget_set, method, scope, seed, value, retrained, difference, difference_low,
-            difference_high, noise_floor
-        from leaderboard
-        where metric = $metric and split = $split and attack = 'none' and label is null
-        order by architecture, forget_set, abs(difference)
+        select architecture, forget_set, method, scope, role, seeds, value, retrained, difference, difference_low,
+            difference_high, margin, family, p_adjusted, verdict
+        from verdicts
+        where metric = $metric and split = $split and attack = 'none'
+        order by architecture, forget_set, distance
         """,
         metric="accuracy",
         split="forget",
@@ -72,16 +76,14 @@ def _(mo, results):
 def _(forgetting):
     from matplotlib.figure import Figure
 
-    shown = forgetting.dropna(subset=["difference", "difference_low", "difference_high"]).reset_index(
-        drop=True
-    )
+    shown = forgetting.dropna(subset=["difference"]).reset_index(drop=True)
     figure = Figure(figsize=(7, 0.28 * len(shown) + 1.2), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(0, color="grey", lw=0.8)
-    axes.hlines(shown.index, shown.difference_low, shown.difference_high, lw=1)
+    axes.hlines(shown.index, shown.difference_low, shown.difference_high, lw=1)  # one seed has no interval
     axes.plot(shown.difference, shown.index, "o", ms=4)
     axes.set_yticks(shown.index, shown.method + " / " + shown.scope + ", " + shown.forget_set)
-    axes.set_xlabel("forget accuracy minus retrained")
+    axes.set_xlabel("forget accuracy minus the mean of both retrainings")
     figure
     return (figure,)
 

@@ -29,6 +29,8 @@ class Command:
     """Name of a query that ships (see --list), path of a .sql file, or a statement."""
     results: Annotated[str, Flag(value="DIRECTORY")] = "results"
     """Results directory: what the sweep was given as --out."""
+    run: Annotated[str | None, Flag(value="ID|all", otherwise="the latest")] = None
+    """Answer for the cells that this run asked for, or for those of all runs, each setting in rows of its own."""
     param: Annotated[tuple[str, ...], Flag(value="NAME=VALUE", otherwise="those of its header")] = ()
     """Parameters of the query."""
     format: Annotated[Format | None, Flag(otherwise="by the suffix of --output, else table")] = None
@@ -68,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     form = command.format or form_of(command.output)
     from orchestrator.results.connection import Results  # duckdb, likewise
 
-    with Results(command.results) as results:
+    with Results(command.results, command.run) as results:
         if command.export:
             sys.stdout.write("".join(f"{path}\n" for path in results.export(command.export)))
         elif not command.query:

@@ -146,7 +146,7 @@ def _show_plan(command: Command) -> int:
 
 def _conclude(outcome: Outcome, command: Command) -> None:
     """Print the leaderboard, failures and where results lie."""
-    print_leaderboard(command.out, as_json=command.format == "json")
+    print_leaderboard(command.out, outcome.run, as_json=command.format == "json")
     done, failed = len(outcome.cells), len(outcome.failed)
     lines = [
         f"{done - failed} of {len(outcome.plan.cells)} cells finished, {failed} failed, {outcome.seconds:.0f} s",
@@ -156,7 +156,7 @@ def _conclude(outcome: Outcome, command: Command) -> None:
         from orchestrator.report.write import build, write_text  # matplotlib: the plan can do without
 
         page = Path(command.out) / "report.html"
-        write_text(page, build(command.out)[0], flag="--out")
+        write_text(page, build(command.out, outcome.run)[0], flag="--out")
         lines.append(f"report in {page}")
     if outcome.failed_shadows:
         lines.append(

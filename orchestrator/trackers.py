@@ -28,6 +28,8 @@ class Command:
     """Results directory: what the sweep was given as --out."""
     to: TrackerName
     """The tracker."""
+    run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
+    """Rest on the cells that this run asked for."""
     at: Annotated[str, Flag(value="PLACE", otherwise="runs, or the tracker's own settings")] = ""
     """A directory (tensorboard) or a tracking URI (mlflow); wandb takes none."""
     project: Annotated[str, Flag(value="NAME")] = "lethe"
@@ -38,8 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and copy."""
     command = parse(Command, arguments, prog="python -m orchestrator.trackers", examples=EXAMPLES)
     from orchestrator.results.connection import Results  # duckdb and pyarrow: not for --help
+    from orchestrator.store.runs import check_one
 
-    with Results(command.results) as results:
+    check_one(command.run)
+    with Results(command.results, command.run) as results:
         found = list(records(results))
     logged = copy(found, TRACKERS[command.to](command.at, command.project))
     sys.stderr.write(f"{logged} models logged to {command.to}, {len(found) - logged} were there already\n")

@@ -1,13 +1,17 @@
 -- Do two membership attacks single out the same forget examples?
--- grain: audited or reference model (by its place in the grid) and pair of attacks (with their statistics)
+-- grain: audited or reference model (by its place in the grid and its setting) and pair of attacks (with
+-- their statistics and settings)
 -- param split = "forget": the examples compared
 -- rho is Spearman's rank correlation over examples of the score, or for per-example attacks of each example's
--- own AUC (or epsilon) over shadow models; its interval is Bonett and Wright's. Of cells measured more than
--- once the latest counts.
-with latest as (
-    select *
+-- own AUC (or epsilon) over shadow models; its interval is Bonett and Wright's.
+with membership as (
+    select
+        plan_cells.*,
+        setting_parts.surroundings,
+        if(plan_cells.role = 'audited', setting_parts.method_part, null) as method_part
     from plan_cells
-    where attack_family in ('population', 'per_example')
+    left join setting_parts on setting_parts.setting = plan_cells.setting
+    where plan_cells.attack_family in ('population', 'per_example')
 ),
 scored as (
     select
@@ -18,11 +22,14 @@ scored as (
         cells.forget_set,
         cells.seed,
         cells.role,
+        cells.surroundings,
+        cells.method_part,
+        cells.setting,
         cells.attack || coalesce('/' || examples.statistic, '') as attack,
         examples.example_id,
         avg(examples.score) as score
     from examples
-    join latest as cells on cells.cell_id = examples.cell_id
+    join membership as cells on cells.cell_id = examples.cell_id
     where examples.split = $split
         and examples.score is not null
         and (cells.attack_family = 'population' or examples.member is null)
@@ -33,6 +40,7 @@ paired as (
     select
         one.* exclude (attack, score),
         one.attack as attack,
+        other.setting as other_setting,
         other.attack as other_attack,
         one.score as score,
         other.score as other_score
@@ -44,6 +52,9 @@ paired as (
         and other.method = one.method
         and other.scope = one.scope
         and other.seed = one.seed
+        and other.role = one.role
+        and other.surroundings is not distinct from one.surroundings
+        and other.method_part is not distinct from one.method_part
         and other.example_id = one.example_id
         and other.attack > one.attack
 ),
@@ -54,14 +65,12 @@ ranked as (
         rank() over (pair order by other_score) + (count(*) over (pair_and_other) - 1) / 2.0 as other_rank
     from paired
     window
-        pair as (partition by dataset, architecture, forget_set, method, scope, seed, attack, other_attack),
+        pair as (partition by setting, other_setting, forget_set, seed, attack, other_attack),
         pair_and_score as (
-            partition by
-                dataset, architecture, forget_set, method, scope, seed, attack, other_attack, score
+            partition by setting, other_setting, forget_set, seed, attack, other_attack, score
         ),
         pair_and_other as (
-            partition by
-                dataset, architecture, forget_set, method, scope, seed, attack, other_attack, other_score
+            partition by setting, other_setting, forget_set, seed, attack, other_attack, other_score
         )
 ),
 correlated as (
@@ -73,7 +82,9 @@ correlated as (
         scope,
         seed,
         role,
+        setting,
         attack,
+        other_setting,
         other_attack,
         count(*) as n,
         case
@@ -84,18 +95,27 @@ correlated as (
     group by all
 )
 select
-    dataset,
-    architecture,
-    forget_set,
-    method,
-    scope,
-    seed,
-    role,
-    attack,
-    other_attack,
-    n,
-    rho,
-    spearman_low(rho, n) as rho_low,
-    spearman_high(rho, n) as rho_high
+    correlated.dataset,
+    correlated.architecture,
+    correlated.forget_set,
+    correlated.method,
+    correlated.scope,
+    correlated.seed,
+    correlated.role,
+    setting_labels.label as setting_label,
+    correlated.attack,
+    other_labels.label as other_setting_label,
+    correlated.other_attack,
+    correlated.n,
+    correlated.rho,
+    spearman_low(correlated.rho, correlated.n) as rho_low,
+    spearman_high(correlated.rho, correlated.n) as rho_high,
+    correlated.setting,
+    correlated.other_setting
 from correlated
-order by dataset, architecture, forget_set, attack, other_attack, role, method, scope, seed;
+left join setting_labels on setting_labels.setting = correlated.setting
+left join setting_labels as other_labels on other_labels.setting = correlated.other_setting
+order by
+    correlated.dataset, correlated.architecture, correlated.forget_set, correlated.attack,
+    correlated.other_attack, correlated.role, correlated.method, correlated.scope, correlated.seed,
+    correlated.setting, correlated.other_setting;

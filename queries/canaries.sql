@@ -1,5 +1,5 @@
 -- Which canaries were planted in the shadow models, and how many of them does a model learn?
--- grain: set of canaries and architecture
+-- grain: set of canaries, architecture and set of shadow models
 -- param canary_kind = null: mislabelled or out_of_distribution
 -- images: where the images of out-of-distribution canaries come from. true_label: canaries whose random label is
 -- that of the example in whose place they stand. learnt: canaries that one shadow model trains on, half of them
@@ -21,6 +21,7 @@ learnt as (
     select
         shadows.canaries_id,
         shadows.architecture,
+        shadows.shadow_set,
         shadows.shadow_id,
         count(*) filter (
             where get_bit(
@@ -30,7 +31,8 @@ learnt as (
         ) as learnt
     from shadows
     join canaries on canaries.canaries_id = shadows.canaries_id
-    group by shadows.canaries_id, shadows.architecture, shadows.shadow_id
+    where shadows.shadow_set in (select shadow_set from plan_shadow_sets)
+    group by shadows.canaries_id, shadows.architecture, shadows.shadow_set, shadows.shadow_id
 )
 select
     planted.dataset,
@@ -43,8 +45,10 @@ select
     min(learnt.learnt) as learnt_low,
     avg(learnt.learnt) as learnt_mean,
     max(learnt.learnt) as learnt_high,
-    planted.canaries_id
+    planted.canaries_id,
+    learnt.shadow_set
 from planted
 join learnt on learnt.canaries_id = planted.canaries_id
 group by all
-order by planted.dataset, learnt.architecture, planted.canary_kind, planted.canaries_id;
+order by planted.dataset, learnt.architecture, planted.canary_kind, planted.canaries_id,
+    learnt.shadow_set;

@@ -1,6 +1,7 @@
 -- Where did the time go?
--- grain: stage, device, dataset, architecture, method, scope and attack
+-- grain: stage, device, dataset, architecture, method, scope, attack and setting
 -- param stage = null: only this stage
+-- Of the stages behind the plan that the answer rests on, whichever run has paid for them.
 select
     stage,
     device,
@@ -9,6 +10,7 @@ select
     method,
     scope,
     attack,
+    setting_labels.label as setting_label,
     stages,
     seconds,
     seconds / sum(seconds) over () as share,
@@ -17,7 +19,9 @@ select
     peak_bytes,
     samples,
     forward_samples,
-    trainable_parameters
+    trainable_parameters,
+    cost_by_stage.setting
 from cost_by_stage
+left join setting_labels on setting_labels.setting = cost_by_stage.setting
 where $stage is null or stage = $stage
-order by seconds desc, stage, device, dataset, architecture, method, scope, attack;
+order by seconds desc, stage, device, dataset, architecture, method, scope, attack, cost_by_stage.setting;

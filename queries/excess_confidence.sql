@@ -2,7 +2,7 @@
 -- grain: finished cell without attack, and forget example
 -- param architecture = null: only this architecture
 -- param forget_set = null: only this forget set
--- excess is in logits of the confidence. Of cells measured more than once the latest counts.
+-- excess is in logits of the confidence.
 with forgotten as (
     select cell_id, example_id, label, phi
     from examples
@@ -18,12 +18,15 @@ select
     cell.method,
     cell.scope,
     cell.seed,
+    setting_labels.label as setting_label,
     ours.example_id,
     ours.label,
     ours.phi,
     theirs.phi as retrained_phi,
-    ours.phi - theirs.phi as excess
+    ours.phi - theirs.phi as excess,
+    cell.setting
 from plan_cells as cell
+left join setting_labels on setting_labels.setting = cell.setting
 join plan_references as paired on paired.cell_id = cell.cell_id
 join forgotten as ours on ours.cell_id = cell.cell_id
 join forgotten as theirs
@@ -34,4 +37,5 @@ where cell.role <> 'reference'
     and ($architecture is null or cell.architecture = $architecture)
     and ($forget_set is null or cell.forget_set = $forget_set)
 order by
-    cell.dataset, cell.architecture, cell.forget_set, cell.role, cell.method, cell.scope, cell.seed, ours.example_id;
+    cell.dataset, cell.architecture, cell.forget_set, cell.role, cell.method, cell.scope, cell.seed, cell.setting,
+    ours.example_id;

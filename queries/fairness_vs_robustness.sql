@@ -1,23 +1,25 @@
 -- Do models whose layers treat classes less evenly lose more accuracy under attack?
--- grain: dataset, architecture, fairness definition, layer, attack and eps
+-- grain: conditions, dataset, architecture, fairness definition, layer, attack and eps
 -- param split = "test": where robust accuracy is measured
 -- param scope = "all": only models of this layer scope; null takes all
 -- param role = null: only models of this role, such as audited
--- Layer "(mean)" is the mean over a model's layers. rho is Spearman's rank correlation over models; its
--- interval is Bonett and Wright's, and needs four models. robust_drop is accuracy at eps 0 minus accuracy at
--- eps, on the same examples. Models that share an original are not independent, and those that one method
--- makes under several scopes are near-copies: intervals are too narrow. Near eps where accuracy saturates the
--- sign may flip. Of cells measured more than once the latest counts.
+-- Layer "(mean)" is the mean over a model's layers. robust_drop is accuracy at eps 0 minus accuracy at eps, on the same
+-- examples. rho is Spearman's rank correlation over the models of one stratum (one original, which is one seed, and one
+-- forget set), pooled over strata: what seeds and forget sets do to both numbers is left out. Its interval is over
+-- originals and needs four; no_interval says why there is none. Models that one method makes under several scopes are
+-- near-copies. Near eps where accuracy saturates the sign may flip.
 with robust as (
     select
         attacked.model_id,
+        attacked.conditions,
         attacked.dataset,
         attacked.architecture,
+        attacked.forget_set,
+        attacked.seed,
         attacked.attack,
         attacked.param as eps,
-        avg(clean.value - attacked.value) as robust_drop  -- one model may stand under several forget sets
+        clean.value - attacked.value as robust_drop
     from leaderboard as attacked
-    semi join plan_cells on plan_cells.cell_id = attacked.cell_id
     join leaderboard as clean
         on clean.cell_id = attacked.cell_id
         and clean.metric = attacked.metric
@@ -31,7 +33,6 @@ with robust as (
         and attacked.split = $split
         and ($role is null or attacked.role = $role)
         and ($scope is null or attacked.scope = $scope)
-    group by all
 ),
 fair as (
     select
@@ -51,8 +52,11 @@ fair as (
 ),
 models_seen as (
     select
+        robust.conditions,
         robust.dataset,
         robust.architecture,
+        robust.forget_set,
+        robust.seed,
         fair.definition,
         fair.layer,
         case when fair.layer = '(mean)' then -1 else fair.layer_index end as layer_index,
@@ -66,18 +70,19 @@ models_seen as (
 ranked as (
     select
         *,
-        rank() over (place order by gap)
-            + (count(*) over (place_and_gap) - 1) / 2.0 as gap_rank,
-        rank() over (place order by robust_drop)
-            + (count(*) over (place_and_drop) - 1) / 2.0 as drop_rank
+        (rank() over (stratum order by gap) + (count(*) over (stratum_and_gap) - 1) / 2.0)
+            / count(*) over (stratum) as gap_rank,
+        (rank() over (stratum order by robust_drop) + (count(*) over (stratum_and_drop) - 1) / 2.0)
+            / count(*) over (stratum) as drop_rank
     from models_seen
     window
-        place as (partition by dataset, architecture, definition, layer, attack, eps),
-        place_and_gap as (partition by dataset, architecture, definition, layer, attack, eps, gap),
-        place_and_drop as (partition by dataset, architecture, definition, layer, attack, eps, robust_drop)
+        stratum as (partition by conditions, definition, layer, attack, eps, seed, forget_set),
+        stratum_and_gap as (partition by conditions, definition, layer, attack, eps, seed, forget_set, gap),
+        stratum_and_drop as (partition by conditions, definition, layer, attack, eps, seed, forget_set, robust_drop)
 ),
-correlated as (
+strata as (
     select
+        conditions,
         dataset,
         architecture,
         definition,
@@ -85,28 +90,74 @@ correlated as (
         min(layer_index) as layer_index,
         attack,
         eps,
+        seed,
         count(*) as models,
-        avg(gap) as mean_gap,
-        avg(robust_drop) as mean_robust_drop,
-        case
-            when count(distinct gap) > 1 and count(distinct robust_drop) > 1
-                then corr(gap_rank, drop_rank)
-        end as rho
+        sum(gap) as gaps,
+        sum(robust_drop) as robust_drops,
+        coalesce(regr_sxy(gap_rank, drop_rank), 0.0) as xy,
+        coalesce(regr_syy(gap_rank, drop_rank), 0.0) as xx,
+        coalesce(regr_sxx(gap_rank, drop_rank), 0.0) as yy
     from ranked
-    group by dataset, architecture, definition, layer, attack, eps
+    group by conditions, dataset, architecture, definition, layer, attack, eps, seed, forget_set
+),
+by_original as (
+    select
+        conditions,
+        dataset,
+        architecture,
+        definition,
+        layer,
+        min(layer_index) as layer_index,
+        attack,
+        eps,
+        seed,
+        count(*) as strata,
+        sum(models) as models,
+        sum(gaps) as gaps,
+        sum(robust_drops) as robust_drops,
+        sum(xy) as xy,
+        sum(xx) as xx,
+        sum(yy) as yy
+    from strata
+    group by conditions, dataset, architecture, definition, layer, attack, eps, seed
+),
+pooled as (
+    select
+        conditions,
+        dataset,
+        architecture,
+        definition,
+        layer,
+        min(layer_index) as layer_index,
+        attack,
+        eps,
+        count(*) as originals,
+        cast(sum(strata) as bigint) as strata,
+        cast(sum(models) as bigint) as models,
+        sum(gaps) / sum(models) as mean_gap,
+        sum(robust_drops) / sum(models) as mean_robust_drop,
+        list(xy order by seed) as xy,
+        list(xx order by seed) as xx,
+        list(yy order by seed) as yy
+    from by_original
+    group by conditions, dataset, architecture, definition, layer, attack, eps
 )
 select
+    conditions,
     dataset,
     architecture,
     definition,
     layer,
     attack,
     eps,
+    originals,
+    strata,
     models,
     mean_gap,
     mean_robust_drop,
-    rho,
-    spearman_low(rho, models) as rho_low,
-    spearman_high(rho, models) as rho_high
-from correlated
-order by dataset, architecture, definition, attack, eps, layer_index, layer;
+    case when list_sum(xx) > 0 and list_sum(yy) > 0 then stratified_rho(xy, xx, yy) end as rho,
+    stratified_low(xy, xx, yy) as rho_low,
+    stratified_high(xy, xx, yy) as rho_high,
+    stratified_without(xy, xx, yy) as no_interval
+from pooled
+order by dataset, architecture, conditions, definition, attack, eps, layer_index, layer;

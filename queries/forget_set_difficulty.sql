@@ -1,14 +1,12 @@
 -- Which forget sets are hard to unlearn, over all methods?
--- grain: dataset, architecture, forget set and attack
+-- grain: dataset, architecture, forget set, attack, measure (variant, param, game) and conditions
 -- param metric = "accuracy": measure of closeness
 -- param split = "forget": where it is measured
 -- gap is the mean distance to the retrained model; share_differing counts models whose interval excludes 0.
--- The interval of gap is Student's t over models, as if they were independent. Of cells measured more than
--- once the latest counts.
+-- The interval of gap is Student's t over models, as if they were independent.
 with audited as (
     select *
     from leaderboard
-    semi join plan_cells using (cell_id)
     where metric = $metric
         and split = $split
         and role = 'audited'
@@ -23,6 +21,7 @@ select
     variant,
     param,
     game,
+    any_value(setting_labels.label) as setting_label,
     max(forget_size) as forget_size,
     count(*) as models,
     avg(abs(difference)) as gap,
@@ -31,7 +30,9 @@ select
     max(abs(difference)) as largest_gap,
     first(method order by round(abs(difference), 12) desc, method) as hardest_for,
     avg(case when difference_low > 0 or difference_high < 0 then 1.0 else 0.0 end) as share_differing,
-    avg(noise_floor) as noise_floor
+    avg(noise_floor) as noise_floor,
+    conditions
 from audited
-group by dataset, architecture, forget_set, attack, variant, param, game
-order by dataset, architecture, attack, variant, param, game, gap desc, forget_set;
+left join setting_labels on setting_labels.setting = audited.conditions
+group by dataset, architecture, forget_set, attack, variant, param, game, conditions
+order by dataset, architecture, attack, variant, param, game, conditions, gap desc, forget_set;

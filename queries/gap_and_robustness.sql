@@ -3,17 +3,19 @@
 -- param definition = null: only this definition of the gap
 -- param split = "test": where robust accuracy is measured
 -- gap is the mean over layers; gap_low and gap_high are the means of the ends of the layers' intervals, which is wider
--- than an interval of the mean. Of cells measured more than once the latest counts.
+-- than an interval of the mean.
 with even as (
     select
         plan_cells.model_id,
         plan_cells.forget_set,
+        setting_parts.surroundings,
         layers.definition,
         avg(layers.gap) as gap,
         avg(layers.ci_low) as gap_low,
         avg(layers.ci_high) as gap_high
     from layers
     join plan_cells on plan_cells.cell_id = layers.cell_id
+    left join setting_parts on setting_parts.setting = plan_cells.setting
     where layers.label is null
         and isfinite(layers.gap)
         and ($definition is null or layers.definition = $definition)
@@ -22,12 +24,14 @@ with even as (
 robust as (
     select
         plan_cells.*,
+        setting_parts.surroundings,
         metrics.param as eps,
         metrics.value,
         metrics.ci_low,
         metrics.ci_high
     from metrics
     join plan_cells on plan_cells.cell_id = metrics.cell_id
+    left join setting_parts on setting_parts.setting = plan_cells.setting
     where metrics.metric = 'robust_accuracy'
         and metrics.label is null
         and metrics.split = $split
@@ -44,16 +48,20 @@ select
     robust.method,
     robust.scope,
     robust.seed,
+    setting_labels.label as setting_label,
     even.gap,
     even.gap_low,
     even.gap_high,
     robust.value as robust_accuracy,
     robust.ci_low as robust_accuracy_low,
-    robust.ci_high as robust_accuracy_high
+    robust.ci_high as robust_accuracy_high,
+    robust.setting
 from robust
+left join setting_labels on setting_labels.setting = robust.setting
 join even
     on even.model_id = robust.model_id
     and even.forget_set = robust.forget_set
+    and even.surroundings is not distinct from robust.surroundings
 order by
     robust.dataset, robust.architecture, robust.attack, even.definition, robust.forget_set, robust.role, robust.method,
-    robust.scope, robust.seed;
+    robust.scope, robust.seed, robust.setting;

@@ -18,6 +18,7 @@ select
     scope,
     seed,
     role,
+    setting_labels.label as setting_label,
     value,
     ci_low,
     ci_high,
@@ -30,9 +31,12 @@ select
     abs(difference) > noise_floor as beyond_noise,
     n,
     higher_is,
-    cell_id
+    cell_id,
+    leaderboard.setting,
+    leaderboard.conditions
 from leaderboard
-where label is null
+left join setting_labels on setting_labels.setting = leaderboard.setting
+where leaderboard.label is null
     and ($metric is null or metric = $metric)
     and ($split is null or split = $split)
     and ($method is null or method = $method)
@@ -50,4 +54,5 @@ order by
     method,
     scope,
     seed,
+    leaderboard.setting,
     cell_id;

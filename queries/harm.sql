@@ -2,7 +2,7 @@
 -- grain: finished cell without attack, and split
 -- param split = null: only this split
 -- harmed: the retrained model is right and this one wrong. helped: the other way round. The interval of the share of
--- harmed examples is Wilson's at 95 %. Of cells measured more than once the latest counts.
+-- harmed examples is Wilson's at 95 %.
 with pairs as (
     select
         cells.cell_id,
@@ -13,6 +13,7 @@ with pairs as (
         cells.scope,
         cells.seed,
         cells.role,
+        cells.setting,
         plan_references.reference_cell_id
     from plan_cells as cells
     join plan_references on plan_references.cell_id = cells.cell_id
@@ -36,6 +37,7 @@ counted as (
         pairs.method,
         pairs.scope,
         pairs.seed,
+        pairs.setting,
         pairs.cell_id,
         count(*) as n,
         avg(cast(theirs.correct and not ours.correct as double)) as harmed,
@@ -57,11 +59,14 @@ select
     method,
     scope,
     seed,
+    setting_labels.label as setting_label,
     n,
     harmed,
     greatest(0, wilson_low(harmed, n)) as harmed_low,
     least(1, wilson_high(harmed, n)) as harmed_high,
     helped,
-    cell_id
+    cell_id,
+    counted.setting
 from counted
-order by dataset, architecture, forget_set, split, role, method, scope, seed;
+left join setting_labels on setting_labels.setting = counted.setting
+order by dataset, architecture, forget_set, split, role, method, scope, seed, counted.setting;

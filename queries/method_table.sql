@@ -1,5 +1,5 @@
 -- What does each method need and cost, and how close to retraining does it come?
--- grain: dataset, architecture, forget set, scope and method, over seeds
+-- grain: dataset, architecture, forget set, scope, method and setting, over seeds
 -- param scope = "all": layer scope
 -- param architecture = null: only this architecture
 -- param forget_set = null: only this forget set
@@ -7,18 +7,22 @@
 -- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is
 -- the mean over seeds; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
 -- reaches from the lowest to the highest end of the seeds' own. The row of retrain_again is what retraining
--- twice differs by. seconds are those of the device; ratio is to retraining. mia_auc: loss threshold,
--- forget against test, 0.5 is no signal. risk_auc: the per-example attack on any forget set, mean over
--- examples, and from the lowest to the highest end of its 95 % intervals over forget sets. Of cells
--- measured more than once the latest counts.
-with latest as (
-    select *
+-- twice differs by. seconds are those of the device, with the shared stages that a model rests on; ratio is
+-- to retraining, on the same kind of device. mia_auc: loss threshold, forget against test, 0.5 is no signal.
+-- risk_auc: the per-example attack on any forget set, mean over examples, and from the lowest to the highest
+-- end of its 95 % intervals over forget sets.
+with chosen as (
+    select
+        plan_cells.*,
+        setting_parts.surroundings,
+        if(plan_cells.role = 'audited', setting_parts.method_part, null) as method_part
     from plan_cells
-    where (scope = $scope or role <> 'audited')
-        and ($architecture is null or architecture = $architecture)
+    left join setting_parts on setting_parts.setting = plan_cells.setting
+    where (plan_cells.scope = $scope or plan_cells.role <> 'audited')
+        and ($architecture is null or plan_cells.architecture = $architecture)
 ),
-wanted as (
-    select * from latest where $forget_set is null or forget_set = $forget_set
+asked as (
+    select * from chosen where $forget_set is null or forget_set = $forget_set
 ),
 plain as (
     select
@@ -34,38 +38,51 @@ plain as (
 ),
 population as (
     select
-        wanted.model_id,
-        wanted.forget_digest,
-        avg(metrics.value) as mia_auc
+        asked.model_id,
+        asked.forget_digest,
+        asked.surroundings,
+        first(metrics.value order by asked.attack, asked.setting) as mia_auc
     from metrics
-    join wanted on wanted.cell_id = metrics.cell_id
+    join asked on asked.cell_id = metrics.cell_id
     where metrics.metric = 'auc'
         and metrics.variant = 'loss_threshold'
     group by all
 ),
 risks as (
     select
-        latest.dataset,
-        latest.architecture,
-        latest.method,
+        chosen.dataset,
+        chosen.architecture,
+        chosen.method,
+        chosen.surroundings,
+        chosen.method_part,
+        chosen.setting,
         avg(metrics.value) as risk_auc,
         min(metrics.ci_low) as risk_low,
         max(metrics.ci_high) as risk_high
     from metrics
-    join latest on latest.cell_id = metrics.cell_id
+    join chosen on chosen.cell_id = metrics.cell_id
     where metrics.metric = 'auc'
         and metrics.variant like '%:example_mean'
-        and latest.attack = $per_example
-    group by all
+        and chosen.attack = $per_example
+    group by
+        chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part, chosen.setting
+    qualify row_number() over (
+        partition by
+            chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part
+        order by chosen.setting
+    ) = 1
 ),
 by_method as (
     select
-        wanted.dataset,
-        wanted.architecture,
-        wanted.forget_set,
-        wanted.method,
-        wanted.role,
-        count(distinct wanted.seed) as seeds,
+        asked.dataset,
+        asked.architecture,
+        asked.forget_set,
+        asked.method,
+        asked.role,
+        asked.setting,
+        asked.surroundings,
+        asked.method_part,
+        count(distinct asked.seed) as seeds,
         avg(plain.forget_accuracy) as forget_accuracy,
         avg(plain.test_accuracy) as test_accuracy,
         avg(plain.average_gap) as average_gap,
@@ -81,17 +98,25 @@ by_method as (
         seeds_high(
             avg(plain.average_gap), stddev_samp(plain.average_gap), count(plain.average_gap), max(plain.gap_high)
         ) as gap_high,
-        avg(if(wanted.role = 'ceiling', 0.0, made.device_seconds)) as seconds,
-        avg(if(wanted.role = 'ceiling', 0.0, made.device_seconds / nullif(retrained.device_seconds, 0))) as ratio,
+        avg(if(asked.role = 'ceiling', 0.0, made.device_seconds)) as seconds,
+        avg(
+            case asked.role
+                when 'audited' then made.ratio
+                when 'ceiling' then 0.0
+                else made.device_seconds
+                    / nullif(if(retrained.device = made.device, retrained.device_seconds, null), 0)
+            end
+        ) as ratio,
         avg(population.mia_auc) as mia_auc
-    from wanted
-    join plain on plain.cell_id = wanted.cell_id
-    left join models as made on made.model_id = wanted.model_id
-    left join models as retrained on retrained.model_id = wanted.reference_id
+    from asked
+    join plain on plain.cell_id = asked.cell_id
+    left join model_costs as made on made.model_id = asked.model_id
+    left join model_costs as retrained on retrained.model_id = asked.reference_id
     left join population
-        on population.model_id = wanted.model_id
-        and population.forget_digest = wanted.forget_digest
-    where wanted.attack_family = 'none'
+        on population.model_id = asked.model_id
+        and population.forget_digest = asked.forget_digest
+        and population.surroundings is not distinct from asked.surroundings
+    where asked.attack_family = 'none'
     group by all
 )
 select
@@ -99,6 +124,7 @@ select
     by_method.architecture,
     by_method.forget_set,
     by_method.method,
+    setting_labels.label as setting_label,
     methods.paper,
     concat_ws(
         ', ',
@@ -118,17 +144,22 @@ select
     round(by_method.mia_auc, 3) as mia_auc,
     round(risks.risk_auc, 3) as risk_auc,
     round(risks.risk_low, 3) as risk_low,
-    round(risks.risk_high, 3) as risk_high
+    round(risks.risk_high, 3) as risk_high,
+    by_method.setting
 from by_method
+left join setting_labels on setting_labels.setting = by_method.setting
 left join methods on methods.method = split_part(by_method.method, ':', 1)
 left join risks
     on risks.dataset = by_method.dataset
     and risks.architecture = by_method.architecture
     and risks.method = by_method.method
+    and risks.surroundings is not distinct from by_method.surroundings
+    and risks.method_part is not distinct from by_method.method_part
 order by
     by_method.dataset,
     by_method.architecture,
     by_method.forget_set,
     case by_method.role when 'reference' then 0 when 'noise_floor' then 1 when 'ceiling' then 2 else 3 end,
     by_method.average_gap nulls last,
-    by_method.method;
+    by_method.method,
+    by_method.setting;

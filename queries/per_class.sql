@@ -3,7 +3,6 @@
 -- param metric = "accuracy": a metric that is kept by class
 -- param split = "test": where it is measured
 -- param method = null: only this method
--- Of cells measured more than once the latest counts.
 select
     dataset,
     architecture,
@@ -13,11 +12,12 @@ select
     split,
     variant,
     param,
-    label,
+    leaderboard.label,
     method,
     scope,
     seed,
     role,
+    setting_labels.label as setting_label,
     value,
     ci_low,
     ci_high,
@@ -27,11 +27,15 @@ select
     difference_high,
     noise_floor,
     n,
-    higher_is
+    higher_is,
+    leaderboard.setting,
+    leaderboard.conditions
 from leaderboard
-semi join plan_cells using (cell_id)
-where label is not null
+left join setting_labels on setting_labels.setting = leaderboard.setting
+where leaderboard.label is not null
     and metric = $metric
     and split = $split
     and ($method is null or method = $method)
-order by dataset, architecture, forget_set, attack, metric, variant, param, label, role, method, scope, seed;
+order by
+    dataset, architecture, forget_set, attack, metric, variant, param, leaderboard.label, role, method, scope,
+    seed, leaderboard.setting;

@@ -7,8 +7,7 @@
 -- position is 0 at the floor and 1 at the ceiling. game tells what is compared with what: population attacks
 -- tell forgotten from test examples under one model, G1 and G2 one example unlearned from the same example
 -- never seen, over shadow models. variant names the statistic and, after a colon, the grain: pooled over
--- models and examples, or the mean of each example's own value. Of cells measured more than once the latest
--- counts.
+-- models and examples, or the mean of each example's own value.
 with measured as (
     select
         *,
@@ -16,13 +15,12 @@ with measured as (
         max(ci_low) filter (where role = 'ceiling') over same as ceiling_low,
         max(ci_high) filter (where role = 'ceiling') over same as ceiling_high
     from leaderboard
-    semi join plan_cells using (cell_id)
     where attack_family in ('population', 'per_example')
         and ($forget_set is null or forget_set = $forget_set)
         and metric = $metric
         and split = $split
         and label is null
-    window same as (partition by dataset, architecture, forget_set, seed, attack, variant, game, param)
+    window same as (partition by dataset, architecture, forget_set, seed, attack, variant, game, param, conditions)
 )
 select
     dataset,
@@ -32,6 +30,7 @@ select
     role,
     method,
     scope,
+    setting_labels.label as setting_label,
     attack_family,
     attack,
     variant,
@@ -50,7 +49,10 @@ select
     difference_low,
     difference_high,
     (value - retrained) / nullif(ceiling - retrained, 0) as position,
-    n
+    n,
+    measured.setting
 from measured
+left join setting_labels on setting_labels.setting = measured.setting
 order by
-    dataset, architecture, forget_set, seed, role, method, scope, attack_family desc, attack, variant, param;
+    dataset, architecture, forget_set, seed, role, method, scope, attack_family desc, attack, variant, param,
+    measured.setting;

@@ -6,7 +6,7 @@
 -- Published rows are comparable within one row_set only (for fine-tuning four papers print average gaps of
 -- 3.78, .65, 2.06 and 2.79 on the same data), so each side carries its own retrained model. Printed
 -- percentages are divided by 100, and forget accuracy (fa) becomes ua = 1 - fa. same_setting: our cell has
--- the paper's data set, architecture and forget set. Of our cells measured more than once the latest counts.
+-- the paper's data set, architecture and forget set.
 -- mark: P the paper, C code or logs, 2 a secondary copy, R from memory. Misprints are left out, and so are
 -- membership rates of single attacks, which also need the attack and its shadow models to be the same.
 with printed as (
@@ -67,13 +67,15 @@ select
     compared.forget_set as published_forget_set,
     ours.forget_set,
     ours.seed,
+    setting_labels.label as setting_label,
     compared.note,
-    ours.cell_id
+    ours.cell_id,
+    ours.setting
 from compared
 join leaderboard as ours
     on split_part(ours.method, ':', 1) = compared.method
     and ours.metric = compared.metric
-semi join plan_cells on plan_cells.cell_id = ours.cell_id
+left join setting_labels on setting_labels.setting = ours.setting
 where ours.label is null
     and ours.scope = $scope
     and ($method is null or compared.method = $method)

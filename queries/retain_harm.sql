@@ -33,5 +33,6 @@ from leaderboard
 left join setting_labels on setting_labels.setting = leaderboard.setting
 where metric = 'retain_harm_auc_change'
     and attack_family = 'per_example'
+    and leaderboard.label is null
     and ($forget_set is null or forget_set = $forget_set)
 order by dataset, architecture, forget_set, attack, metric, role, method, scope, seed, leaderboard.setting, cell_id;

@@ -1,5 +1,5 @@
 -- How does each unlearned model compare with retraining, at a glance?
--- grain: dataset, architecture, forget set, method and scope, over seeds
+-- grain: dataset, architecture, forget set, method, scope and setting, over seeds
 -- param forget_set = null: only this forget set
 -- param architecture = null: only this architecture
 -- Means over seeds. average_gap: mean distance of the three accuracies to those of the retrained model; its
@@ -9,16 +9,11 @@
 -- attacks that every model here has, at its largest eps. mia_auc: loss threshold, forget against test.
 -- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds
 -- divided by those of the retrained model. tuning_trials: budget of the search behind the method's values;
--- null where they are those of the configuration. Of cells measured more than once the latest counts.
-with latest as (
-    select *
-    from cells
-    where attack_family = 'none'
-        and status = 'finished'
-    qualify row_number() over (
-        partition by dataset, architecture, forget_set, method, scope, tuning_trials, seed
-        order by finished_at desc, cell_id
-    ) = 1
+-- null where they are those of the configuration.
+with surrounded as (
+    select plan_cells.*, setting_parts.surroundings
+    from plan_cells
+    left join setting_parts on setting_parts.setting = plan_cells.setting
 ),
 plain as (
     select
@@ -48,32 +43,34 @@ attacked as (
         dataset,
         architecture,
         forget_set,
+        surroundings,
         attack,
+        conditions,
         count(distinct model_id) as models
-    from cells
+    from surrounded
     where attack_family = 'adversarial'
-        and status = 'finished'
     group by all
 ),
 shared_attacks as (
     select * exclude (models)
     from attacked
-    qualify models = max(models) over (partition by dataset, architecture, forget_set)
+    qualify models = max(models) over (partition by dataset, architecture, forget_set, surroundings)
 ),
 robust as (
     select
         cells.model_id,
         cells.forget_digest,
+        cells.surroundings,
         min(metrics.value) as robust
     from metrics
-    join cells on cells.cell_id = metrics.cell_id
+    join surrounded as cells on cells.cell_id = metrics.cell_id
     join shared_attacks
         on shared_attacks.dataset = cells.dataset
         and shared_attacks.architecture = cells.architecture
         and shared_attacks.forget_set = cells.forget_set
         and shared_attacks.attack = cells.attack
+        and shared_attacks.conditions = cells.conditions
     where metrics.metric = 'robust_accuracy'
-        and cells.status = 'finished'
         and metrics.split = 'test'
         and metrics.label is null
     group by all
@@ -82,12 +79,16 @@ membership as (
     select
         cells.model_id,
         cells.forget_digest,
-        avg(metrics.value) as mia_auc
+        cells.surroundings,
+        first(
+            metrics.value
+            order by cells.attack, cells.setting, metrics.split, metrics.game
+        ) as mia_auc
     from metrics
-    join cells on cells.cell_id = metrics.cell_id
+    join surrounded as cells on cells.cell_id = metrics.cell_id
     where metrics.metric = 'auc'
-        and cells.status = 'finished'
         and metrics.variant = 'loss_threshold'
+        and metrics.label is null
     group by all
 ),
 by_seed as (
@@ -99,20 +100,28 @@ by_seed as (
         cells.scope,
         cells.role,
         cells.tuning_trials,
+        cells.setting,
         cells.seed,
         plain.* exclude (cell_id),
         robust.robust,
         membership.mia_auc,
         fairness.fairness,
         case when cells.role = 'ceiling' then 0.0 else made.device_seconds / nullif(retrained.device_seconds, 0) end as cost
-    from latest as cells
+    from surrounded as cells
     join plain on plain.cell_id = cells.cell_id
     left join fairness on fairness.cell_id = cells.cell_id
-    left join robust on robust.model_id = cells.model_id and robust.forget_digest = cells.forget_digest
-    left join membership on membership.model_id = cells.model_id and membership.forget_digest = cells.forget_digest
+    left join robust
+        on robust.model_id = cells.model_id
+        and robust.forget_digest is not distinct from cells.forget_digest
+        and robust.surroundings is not distinct from cells.surroundings
+    left join membership
+        on membership.model_id = cells.model_id
+        and membership.forget_digest is not distinct from cells.forget_digest
+        and membership.surroundings is not distinct from cells.surroundings
     left join models as made on made.model_id = cells.model_id
     left join models as retrained on retrained.model_id = cells.reference_id
-    where ($forget_set is null or cells.forget_set = $forget_set)
+    where cells.attack_family = 'none'
+        and ($forget_set is null or cells.forget_set = $forget_set)
         and ($architecture is null or cells.architecture = $architecture)
 )
 select
@@ -123,6 +132,7 @@ select
     scope,
     role,
     tuning_trials,
+    any_value(setting_labels.label) as setting_label,
     count(distinct seed) as seeds,
     avg(forget_accuracy) as forget_accuracy,
     avg(retain_accuracy) as retain_accuracy,
@@ -134,9 +144,11 @@ select
     avg(mia_auc) as mia_auc,
     avg(robust) as robust,
     avg(fairness) as fairness,
-    avg(cost) as cost
+    avg(cost) as cost,
+    by_seed.setting
 from by_seed
-group by dataset, architecture, forget_set, method, scope, role, tuning_trials
+left join setting_labels on setting_labels.setting = by_seed.setting
+group by dataset, architecture, forget_set, method, scope, role, tuning_trials, by_seed.setting
 order by
     dataset,
     architecture,
@@ -145,4 +157,5 @@ order by
     average_gap nulls last,
     method,
     scope,
-    tuning_trials
+    tuning_trials,
+    by_seed.setting

@@ -1,10 +1,10 @@
 -- How much of a result is the seed?
--- grain: dataset, architecture, forget set, attack, metric (split, variant, param, game), method and scope
+-- grain: dataset, architecture, forget set, attack, metric (split, variant, param, game), method, scope and
+-- setting
 -- param metric = null: only this metric
 -- param split = null: only this split
 -- sd is the standard deviation over seeds; the 95 % interval of the mean is Student's t from three seeds on,
--- for two may agree by chance. half_width_within: of a seed's own interval, that is of the examples. Of cells
--- measured more than once the latest counts.
+-- for two may agree by chance. half_width_within: of a seed's own interval, that is of the examples.
 select
     dataset,
     architecture,
@@ -18,6 +18,7 @@ select
     method,
     scope,
     role,
+    setting_labels.label as setting_label,
     count(*) as seeds,
     avg(value) as mean,
     seeds_low(avg(value), stddev_samp(value), count(*), null) as mean_low,
@@ -26,11 +27,15 @@ select
     min(value) as least,
     max(value) as most,
     avg((ci_high - ci_low) / 2) as half_width_within,
-    higher_is
+    higher_is,
+    leaderboard.setting,
+    leaderboard.conditions
 from leaderboard
-semi join plan_cells using (cell_id)
-where label is null
+left join setting_labels on setting_labels.setting = leaderboard.setting
+where leaderboard.label is null
     and ($metric is null or metric = $metric)
     and ($split is null or split = $split)
 group by all
-order by dataset, architecture, forget_set, attack, metric, split, variant, param, game, role, method, scope;
+order by
+    dataset, architecture, forget_set, attack, metric, split, variant, param, game, role, method, scope,
+    leaderboard.setting;

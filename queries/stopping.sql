@@ -1,5 +1,5 @@
 -- Is there an epoch at which unlearning could stop and protect every example?
--- grain: dataset, architecture, method, scope, forget set and epoch of unlearning
+-- grain: dataset, architecture, method, scope, forget set, setting and epoch of unlearning
 -- param architecture = null: only this architecture
 -- param method = null: only this method
 -- Of each example: the standardised difference of its phi (logit of the confidence) where it was unlearned
@@ -14,7 +14,6 @@
 -- at its own epoch protects better), and agreement is Spearman's correlation of the two halves' epochs.
 -- Intervals at 95 %: Wilson's for shares, normal over examples for the gain, Fisher's for the agreement,
 -- all as if examples were independent (they share shadow models). Write with shadows.trajectories = true.
--- Of several sets of shadow models, or settings of one method, the latest counts.
 with by_shadow as (
     select
         dataset,
@@ -22,6 +21,7 @@ with by_shadow as (
         method,
         scope,
         pool as forget_set,
+        plan_shadow_stages.setting,
         epoch,
         example_id,
         (shadow // 2) % 2 as half,
@@ -43,9 +43,10 @@ placed as (
             architecture: architecture,
             method: method,
             scope: scope,
-            forget_set: forget_set
+            forget_set: forget_set,
+            setting: setting
         } as place,
-        * exclude (dataset, architecture, method, scope, forget_set)
+        * exclude (dataset, architecture, method, scope, forget_set, setting)
     from by_shadow
 ),
 sides as (
@@ -173,6 +174,7 @@ select
     by_epoch.place.method as method,
     by_epoch.place.scope as scope,
     by_epoch.place.forget_set as forget_set,
+    setting_labels.label as setting_label,
     by_epoch.epoch,
     by_epoch.examples,
     by_epoch.mean_distance,
@@ -195,12 +197,14 @@ select
     held_out.gain + held_out.half_width as held_out_gain_high,
     agreed.agreement,
     spearman_low(agreed.agreement, agreed.examples) as agreement_low,
-    spearman_high(agreed.agreement, agreed.examples) as agreement_high
+    spearman_high(agreed.agreement, agreed.examples) as agreement_high,
+    by_epoch.place.setting as setting
 from by_epoch
+left join setting_labels on setting_labels.setting = by_epoch.place.setting
 join best_epochs using (place)
 join spread using (place)
 left join held_out using (place)
 left join agreed using (place)
 where by_epoch.half is null
     and best_epochs.half is null
-order by dataset, architecture, method, scope, forget_set, by_epoch.epoch;
+order by dataset, architecture, method, scope, forget_set, by_epoch.place.setting, by_epoch.epoch;

@@ -1,5 +1,5 @@
 -- What did tuning try for each method, and what did it choose?
--- grain: data set, architecture, method, scope and trial
+-- grain: data set, architecture, method, scope, search and trial
 -- param method = null: only this method
 -- param chosen_only = false: only the chosen trial of each search
 -- value is the metric on the tuning forget set, the retain set and the validation set, against a retrained model of
@@ -20,8 +20,9 @@ select
     seconds,
     budget,
     forget_size,
-    error
+    error,
+    search_id
 from tuning
 where ($method is null or method = $method)
 qualify chosen or not $chosen_only
-order by dataset, architecture, method, scope, value nulls last, trial, search_id;
+order by dataset, architecture, method, scope, search_id, value nulls last, trial;

@@ -1,49 +1,29 @@
--- Which models can be told from retraining, beyond what retraining again would differ by, and on which measure?
--- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method and scope, over seeds
+-- Which models can be told from retraining, which are shown to equal it, and what would settle the others?
+-- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method, scope and setting
 -- param forget_set = null: only this forget set
--- difference is the mean over seeds of value minus that of the retrained model of the same seed. Its interval
--- is Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of
--- the seeds' own 95 % intervals. noise_floor is the largest distance of a second retraining over the seeds.
--- Told apart: the interval lies wholly beyond it. Undecided: no interval or no second retraining; a
--- per-example attack needs none, for its retrained control is many models. Of cells measured more than once
--- the latest counts.
-with measured as (
-    select
-        * exclude (noise_floor, largest_noise_floor),
-        -- The retrained control of a per-example attack is many retrained models: its interval holds their noise.
-        coalesce(largest_noise_floor, if(attack_family = 'per_example', 0.0, null)) as noise_floor
-    from over_seeds
-    where $forget_set is null or forget_set = $forget_set
-)
+-- The view `verdicts`. difference is the mean of the value less that of two retrained models, over the seeds
+-- that all have, with its 95 % interval; one seed is undecided. Told apart: p_adjusted below .05 (Holm over the
+-- primary measures of a model, Benjamini-Hochberg over its exploratory ones). Shown equivalent: two one-sided
+-- tests at 5 % within the margin; where visible, a difference within it is told apart all the same. settles says
+-- what would decide the others. `model_verdicts` has one row per model.
 select
+    verdicts.*,
+    setting_labels.label as setting_label
+from verdicts
+left join setting_labels on setting_labels.setting = verdicts.setting
+where $forget_set is null or forget_set = $forget_set
+order by
     dataset,
     architecture,
     forget_set,
+    conditions,
     attack,
-    attack_family,
     metric,
     split,
     variant,
     param,
     game,
+    role,
     method,
     scope,
-    role,
-    seeds,
-    value,
-    value_low,
-    value_high,
-    retrained,
-    difference,
-    difference_low,
-    difference_high,
-    noise_floor,
-    case
-        when difference_low is null or difference_high is null or noise_floor is null then 'undecided'
-        when difference_low > noise_floor or difference_high < -noise_floor then 'told apart'
-        else 'not told apart'
-    end as verdict,
-    n,
-    higher_is
-from measured
-order by dataset, architecture, forget_set, attack, metric, split, variant, param, game, role, method, scope;
+    verdicts.setting;

@@ -511,7 +511,9 @@ def test_a_bad_input_is_one_line_to_act_on(case, shelf, tmp_path, monkeypatch, c
     left = {p.relative_to(tmp_path).parts[:2] for p in tmp_path.rglob("*") if p.is_file()} - {("audit.toml",)}
     if case.command == RUN:
         # Known once a model is built: the run is on record, and nothing else.
-        assert left <= {("results", name) for name in ("store.json", "runs", "plans", "forget_sets")}
+        assert left <= {
+            ("results", name) for name in ("store.json", "runs", "plans", "settings", "forget_sets")
+        }
     else:
         assert all(text.startswith("importing the plug-in ") for text in progress)
         assert not left

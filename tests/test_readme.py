@@ -35,7 +35,6 @@ SHRUNK = {
     "training.batch_size": "32",
     "methods.finetune.epochs": "1",
     "evaluation.bootstrap": "20",
-    "evaluation.fairness_bootstrap": "5",
     "attacks.pgd": "{eps=[0.05], steps=2, examples=20}",
 }
 """What makes the guide's own audit.toml small: synthetic images, a narrow network, short attacks."""
@@ -312,9 +311,7 @@ def test_the_worked_examples_run_as_plug_ins(folder):
     (folder / "mine.toml").write_text(configuration)
     named = re.search(r'`plugins = \["(my_lab[^"]*)"\]`', PAGES["extend"].text)
     assert named[1] in tomllib.loads(configuration)["plugins"]
-    flags = shlex.split(
-        "--backend inline --set evaluation.bootstrap=20 --set evaluation.fairness_bootstrap=5"
-    )
+    flags = shlex.split("--backend inline --set evaluation.bootstrap=20")
     command = ["python", "-m", "orchestrator.sweep", "mine.toml", "--out", "results-mine", *flags]
     ran = execute(command, folder)
     assert ran.returncode == 0, ran.stderr

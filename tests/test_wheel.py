@@ -11,7 +11,7 @@ SHIPPED = (
     "orchestrator/presets/*.toml",
     "orchestrator/clusters/*",
     "orchestrator/report/style.css",
-    "orchestrator/results/views.sql",
+    "orchestrator/results/*.sql",
     "orchestrator/py.typed",
     "tasks/py.typed",
     "queries/*.sql",

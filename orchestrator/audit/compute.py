@@ -33,14 +33,15 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
     """
     started = datetime.now(UTC)
     cells = missing_cells(plan, store, rerun)
+    before = len(store.keys("cells") & {cell.cell_id for cell in plan.cells})
     if rerun != "none":
         forget_results(plan, store, cells, rerun)
     if not cells:
-        return recorded(plan, store) or write_run(plan, store, started)
+        return recorded(plan, store) or write_run(plan, store, started, before=before)
     discard_unrecorded(plan, store)
     for line in (*plan.notes, *provenance.changed_plugins(plan, store)):
         listener(Event(kind="note", name=line))
-    run_id = write_run(plan, store, started)
+    run_id = write_run(plan, store, started, before=before)
     listener(Event(kind="note", name=f"{run_id}: {len(cells)} cells, results in {store.root}"))
     new = retained_copies.unrecorded(plan.data, store)
     if new:

@@ -50,7 +50,7 @@ class Outcome:
 
     @cached_property
     def results(self) -> Results:
-        """A session over the results, opened by the first use: `results.query("leaderboard")`; it rests on this plan."""
+        """A session that rests on this plan, opened by the first use: `results.query("leaderboard")`."""
         return Results(self.out, self.run)
 
 

@@ -90,7 +90,6 @@ class CellBench:
             attack_splits=evaluation.attack_splits,
             fairness_split=evaluation.fairness_split,
             fairness_definitions=evaluation.fairness_definitions,
-            fairness_bootstrap=evaluation.fairness_bootstrap,
         )
         if model is None:
             shadows = CellShadows(self._observations, cell)
@@ -105,7 +104,8 @@ class CellBench:
             return
         before, changed = fingerprint(model), False
         try:
-            yield
+            with self._data.resident(None).unchanged(by=f"attack '{cell.attack}'"):
+                yield
         finally:
             changed = fingerprint(model) != before
             if changed:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -32,26 +34,39 @@ class BenchData:
         """The device-resident data set; a copy with stamped pixels where a backdoor forget set needs one."""
         forget = self.plan.data.forget_sets[forget_set] if forget_set else None
         key = forget_set or "" if forget and forget.trigger else ""
-        if key not in self._held:
-            images = checked_images(self.plan.data.source, self.plan.data.labels)
+
+        def make() -> ResidentData:
+            images = self._images()
             if forget and forget.trigger:
                 images = images.copy()
                 images[forget.ids] = stamp(images[forget.ids], forget.trigger)
-            labels = self.plan.data.labels
-            self._held[key] = ResidentData.put(images, labels.labels, labels.num_classes, self.engine.device)
-        return self._held[key]
+            return self._put(images)
+
+        return self._kept(key, make)
 
     def for_shadows(self, canaries: Canaries | None) -> ResidentData:
         """What shadow models see: the data set, or a copy that holds the images of canaries from elsewhere."""
         if canaries is None or canaries.images is None:
             return self.resident(None)
-        if canaries.digest not in self._held:
-            labels = self.plan.data.labels
-            images = checked_images(self.plan.data.source, self.plan.data.labels)
-            data = ResidentData.put(images, labels.labels, labels.num_classes, self.engine.device)
+
+        def make() -> ResidentData:
+            data = self._put(self._images())
             plant_images(data, canaries)
-            self._held[canaries.digest] = data
-        return self._held[canaries.digest]
+            return data
+
+        return self._kept(canaries.digest, make)
+
+    def _images(self) -> np.ndarray:
+        return checked_images(self.plan.data.source, self.plan.data.labels)
+
+    def _put(self, images: np.ndarray) -> ResidentData:
+        labels = self.plan.data.labels
+        return ResidentData.put(images, labels.labels, labels.num_classes, self.engine.device)
+
+    def _kept(self, key: str, make: Callable[[], ResidentData]) -> ResidentData:
+        if key not in self._held:
+            self._held[key] = replace(make(), again=make)
+        return self._held[key]
 
     def training_set(self, spec: ModelSpec) -> Subset:
         """What a model is trained on from scratch, under the labels that it should learn."""

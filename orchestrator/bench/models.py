@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from orchestrator.bench.attempt import FAILURES, FailedBefore, StageFailed, Stages, failure
 from orchestrator.bench.data import BenchData
@@ -25,7 +25,7 @@ from tasks.runtime import weights
 from tasks.runtime.costs import measure
 from tasks.training.resident import Subset
 from tasks.training.train import train
-from tasks.unlearn.run import UnlearningRun, unlearn
+from tasks.unlearn.run import Meter, Tensors, UnlearningRun, unlearn
 
 _STAGES = {"original": "train", "retrained": "retrain", "unlearned": "unlearn"}
 
@@ -140,6 +140,7 @@ class ModelBench:
             "forward_samples": 0,
             "num_parameters": count,
             "trainable_parameters": count,
+            "rests_on_json": "[]",
         }
 
     def _unlearn(self, spec: ModelSpec) -> tuple[nn.Module, dict[str, Any]]:
@@ -153,19 +154,22 @@ class ModelBench:
             raise StageFailed(f"the original model failed: {one_line(error)}") from error
         model = self.build(spec.architecture, ("empty",))
         model.load_state_dict(original.state_dict())
-        run = self.unlearning_run(spec, model)
-        meter = unlearn(spec.named_method.built, run)
+        rests_on: set[str] = set()
+        run = self._unlearning_run(spec, model, rests_on)
+        with run.forget.data.unchanged(by=f"method '{spec.method}'"):
+            meter = unlearn(spec.named_method.built, run)
         return model, {
             "samples": meter.samples,
             "steps": meter.steps,
             "forward_samples": meter.forward_samples,
             "num_parameters": sum(p.numel() for p in model.parameters()),
             "trainable_parameters": run.scope.num_parameters,
+            "rests_on_json": json.dumps(sorted(rests_on)),
             "notes_json": json.dumps(run.notes, sort_keys=True),
         }
 
-    def unlearning_run(self, spec: ModelSpec, model: nn.Module) -> UnlearningRun:
-        """The run of one unlearned model over this plan's data."""
+    def _unlearning_run(self, spec: ModelSpec, model: nn.Module, rests_on: set[str]) -> UnlearningRun:
+        """The run of one unlearned model over this plan's data; the stages that it asks for come into `rests_on`."""
         assert spec.forget_set is not None
         config = self.plan.config
         data = self._data.resident(spec.forget_set)
@@ -174,6 +178,12 @@ class ModelBench:
             return self._data.relabelled(
                 data.subset(self._data.split(spec.forget_set or "", split)), spec.forget_set
             )
+
+        def shared(name: str, compute: Callable[[], tuple[Tensors, Meter]]) -> Tensors:
+            key = self._shared_id(spec, name)
+            rests_on.add(key)
+            with measure(self.engine.device):  # reading and keeping it is no work of the run either
+                return self._shared(key, spec, compute)
 
         def fresh(purpose: tuple[str | int, ...]) -> nn.Module:
             return self.build(spec.architecture, purpose)
@@ -190,24 +200,28 @@ class ModelBench:
             retrain_path=training_path("retrained", spec.seed, 0),
             engine=self.engine,
             augmentation=data.augmentation(spec.recipe.augmentation) if config.unlearning.augment else None,
-            share=lambda name, compute: self._shared(spec, name, compute),
+            shared=shared,
             scores=self.plan.data.scores.values,
         )
 
-    def _shared(
-        self, spec: ModelSpec, name: str, compute: Callable[[], dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
-        """A stored stage that depends on the original, the forget set and its own name, not on the scope."""
+    def _shared_id(self, spec: ModelSpec, name: str) -> str:
         assert spec.original_id is not None
         assert spec.named_method is not None
         assert spec.forget_set is not None
-        key = self._identity.shared(name, spec.original_id, spec.named_method, spec.forget_set, spec.seed)
+        return self._identity.shared(name, spec.original_id, spec.named_method, spec.forget_set, spec.seed)
+
+    def _shared(self, key: str, spec: ModelSpec, compute: Callable[[], tuple[Tensors, Meter]]) -> Tensors:
+        """A stored stage that depends on the original, the forget set and its own name, not on the scope.
+
+        Its cost is written before its tensors, which say that it is finished: none is there without a cost.
+        """
         if self.store.has_blob("shared", key):
             return weights.load_tensors(self.store.get_blob("shared", key), device=self.engine.device)
         with measure(self.engine.device) as cost:
-            tensors = compute()
+            tensors, meter = compute()
+        counts = {"samples": meter.samples, "forward_samples": meter.forward_samples}
+        self._stages.write_cost(key, "share", cost, {"model_id": spec.original_id, **counts})
         self.store.put_blob("shared", key, weights.dump_tensors(tensors))
-        self._stages.write_cost(key, "share", cost, {"model_id": spec.original_id})
         return tensors
 
     def _keep(self, model_id: str, model: nn.Module) -> None:

@@ -11,7 +11,6 @@ from torch import nn
 
 from orchestrator.plan.shadows import (
     BASE_METHOD,
-    RETRAINED_METHOD,
     ShadowGroup,
     ShadowSet,
     batch_of,
@@ -141,8 +140,15 @@ class ShadowWorker:
         return list(dict.fromkeys(batch_of(self.shadows.layout, shadow, size) for shadow in numbers))
 
     def _retrain(self, missing: dict[int, list[ShadowGroup]]) -> Iterator[str]:
-        """The exact control of every draw, as many at a time as shadow models are trained together."""
-        wanted = {(shadow, g.pool): g for shadow, groups in missing.items() for g in groups if _is_control(g)}
+        """The exact control of every draw, once for each that is independent of the others."""
+        groups = [
+            (shadow, group) for shadow, missed in missing.items() for group in missed if group.from_scratch
+        ]
+        for method in sorted({group.method for _, group in groups}):
+            yield from self._retrain_once({(s, g.pool): g for s, g in groups if g.method == method})
+
+    def _retrain_once(self, wanted: Mapping[tuple[int, str], ShadowGroup]) -> Iterator[str]:
+        """One control of some shadow models and pools, as many at a time as shadow models are trained together."""
         runs: dict[tuple[int, str], list[ShadowRun]] = {place: [] for place in wanted}
         for pool in sorted({pool for _, pool in wanted}):
             for part in self._control_batches([shadow for shadow, other in wanted if other == pool], pool):
@@ -160,9 +166,11 @@ class ShadowWorker:
     ) -> list[ShadowRun]:
         """Retrain some draws together; what takes too long has failed, with the earlier runs where it hangs."""
 
+        control = next(iter(wanted.values()))
+
         def overdue(error: TimeLimit) -> list[ShadowRun]:
             return [
-                self._overdue(error, RETRAINED_METHOD, pool=pool, draw=draw, together=len(part))
+                self._overdue(error, control.method, pool=pool, draw=draw, together=len(part))
                 for _, pool, draw in part
             ]
 
@@ -173,7 +181,7 @@ class ShadowWorker:
                 self._records.write(wanted[place], place[0], [*runs[place], *mine])
 
         try:
-            return self._recorded_by(record).retrain(part)
+            return self._recorded_by(record).retrain(part, replicate=control.replicate)
         except TimeLimit as error:
             return overdue(error)
 
@@ -189,7 +197,7 @@ class ShadowWorker:
         """Write that nothing can be unlearned from a shadow model whose training failed."""
         kind, why = self._records.failure(self.shadows.base(), shadow) or ("", "")
         for group in missing:
-            if group.method not in (BASE_METHOD, RETRAINED_METHOD):
+            if group.unlearns:
                 run = ShadowRun(
                     method=group.method,
                     scope=group.scope,
@@ -204,7 +212,7 @@ class ShadowWorker:
 
     def _unlearn(self, shadow: int, model: nn.Module, missing: Iterable[ShadowGroup]) -> Iterator[str]:
         """Every method on every draw of one shadow model, draw by draw so that methods share their stages."""
-        groups = [g for g in missing if g.method not in (BASE_METHOD, RETRAINED_METHOD)]
+        groups = [g for g in missing if g.unlearns]
         for pool in sorted({g.pool for g in groups}):
             yield from self._unlearn_pool(shadow, model, [g for g in groups if g.pool == pool])
 
@@ -260,7 +268,3 @@ class ShadowWorker:
             error=f"{type(error).__name__}: {error}",
             error_type=type(error).__name__,
         )
-
-
-def _is_control(group: ShadowGroup) -> bool:
-    return group.method == RETRAINED_METHOD

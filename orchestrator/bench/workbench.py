@@ -81,7 +81,12 @@ class Workbench:
         for architecture in sorted({a for a, _, _ in needed}):
             model = self.models.build(architecture, ("check",))
             for scope in sorted({s for a, s, _ in needed if a == architecture}):
-                bound = bind(scope, model, norm_statistics=self.plan.config.unlearning.norm_statistics)
+                try:
+                    bound = bind(scope, model, norm_statistics=self.plan.config.unlearning.norm_statistics)
+                except AuditError as error:
+                    raise AuditError(
+                        f"architecture '{architecture}': {error}; exclude the combination with an [[exclude]] table"
+                    ) from None
                 for method in sorted({m for a, s, m in needed if (a, s) == (architecture, scope)}):
                     place = architecture, scope, method
                     _check_method(needed[place], place, bound.parameters(model), model)

@@ -93,7 +93,7 @@ class Evaluation:
     """How models are measured."""
 
     bootstrap: int = 400
-    """Resamples behind every bootstrap interval."""
+    """Resamples behind every bootstrap interval: of the attacks with shadow models."""
     batch_size: int = 1024
     """Examples per forward pass when scoring; per batch when attacking."""
     fprs: tuple[float, ...] = (0.001, 0.01, 0.1)
@@ -105,8 +105,6 @@ class Evaluation:
     fairness_definitions: tuple[Definition, ...] = tuple(DEFINITIONS)
     """Which spread of a normalisation layer the fairness gap is of; the paper leaves it open
     (guide/methods.md#fairness-gap)."""
-    fairness_bootstrap: int = 100
-    """Resamples behind the interval of a fairness gap."""
 
     def __post_init__(self) -> None:
         if self.bootstrap < 20:

@@ -17,6 +17,7 @@ from orchestrator.plan.answers import is_answered_by
 from orchestrator.plan.cells import Cell, Plan, ShadowSubject
 from orchestrator.plan.data import train_labels_by_side
 from orchestrator.store.store import Store
+from tasks.metrics.base import Metric
 from tasks.statistics.power import difference_told_apart, equivalence_power
 
 POWER = 0.8
@@ -49,7 +50,7 @@ class Decidable:
     sd: float | None
     sd_from: str
     difference: float | None
-    """That is told apart with a power of .8; None with one seed, or where no sd is known."""
+    """That is told apart with a power of .8; None with one seed, where no sd is known, or beyond what is possible."""
     equivalence: float | None
     """Probability that equivalence within the margin is shown where nothing differs."""
 
@@ -78,16 +79,20 @@ def decidable(plan: Plan, store: Store) -> list[Decidable]:
     together: defaultdict[tuple[Measure, str, str, str, int], list[str]] = defaultdict(list)
     for (*place, method), found in seeds.items():
         together[*place, len(found)].append(method)  # type: ignore[index]
-    spread = _Spreads(plan, store, on_shadows)
+    metrics = {metric.name: metric for named in plan.attacks.values() for metric in named.built.metrics}
+    spread = _Spreads(plan, store, metrics, on_shadows)
     level = LEVEL / max(1, len(plan.answers.primary))
     return [
-        _decidable(plan, *place, methods=methods, level=level, spread=spread.of(*place[:3]))
+        _decidable(
+            plan, metrics[place[0].metric], *place, methods=methods, level=level, spread=spread.of(*place[:3])
+        )
         for place, methods in together.items()
     ]
 
 
 def _decidable(
     plan: Plan,
+    metric: Metric,
     measure: Measure,
     architecture: str,
     forget_set: str,
@@ -98,10 +103,11 @@ def _decidable(
     level: float,
     spread: Spread,
 ) -> Decidable:
-    margin, sd = plan.answers.margins[measure.metric], spread.sd
+    margin, sd = plan.answers.margins[metric.name], spread.sd
     difference = equivalence = None
     if sd is not None and seeds > 1:
-        difference = difference_told_apart(sd, seeds, level=level, power=POWER)
+        told_apart = difference_told_apart(sd, seeds, level=level, power=POWER)
+        difference = told_apart if told_apart < metric.high - metric.low else None
         if margin is not None:
             equivalence = equivalence_power(sd, seeds, margin, level=LEVEL)
     return Decidable(
@@ -123,21 +129,23 @@ def _decidable(
 class _Spreads:
     """Standard deviations between trainings: from rows, as declared, or of sampling alone."""
 
-    def __init__(self, plan: Plan, store: Store, on_shadows: set[str]) -> None:
-        self._plan, self._on_shadows = plan, on_shadows
+    def __init__(self, plan: Plan, store: Store, metrics: Mapping[str, Metric], on_shadows: set[str]) -> None:
+        self._plan, self._metrics, self._on_shadows = plan, metrics, on_shadows
         self._differences = _differences(plan, store)
 
     def of(self, measure: Measure, architecture: str, forget_set: str) -> Spread:
         """Of one measure in one place."""
         if measure.attack in self._on_shadows:
             return Spread(None, "known once shadow models have run")
-        squares = self._differences.get((measure, architecture, forget_set))
-        if squares:
+        metric = self._metrics[measure.metric]
+        seen = self._differences.get((measure, architecture, forget_set))
+        if seen:
             # Two models that spread alike differ by twice the variance of one; several rows: the widest.
-            sd = max(math.sqrt(math.fsum(values) / len(values) / 2) for values in squares.values())
-            count = max(map(len, squares.values()))
-            if sd > 0:
-                return Spread(sd, f"{count} difference{'s' * (count > 1)} of retrain_again")
+            sd = max(math.sqrt(math.fsum(d.squares) / len(d.squares) / 2) for d in seen.values())
+            width, count = metric.high - metric.low, max(len(d.squares) for d in seen.values())
+            if math.isfinite(width):  # as in the verdict: equal values do not show that there is no spread
+                sd = max(sd, width / max(d.n for d in seen.values()))
+            return Spread(sd, f"{count} difference{'s' * (count > 1)} of retrain_again")
         declared = self._plan.config.answers.training_sd
         for name in (f"{measure.metric}:{measure.split}", measure.metric):
             if name in declared:
@@ -150,16 +158,10 @@ class _Spreads:
         forget, retain = train_labels_by_side(data, forget_set)
         test = data.labels.labels[data.splits.test]
         sizes = {"forget": len(forget), "retain": len(retain), "test": len(test)}
-        metric = next(
-            m
-            for named in self._plan.attacks.values()
-            for m in named.built.metrics
-            if m.name == measure.metric
-        )
         if measure.split not in sizes:
             return unknown
-        error = metric.reading(measure.split, measure.game).error
-        if error == "delong":
+        error = self._metrics[measure.metric].reading(measure.split, measure.game).error
+        if error == "auc":
             members, others = len(forget), int(np.isin(test, forget).sum())
             sd = math.sqrt((members + others + 1) / (12 * members * max(1, others)))  # Mann-Whitney at 0.5
             return Spread(sd, "sampling error alone, at an AUC of 0.5")
@@ -169,11 +171,19 @@ class _Spreads:
         return unknown
 
 
-_Differences = dict[tuple[Measure, str, str], dict[tuple[Any, ...], list[float]]]
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """Squared differences between the two retrained models of each seed, and the examples behind their values."""
+
+    n: int
+    squares: list[float]
+
+
+_Differences = dict[tuple[Measure, str, str], dict[tuple[Any, ...], _Seen]]
 
 
 def _differences(plan: Plan, store: Store) -> _Differences:
-    """Squared differences of the second retrained models to the first in the results, by row of a measure."""
+    """What the results show of the second retrained models next to the first, by row of a measure."""
     found: _Differences = {}
     if not store.files.usable():
         return found
@@ -183,27 +193,27 @@ def _differences(plan: Plan, store: Store) -> _Differences:
     for cell in floors:
         first = rows.get(firsts[cell.reference.id, cell.attack].cell_id, {})
         measures = [m for m in plan.answers.primary if is_answered_by(m, cell.named_attack)]
-        for row, value in rows.get(cell.cell_id, {}).items():
+        for row, (value, n) in rows.get(cell.cell_id, {}).items():
             for measure in measures:
                 if row in first and measure.is_of(*row):
                     place = found.setdefault((measure, cell.architecture, cell.forget_set), {})
-                    place.setdefault(row, []).append((value - first[row]) ** 2)
+                    place.setdefault(row, _Seen(n=n, squares=[])).squares.append((value - first[row][0]) ** 2)
     return found
 
 
 _PLACE = ("metric", "split", "game", "variant", "param")
 
 
-def _rows(store: Store, cells: Iterable[Cell]) -> Mapping[str, Mapping[tuple[Any, ...], float]]:
-    """Values of whole splits, by cell and place."""
-    table = store.read("metrics").select(["cell_id", "label", "value", *_PLACE])
+def _rows(store: Store, cells: Iterable[Cell]) -> Mapping[str, Mapping[tuple[Any, ...], tuple[float, int]]]:
+    """Values of whole splits with the examples behind them, by cell and place."""
+    table = store.read("metrics").select(["cell_id", "label", "value", "n", *_PLACE])
     wanted = sorted(cell.cell_id for cell in cells)
     table = table.filter(
         pc.and_(pc.is_null(table["label"]), pc.is_in(table["cell_id"], pa.array(wanted, pa.string())))
     )
-    found: defaultdict[str, dict[tuple[Any, ...], float]] = defaultdict(dict)
+    found: defaultdict[str, dict[tuple[Any, ...], tuple[float, int]]] = defaultdict(dict)
     for row in table.to_pylist():
-        found[row["cell_id"]][tuple(row[key] for key in _PLACE)] = row["value"]
+        found[row["cell_id"]][tuple(row[key] for key in _PLACE)] = row["value"], row["n"]
     return found
 
 
@@ -224,10 +234,11 @@ def decidable_lines(found: Sequence[Decidable]) -> list[str]:
 
 def _told(group: Sequence[Decidable]) -> str:
     sources = ", ".join(dict.fromkeys(each.sd_from for each in group))
-    differences = [each.difference for each in group if each.difference is not None]
-    if not differences:
+    if group[0].sd is None:
         return sources
-    parts = [f"tells {_range(differences)} apart (power {POWER:g}, level {group[0].level:.2g})"]
+    differences = [each.difference for each in group if each.difference is not None]
+    told = f"tells {_range(differences)} apart" if differences else "tells nothing apart that is possible"
+    parts = [f"{told} (power {POWER:g}, level {group[0].level:.2g})"]
     chances = [each.equivalence for each in group if each.equivalence is not None]
     if chances:
         parts.append(f"shows equivalence within {group[0].margin:g} with a chance of {_range(chances)}")

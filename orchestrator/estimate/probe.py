@@ -13,7 +13,7 @@ import numpy as np
 from orchestrator.estimate.past import Key, Past, Spent, model_key, read_past
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan
 from orchestrator.plan.data import DataPlan
-from orchestrator.plan.shadows import BASE_METHOD, RETRAINED_METHOD
+from orchestrator.plan.shadows import BASE_METHOD
 from orchestrator.store.store import Store
 from tasks.forget_sets.base import ForgetSet
 
@@ -135,7 +135,7 @@ def _shadow_seconds(
 ) -> Iterator[tuple[tuple[str, str, str], float]]:
     """Time to train a shadow model, and to train it again without each of its draws, as configured."""
     for group in plan.shadow_groups.values():
-        if group.method not in (BASE_METHOD, RETRAINED_METHOD) or group.architecture not in lockstep:
+        if group.unlearns or group.architecture not in lockstep:
             continue
         shadows, measured = plan.shadow_sets[group.architecture], lockstep[group.architecture].seconds
         recipe, layout = shadows.recipe, shadows.layout

@@ -41,6 +41,10 @@ REFERENCES: dict[str, Role] = {"retrain": "reference", "retrain_again": "noise_f
 CONTROL = "retrain_third"
 ROLES: dict[str, Role] = {**REFERENCES, CONTROL: "control"}
 """With the third retrained model, which is judged as if it were a method."""
+NO_SHADOW_CONTROL = (
+    f"{CONTROL} has no row under attacks on shadow models; each of them is retrained once more with "
+    'answers.control = "all"'
+)
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -64,6 +68,8 @@ def make_plan(config: SweepConfig) -> Plan:
             "nothing to audit: every audited cell is excluded, or its attacks are about models that have not "
             "unlearned (game G0); exclude less, or add an attack"
         )
+    if config.answers.control == "models" and builder.shadow_groups:
+        notes += (NO_SHADOW_CONTROL,)
     return Plan(
         config=config,
         data=builder.data,
@@ -76,7 +82,7 @@ def make_plan(config: SweepConfig) -> Plan:
         plugins=builder.plugins(),
         settings=builder.settings(unique),
         answers=declare(config.answers, builder.attacks),
-        notes=notes,
+        notes=(*notes, *(f"{note}; these cells are left out" for note in builder.notes)),
     )
 
 
@@ -141,6 +147,8 @@ class _Builder:
         self.models: dict[str, ModelSpec] = {}
         self.shadow_sets: dict[str, ShadowSet] = {}
         self.shadow_groups: dict[str, ShadowGroup] = {}
+        self.notes: dict[str, None] = {}
+        """What the user should know, each once."""
         self._method = cache(lambda *place: build_method(config, *place))
         self.methods = {text: self._method(text) for text in (*config.axes.method, *_unaudited(config))}
         for text, method in self.methods.items():  # said even where no cell asks for the method
@@ -176,9 +184,11 @@ class _Builder:
     def cell(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: str
     ) -> Cell | None:
-        """The cell at a point of the grid; None where an attack on shadow models has none there."""
+        """The cell at a point of the grid; None where the attack has nothing to look at there."""
         named = self.attacks[attack]
         self._check_forget(method, forget_set)
+        if self._too_few(attack, forget_set):
+            return None
         subject: Subject
         reference: Subject
         if named.built.subject == "shadow_models":
@@ -211,20 +221,33 @@ class _Builder:
             where = f"{method} with forget set {forget_set}"
             raise AuditError(f"{where}: {error}; exclude the combination with an [[exclude]] table") from None
 
+    def _too_few(self, attack: str, forget_set: str) -> bool:
+        """Whether an attack can say nothing of so small a forget set; a note says that its cells are left out."""
+        least, size = self.attacks[attack].built.least_forgotten, len(self.data.forget_sets[forget_set].ids)
+        if size >= least or self.attacks[attack].built.on_canaries:
+            return False
+        told = (
+            f"axes.forget_set: '{forget_set}' has {size} of the {least} examples that attack '{attack}' needs"
+        )
+        self.notes[told] = None
+        return True
+
     def _shadow_stages(
         self, architecture: str, forget_set: str, seed: int, method: str, scope: str, attack: Attack
     ) -> tuple[str, str] | None:
         """Group of the cell and of its reference.
 
-        Shadow models average over initialisations, so they serve the first seed alone; they know one
-        retrained control; and game G0 is about models that have not unlearned. An attack on canaries is not
-        about the forget set, and stands at the first of the axis alone; after unlearning, canaries are forgotten.
+        Shadow models average over initialisations, so they serve the first seed alone; they know one retrained
+        control, and one more where it is to be judged; and game G0 is about models that have not unlearned. An attack
+        on canaries is not about the forget set, and stands at the first of the axis alone; after unlearning, canaries
+        are forgotten.
         """
         control = self.config.shadows.retrain_control
         if (
             seed != self.config.axes.seed[0]
-            or method in ("retrain_again", CONTROL)
+            or method == "retrain_again"
             or (method == "retrain" and not control)
+            or (method == CONTROL and not (control and self.config.answers.control == "all"))
         ):
             return None
         if attack.game == "G0" and method != "no_op":

@@ -23,8 +23,8 @@ observation the group, and the number of the shadow
 cell        ids of subject and reference; attack: registered name, `version`, parameters, plug-in, and its text on the
             axis, which names its random stream; seed; all of `[evaluation]`; forgotten examples; what is tested on
 
-setting     (of any of these) all that its id holds, and that the ids in it hold, but seeds, forgotten examples and their
-            poison. The layout of shadow models stays: they are drawn for all forget sets of a plan together
+setting     (of any of these) all that its id holds, and that the ids in it hold, but seeds, forgotten examples and
+            their poison. The layout of shadow models stays: they are drawn for all forget sets of a plan together
 
 The choice of a forget set enters by the examples that it names, not by the kind or its parameters: a plug-in that
 chooses the same examples as before changes nothing.
@@ -287,6 +287,11 @@ def _with_parameters(named: Mapping[str, Any], built: Any, taken: tuple[str, ...
 def shadow_id(set_id: str, shadow: int) -> str:
     """Of one shadow model of a set."""
     return digest({"set": set_id, "shadow": shadow})
+
+
+def shared_on_shadow(shadow: str, name: str, pool: str) -> str:
+    """Of a stage that unlearnings of one shadow model share, over all draws of a pool; empty: of every pool."""
+    return digest({"shadow": shadow, "stage": name, "pool": pool})
 
 
 def observations_id(group_id: str, shadow: int) -> str:

@@ -116,4 +116,5 @@ def read_scores(source: str, *, num_examples: int, dataset_digest: str) -> RiskS
                 f"data.scores: '{name}': expected a number for each of {num_examples} examples, "
                 f"got {array.dtype} {array.shape}"
             )
+        array.setflags(write=False)  # methods see this one array
     return RiskScores(values=arrays, provenance=provenance)

@@ -50,6 +50,21 @@ class ShadowGroup:
     named_method: NamedMethod | None = None
     """What is unlearned with; None for the base models."""
 
+    @property
+    def from_scratch(self) -> bool:
+        """Whether its models are trained without what the shadow models forget: an exact control."""
+        return self.named_method is not None and self.named_method.built.from_scratch
+
+    @property
+    def unlearns(self) -> bool:
+        """Whether its models are shadow models after a method."""
+        return self.named_method is not None and not self.from_scratch
+
+    @property
+    def replicate(self) -> int:
+        """Which of the exact controls that are independent of each other."""
+        return self.named_method.built.replicate if self.named_method else 0
+
     def key(self, shadow: int) -> str:
         """Key of the observations of one shadow model."""
         return observations_id(self.group_id, shadow)
@@ -233,7 +248,7 @@ def summarise(sets: Iterable[ShadowSet], groups: Iterable[ShadowGroup]) -> dict[
             continue
         layout = layouts[group.architecture]
         runs = layout.num_shadows * layout.pool(group.pool).draws
-        kind = "shadow_retrainings" if group.method == RETRAINED_METHOD else "shadow_unlearnings"
+        kind = "shadow_retrainings" if group.from_scratch else "shadow_unlearnings"
         counts[kind] += runs
     return counts
 

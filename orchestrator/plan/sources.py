@@ -32,6 +32,7 @@ def read_source(
     with saying(options_at):
         labels = source.read_labels()
         check_labels(source, labels)
+        labels.labels.setflags(write=False)  # attacks and every stage see this one array
         return source, labels
 
 

@@ -22,8 +22,14 @@ def recorded(plan: Plan, store: Store) -> str | None:
     return latest.run_id if same else None
 
 
-def write_run(plan: Plan, store: Store, started: datetime) -> str:
+def write_run(plan: Plan, store: Store, started: datetime, *, before: int) -> str:
     """Record a run: its settings, its plan, its canaries, and last the row that makes it count.
+
+    Args:
+        plan: what it asks for.
+        store: the results.
+        started: when.
+        before: cells of the plan that had a row when the run began.
 
     Returns:
         Its id.
@@ -38,7 +44,7 @@ def write_run(plan: Plan, store: Store, started: datetime) -> str:
     layouts = [shadows.layout for shadows in plan.shadow_sets.values()]
     for canaries in {layout.canaries for layout in layouts if layout.canaries is not None}:
         store.write("canaries", canaries.digest, canary_rows(plan, canaries))
-    counts = {"cells": len(plan.cells), "models": len(plan.models)}
+    counts = {"cells": len(plan.cells), "models": len(plan.models), "cells_before": before}
     row = run_row(plan, run_id=run_id, ordinal=ordinal, started=started, counts=counts)
     store.write("runs", run_id, [row])
     return run_id

@@ -33,7 +33,7 @@ _PACKAGES = (
 
 
 def run_identity(config: SweepConfig, started: datetime, ordinal: int) -> str:
-    """A readable name: `name-YYYYMMDD-HHMMSS-<6 digits of a digest>`; equal for no two runs, whatever the clock says."""
+    """A readable name, `name-YYYYMMDD-HHMMSS-<6 digits of a digest>`: another for each run, whatever the clock says."""
     return f"{config.name}-{started:%Y%m%d-%H%M%S}-{digest([config, ordinal], 6)}"
 
 

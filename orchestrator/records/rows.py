@@ -13,6 +13,7 @@ import pyarrow as pa
 from orchestrator.plan.cells import Cell, ModelSubject, Plan
 from orchestrator.plan.shadows import CANARY_POOL
 from tasks import fields
+from tasks.attacks.adversarial import Adversarial
 
 if TYPE_CHECKING:
     from tasks.attacks.base import Attack
@@ -36,6 +37,7 @@ def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
         **cell.axes,
         **_forgotten(plan, cell, attack),
         "attack_family": attack.family,
+        "scale_free": attack.scale_free if isinstance(attack, Adversarial) else None,
         "attack_params_json": json.dumps(fields.to_plain(attack), sort_keys=True),
         "method_params_json": json.dumps(fields.to_plain(method.built), sort_keys=True),
         "role": cell.role,

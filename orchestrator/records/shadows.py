@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +13,13 @@ import pyarrow as pa
 from torch import nn
 
 from orchestrator.plan.cells import Plan
+from orchestrator.plan.identity import shared_on_shadow
 from orchestrator.plan.shadows import ShadowGroup, ShadowSet
 from orchestrator.records.observations import block_rows, path_of
 from orchestrator.store.store import Store
 from tasks.runtime import weights
 from tasks.shadows.observations import RunBlock, State
-from tasks.shadows.runs import ShadowBench, ShadowRun
+from tasks.shadows.runs import WHOLE_SET, ShadowBench, ShadowRun
 
 
 class ShadowRecords:
@@ -112,6 +114,7 @@ class ShadowRecords:
             "failed_draws": len(failed),
             "strategy": runs[0].strategy,
         }
+        stages = self._write_stages(group, shadow, runs)
         row = {
             "kind": "shadow",
             "dataset": self.plan.config.data.name,
@@ -133,10 +136,37 @@ class ShadowRecords:
             "steps": sum(run.steps for run in runs),
             "seconds": sum(run.seconds for run in runs),
             "device": self._device,
+            "rests_on_json": json.dumps(stages),
             "notes_json": json.dumps(notes, sort_keys=True),
             "finished_at": datetime.now(UTC),
         }
         self.store.write("models", group.key(shadow), [row])
+
+    def _write_stages(self, group: ShadowGroup, shadow: int, runs: Sequence[ShadowRun]) -> list[str]:
+        """Write what the shared stages of all draws took, each once; their ids.
+
+        One that serves all draws is the same in every run; the others are summed over the draws.
+        """
+        names = sorted({name for run in runs for name in run.rests_on})
+        ids = []
+        for name in names:
+            taken = [run.rests_on[name] for run in runs if name in run.rests_on]
+            pool = group.pool
+            if name in WHOLE_SET:
+                taken, pool = taken[:1], ""
+            key = shared_on_shadow(self.shadows.shadow_id(shadow), name, pool)
+            row = {
+                "model_id": self.shadows.base().key(shadow),
+                "stage": "share",
+                "device": self._device,
+                "seconds": math.fsum(stage.seconds for stage in taken),
+                "samples": sum(stage.samples for stage in taken),
+                "forward_samples": sum(stage.forward_samples for stage in taken),
+                "finished_at": datetime.now(UTC),
+            }
+            self.store.write("costs", key, [row])
+            ids.append(key)
+        return ids
 
 
 def _accuracy(

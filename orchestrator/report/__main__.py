@@ -24,6 +24,8 @@ class Command:
 
     results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
     """Results directory: what the sweep was given as --out."""
+    run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
+    """Rest on the cells that this run asked for."""
     output: Annotated[Path, Flag(value="FILE")] = Path("report.html")
     """File to write."""
     figures: Annotated[Path | None, Flag(value="DIRECTORY", otherwise="in the page only")] = None
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     if command.figures is not None:
         write.check_no_file(command.figures, flag="--figures")
     load_plugins(command.plugins, named_by="--plugins")
-    page, sections = write.build(command.results, images=command.images)
+    page, sections = write.build(command.results, command.run, images=command.images)
     write.write_text(command.output, page, flag="--output")
     sys.stderr.write(f"report in {command.output}: open it in a browser\n")
     if command.figures is not None:

@@ -8,12 +8,17 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.drawing import MUTED, Look, Looks, Panel
-from orchestrator.report.evidence import ROLES, Evidence, Place
+from orchestrator.report.evidence import Evidence, Place
 from orchestrator.results.catalogue import find_query
+from tasks.statistics.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
 
+COVERAGE = f"{100 * CONFIDENCE:.0f}&nbsp;%"
+"""Of every interval, as HTML."""
+ERROR = f"{100 * (1 - CONFIDENCE):.0f}&nbsp;%"
+"""Of every test, as HTML."""
 MOST_PLACES = 6
 """Places drawn; the tables and the SQL have them all."""
 
@@ -30,11 +35,22 @@ class Source:
         """The SQL itself."""
         return find_query(self.query).text
 
-    def command(self, root: str) -> str:
-        """What a reader types to see the numbers."""
+    def command(self, root: str, run: str | None = None) -> str:
+        """What a reader types to see the numbers of a run."""
         given = "".join(f" {name}={_quoted(value)}" for name, value in self.params.items())
         param = f" --param{given}" if given else ""
-        return f"python -m orchestrator.query {self.query} --results {_quoted(root)}{param}"
+        of_run = f" --run {_quoted(run)}" if run else ""
+        return f"python -m orchestrator.query {self.query} --results {_quoted(root)}{of_run}{param}"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a page rests on."""
+
+    root: str
+    """Results directory."""
+    run: str | None
+    """Id of the run; None where none is recorded."""
 
 
 def _quoted(value: object) -> str:
@@ -47,6 +63,8 @@ class Text:
     """Paragraphs, as HTML."""
 
     html: str
+    sources: Sequence[Source] = ()
+    """Of what they say about these results."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +164,7 @@ class Context:
         """
         looks, evidence = self.looks, self.evidence
         first = evidence.scopes[0] if evidence.scopes else "all"
-        key = [(text, looks.of(role, "", "")) for role, text in ROLES.items()] if roles else []
+        key = [(text, looks.of(role, "", "")) for role, text in evidence.roles.items()] if roles else []
         key += [(method, looks.of("audited", method, first)) for method in evidence.methods]
         if scopes and evidence.several_scopes:
             shapes = [(s, looks.of("audited", "", s).marker) for s in evidence.scopes]

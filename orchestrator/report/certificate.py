@@ -21,24 +21,22 @@ if TYPE_CHECKING:
 def certificate(results: Results, subject: Subject) -> str:
     """The page as HTML."""
     evidence = gather(results)
+    which = {"method": subject.method, "scope": subject.scope, "role": subject.role}
     place = next(
         p
         for p in evidence.places
         if (p.architecture, p.forget_set) == (subject.architecture, subject.forget_set)
     )
-    found = [
-        f
-        for f in evidence.at(place, method=subject.method, scope=subject.scope, role=subject.role)
-        if f.group is not None
-    ]
+    (model,) = evidence.judged_models(place, **which)
+    found = evidence.judged(place, **which)
     parts = [
         "<header><h1>Record of a deletion audit</h1>"
         "<p class='subtitle'>An audit is evidence, not proof. This page states what was asked, what was "
         "done, what was measured, and what that cannot show.</p></header>",
         _asked(results, subject),
         _done(results, subject),
-        finding(evidence, place, found, failures(results, subject)),
-        evidence_table(evidence, place, found),
+        finding(results, evidence, model, failures(results, subject)),
+        evidence_table(evidence, model),
         exposed(results, subject),
         _limits(found),
         _origin(results),
@@ -135,7 +133,7 @@ def _limits(found: list[Finding]) -> str:
         "It says nothing about copies of the data, backups, logs, caches, or models derived before the "
         "deletion.",
         "It holds for the models named above, not for the method in general, nor for other requests.",
-        "Noise floor and intervals come from a limited number of retrainings and examples.",
+        "Verdict and intervals come from a limited number of trainings and examples.",
     ]
     if "per_example" not in {f.attack_family for f in found}:
         items.insert(1, "Averages can hide single examples; no per-example attack stands behind this page.")

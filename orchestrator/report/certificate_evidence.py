@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.report.blocks import measured, number
-from orchestrator.report.evidence import Evidence, Finding, Place, clearest, unnoticed, why_told_apart
+from orchestrator.report.blocks import COVERAGE, ERROR, measured, number
+from orchestrator.report.evidence import (
+    APART,
+    EQUIVALENT,
+    UNDECIDED,
+    Evidence,
+    Finding,
+    ModelVerdict,
+    clearest,
+    probability,
+    why_told_apart,
+)
 from orchestrator.report.exposure import FALSE_DISCOVERIES
 from orchestrator.report.subject import Subject
-from orchestrator.report.tables import telling_measure
+from orchestrator.report.verdict import equivalence, power, what_settles
+from orchestrator.report.verdict_tables import difference, margin, standing
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
@@ -21,40 +32,65 @@ CHANCE = 0.05
 """Share of examples that a second retraining puts above the threshold of exposure."""
 
 
-def finding(evidence: Evidence, place: Place, found: list[Finding], failed: list[dict[str, Any]]) -> str:
-    """The section with the answer in a paragraph."""
-    best = clearest(found)
-    apart = sum(f.told_apart for f in found)
-    of_untouched = [f for fs in evidence.measured(place, "ceiling").values() for f in fs]
-    controls = [f for f in of_untouched if f.measure in {g.measure for g in found}]
-    seen = sum(f.told_apart for f in controls)
-    if best is not None:
-        text = (
-            "The unlearned model <strong>can be told from</strong> a model retrained without the data, on "
-            f"{apart} of {len(found)} measures. Most clearly: {escape(why_told_apart(best))}."
+def finding(results: Results, evidence: Evidence, model: ModelVerdict, failed: list[dict[str, Any]]) -> str:
+    """The section with the answer in a paragraph: that of the view `model_verdicts`."""
+    text = f"{_answer(evidence, model)} {_declared(model)} {_controls(results, evidence, model)}"
+    if model.explored:
+        text += (
+            f" Exploratory, Benjamini-Hochberg at {ERROR}: {model.discoveries} of {model.explored} other measures tell "
+            "it apart; the finding does not rest on them."
         )
-        if apart == 1 and len(found) > 1:
-            text += " One measure alone is weak evidence: by chance 1 interval in 20 misses."
-    elif controls and not seen:
-        text = (
-            "<strong>No finding.</strong> The unlearned model was not told from a retrained one, but "
-            "neither was the untouched original: this audit could not have seen a failure, and should be "
-            "repeated with more power."
+    return f"<h2>Finding</h2><div class='verdict'><p>{text}</p>{_failed(failed)}</div>"
+
+
+def _answer(evidence: Evidence, model: ModelVerdict) -> str:
+    best = clearest(evidence.primary(model))
+    seeds = f"over {model.seeds} seed{'' if model.seeds == 1 else 's'}"
+    if model.verdict == APART and best is not None:
+        return (
+            "The unlearned model is <strong>told apart</strong> from a model retrained without the data, "
+            f"on {model.told_apart} of {model.primary_measures} primary measures, {seeds}. Most clearly: "
+            f"{escape(why_told_apart(best))}."
         )
-    else:
-        text = (
-            f"On none of {len(found)} measures was the unlearned model told from one retrained without the "
-            f"data; {escape(unnoticed(found))}. This is absence of evidence within these limits."
+    if model.verdict == EQUIVALENT:
+        return (
+            "The unlearned model is <strong>shown equivalent</strong> to one retrained without the data: "
+            f"{equivalence(model)}, within the margins below, {seeds}. This is evidence within these measures, "
+            "margins and seeds."
         )
-    power = f" The untouched original is told from retraining on {seen} of the same {len(controls)} measures."
-    if not controls:
-        power = " The control 'doing nothing' is missing, so what this audit could have seen is unknown."
-    elif any(f.role == "ceiling" for f in found):
-        power = " This model is itself the control that does nothing: it must be told from retraining."
-    absent = len({f.measure for f in of_untouched} - {g.measure for g in found})
-    if absent:
-        power += f" {absent} measures of that control were not taken of this model."
-    return f"<h2>Finding</h2><div class='verdict'><p>{text}{power}</p>{_failed(failed)}</div>"
+    return (
+        "<strong>Undecided.</strong> The unlearned model is neither told from one retrained without the data nor shown "
+        f"to equal it, {seeds}: {model.undecided} of {model.primary_measures} primary measures are undecided. To "
+        f"settle it: {escape(what_settles(evidence, model))}."
+    )
+
+
+def _declared(model: ModelVerdict) -> str:
+    if not model.primary_measures:
+        return ""
+    if model.declared_after:
+        return (
+            "A primary measure or its margin was <strong>declared after</strong> rows of it were there, which may have "
+            "shaped the choice."
+        )
+    return "Primary measures and margins were declared before anything was measured."
+
+
+def _controls(results: Results, evidence: Evidence, model: ModelVerdict) -> str:
+    """What the same test says of a model that has forgotten, and of one that has not."""
+    if model.role == "ceiling":
+        return "This model is itself the control that does nothing: it must be told from retraining."
+    rows = results.query("verdict_counts").to_pylist()
+    place = (model.dataset, model.architecture, model.forget_set)
+    counts = next(
+        (r for r in rows if (r["dataset"], r["architecture"], r["forget_set"]) == place),
+        {"forgetting": 0, "seeing": 0},
+    )
+    control = "".join(
+        f"A further retraining, which has forgotten, is {m.verdict}. "
+        for m in evidence.judged_models(model.place, role="control")
+    )
+    return control + power(evidence, model.place, forgetting=counts["forgetting"], seeing=counts["seeing"])
 
 
 def _failed(rows: list[dict[str, Any]]) -> str:
@@ -73,44 +109,62 @@ def _failed(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def evidence_table(evidence: Evidence, place: Place, found: list[Finding]) -> str:
-    """The section with one measure of each kind, beside the same of the controls."""
-    rows = []
-    for group, split in dict.fromkeys((f.group, f.split) for f in found):
-        same = [f for f in found if (f.group, f.split) == (group, split)]
-        telling = {telling_measure(evidence, place, f.metric, split) for f in same}
-        pick = max(same, key=lambda f: (f.told_apart, f.measure in telling, f.clearness))
-        others = {
-            role: next((f for f in evidence.at(place, role=role) if f.measure == pick.measure), None)
-            for role in ("reference", "noise_floor", "ceiling")
-        }
-        cells = [
-            measured(f.value, f.value_low, f.value_high) if f else "&ndash;" for f in (pick, *others.values())
-        ]
-        low, high = number(pick.difference_low, 2), number(pick.difference_high, 2)
-        difference = f"{number(pick.difference)}<span class='ci'>{low} to {high}</span>"
-        mark = f"<span class='{'apart' if pick.told_apart else 'same'}'>{escape(pick.verdict)}</span>"
-        rows.append([escape(pick.words), *cells, difference, number(pick.noise_floor), mark])
+def evidence_table(evidence: Evidence, model: ModelVerdict) -> str:
+    """The section with every primary measure, beside the same of the controls, and what is undecided."""
+    primary = evidence.primary(model)
+    untouched = {f.measure: f for f in evidence.judged(model.place, role="ceiling")}
     heading = (
-        "measure",
-        "unlearned",
-        "retrained",
-        "retrained again",
-        "doing nothing",
-        "difference",
-        "noise",
+        *(
+            "measure",
+            "unlearned",
+            "retrained",
+            "retrained again",
+            "doing nothing",
+            "difference",
+            "margin",
+            "p",
+        ),
         "",
     )
+    rows = []
+    for f in primary:
+        control = untouched.get(f.measure)
+        rows.append(
+            [
+                escape(f.words),
+                measured(f.value, f.value_low, f.value_high),
+                number(f.retrained),
+                number(f.again),
+                number(control.value) if control else "&ndash;",
+                difference(f),
+                margin(f),
+                escape(probability(f.p_adjusted).removeprefix("= ")),
+                standing(f),
+            ]
+        )
     head = "".join(f"<th>{h}</th>" for h in heading)
     body = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in row)}</tr>" for row in rows)
-    seeds = max((f.seeds for f in found), default=0)
+    open_answers = "".join(
+        f"<li>{escape(f.words)}: {escape(f.settles)}</li>" for f in primary if f.verdict == UNDECIDED
+    )
     return (
         "<h2>Evidence and controls</h2>"
         f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"<p class='ci' style='white-space: normal'>Means over {seeds} seed{'s' if seeds != 1 else ''} "
-        "with 95 % intervals. Difference: unlearned minus retrained. Noise: how far a second retraining "
-        "lay from the first. Told apart: the interval of the difference lies wholly beyond the noise. Of "
-        f"several attacks or statistics the one that speaks most against the model is shown.{_games(found)}</p>"
+        f"<p class='ci' style='white-space: normal'>{_explained(primary)}</p>"
+        + (f"<p>Undecided, and what would settle it:</p><ul>{open_answers}</ul>" if open_answers else "")
+    )
+
+
+def _explained(primary: list[Finding]) -> str:
+    """How the table is read."""
+    seeds = sorted({f.seeds for f in primary})
+    over = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{max(seeds, default=0)}"
+    return (
+        f"The primary measures: means over {over} seed{'' if over == '1' else 's'}; beneath a value from the "
+        f"lowest to the highest end of the seeds' own {COVERAGE} intervals. Difference: unlearned minus the mean of "
+        f"both retrainings, with its {COVERAGE} interval over seeds. Margin: the difference that counts as equal. p: "
+        f"Student's t over seeds, Holm over the primary measures; told apart below {ERROR}. Shown equivalent: two "
+        f"one-sided tests at {ERROR} within the margin.{_games(primary)}"
     )
 
 

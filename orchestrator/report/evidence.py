@@ -1,50 +1,33 @@
-"""What the measurements say: findings against retraining, gathered by place and put in plain words."""
+"""What the measurements say, as the views of the verdict have it: gathered by place and put in plain words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orchestrator.report.own_queries import ask
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
 
-Group = Literal["forgetting", "accuracy", "robustness", "fairness", "membership"]
-GROUPS: dict[Group, str] = {
-    "forgetting": "answers on the forgotten examples",
-    "accuracy": "accuracy on what is kept",
-    "robustness": "robust accuracy",
-    "fairness": "evenness over classes",
-    "membership": "membership attacks",
-}
-MEASURES: dict[tuple[str, str], Group] = {
-    ("accuracy", "forget"): "forgetting",
-    ("accuracy", "retain"): "accuracy",
-    ("accuracy", "test"): "accuracy",
-    ("robust_accuracy_area", "forget"): "robustness",
-    ("robust_accuracy_area", "retain"): "robustness",
-    ("robust_accuracy_area", "test"): "robustness",
-    ("class_accuracy_gap", "retain"): "fairness",
-    ("class_accuracy_gap", "test"): "fairness",
-    ("auc", "forget"): "membership",
-    ("auc", "retain"): "membership",
-    ("balanced_accuracy", "forget"): "membership",
-    ("balanced_accuracy", "retain"): "membership",
-    ("tpr_at_fpr", "forget"): "membership",
-    ("tpr_at_fpr", "retain"): "membership",
-    ("mia_efficacy", "forget"): "membership",
-}
-"""What the verdict rests on. Other metrics restate these (ua is 1 - accuracy) or are 0 for retraining."""
 SPLITS = {
     "forget": "the forgotten examples",
     "retain": "the retained examples",
     "test": "the test examples",
     "validation": "the validation examples",
 }
-ROLES = {"reference": "retrained", "noise_floor": "retrained again", "ceiling": "doing nothing"}
-"""How reference rows are called; audited rows go by method and scope."""
-ROLE_ORDER = ("reference", "noise_floor", "ceiling", "audited")
+ROLES = {
+    "reference": "retrained",
+    "noise_floor": "retrained again",
+    "control": "a further retraining",
+    "ceiling": "doing nothing",
+}
+"""How reference and control rows are called; audited rows go by method and scope."""
+ROLE_ORDER = (*ROLES, "audited")
+APART, EQUIVALENT, UNDECIDED = "told apart", "shown equivalent", "undecided"
+"""Values of `verdict`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +46,17 @@ class Place:
     @property
     def slug(self) -> str:
         """The place in a file name."""
-        kept = (c if c.isalnum() else "-" for c in f"{self.architecture}-{self.forget_set}")
-        return "-".join(part for part in "".join(kept).split("-") if part)
+        return slug(f"{self.architecture}-{self.forget_set}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One row of queries/verdict.sql: a model, over seeds, on one measure."""
+class Value:
+    """What a model, or both retrained ones, give on one measure: the mean over seeds."""
 
     dataset: str
     architecture: str
     forget_set: str
+    conditions: str
     attack: str
     attack_family: str
     metric: str
@@ -87,19 +70,12 @@ class Finding:
     seeds: int
     value: float
     value_low: float | None
+    """Lowest end of the seeds' own intervals."""
     value_high: float | None
-    retrained: float | None
-    difference: float | None
-    difference_low: float | None
-    difference_high: float | None
-    noise_floor: float | None
-    verdict: str
-    n: int
-    higher_is: str
 
     @cached_property
     def place(self) -> Place:
-        """Where it was found."""
+        """Where it was measured."""
         return Place(dataset=self.dataset, architecture=self.architecture, forget_set=self.forget_set)
 
     @property
@@ -108,35 +84,10 @@ class Finding:
         return (self.method, self.scope)
 
     @property
-    def group(self) -> Group | None:
-        """The kind of measure; None for one that the verdict does not rest on."""
-        return MEASURES.get((self.metric, self.split))
-
-    @property
     def measure(self) -> tuple[str, ...]:
         """Identifies the measure."""
         param = "" if self.param is None else f"{self.param:g}"
         return (self.metric, self.split, self.attack, self.variant, param, self.game or "")
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether the interval of the difference lies wholly beyond the noise floor."""
-        return self.verdict == "told apart"
-
-    @property
-    def clearness(self) -> float:
-        """How far the interval's near end lies beyond the noise floor, in half widths."""
-        if self.difference_low is None or self.difference_high is None or self.noise_floor is None:
-            return float("-inf")
-        near = max(self.difference_low, -self.difference_high)
-        return (near - self.noise_floor) / max(self.half_width or 0.0, 1e-9)
-
-    @property
-    def half_width(self) -> float | None:
-        """Half the width of the interval of the difference."""
-        if self.difference_low is None or self.difference_high is None:
-            return None
-        return (self.difference_high - self.difference_low) / 2
 
     @property
     def words(self) -> str:
@@ -158,28 +109,107 @@ class Finding:
         }.get(self.metric, f"{self.metric} on {where} ({self.attack})")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Finding(Value):
+    """A row of the view `verdicts`, which says what each column is."""
+
+    model_setting: str
+    kind: str
+    retrained: float | None
+    again: float | None
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    noise_floor: float | None
+    p_adjusted: float | None
+    family: str
+    margin: float | None
+    declared_after: bool
+    sees: bool | None
+    verdict: str
+    visible: bool
+    settles: str
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether this measure tells the model from retraining."""
+        return self.verdict == APART
+
+    @property
+    def primary(self) -> bool:
+        """Whether the verdict on the model rests on it."""
+        return self.family == "primary"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVerdict:
+    """A row of the view `model_verdicts`, which says what each column is."""
+
+    dataset: str
+    architecture: str
+    forget_set: str
+    method: str
+    scope: str
+    role: str
+    model_setting: str
+    primary_measures: int
+    told_apart: int
+    shown_equivalent: int
+    visible: int
+    undecided: int
+    explored: int
+    discoveries: int
+    seeds: int
+    declared_after: bool | None
+    verdict: str
+    settles: str
+
+    @property
+    def place(self) -> Place:
+        """Where it competes."""
+        return Place(dataset=self.dataset, architecture=self.architecture, forget_set=self.forget_set)
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """Method and scope."""
+        return (self.method, self.scope)
+
+
+Row = TypeVar("Row", Value, Finding, ModelVerdict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All findings of a results directory."""
+    """What the report reads of a results directory."""
 
     findings: tuple[Finding, ...]
+    references: tuple[Value, ...]
+    """Of the retrained models, which are not judged."""
+    models: tuple[ModelVerdict, ...]
+    """Controls first."""
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
-        """Where there is something to compare, in the order of the query."""
+        """Where something was measured, in the order of the query."""
         return tuple(self._by_place)
 
     @cached_property
-    def _by_place(self) -> dict[Place, list[Finding]]:
-        found: dict[Place, list[Finding]] = {}
-        for finding in self.findings:
-            found.setdefault(finding.place, []).append(finding)
-        return found
+    def _by_place(self) -> dict[Place, list[Value]]:
+        gathered: dict[Place, list[Value]] = {}
+        for value in (*self.findings, *self.references):
+            gathered.setdefault(value.place, []).append(value)
+        return gathered
+
+    @cached_property
+    def roles(self) -> dict[str, str]:
+        """How the references and controls are called that are here; the further retraining is not everywhere."""
+        here = {m.role for m in self.models}
+        return {role: text for role, text in ROLES.items() if role != "control" or role in here}
 
     @cached_property
     def several_scopes(self) -> bool:
         """Whether a label must name the scope."""
-        return len({f.scope for f in self.findings if f.role == "audited"}) > 1
+        return len(self.scopes) > 1
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
@@ -193,34 +223,58 @@ class Evidence:
             sorted({f.scope for f in self.findings if f.role == "audited"}, key=lambda s: (s != "all", s))
         )
 
+    @cached_property
+    def primary_attacks(self) -> frozenset[str]:
+        """Attacks that a verdict rests on."""
+        return frozenset(f.attack for f in self.findings if f.primary)
+
     def label(self, role: str, method: str, scope: str) -> str:
         """How a model is called in figures and tables."""
         if role in ROLES:
             return ROLES[role]
         return f"{method} / {scope}" if self.several_scopes else method
 
-    def at(self, place: Place, **fixed: object) -> list[Finding]:
-        """Findings of a place whose fields have the given values."""
-        return [
-            f
-            for f in self._by_place.get(place, ())
-            if all(getattr(f, name) == value for name, value in fixed.items())
-        ]
+    def at(self, place: Place, **fixed: object) -> list[Value]:
+        """Values of a place whose fields are as given."""
+        return [v for v in self._by_place.get(place, ()) if _agrees(v, fixed)]
 
-    def measured(self, place: Place, role: str) -> dict[tuple[str, str], list[Finding]]:
-        """What the verdict rests on, by method and scope."""
-        found: dict[tuple[str, str], list[Finding]] = {}
-        for finding in self.at(place, role=role):
-            if finding.group is not None:
-                found.setdefault(finding.model, []).append(finding)
-        return found
+    def judged(self, place: Place, **fixed: object) -> list[Finding]:
+        """Findings of a place whose fields are as given."""
+        judged = (v for v in self._by_place.get(place, ()) if isinstance(v, Finding))
+        return [finding for finding in judged if _agrees(finding, fixed)]
+
+    def judged_models(self, place: Place, **fixed: object) -> list[ModelVerdict]:
+        """Verdicts on models of a place whose fields are as given."""
+        return [m for m in self.models if m.place == place and _agrees(m, fixed)]
+
+    def primary(self, model: ModelVerdict) -> list[Finding]:
+        """What the verdict on a model rests on."""
+        which = {name: getattr(model, name) for name in ("method", "scope", "role", "model_setting")}
+        return self.judged(model.place, family="primary", **which)
+
+
+def _agrees(row: object, fixed: dict[str, object]) -> bool:
+    return all(getattr(row, name) == value for name, value in fixed.items())
 
 
 def gather(results: Results) -> Evidence:
-    """Read the findings."""
-    names = [field.name for field in fields(Finding)]
-    rows = results.query("verdict").to_pylist()
-    return Evidence(tuple(Finding(**{name: row[name] for name in names}) for row in rows))
+    """Read the verdicts, and the values of the retrained models."""
+    return Evidence(
+        findings=tuple(_rows(Finding, results.query("verdict").to_pylist())),
+        references=tuple(_rows(Value, ask(results, "reference_values"))),
+        models=tuple(_rows(ModelVerdict, results.query("model_verdicts").to_pylist())),
+    )
+
+
+def _rows(kind: type[Row], rows: Iterable[dict[str, Any]]) -> Iterable[Row]:
+    names = [field.name for field in fields(kind)]
+    return (kind(**{name: row[name] for name in names}) for row in rows)
+
+
+def slug(text: str) -> str:
+    """A text in a file name."""
+    kept = (c if c.isalnum() else "-" for c in text)
+    return "-".join(part for part in "".join(kept).split("-") if part)
 
 
 def signed(value: float | None) -> str:
@@ -238,28 +292,20 @@ def interval(low: float | None, high: float | None) -> str:
 
 def clearest(findings: Iterable[Finding]) -> Finding | None:
     """The finding that tells apart most clearly; None where none does."""
-    apart = [f for f in findings if f.told_apart]
-    return max(apart, key=lambda f: f.clearness) if apart else None
+    return min((f for f in findings if f.told_apart), key=lambda f: f.p_adjusted or 0.0, default=None)
 
 
 def why_told_apart(finding: Finding) -> str:
     """The evidence of one finding in a sentence."""
     reach = interval(finding.difference_low, finding.difference_high)
-    if finding.attack_family == "per_example":
-        control = "the control is many retrained models"
-    else:
-        control = f"retraining again differs by up to {finding.noise_floor or 0:.3f}"
-    return f"{finding.words} differs from retraining by {signed(finding.difference)} ({reach}); {control}"
+    return (
+        f"{finding.words} differs from retraining by {signed(finding.difference)} ({reach}), "
+        f"p {probability(finding.p_adjusted)}"
+    )
 
 
-def unnoticed(findings: Sequence[Finding]) -> str:
-    """How large a difference in forget accuracy the audit would have missed."""
-    for finding in findings:
-        if (
-            finding.group == "forgetting"
-            and finding.half_width is not None
-            and finding.noise_floor is not None
-        ):
-            size = finding.half_width + finding.noise_floor
-            return f"a difference below about {size:.3f} in {finding.words} would have gone unnoticed"
-    return "how large a difference would have gone unnoticed is unknown"
+def probability(p: float | None) -> str:
+    """A p-value behind its sign."""
+    if p is None:
+        return "unknown"
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

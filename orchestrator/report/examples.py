@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.report.blocks import (
+    COVERAGE,
     Block,
     Context,
     Figure,
@@ -20,15 +21,16 @@ from orchestrator.report.blocks import (
     number,
 )
 from orchestrator.report.drawing import MUTED, Look, Panel
-from orchestrator.report.evidence import ROLE_ORDER, Finding, Place
+from orchestrator.report.evidence import ROLE_ORDER, Finding, Place, Value
 from orchestrator.report.exposure import exposure_table
 from orchestrator.report.images import read_examples
 from orchestrator.report.own_queries import ask
 from orchestrator.report.plots import Line, curves, distribution
 from orchestrator.report.shadows import comparison_blocks, stopping_blocks, vulnerability_blocks
+from orchestrator.report.tables import shown_measure
 from tasks.statistics.intervals import clopper_pearson
 
-PER_EXAMPLE = "python -m orchestrator.sweep --axes.attack none population u_lira --out {root}"
+PER_EXAMPLE = "python -m orchestrator.sweep --axes.attack none population u_lira rank_test --out {root}"
 WORST = 10
 """Examples shown as images for each place."""
 PER_EXAMPLE_LABEL = " (per example)"
@@ -71,7 +73,7 @@ def _distributions(context: Context) -> list[Block]:
             "the retrained one (logit of the confidence). Retraining again crosses 0.5 near 0; a curve to "
             "its right still remembers, a curve to its left forgets too well, which betrays the example "
             "just as surely. A long tail to the right is a few examples on which the method failed. Bands "
-            f"hold for the whole curve at 95&nbsp;%. Scope {escape(scope)}.",
+            f"hold for the whole curve at {COVERAGE}. Scope {escape(scope)}.",
             panels=panels,
             source=Source(query="excess_confidence"),
             key=context.key(scopes=False),
@@ -166,9 +168,10 @@ def _rocs(context: Context) -> list[Block]:
             Figure(
                 caption="ROC of membership attacks on log scales: what matters is the left edge, where an "
                 "attacker is hardly ever wrong. The straight diagonal is guessing. Solid: the population "
-                "attack; dashed: the per-example attack. A curve above that of the retrained model shows "
-                "memory; the method drawn is the one that the attack recognises best. Bars are 95&nbsp;% "
-                "Clopper-Pearson intervals.",
+                "attack; dashed: the per-example attack. Where there are several, the one that the verdict rests "
+                "on. A curve above that of the retrained model shows "
+                "memory; the method drawn is the one that this attack recognises best. Bars are "
+                f"{COVERAGE} Clopper-Pearson intervals.",
                 panels=[_roc_panel(place, found) for place, found in lines.items()],
                 source=Source(query="roc_one_cell", params={"cell_id": "CELL"}),
                 key=_roc_key([line for found in lines.values() for line in found]),
@@ -197,12 +200,11 @@ def _lines_at(context: Context, place: Place) -> list[Line]:
     lines: list[Line] = []
     for family in ("population", "per_example"):
         found = [
-            f
-            for f in context.evidence.at(place, metric="auc", split="forget", attack_family=family)
-            if ":" not in f.variant or f.variant.endswith(":pooled")
+            v
+            for v in context.evidence.at(place, metric="auc", split="forget", attack_family=family)
+            if ":" not in v.variant or v.variant.endswith(":pooled")
         ]
-        if found:
-            lines += _roc_lines(context, place, family, found)
+        lines += _roc_lines(context, family, found)
     return lines
 
 
@@ -229,20 +231,19 @@ def _roc_panel(place: Place, lines: Sequence[Line]) -> Panel:
     )
 
 
-def _roc_lines(context: Context, place: Place, family: str, found: list[Finding]) -> list[Line]:
-    """Retrained, doing nothing and the most recognised method, under the most telling statistic."""
-    controls = [f for f in found if f.role == "ceiling"] or found
-    statistic = max(controls, key=lambda f: (abs(f.difference or 0.0), f.measure))
-    same = [f for f in found if f.measure == statistic.measure]
-    audited = sorted((f for f in same if f.role == "audited"), key=lambda f: -f.value)[:1]
-    chosen = [f for f in same if f.role in ("reference", "ceiling")] + audited
+def _roc_lines(context: Context, family: str, found: list[Value]) -> list[Line]:
+    """Retrained, doing nothing and the most recognised method, under one attack and statistic."""
+    measure = shown_measure(context.evidence, (f for f in found if isinstance(f, Finding)))
+    same = [v for v in found if v.measure == measure]
+    audited = sorted((v for v in same if v.role == "audited"), key=lambda v: -v.value)[:1]
+    chosen = [v for v in same if v.role in ("reference", "ceiling")] + audited
     lines = []
-    for finding in chosen:
-        roc = _roc(context, finding)
+    for drawn in chosen:
+        roc = _roc(context, drawn)
         if roc is None or not roc["x"]:
             continue
-        look = context.looks.of(finding.role, finding.method, finding.scope)
-        label = context.evidence.label(finding.role, finding.method, finding.scope)
+        look = context.looks.of(drawn.role, drawn.method, drawn.scope)
+        label = context.evidence.label(drawn.role, drawn.method, drawn.scope)
         lines.append(
             Line(
                 label=label if family == "population" else label + PER_EXAMPLE_LABEL,
@@ -253,14 +254,14 @@ def _roc_lines(context: Context, place: Place, family: str, found: list[Finding]
     return lines
 
 
-def _roc(context: Context, finding: Finding) -> dict[str, Any] | None:
+def _roc(context: Context, value: Value) -> dict[str, Any] | None:
     """The curve on a grid of false positive rates, of the first seed's cell."""
     places = ("dataset", "architecture", "method", "scope", "attack", "forget_set")
-    cells = ask(context.results, "first_cell", **{name: getattr(finding, name) for name in places})
+    cells = ask(context.results, "first_cell", **{name: getattr(value, name) for name in places})
     if not cells:
         return None
     rows = context.results.query("roc_one_cell", cell_id=cells[0]["cell_id"]).to_pylist()
-    rows = [r for r in rows if r["statistic"] == finding.variant.partition(":")[0]]
+    rows = [r for r in rows if r["statistic"] == value.variant.partition(":")[0]]
     if not rows:
         return None
     return roc_on_grid(rows)

@@ -1,10 +1,10 @@
-"""How many forgotten examples can be told apart, beside those that would in a retrained model by chance."""
+"""How many forgotten examples can be told apart, beside those that would be in a retrained model by chance."""
 
 from __future__ import annotations
 
 from html import escape
 
-from orchestrator.report.blocks import Context, Source, Table, code, measured
+from orchestrator.report.blocks import COVERAGE, ERROR, Context, Source, Table, code, measured
 from orchestrator.report.evidence import ROLE_ORDER, ROLES
 
 FALSE_DISCOVERIES = 0.1
@@ -12,7 +12,7 @@ FALSE_DISCOVERIES = 0.1
 
 
 def exposure_table(context: Context) -> Table | None:
-    """Examples told apart by model, whatever the attack; None where none was tested."""
+    """Examples told apart by model, a row for each test, none chosen by what it says; None where none was run."""
     asked = {"fdr": FALSE_DISCOVERIES}
     rows = context.results.query("per_example_vulnerability", **asked).to_pylist()
     rows = [r for r in rows if r["tested"]]
@@ -34,11 +34,11 @@ def exposure_table(context: Context) -> Table | None:
             ]
         )
     return Table(
-        caption="Forgotten examples whose confidence over shadow models differs from never-seen ones (rank tests, the "
-        "same for every attack): at most "
+        caption="Forgotten examples that are told apart, each tested by itself over shadow models (the attack "
+        "<code>rank_test</code> asks whether its confidence differs at all, and fits no attacker): at most "
         f"{FALSE_DISCOVERIES:.0%} of those called so are expected to be false (none is true in the row of the "
-        "retrained model). Beside it the share of examples whose own AUC exceeds the 95&nbsp;% quantile of the "
-        "retrained model's: 5&nbsp;% where nothing is left. Its interval takes examples as independent; they share "
+        f"retrained model). Beside it the share of examples whose own AUC exceeds the {COVERAGE} quantile of the "
+        f"retrained model's: {ERROR} where nothing is left. Its interval takes examples as independent; they share "
         "shadow models, so read it as too narrow.",
         heading=["architecture", "forget set", "attack", "model", "told apart", "above the control"],
         rows=body,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 
-from orchestrator.report.blocks import Block, Context, Figure, Missing, Section, Source, code
+from orchestrator.report.blocks import COVERAGE, Block, Context, Figure, Missing, Section, Source, code
 from orchestrator.report.drawing import INK, MUTED, Look, Panel
-from orchestrator.report.evidence import ROLE_ORDER, Finding, Place
+from orchestrator.report.evidence import ROLE_ORDER, Place, Value
 from orchestrator.report.plots import Dot, Line, Mark, curves, forest, points
-from orchestrator.report.tables import telling_measure
+from orchestrator.report.tables import shown_measure
 
 TRADE_OFF = (
     ("accuracy", "forget", "Forgetting", "forget accuracy minus retrained"),
@@ -19,24 +20,27 @@ TRADE_OFF = (
 )
 
 
-def ordered(findings: Sequence[Finding]) -> list[Finding]:
+Kind = TypeVar("Kind", bound=Value)
+
+
+def ordered(values: Sequence[Kind]) -> list[Kind]:
     """Controls first, then audited models by name."""
-    return sorted(findings, key=lambda f: (ROLE_ORDER.index(f.role), f.method, f.scope))
+    return sorted(values, key=lambda v: (ROLE_ORDER.index(v.role), v.method, v.scope))
 
 
 def trade_off_section(context: Context) -> Section:
-    """Four differences from retraining side by side, with the noise floor."""
+    """Four differences from retraining side by side, with the margins."""
     blocks: list[Block] = []
     for place in context.drawn():
         panels = [p for spec in TRADE_OFF if (p := _difference_panel(context, place, *spec)) is not None]
         if panels:
             blocks.append(
                 Figure(
-                    caption="Each row is a model, the line at 0 is "
-                    "the retrained one, the grey band what a second retraining differs by. A method that "
-                    "forgets and costs nothing has all its intervals touching the bands; one that buys "
-                    "forgetting with accuracy, robustness or evenness leaves them to the left (to the "
-                    "right for fairness).",
+                    caption="Each row is a model, the line at 0 is the mean of both retrained ones, the grey "
+                    f"band the margin within which a difference counts as equal. Bars are {COVERAGE} intervals over "
+                    "seeds; one seed has none. A method that forgets and costs nothing keeps all its bars within "
+                    "the bands; one that buys forgetting with accuracy, robustness or evenness leaves them to the "
+                    "left (to the right for fairness).",
                     panels=panels,
                     source=Source(query="verdict", params={"forget_set": place.forget_set}),
                     title=place.text,
@@ -53,11 +57,9 @@ def trade_off_section(context: Context) -> Section:
 def _difference_panel(
     context: Context, place: Place, metric: str, split: str, title: str, axis: str
 ) -> Panel | None:
-    measure = telling_measure(context.evidence, place, metric, split)
-    found = [f for f in context.evidence.at(place, metric=metric, split=split) if f.role != "reference"]
-    if measure is not None:
-        found = [f for f in found if f.measure == measure]
-    found = [f for f in found if f.difference is not None]
+    judged = context.evidence.judged(place, metric=metric, split=split)
+    measure = shown_measure(context.evidence, judged)
+    found = [f for f in judged if f.measure == measure and f.difference is not None]
     if not found:
         return None
     marks = [
@@ -76,7 +78,7 @@ def _difference_panel(
         f"{title}{attack}",
         marks,
         axis=axis,
-        band=found[0].noise_floor,
+        band=found[0].margin,
         words=f"{title}: differences from retraining by model, {place.text}",
     )
 
@@ -97,9 +99,10 @@ def layers_section(context: Context) -> Section:
         blocks = [
             Figure(
                 caption="Each row is a normalisation layer, from input to output; the point is Spearman's "
-                "rank correlation, over models, of the layer's fairness gap with the accuracy lost to the "
-                "attack. To the right of 0: where a layer treats classes less evenly, more robustness is "
-                "lost. Intervals that contain 0 say that these models do not decide it. Gap by definition "
+                "rank correlation, over the models of one seed and forget set, of the layer's fairness gap with "
+                "the accuracy lost to the attack. To the right of 0: where a layer treats classes less evenly, "
+                "more robustness is lost. The interval is over original models, that is seeds, and needs four of "
+                "them; one that contains 0 says that they do not decide it. Gap by definition "
                 f"{code(definition)}; the SQL has the others.",
                 panels=panels,
                 source=Source(query="fairness_vs_robustness"),
@@ -113,7 +116,7 @@ def layers_section(context: Context) -> Section:
         blocks=blocks
         or [
             Missing(
-                reason="This needs at least four models of one architecture measured both without attack "
+                reason="This needs several models of one original measured both without attack "
                 "and under an adversarial attack.",
                 command=f"python -m orchestrator.sweep --axes.attack none pgd --out {context.root}",
             )
@@ -217,7 +220,7 @@ def robustness_section(context: Context) -> Section:
             Figure(
                 caption="Accuracy on test examples that an attacker may move by eps (in pixels of range 0 "
                 "to 1). Curves below the retrained one are less robust than retraining; the dashed curve is a "
-                f"second retraining. Bars are 95&nbsp;% intervals. Methods at scope {code(scope)}.",
+                f"second retraining. Bars are {COVERAGE} intervals. Methods at scope {code(scope)}.",
                 panels=panels,
                 source=Source(query="robust_drop", params={"split": "test"}),
                 key=context.key(scopes=False),
@@ -231,7 +234,7 @@ def robustness_section(context: Context) -> Section:
     )
 
 
-def _curve_panel(context: Context, place: Place, attack: str, found: list[Finding]) -> Panel:
+def _curve_panel(context: Context, place: Place, attack: str, found: list[Value]) -> Panel:
     lines = []
     first = context.evidence.scopes[0] if context.evidence.scopes else "all"
     models = {(f.role, f.method, f.scope): None for f in ordered(found)}
@@ -271,7 +274,7 @@ def scope_section(context: Context) -> Section:
     panels = []
     for place in context.drawn():
         dots = []
-        for f in context.evidence.at(place, metric="accuracy", split="forget", role="audited"):
+        for f in context.evidence.judged(place, metric="accuracy", split="forget", role="audited"):
             row = price.get((place.architecture, place.forget_set, f.method, f.scope))
             if row is None or row["ratio"] is None or f.difference is None or f.attack_family != "none":
                 continue

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from orchestrator.report.blocks import Block, Figure, Gallery, Missing, Section, Source, Table, Text
+from orchestrator.report.blocks import Block, Figure, Gallery, Missing, Origin, Section, Source, Table, Text
 from orchestrator.report.drawing import Look
 
 STYLE_SHEET = Path(__file__).with_name("style.css")
@@ -25,7 +25,12 @@ SHAPES = {
 
 
 def render_page(
-    title: str, subtitle: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section], *, root: str
+    title: str,
+    subtitle: str,
+    facts: Sequence[tuple[str, str]],
+    sections: Sequence[Section],
+    *,
+    origin: Origin,
 ) -> str:
     """The whole page.
 
@@ -34,11 +39,11 @@ def render_page(
         subtitle: one line under it, plain text.
         facts: name and value, shown at the top; plain text.
         sections: in order.
-        root: the results directory, for the commands beside figures.
+        origin: the results, for the commands beside figures.
     """
     contents = "".join(f'<a href="#{s.anchor}">{escape(s.title)}</a>' for s in sections)
     shown = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts)
-    body = "".join(_section(section, root) for section in sections)
+    body = "".join(_section(section, origin) for section in sections)
     return document(
         title,
         f'<header><h1>{escape(title)}</h1><p class="subtitle">{escape(subtitle)}</p>'
@@ -59,34 +64,34 @@ def document(title: str, body: str) -> str:
     )
 
 
-def _section(section: Section, root: str) -> str:
-    blocks = "".join(render_block(block, root) for block in section.blocks)
+def _section(section: Section, origin: Origin) -> str:
+    blocks = "".join(render_block(block, origin) for block in section.blocks)
     return (
         f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>'
         f'<p class="lead">{escape(section.lead)}</p>{blocks}</section>'
     )
 
 
-def render_block(block: Block, root: str) -> str:
+def render_block(block: Block, origin: Origin) -> str:
     """One block as HTML."""
     if isinstance(block, Text):
-        return block.html
+        return block.html + "".join(_sql(source, origin) for source in block.sources)
     if isinstance(block, Missing):
         command = f"<pre>{escape(block.command)}</pre>" if block.command else ""
         return f'<div class="missing"><p>{escape(block.reason)}</p>{command}</div>'
     if isinstance(block, Figure):
-        return _figure(block, root)
+        return _figure(block, origin)
     if isinstance(block, Gallery):
-        return _gallery(block, root)
-    return _table(block, root)
+        return _gallery(block, origin)
+    return _table(block, origin)
 
 
-def _figure(figure: Figure, root: str) -> str:
+def _figure(figure: Figure, origin: Origin) -> str:
     panels = "".join(f'<div class="panel">{panel.inline()}</div>' for panel in figure.panels)
     key = "".join(f"<span>{_glyph(look)}{escape(text)}</span>" for text, look in figure.key)
     shown = f'<div class="key">{key}</div>' if key else ""
     caption = f"<figcaption>{figure.caption}</figcaption>"
-    words = f"<div>{caption}{_sql(figure.source, root)}</div>"
+    words = f"<div>{caption}{_sql(figure.source, origin)}</div>"
     count = len(figure.panels)
     kind = "one" if count == 1 else "even" if count in (2, 4, 8) else "many"
     return (
@@ -109,7 +114,7 @@ def _glyph(look: Look) -> str:
     )
 
 
-def _gallery(gallery: Gallery, root: str) -> str:
+def _gallery(gallery: Gallery, origin: Origin) -> str:
     items = "".join(
         "<li>"
         + (f'<img src="{uri}" alt="">' if uri else '<span class="noimage"></span>')
@@ -117,11 +122,11 @@ def _gallery(gallery: Gallery, root: str) -> str:
         for uri, caption in gallery.images
     )
     caption = f"<figcaption>{gallery.caption}</figcaption>"
-    words = f"{caption}{_sql(gallery.source, root)}"
+    words = f"{caption}{_sql(gallery.source, origin)}"
     return f'{_heading(gallery)}<figure><ul class="gallery">{items}</ul>{words}</figure>'
 
 
-def _table(table: Table, root: str) -> str:
+def _table(table: Table, origin: Origin) -> str:
     shown = len(table.rows) if table.shown is None else table.shown
     left = len(table.rows) - shown
     rows = _rows(table, 0, shown) if shown else ""
@@ -132,7 +137,7 @@ def _table(table: Table, root: str) -> str:
         )
     return (
         f"{_heading(table)}<figure>{rows}"
-        f"<figcaption>{table.caption}</figcaption>{_sql(table.source, root)}</figure>"
+        f"<figcaption>{table.caption}</figcaption>{_sql(table.source, origin)}</figure>"
     )
 
 
@@ -148,8 +153,8 @@ def _rows(table: Table, start: int, end: int) -> str:
     return f'<div class="scroll"><table><thead><tr>{heading}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
-def _sql(source: Source, root: str) -> str:
+def _sql(source: Source, origin: Origin) -> str:
     return (
         f"<details class='sql'><summary>SQL: queries/{source.query}.sql</summary>"
-        f"<pre>{escape(source.command(root))}</pre><pre>{escape(source.text)}</pre></details>"
+        f"<pre>{escape(source.command(origin.root, origin.run))}</pre><pre>{escape(source.text)}</pre></details>"
     )

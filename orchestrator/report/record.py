@@ -47,8 +47,8 @@ def _where(row: dict[str, Any]) -> str:
 
 
 def provenance_section(context: Context) -> Section:
-    """Commit, configuration, packages, host, seeds of every run."""
-    rows = context.results.sql("select * from runs order by started_at").to_pylist()
+    """Commit, configuration, packages, host, seeds of every run behind the plan."""
+    rows = ask(context.results, "plan_runs")
     blocks: list[Block] = [
         Missing(reason="No run is recorded.", command=f"python -m orchestrator.sweep --out {context.root}")
     ]

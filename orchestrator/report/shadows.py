@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 
 from orchestrator.plan.shadows import CANARY_POOL
-from orchestrator.report.blocks import Block, Context, Figure, Gallery, Source, number
+from orchestrator.report.blocks import COVERAGE, Block, Context, Figure, Gallery, Source, number
 from orchestrator.report.drawing import PALETTE, Look, Panel
-from orchestrator.report.evidence import ROLE_ORDER, Place
+from orchestrator.report.evidence import ROLE_ORDER, Place, slug
 from orchestrator.report.images import read_examples
 from orchestrator.report.plots import Line, Mark, curves, distribution, forest
-from orchestrator.report.tables import telling_measure
+from orchestrator.report.tables import shown_measure
 
 Row = dict[str, Any]
 MOST_EXPOSED = 10
 """Examples shown as images for each place."""
+RANKED = "phi"
+"""Statistic of the rank tests: the confidence itself, in which no attack has a part."""
 REMEMBERED, OVERFORGOTTEN = PALETTE[1], PALETTE[0]
 
 
@@ -28,12 +30,8 @@ def vulnerability_blocks(context: Context) -> list[Block]:
     panels: list[Panel] = []
     galleries: list[Block] = []
     for place in context.drawn():
-        rows = _one_attack(
-            context.results.query(
-                "example_auc", architecture=place.architecture, forget_set=place.forget_set
-            ).to_pylist()
-        )
-        if rows:
+        asked = {"architecture": place.architecture, "forget_set": place.forget_set}
+        for rows in _by_attack(context.results.query("example_auc", **asked).to_pylist()):
             panels.append(_vulnerability_panel(context, place, rows))
             galleries.append(_gallery(context, place, rows))
     if not panels:
@@ -43,7 +41,7 @@ def vulnerability_blocks(context: Context) -> list[Block]:
         "it from models that never saw it (or were retrained without it), over shadow models. 0.5 is no "
         "trace. The curve <em>retrained</em> is exact retraining: its spread is chance. A method has forgotten "
         "when its curve lies on that one; a tail to the right is the examples for which it failed. Bands hold "
-        "for the whole curve at 95&nbsp;%, examples taken as independent; they share shadow models, so "
+        f"for the whole curve at {COVERAGE}, examples taken as independent; they share shadow models, so "
         "read them as too narrow.",
         panels=panels,
         source=Source(query="example_auc"),
@@ -52,18 +50,13 @@ def vulnerability_blocks(context: Context) -> list[Block]:
     return [figure, *galleries]
 
 
-def _one_attack(rows: list[Row]) -> list[Row]:
-    """The rows of phi itself; without them, those that best recognise examples when nothing was unlearned."""
-    by_attack: dict[tuple[str, str], list[float]] = defaultdict(list)
+def _by_attack(rows: list[Row]) -> list[list[Row]]:
+    """The rows of each attack and statistic; of the rank tests alone where there are any."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        if row["role"] == "ceiling":
-            by_attack[row["attack"], row["statistic"]].append(row["auc"])
-    if not by_attack:
-        by_attack = {(row["attack"], row["statistic"]): [row["auc"]] for row in rows}
-    if not by_attack:
-        return []
-    best = max(by_attack, key=lambda key: (key[1] == "phi", float(np.mean(by_attack[key])), key))
-    return [row for row in rows if (row["attack"], row["statistic"]) == best]
+        groups[row["attack"], row["statistic"]].append(row)
+    ranked = [found for (_, statistic), found in groups.items() if statistic == RANKED]
+    return ranked or list(groups.values())
 
 
 def _vulnerability_panel(context: Context, place: Place, rows: list[Row]) -> Panel:
@@ -77,7 +70,7 @@ def _vulnerability_panel(context: Context, place: Place, rows: list[Row]) -> Pan
         for model in sorted(groups, key=lambda m: (ROLE_ORDER.index(m[0]), m))
     ]
     return distribution(
-        f"vulnerability-{place.slug}",
+        f"vulnerability-{place.slug}-{slug(rows[0]['attack'])}-{slug(rows[0]['statistic'])}",
         f"{place.architecture}, {rows[0]['attack']}\n{place.forget_set}",
         parts,
         axis="AUC of the single example",
@@ -109,7 +102,7 @@ def _gallery(context: Context, place: Place, rows: list[Row]) -> Gallery:
         )
     note = f" No images: {escape(examples.why_not)}." if examples.why_not else ""
     return Gallery(
-        caption="Forgotten examples that the per-example attack recognises best, by the mean of their AUC "
+        caption="Forgotten examples that are recognised best, by the mean of their AUC "
         "over audited models; beside it the AUC after exact retraining, and the method that hides the "
         "example worst. The highest of many noisy numbers look worse than they are." + note,
         images=images,
@@ -121,33 +114,36 @@ def _gallery(context: Context, place: Place, rows: list[Row]) -> Gallery:
 def comparison_blocks(context: Context) -> list[Block]:
     """Whether the attack on averages vouches for a method that the attack on each example convicts."""
     rows = context.results.query("population_vs_per_example").to_pylist()
-    panels = [p for place in context.drawn() if (p := _comparison_panel(context, place, rows)) is not None]
+    panels = [panel for place in context.drawn() for panel in _comparison_panels(context, place, rows)]
     if not panels:
         return []
     return [
         Figure(
             caption="AUC by the population attack and, below it, by the per-example attack on the tenth of "
             "examples that it finds most vulnerable (found on one half of the shadow models, measured on "
-            "the other). Where the upper point lies near 0.5 and the lower one far to the right, the "
-            "average hides the victims.",
+            "the other), a panel for each such attack. Where the upper point lies near 0.5 and the lower one "
+            "far to the right, the average hides the victims.",
             panels=panels,
             source=Source(query="population_vs_per_example"),
         )
     ]
 
 
-def _comparison_panel(context: Context, place: Place, rows: list[Row]) -> Panel | None:
+def _comparison_panels(context: Context, place: Place, rows: list[Row]) -> list[Panel]:
     found = [
         r for r in rows if (r["architecture"], r["forget_set"]) == (place.architecture, place.forget_set)
     ]
-    tenth = [r for r in found if r["variant"].endswith(":most_vulnerable_tenth") and r["value"] is not None]
-    measure = telling_measure(context.evidence, place, "auc", "forget", family="population")
+    judged = context.evidence.judged(place, metric="auc", split="forget", attack_family="population")
+    measure = shown_measure(context.evidence, judged)
     average = [r for r in found if measure and (r["attack"], r["variant"]) == (measure[2], measure[3])]
-    if not tenth or not average:
-        return None
-    ceilings = [r for r in tenth if r["role"] == "ceiling"] or tenth
-    best = max(ceilings, key=lambda r: (r["value"], r["attack"], r["variant"]))
-    tenth = [r for r in tenth if (r["attack"], r["variant"]) == (best["attack"], best["variant"])]
+    tenths: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in found:
+        if row["variant"].endswith(":most_vulnerable_tenth") and row["value"] is not None:
+            tenths[row["attack"], row["variant"]].append(row)
+    return [_comparison_panel(context, place, average, tenth) for tenth in tenths.values() if average]
+
+
+def _comparison_panel(context: Context, place: Place, average: list[Row], tenth: list[Row]) -> Panel:
     marks = []
     models = {(r["role"], r["method"], r["scope"]) for r in tenth}
     for role, method, scope in sorted(models, key=lambda m: (ROLE_ORDER.index(m[0]), m)):
@@ -167,8 +163,8 @@ def _comparison_panel(context: Context, place: Place, rows: list[Row]) -> Panel 
                     )
                 )
     return forest(
-        f"population-per-example-{place.slug}",
-        f"{place.architecture}, {best['attack']}\n{place.forget_set}",
+        f"population-per-example-{place.slug}-{slug(tenth[0]['attack'])}-{slug(tenth[0]['variant'])}",
+        f"{place.architecture}, {tenth[0]['attack']}\n{place.forget_set}",
         marks,
         axis="AUC",
         origin=0.5,

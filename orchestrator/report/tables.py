@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from html import escape
 
 from orchestrator.progress.duration import measured_duration
 from orchestrator.report.blocks import (
+    COVERAGE,
     Block,
     Context,
     Missing,
@@ -16,7 +18,8 @@ from orchestrator.report.blocks import (
     measured,
     number,
 )
-from orchestrator.report.evidence import ROLE_ORDER, ROLES, Evidence, Finding, Place, signed
+from orchestrator.report.evidence import ROLE_ORDER, ROLES, Evidence, Finding, Place, Value, signed
+from orchestrator.report.verdict_tables import in_a_word
 
 ROWS_SHOWN = 8
 """Audited models in sight, closest first; a reader unfolds the others."""
@@ -54,9 +57,14 @@ def leaderboard_section(context: Context) -> Section:
 
 
 def _table(evidence: Evidence, place: Place, cost: dict) -> Table:
-    models = {(f.role, *f.model): None for f in evidence.at(place)}
-    distance = {model: _distance(evidence, place, model) for model in models}
-    ordered = sorted(models, key=lambda m: (ROLE_ORDER.index(m[0]), distance[m], m))
+    models = {(v.role, *v.model): None for v in evidence.at(place)}
+    verdicts = {(m.role, *m.model): m for m in evidence.judged_models(place)}
+    gaps = {
+        (v.role, *v.model): v.value
+        for v in evidence.at(place, metric="average_gap", attack_family="none")
+        if v.role != "reference"
+    }
+    ordered = sorted(models, key=lambda m: (ROLE_ORDER.index(m[0]), gaps.get(m, float("inf")), m))
     rows, quiet = [], set()
     for rank, (role, method, scope) in enumerate(ordered):
         if role in ROLES:
@@ -64,22 +72,21 @@ def _table(evidence: Evidence, place: Place, cost: dict) -> Table:
         found = evidence.at(place, role=role, method=method, scope=scope)
         cells = [_cell(_pick(evidence, place, found, metric, split)) for metric, split, _ in COLUMNS]
         price = cost.get((place.architecture, place.forget_set, method, scope))
-        far = distance[role, method, scope]
         rows.append(
             [
                 f"<strong>{escape(evidence.label(role, method, scope))}</strong>",
-                number(far) if far < float("inf") else "\N{EN DASH}",
+                in_a_word(verdicts.get((role, method, scope))),
+                number(gaps.get((role, method, scope))),
                 *cells,
                 "1" if role == "reference" else _ratio(price),
             ]
         )
     return Table(
-        caption="<em>Distance</em> is the mean absolute difference "
-        "from retraining in accuracy on forgotten, retained and test examples. Under each value its "
-        "interval, then &Delta;, the difference from retraining, in colour where it is "
-        "told apart from the noise floor. Membership AUC is that of the statistic that best tells doing "
-        "nothing from retraining.",
-        heading=["model", "distance", *(text for _, _, text in COLUMNS), "cost, retraining = 1"],
+        caption="<em>Gap</em> is the mean absolute difference from retraining in accuracy on forgotten, retained "
+        "and test examples, seed by seed. Under each value, from the lowest to the highest end of the seeds' own "
+        f"{COVERAGE} intervals, then &Delta;, the difference from the mean of both retrainings with its {COVERAGE} "
+        f"interval over seeds, in colour where this measure tells the model apart.{_shown_measures(evidence, place)}",
+        heading=["model", "verdict", "gap", *(text for _, _, text in COLUMNS), "cost, retraining = 1"],
         rows=rows,
         source=Source(query="verdict", params={"forget_set": place.forget_set}),
         title=place.text,
@@ -88,49 +95,51 @@ def _table(evidence: Evidence, place: Place, cost: dict) -> Table:
     )
 
 
-def _distance(evidence: Evidence, place: Place, model: tuple[str, str, str]) -> float:
-    role, method, scope = model
-    gaps = [
-        abs(f.difference)
-        for split in ("forget", "retain", "test")
-        for f in evidence.at(place, role=role, method=method, scope=scope, metric="accuracy", split=split)
-        if f.attack_family == "none" and f.difference is not None
-    ]
-    return sum(gaps) / len(gaps) if gaps else float("inf")
+def _shown_measures(evidence: Evidence, place: Place) -> str:
+    """Which measure stands in the columns that several attacks could fill."""
+    text = ""
+    for metric, split, heading in COLUMNS:
+        found = {f.measure: f for f in evidence.judged(place, metric=metric, split=split)}
+        chosen = shown_measure(evidence, found.values())
+        if chosen and len(found) > 1:
+            text += f" {heading[0].upper()}{escape(heading[1:])}: {escape(found[chosen].words)}; the SQL has others."
+    return text
 
 
-def _pick(evidence: Evidence, place: Place, found: list[Finding], metric: str, split: str) -> Finding | None:
-    """The finding of a column; of several attacks or statistics the one that tells the controls apart best."""
-    candidates = [f for f in found if (f.metric, f.split) == (metric, split)]
-    if len(candidates) < 2:
-        return candidates[0] if candidates else None
-    chosen = telling_measure(evidence, place, metric, split)
-    return next((f for f in candidates if f.measure == chosen), candidates[0])
+def _pick(evidence: Evidence, place: Place, found: list[Value], metric: str, split: str) -> Value | None:
+    """What stands in a column: the same measure in every row."""
+    chosen = shown_measure(evidence, evidence.judged(place, metric=metric, split=split))
+    candidates = [v for v in found if (v.metric, v.split) == (metric, split)]
+    return next((v for v in candidates if chosen in (None, v.measure)), None)
 
 
-def telling_measure(
-    evidence: Evidence, place: Place, metric: str, split: str, *, family: str | None = None
-) -> tuple[str, ...] | None:
-    """The measure of a metric on which doing nothing differs most from retraining."""
-    controls = [
-        f
-        for f in evidence.at(place, role="ceiling", metric=metric, split=split)
-        if f.difference is not None and family in (None, f.attack_family)
-    ]
-    return max(controls, key=lambda f: (abs(f.difference or 0), f.measure)).measure if controls else None
+def shown_measure(evidence: Evidence, findings: Iterable[Finding]) -> tuple[str, ...] | None:
+    """Which measure is shown where several attacks or statistics give one metric; None of none.
+
+    A primary one, else one of an attack that has a primary one; of adversarial attacks the one under which the
+    retrained model fares worst; of others the first by name. What the attacks say of other models has no part in it.
+    """
+
+    def order(finding: Finding) -> tuple[bool, bool, float, tuple[str, ...]]:
+        adversarial = finding.attack_family == "adversarial" and finding.retrained is not None
+        fares = (finding.retrained or 0.0) if adversarial else 0.0
+        return (not finding.primary, finding.attack not in evidence.primary_attacks, fares, finding.measure)
+
+    first = min(findings, key=order, default=None)
+    return first.measure if first else None
 
 
-def _cell(finding: Finding | None) -> str:
-    if finding is None:
+def _cell(value: Value | None) -> str:
+    if value is None:
         return "\N{EN DASH}"
-    value = f'<span class="line">{measured(finding.value, finding.value_low, finding.value_high)}</span>'
-    if finding.role == "reference" or finding.difference is None:
-        return value
-    kind = "diff apart" if finding.told_apart else "diff"
+    text = f'<span class="line">{measured(value.value, value.value_low, value.value_high)}</span>'
+    if not isinstance(value, Finding) or value.difference is None:
+        return text
+    kind = "diff apart" if value.told_apart else "diff"
     reach = ""
-    if finding.difference_low is not None:
-        reach = f" ({_short(finding.difference_low)} to {_short(finding.difference_high)})"
-    return f'{value}<span class="{kind}">&Delta;&nbsp;{signed(finding.difference)}{reach}</span>'
+    if value.difference_low is not None:
+        reach = f" ({_short(value.difference_low)} to {_short(value.difference_high)})"
+    return f'{text}<span class="{kind}">&Delta;&nbsp;{signed(value.difference)}{reach}</span>'
 
 
 def _short(value: float | None) -> str:

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
-from orchestrator.report.blocks import Block, Context, Missing, Section, Source, Table, Text, code
+from orchestrator.report.blocks import ERROR, Block, Context, Missing, Section, Source, Text, code
 from orchestrator.report.evidence import (
-    GROUPS,
-    ROLE_ORDER,
-    ROLES,
+    APART,
+    EQUIVALENT,
+    UNDECIDED,
     Evidence,
-    Finding,
-    Group,
+    ModelVerdict,
     Place,
     clearest,
-    unnoticed,
     why_told_apart,
 )
+from orchestrator.report.verdict_tables import exploratory, overview, primary_measures
 
-SOURCE = Source(query="verdict")
+COUNTS, MODELS, MEASURES = (Source(query=q) for q in ("verdict_counts", "model_verdicts", "verdict"))
 CLEAREST = 3
 """Models in sight at each place, of those that are told apart; a reader unfolds the others."""
 WIDEST = 6
 """Places beside each other in one table."""
 
+Counts = dict[str, Any]
+"""A row of queries/verdict_counts.sql."""
+
 
 def verdict_section(context: Context) -> Section:
-    """The question, the answer by place, and a table of which model is told apart by what."""
+    """The question, the answer by place, and tables of what it rests on."""
     evidence = context.evidence
     blocks: list[Block] = [Text(html=_question())]
-    if not any(f.role == "audited" for f in evidence.findings):
+    counts = {_place(row): row for row in context.results.query("verdict_counts").to_pylist()}
+    if not counts:
         blocks.append(
             Missing(
                 reason="No audited model has finished beside its retrained model yet, so there is no "
@@ -39,14 +43,18 @@ def verdict_section(context: Context) -> Section:
             )
         )
     else:
-        blocks.append(Text(html=_short(evidence)))
+        places = [place for place in evidence.places if place in counts]
+        blocks.append(Text(html=in_short(counts[None]), sources=(COUNTS,)))
         blocks += [
-            _overview(evidence, evidence.places[i : i + WIDEST])
-            for i in range(0, len(evidence.places), WIDEST)
+            overview(evidence, places[i : i + WIDEST], source=MODELS) for i in range(0, len(places), WIDEST)
         ]
-        blocks.append(Text(html=_caveat(evidence)))
-        blocks.append(Text(html="".join(_place_html(evidence, place) for place in evidence.places)))
-        blocks.append(_matrix(evidence))
+        blocks.append(Text(html=_caveat(evidence, counts[None]), sources=(COUNTS,)))
+        answers = "".join(_place_html(evidence, place, counts[place]) for place in places)
+        blocks.append(Text(html=answers, sources=(COUNTS, MODELS, MEASURES)))
+        blocks += [
+            primary_measures(evidence, places, source=MEASURES),
+            exploratory(evidence, places, source=MODELS),
+        ]
     return Section(
         anchor="verdict",
         title="The verdict",
@@ -55,165 +63,155 @@ def verdict_section(context: Context) -> Section:
     )
 
 
-def _short(evidence: Evidence) -> str:
-    """The answer in a paragraph."""
-    models = [found for place in evidence.places for found in evidence.measured(place, "audited").values()]
-    counts = [sum(f.told_apart for f in found) for found in models]
-    apart, once = sum(count > 0 for count in counts), counts.count(1)
-    weak = f", {once} of them on a single measure, which is weak evidence" if once else ""
-    blind = [place for place in evidence.places if not _sees(evidence, place)]
-    noun = "model is" if len(models) == 1 else "models are"
-    text = (
-        f"<p class='verdict'><strong>{apart or 'None'} of {len(models)} unlearned {noun} told apart from "
-        f"retraining</strong>{weak}."
-    )
-    if apart < len(models):
-        text += (
-            f" {'The others differ' if apart else 'They differ'} from retraining by no more than two "
-            "retrainings differ from each other, as far as these measures see."
-        )
-    if blind:
-        names = ", ".join(f"{escape(p.architecture)} {code(p.forget_set)}" for p in blind)
-        where = "everywhere" if len(blind) == len(evidence.places) else f"at {names}"
-        text += (
-            f" But {where} even <em>doing nothing</em> passes: there the audit lacks power, and a pass means "
-            "nothing."
-        )
-    return text + "</p>"
-
-
-def _sees(evidence: Evidence, place: Place) -> bool:
-    """Whether the untouched model is told apart there."""
-    return any(f.told_apart for found in evidence.measured(place, "ceiling").values() for f in found)
-
-
-def _overview(evidence: Evidence, places: Sequence[Place]) -> Table:
-    """Models by rows, places by columns: on how many measures each is told apart."""
-    found = {
-        (role, *model, place): findings
-        for role in ("noise_floor", "ceiling", "audited")
-        for place in places
-        for model, findings in evidence.measured(place, role).items()
-    }
-    models = sorted({key[:3] for key in found}, key=lambda m: (ROLE_ORDER.index(m[0]), *m[1:]))
-    rows = [
-        [escape(evidence.label(*model)), *(_tally(found.get((*model, place), ())) for place in places)]
-        for model in models
-    ]
-    return Table(
-        caption="Measures on which each model is told apart from retraining, of those taken. "
-        "<span class='apart'>&#9679;</span> told apart on at least one, "
-        "<span class='same'>&#9675;</span> on none, &ndash; not measured. "
-        "Read the two grey rows first: <em>retrained again</em> shows what chance alone does, <em>doing "
-        "nothing</em> whether the audit can see.",
-        heading=["model", *(f"{place.architecture}, {place.forget_set}" for place in places)],
-        rows=rows,
-        source=SOURCE,
-        quiet=frozenset(i for i, model in enumerate(models) if model[0] in ROLES),
-    )
+def _place(row: Counts) -> Place | None:
+    """Where the counts are of; None for all places together."""
+    if row["dataset"] is None:
+        return None
+    return Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
 
 
 def _question() -> str:
     return (
-        "<p>A model that has forgotten should be indistinguishable from one retrained without the data. "
-        "Two retrainings differ from each other too, by chance: that difference is the <em>noise floor</em>. "
-        "A model is <strong>told apart</strong> on a measure when the 95&nbsp;% interval of its difference "
-        "from retraining lies wholly beyond the noise floor. <em>Not told apart</em> means that this audit "
-        "saw no difference of that size; it is not proof that nothing remains.</p>"
+        "<p>A model that has forgotten should be indistinguishable from one retrained without the data. Two "
+        "retrainings differ from each other too, by chance. So each seed is retrained twice; the second, "
+        "<em>retrained again</em>, is half of the yardstick and is not judged. On each measure Student's t test "
+        "over seeds asks whether the model differs from the mean of its two retrainings by more than training "
+        "again does. A model is <strong>told apart</strong> when a primary measure, declared before the run, tells "
+        f"it so after Holm's correction for their number: {ERROR} of the models that have forgotten are, by chance. "
+        "It is <strong>shown equivalent</strong> when on every primary measure two one-sided tests, each at "
+        f"{ERROR}, put the difference within the margin declared for it. All others are "
+        "<strong>undecided</strong>, and the page says what would settle each. One seed is always undecided. A "
+        "measure of forgetting that cannot tell <em>doing nothing</em> apart cannot show equivalence. All other "
+        f"measures are exploratory (Benjamini-Hochberg at {ERROR}) and decide nothing.</p>"
     )
 
 
-def _place_html(evidence: Evidence, place: Place) -> str:
-    audited = evidence.measured(place, "audited")
-    if not audited:
-        return ""
-    apart = {model: clearest(found) for model, found in audited.items()}
-    told = [(model, best) for model, best in apart.items() if best is not None]
-    silent = [model for model, best in apart.items() if best is None]
-    seeds = max(f.seeds for found in audited.values() for f in found)
-    head = (
-        f"<h3>{escape(place.architecture)} &middot; {code(place.forget_set)}</h3>"
-        f"<p class='standing'><strong>{len(told)} of {len(audited)}</strong> unlearned models are told "
-        f"apart from retraining ({seeds} seed{'s' if seeds > 1 else ''}). {_power(evidence, place)}</p>"
-    )
-    items = [
-        f"<li><strong>{escape(evidence.label('audited', *model))}</strong>, most clearly: "
-        f"{escape(why_told_apart(best))}.</li>"
-        for model, best in sorted(told, key=lambda pair: -pair[1].clearness)
-    ]
-    rest = ""
-    if len(items) > CLEAREST + 1:
-        rest = (
-            f"<details class='more'><summary>{len(items) - CLEAREST} more that are told apart</summary>"
-            f"<ul>{''.join(items[CLEAREST:])}</ul></details>"
-        )
-        items = items[:CLEAREST]
-    if silent:
-        names = ", ".join(f"<strong>{escape(evidence.label('audited', *m))}</strong>" for m in silent)
-        missed = escape(unnoticed(audited[silent[0]]))
-        undecided = any(f.verdict == "undecided" for m in silent for f in audited[m])
-        doubt = " Some measures lack an interval or a second retraining." if undecided else ""
-        items.append(f"<li>Not told apart on any measure: {names}; {missed}.{doubt}</li>")
-    return f"<div class='place'>{head}<ul>{''.join(items)}</ul>{rest}</div>"
-
-
-def _power(evidence: Evidence, place: Place) -> str:
-    """Whether the audit could see anything here: it must tell the untouched model from the retrained one."""
-    ceiling = [f for found in evidence.measured(place, "ceiling").values() for f in found]
-    if not ceiling:
-        return "The control 'doing nothing' is missing, so the power of this audit is unknown."
-    apart = sum(f.told_apart for f in ceiling)
-    if not apart:
-        return (
-            "Even <em>doing nothing</em> is not told apart: here the audit lacks power, and its silence "
-            "about a method means nothing. More seeds, a larger forget set or a per-example attack may help."
-        )
-    return f"<em>Doing nothing</em> is told apart on {apart} of {len(ceiling)} measures: the audit can see."
-
-
-def _matrix(evidence: Evidence) -> Table:
-    rows: list[list[str]] = []
-    quiet: set[int] = set()
-    for place in evidence.places:
-        for role in ("noise_floor", "ceiling", "audited"):
-            for (method, scope), found in sorted(evidence.measured(place, role).items()):
-                if role in ROLES:
-                    quiet.add(len(rows))
-                cells = [_tally([f for f in found if f.group == group]) for group in GROUPS]
-                label = escape(evidence.label(role, method, scope))
-                rows.append([escape(place.architecture), code(place.forget_set), label, *cells])
-    return Table(
-        caption="The measures of the first table by their kind.",
-        title="By kind of measure",
-        shown=0,
-        heading=["architecture", "forget set", "model", *(GROUPS[g] for g in GROUPS)],
-        rows=rows,
-        source=SOURCE,
-        quiet=frozenset(quiet),
-    )
-
-
-def _tally(findings: Sequence[Finding]) -> str:
-    decided = [f for f in findings if f.verdict != "undecided"]
-    if not decided:
-        return "&ndash;"
-    apart = sum(f.told_apart for f in decided)
-    mark = "<span class='apart'>&#9679;</span>" if apart else "<span class='same'>&#9675;</span>"
-    return f"{mark}&nbsp;{apart}&nbsp;of&nbsp;{len(decided)}"
-
-
-def _caveat(evidence: Evidence) -> str:
-    audited = [f for f in evidence.findings if f.role == "audited" and f.group is not None]
-    membership: Group = "membership"
-    families = {f.attack_family for f in audited if f.group == membership}
+def in_short(total: Counts) -> str:
+    """The answer in a paragraph."""
+    models, equivalent = total["models"], total["shown_equivalent"]
+    noun = "model is" if models == 1 else "models are"
     text = (
-        f"<p>{len(audited)} comparisons stand behind this. Each interval misses its true value in about 1 "
-        "of 20 cases, so a single measure that barely crosses the floor is weak evidence; many, or one far "
-        "beyond it, are strong.</p>"
+        f"<p class='verdict'><strong>{total['told_apart']} of {models} unlearned {noun} told apart from "
+        f"retraining, {equivalent} shown equivalent, {total['undecided']} undecided</strong>."
     )
-    if "per_example" not in families:
+    if total["visible"]:
+        text += f" Of the {equivalent} shown equivalent {total['visible']} differ visibly, though within the margin."
+    if total["blind"]:
+        where = f"At {total['blind']} of {total['places']} places (architecture and forget set)"
+        text += (
+            f" {'Here' if total['places'] == 1 else where} no primary measure of forgetting tells <em>doing "
+            "nothing</em> apart: the audit lacks power there and shows no equivalence."
+        )
+    if total["declared_after"]:
+        text += (
+            f" Of {total['declared_after']} models a primary measure or its margin was <strong>declared after</strong> "
+            "rows of it were there."
+        )
+    return text + "</p>"
+
+
+def _caveat(evidence: Evidence, total: Counts) -> str:
+    text = f"<p>{total['measures']} comparisons on primary measures stand behind this.</p>"
+    if all(f.attack_family != "per_example" for f in evidence.findings if f.role == "audited"):
         text += (
             "<p>No per-example attack was run. Population attacks look at averages and are known to miss "
             "single examples that a model still remembers (Hayes et al., 2024).</p>"
         )
     return text
+
+
+def _place_html(evidence: Evidence, place: Place, counts: Counts) -> str:
+    audited = evidence.judged_models(place, role="audited")
+    fewest, most = counts["fewest_seeds"], counts["most_seeds"]
+    over = f"{most} seed{'' if most == 1 else 's'}" if fewest == most else f"{fewest} to {most} seeds"
+    head = (
+        f"<h3>{escape(place.architecture)} &middot; {code(place.forget_set)}</h3>"
+        f"<p class='standing'><strong>{counts['told_apart']} of {counts['models']}</strong> unlearned models are "
+        f"told apart from retraining, <strong>{counts['shown_equivalent']}</strong> shown equivalent, "
+        f"<strong>{counts['undecided']}</strong> undecided ({over} with both retrainings). "
+        f"{_controls(evidence, place, counts)}</p>"
+    )
+    shown, folded = _told_apart(evidence, [m for m in audited if m.verdict == APART])
+    shown += [
+        f"<li><strong>{escape(evidence.label('audited', *m.model))}</strong>: {equivalence(m)}.</li>"
+        for m in audited
+        if m.verdict == EQUIVALENT
+    ]
+    open_answers: dict[str, list[str]] = {}
+    for m in audited:
+        if m.verdict == UNDECIDED:
+            open_answers.setdefault(what_settles(evidence, m), []).append(evidence.label("audited", *m.model))
+    shown += [
+        f"<li>Undecided: <strong>{escape(', '.join(names))}</strong>. To settle it: {escape(settles)}.</li>"
+        for settles, names in open_answers.items()
+    ]
+    return f"<div class='place'>{head}<ul>{''.join(shown)}</ul>{folded}</div>"
+
+
+def _told_apart(evidence: Evidence, models: Sequence[ModelVerdict]) -> tuple[list[str], str]:
+    """Items on the models that are told apart most clearly, and the others folded."""
+    best = [(m, f) for m in models if (f := clearest(evidence.primary(m))) is not None]
+    items = [
+        f"<li><strong>{escape(evidence.label('audited', *m.model))}</strong> is told apart on {m.told_apart} of "
+        f"{m.primary_measures} primary measures, most clearly: {escape(why_told_apart(f))}.</li>"
+        for m, f in sorted(best, key=lambda pair: pair[1].p_adjusted or 0.0)
+    ]
+    if len(items) <= CLEAREST + 1:
+        return items, ""
+    return items[:CLEAREST], (
+        f"<details class='more'><summary>{len(items) - CLEAREST} more that are told apart</summary>"
+        f"<ul>{''.join(items[CLEAREST:])}</ul></details>"
+    )
+
+
+def equivalence(model: ModelVerdict) -> str:
+    """What is shown of a model that is shown equivalent."""
+    text = f"shown equivalent on all {model.primary_measures} primary measures"
+    if model.visible:
+        text += f", though on {model.visible} a difference within the margin is visible"
+    return text
+
+
+def what_settles(evidence: Evidence, model: ModelVerdict) -> str:
+    """What would settle the verdict on an undecided model, plain text."""
+    by_remedy: dict[str, list[str]] = {}
+    for finding in evidence.primary(model):
+        if finding.verdict == UNDECIDED:
+            by_remedy.setdefault(finding.settles, []).append(finding.words)
+    if len(by_remedy) < 2:
+        return next(iter(by_remedy), model.settles)
+    return "; ".join(f"{remedy} ({', '.join(words)})" for remedy, words in by_remedy.items())
+
+
+def _controls(evidence: Evidence, place: Place, counts: Counts) -> str:
+    """What the audit says of a model that has forgotten, and whether it would see one that has not."""
+    text = "".join(
+        f"<em>A further retraining</em>, which has forgotten, is {m.verdict}. "
+        for m in evidence.judged_models(place, role="control")
+    )
+    return text + power(evidence, place, forgetting=counts["forgetting"], seeing=counts["seeing"])
+
+
+def power(evidence: Evidence, place: Place, *, forgetting: int, seeing: int) -> str:
+    """Which primary measures of forgetting tell the untouched model from the retrained ones.
+
+    Args:
+        evidence: all of it.
+        place: where.
+        forgetting: primary measures of forgetting taken of the untouched model.
+        seeing: those that tell it apart.
+    """
+    if not forgetting:
+        return (
+            "<em>Doing nothing</em> was not measured on a primary measure of forgetting, so the power of this audit "
+            "is unknown."
+        )
+    if not seeing:
+        return (
+            "Even <em>doing nothing</em> is told apart on no primary measure of forgetting: here the audit lacks "
+            "power. More seeds, a larger forget set or a per-example attack may help."
+        )
+    untouched = evidence.judged(place, role="ceiling", family="primary", kind="forgetting")
+    blind = [f.words for f in untouched if not f.sees]
+    text = f"<em>Doing nothing</em> is told apart on {seeing} of {forgetting} primary measures of forgetting"
+    return f"{text}, not by {escape(', '.join(blind))}." if blind else f"{text}."

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.progress.status import read_status
-from orchestrator.report.blocks import Context, Figure, Section
+from orchestrator.report.blocks import Context, Figure, Origin, Section
 from orchestrator.report.evidence import gather
 from orchestrator.report.examples import examples_section, order_section
 from orchestrator.report.models import layers_section, robustness_section, scope_section, trade_off_section
@@ -18,6 +18,7 @@ from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
+from orchestrator.store.runs import check_one
 from orchestrator.store.store import existing
 from tasks.errors import AuditError
 
@@ -38,21 +39,25 @@ SECTIONS: tuple[Callable[[Context], Section], ...] = (
 )
 
 
-def build(root: str, *, images: bool = True) -> tuple[str, list[Section]]:
+def build(root: str, run: str | None = None, *, images: bool = True) -> tuple[str, list[Section]]:
     """The page, and the sections with their figures.
 
     Args:
         root: the results directory.
+        run: id of the run whose cells are shown; None: the latest.
         images: whether examples are shown as images.
 
     Raises:
-        AuditError: there is no such directory, or a file in it cannot be read.
+        AuditError: there is no such directory or run, or a file cannot be read.
     """
-    with Results(root) as results:
+    check_one(run)
+    with Results(root, run) as results:
         context = Context(results=results, root=root, evidence=gather(results), images=images)
         sections = [make(context) for make in SECTIONS]
         facts = _facts(context)
-        page = render_page("Unlearning audit", _subtitle(context), facts, sections, root=root)
+        page = render_page(
+            "Unlearning audit", _subtitle(context), facts, sections, origin=Origin(root, results.run)
+        )
     return page, sections
 
 
@@ -61,7 +66,7 @@ def _subtitle(context: Context) -> str:
     if not rows:
         return f"{context.root}: no run is recorded"
     started = rows[0]["started_at"].strftime("%Y-%m-%d %H:%M UTC")
-    return f"{rows[0]['name']}, data set {rows[0]['dataset']}, last run {started}"
+    return f"{rows[0]['name']}, data set {rows[0]['dataset']}, run {rows[0]['run_id']} of {started}"
 
 
 def _facts(context: Context) -> list[tuple[str, str]]:

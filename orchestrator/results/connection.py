@@ -18,6 +18,7 @@ import pyarrow.csv
 from orchestrator.errors import one_line
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
+from orchestrator.results.metric_declarations import metric_declarations
 from orchestrator.results.reading import check_reads, statement_trees
 from orchestrator.results.replaced import replaced
 from orchestrator.store.runs import selected_run
@@ -25,7 +26,14 @@ from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
-VIEWS = tuple(Path(__file__).with_name(name) for name in ("plan.sql", "views.sql"))
+PLAN = Path(__file__).with_name("plan.sql")
+VIEWS = (
+    PLAN,
+    *(
+        Path(__file__).with_name(f"{name}.sql")
+        for name in ("declared", "views", "costs", "masking", "verdict")
+    ),
+)
 """The SQL of all views, in the order in which they build on one another."""
 EXPORTED_VIEWS = "views.sql"
 VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)
@@ -74,14 +82,15 @@ class Results:
         for name, shipped in SHIPPED.items():
             self._connection.register(name, shipped())
         self._select()
-        views = _views()
-        self._connection.execute(views)
-        # A view is read again whenever it is used, and so are the tables that it, or a view before it, names.
+        self._connection.execute(_views())
+        # A view is read again whenever it is used, and so is what it, or a view before it, names. Those of the plan
+        # stand behind every answer: the session keeps them, as it keeps tables.
+        self._kept = [name for name, _ in VIEW.findall(PLAN.read_text(encoding="utf-8"))]
         self._behind: dict[str, set[str]] = {}
-        for name, body in VIEW.findall(views):
+        for name, body in VIEW.findall(_views()):
             words = _words(body)
             through = (self._behind[view] for view in words & self._behind.keys())
-            self._behind[name] = (words & TABLES.keys()).union(*through)
+            self._behind[name] = (words & TABLES.keys()).union(*through) | ({name} & set(self._kept))
         self._connection.execute("set enable_external_access = false; set lock_configuration = true")
 
     def __enter__(self) -> Results:
@@ -98,10 +107,12 @@ class Results:
         """Forget what the session has read, so that queries see the files that are there now."""
         for name in self._held:
             self._connection.execute(f"drop table {name}")
+        for name in self._held & TABLES.keys():
             self._connection.register(name, TABLES[name].query_schema.empty_table())
         self._held.clear()
         self._scanned.clear()
         self._select()
+        self._connection.execute(_views())
 
     @property
     def names(self) -> list[str]:
@@ -206,7 +217,7 @@ class Results:
             except USER_ERRORS as error:
                 raise _sql_error(error) from error
             except (duckdb.Error, pa.ArrowException, OSError) as error:
-                damage = self.store.diagnose(sorted(used))
+                damage = self.store.diagnose(sorted(used & TABLES.keys()))
                 if damage or not left:
                     raise damage or _sql_error(error) from error
                 # Every file can be read: a compaction moved some between listing and opening. List again.
@@ -228,24 +239,27 @@ class Results:
         words = _words(text)
         return (words & TABLES.keys()).union(*(self._behind[v] for v in words & self._behind.keys()))
 
-    def _provide(self, tables: set[str]) -> None:
-        """Put tables in place for a query: held by the session, or scanned when the query runs."""
-        for name in sorted(tables - self._held):
+    def _provide(self, used: set[str]) -> None:
+        """Put tables in place for a query, held by the session or scanned when the query runs; then the plan."""
+        for name in sorted(used & TABLES.keys() - self._held):
             if self._keeps(name):
-                self._hold(name)
+                self._connection.register("incoming", self.store.dataset(name))
+                self._hold(name, "incoming")
+                self._connection.unregister("incoming")
             else:
                 self._connection.register(name, self.store.dataset(name))
                 self._scanned.add(name)
+        for name in self._kept:
+            if name in used - self._held:
+                self._hold(name, name)
 
     def _keeps(self, name: str) -> bool:
         per_example = bool(TABLES[name].path)
         return not per_example or (name in self._scanned and self.store.size(name) <= HELD_BYTES)
 
-    def _hold(self, name: str) -> None:
+    def _hold(self, name: str, source: str) -> None:
         # DuckDB's own tables have statistics and decoded strings: joins are several times as fast as over Arrow.
-        self._connection.register("incoming", self.store.dataset(name))
-        self._connection.execute(f"create or replace temp table held_{name} as from incoming")
-        self._connection.unregister("incoming")
+        self._connection.execute(f"create or replace temp table held_{name} as from {source}")
         self._connection.execute(f"drop view if exists {name}")
         self._connection.execute(f"alter table held_{name} rename to {name}")
         self._held.add(name)
@@ -262,7 +276,11 @@ def published() -> pa.Table:
     return pyarrow.csv.read_csv(path, convert_options=options)
 
 
-SHIPPED: Mapping[str, Callable[[], pa.Table]] = {"published": published, "methods": known_methods}
+SHIPPED: Mapping[str, Callable[[], pa.Table]] = {
+    "published": published,
+    "methods": known_methods,
+    "metric_declarations": metric_declarations,
+}
 """Tables that come with the code and not from a sweep."""
 
 

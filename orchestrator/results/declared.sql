@@ -2,6 +2,7 @@
 -- in which null takes any split, game, variant, attack and param, and * in a variant any text. declared_after: the run
 -- found rows of the metric, and the first run that asked for one of their cells had declared another margin, or had
 -- that measure primary where this one has not, or the other way round. A measure dropped so keeps its row.
+-- A metric that the run could not report has the margin of the catalogue.
 create or replace temp view declared as
 with declarations as (
     select
@@ -27,9 +28,10 @@ selected as (
     select
         run_id,
         ordinal,
-        cast(plan_json ->> '$.finished_before' as bigint) > 0 as found_rows
+        cast(plan_json ->> '$.cells_before' as bigint) > 0 as found_rows
     from runs
-    order by ordinal desc
+    where run_id = (select run_id from asked_run) or (select run_id from asked_run) = 'all'
+    order by ordinal desc, run_id desc
     limit 1
 ),
 asked_before as (
@@ -41,7 +43,7 @@ asked_before as (
     join plans as asked on asked.run_id = selected.run_id
     join cells on cells.cell_id = asked.cell_id and cells.status = 'finished'
     join plans as other on other.cell_id = cells.cell_id
-    join runs on runs.run_id = other.run_id and runs.ordinal <= selected.ordinal
+    join runs on runs.run_id = other.run_id
     where selected.found_rows
     group by all
 ),
@@ -91,4 +93,17 @@ select
     margin,
     declared_after
 from judged
-where is_named or declared_after;
+where is_named or declared_after
+union all
+select
+    metric,
+    null as split,
+    null as game,
+    null as variant,
+    null as attack,
+    null as param,
+    false as is_primary,
+    margin,
+    false as declared_after
+from metric_declarations
+where reading = '' and metric not in (select judged.place.metric from judged where is_named);

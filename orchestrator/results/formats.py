@@ -20,9 +20,15 @@ INTERVALS = (("{}_low", "{}_high"), ("ci_low", "ci_high"))
 """Names of the columns with the ends of a column's interval; the second pair belongs to `value`."""
 COMPARED = ("value", "mean", "gap")
 """Columns in which the best of the rows that answer the same question is set bold."""
+LABEL = "setting_label"
+DIGESTS = ("setting", "other_setting", "conditions")
+"""Columns that a column of labels stands for."""
 DUST = 1e-12
 """Magnitude below which text shows 0: sums of a thousand terms near 1 err by as much. Data forms keep the value."""
-NOT_A_PLACE = {"method", "scope", "seed", "higher_is", "cell_id", "model_id", "run_id", "n", "seeds", "role"}
+NOT_A_PLACE = {
+    *("method", "scope", "seed", "higher_is", "cell_id", "model_id", "run_id", "n", "seeds", "role"),
+    *("setting", "setting_label"),
+}
 """Text columns by which rows compete rather than answer another question."""
 LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
@@ -34,6 +40,15 @@ LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
 def render(table: pa.Table, form: Format) -> bytes:
     """The whole table in one form; text is UTF-8 and ends with a line break."""
     return _WRITERS[form](table)
+
+
+def _labelled(table: pa.Table) -> pa.Table:
+    """The columns for people: labels where they say something, in place of digests."""
+    labels = [name for name in table.column_names if name.endswith(LABEL)]
+    if not labels:
+        return table
+    silent = [name for name in labels if not any(table[name].to_pylist())]
+    return table.drop_columns([*silent, *(name for name in DIGESTS if name in table.column_names)])
 
 
 def short(value: Any) -> str:
@@ -77,6 +92,7 @@ def _aligned(table: pa.Table, rows: Sequence[Sequence[str]]) -> tuple[list[str],
 
 
 def _table(table: pa.Table) -> bytes:
+    table = _labelled(table)
     heading, rows = _aligned(table, _cells(table))
     rule = ["-" * len(name) for name in heading]
     count = f"({table.num_rows} row{'' if table.num_rows == 1 else 's'})"
@@ -84,6 +100,7 @@ def _table(table: pa.Table) -> bytes:
 
 
 def _markdown(table: pa.Table) -> bytes:
+    table = _labelled(table)
     escaped = [[text.replace("|", "\\|").replace("\n", " ") for text in row] for row in _cells(table)]
     heading, rows = _aligned(table, escaped)
     kinds = zip(heading, table.schema, strict=True)
@@ -135,11 +152,12 @@ def _arrow(table: pa.Table) -> bytes:
 
 def _latex(table: pa.Table) -> bytes:
     """A booktabs tabular: value and interval in one column, the best of comparable rows bold."""
+    bold = best_rows(table)
+    table = _labelled(table)
     intervals = _intervals(table.column_names)
     folded = {name for pair in intervals.values() for name in pair}
     shown = [name for name in table.column_names if name not in folded]
     rows = table.to_pylist()
-    bold = best_rows(table)
     body = []
     for index, row in enumerate(rows):
         texts = [_latex_cell(row, name, intervals.get(name), bold=(index, name) in bold) for name in shown]
@@ -168,14 +186,8 @@ def _latex_cell(row: dict[str, Any], name: str, ends: tuple[str, str] | None, *,
         return _escape(short(value))
     text = _decimal(value)
     if ends is not None and row[ends[0]] is not None and row[ends[1]] is not None:
-        text += _spread(value, row[ends[0]], row[ends[1]])
+        text += f"\\,[{_decimal(row[ends[0]])}, {_decimal(row[ends[1]])}]"
     return rf"$\mathbf{{{text}}}$" if bold else f"${text}$"
-
-
-def _spread(value: float, low: float, high: float) -> str:
-    """`± half width` where the interval is symmetric to the digits shown, else its two ends."""
-    below, above = _decimal(value - low), _decimal(high - value)
-    return rf" \pm {above}" if below == above else f"\\,[{_decimal(low)}, {_decimal(high)}]"
 
 
 def _decimal(value: float) -> str:

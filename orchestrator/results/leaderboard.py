@@ -41,16 +41,16 @@ LEGEND = (
 )
 
 
-def scoreboard(root: str) -> list[dict[str, Any]]:
-    """Rows of the query `scoreboard` over one results directory."""
-    with Results(root) as results:
+def scoreboard(root: str, run: str | None) -> list[dict[str, Any]]:
+    """Rows of the query `scoreboard` on the cells of a run; None: the latest."""
+    with Results(root, run) as results:
         rows: list[dict[str, Any]] = results.query("scoreboard").to_pylist()
     return rows
 
 
-def print_leaderboard(root: str, *, as_json: bool, rows_per_group: int = 12) -> None:
+def print_leaderboard(root: str, run: str | None, *, as_json: bool, rows_per_group: int = 12) -> None:
     """Print one table for each architecture and forget set on stdout, or all rows as JSON."""
-    rows = scoreboard(root)
+    rows = scoreboard(root, run)
     if as_json:
         print(json.dumps(rows))  # noqa: T201
         return

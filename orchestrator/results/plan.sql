@@ -105,6 +105,12 @@ join plan_cells as reference
     and reference.role = 'reference'
 group by cells.cell_id;
 
+-- The sets of shadow models that the cells that were asked for rest on.
+create or replace temp view plan_shadow_sets as
+select distinct shadow_set
+from asked_cells
+where shadow_set is not null;
+
 -- Rows of `models` behind the cells that were asked for: what they measure, what that is compared with, the
 -- originals of both, and the work on each shadow model.
 create or replace temp view plan_models as
@@ -124,37 +130,66 @@ select *
 from models
 where case
     when kind <> 'shadow' then model_id in (select stage_id from needed)
-    when method = 'none' then shadow_set in (select shadow_set from asked_cells where shadow_set is not null)
+    when method = 'none' then shadow_set in (select shadow_set from plan_shadow_sets)
     else parent_id in (select stage_id from measured)
 end;
 
--- What differs among the settings that stand at one place in these answers, as "lr=0.2, training.epochs=3"; empty
--- where there is one. A digest is cut to its first digits.
+-- Of each setting what two cells of one row must share although their attacks differ: method_part is the method with
+-- scope and [unlearning], of audited models alone; surroundings is data, architecture, recipe and evaluation.
+create or replace temp view setting_parts as
+select
+    setting,
+    md5(string_agg(key || '=' || value, ' ' order by key) filter (
+        regexp_matches(key, '^(method|unlearning)\.|^scope$') and key not in ('method.kind', 'method.text')
+    )) as method_part,
+    md5(string_agg(key || '=' || value, ' ' order by key) filter (
+        not regexp_matches(key, '^(method|unlearning|attack|reference|shadows|canaries)\.|^scope$|^architecture\.name$')
+    )) as surroundings
+from settings
+group by setting;
+
+-- What differs among the settings, or the conditions, that stand at one place in these answers, as
+-- "lr=0.2, training.epochs=3"; empty where there is one. A digest is cut to its first digits.
 create or replace temp view setting_labels as
 with placed as (
-    select distinct setting, dataset, architecture, method, scope, attack from asked_cells
+    select distinct setting, {
+        kind: 'setting', dataset: dataset, architecture: architecture, method: method, scope: scope, attack: attack
+    } as place
+    from asked_cells
     union
-    select distinct setting, dataset, architecture, method, scope, null as attack from plan_models
+    select distinct setting, {
+        kind: 'setting', dataset: dataset, architecture: architecture, method: method, scope: scope, attack: null
+    } as place
+    from plan_models
+    union
+    select distinct conditions as setting, {
+        kind: 'conditions', dataset: dataset, architecture: architecture, method: null, scope: null, attack: attack
+    } as place
+    from asked_cells
 ),
 counted as (
-    select
-        setting,
-        {dataset: dataset, architecture: architecture, method: method, scope: scope, attack: attack} as stands_at,
-        count(*) over (partition by dataset, architecture, method, scope, attack) as settings_there
+    select *, count(*) over (partition by place) as settings_there
     from placed
     where setting is not null
 ),
+entries as (
+    select setting, key, value from settings
+    union
+    select distinct conditions as setting, key, value
+    from settings
+    where not regexp_matches(key, '^(method|unlearning)\.|^scope$|^shadows\.trajectories$')
+),
 told as (
-    select counted.*, settings.key, settings.value
+    select counted.*, entries.key, entries.value
     from counted
-    join settings on settings.setting = counted.setting
+    join entries on entries.setting = counted.setting
     where counted.settings_there > 1
 ),
 differing as (
     select distinct setting, key, value
     from told
-    qualify count(*) over (partition by stands_at, key) < settings_there
-        or min(value) over (partition by stands_at, key) < max(value) over (partition by stands_at, key)
+    qualify count(*) over (partition by place, key) < settings_there
+        or min(value) over (partition by place, key) < max(value) over (partition by place, key)
 ),
 written as (
     select

@@ -11,7 +11,6 @@ select
     cells.seed,
     cells.method_params_json,
     cells.attack,
-    cells.finished_at,
     metrics.metric,
     metrics.split,
     metrics.variant,
@@ -19,10 +18,9 @@ select
     metrics.value,
     metrics.ci_low,
     metrics.ci_high
-from cells
+from plan_cells as cells
 join metrics on metrics.cell_id = cells.cell_id
-where cells.status = 'finished'
-    and metrics.label is null
+where metrics.label is null
 order by
     cells.dataset,
     cells.architecture,
@@ -30,4 +28,9 @@ order by
     cells.method,
     cells.scope,
     cells.seed,
-    cells.finished_at;
+    cells.setting,
+    metrics.metric,
+    metrics.split,
+    metrics.variant,
+    metrics.param,
+    metrics.game;

@@ -47,12 +47,68 @@ create or replace temp macro spearman_high(rho, n) as
         else tanh(atanh(rho) + 1.959963984540054 * sqrt((1 + rho ** 2 / 2) / (n - 3)))
     end;
 
--- Wilson's interval of a share at 95 %.
+-- Wilson's interval of a share at 95 %; where hits (misses) are few, the one-sided Poisson limit of Brown, Cai and DasGupta
+-- (2001) if that is farther out.
 create or replace temp macro wilson_low(share, n) as
-    (share + 1.9207294 / n - 1.9599640 * sqrt(share * (1 - share) / n + 0.9603647 / n ** 2)) / (1 + 3.8414588 / n);
+    greatest(
+        0.0,
+        least(
+            (share + 1.9207294 / n - 1.9599640 * sqrt(share * (1 - share) / n + 0.9603647 / n ** 2))
+                / (1 + 3.8414588 / n),
+            case
+                when round(share * n) = 0 then 0.0
+                when round(share * n) <= 10 then [
+                    0.0512932944, 0.3553615107, 0.8176914472, 1.3663183967, 1.9701495681,
+                    2.6130147442, 3.2853156919, 3.9808227862, 4.6952275403, 5.4254056971
+                ][cast(round(share * n) as integer)] / n
+                else 1.0
+            end
+        )
+    );
 
-create or replace temp macro wilson_high(share, n) as
-    (share + 1.9207294 / n + 1.9599640 * sqrt(share * (1 - share) / n + 0.9603647 / n ** 2)) / (1 + 3.8414588 / n);
+create or replace temp macro wilson_high(share, n) as 1 - wilson_low(1 - share, n);
+
+-- Correlation of ranks within strata, over strata of which several may rest on one original: lists by original of the sums
+-- of products (xy) and of squares (xx, yy) of its centred ranks. The interval is the jackknife's over originals, on Fisher's
+-- scale, with Student's t: models of one original are not independent, originals are. It needs four.
+create or replace temp macro stratified_rho(xy, xx, yy) as list_sum(xy) / sqrt(list_sum(xx) * list_sum(yy));
+
+create or replace temp macro stratified_half_width(xy, xx, yy) as
+    t975(len(xy) - 1) * (len(xy) - 1) / sqrt(len(xy)) * list_stddev_samp(
+        list_transform(
+            range(1, len(xy) + 1),
+            lambda i: atanh(
+                (list_sum(xy) - xy[i]) / sqrt((list_sum(xx) - xx[i]) * (list_sum(yy) - yy[i]))
+            )
+        )
+    );
+
+-- Why there is no interval; null where there is one.
+create or replace temp macro stratified_without(xy, xx, yy) as
+    case
+        when list_sum(xx) = 0 or list_sum(yy) = 0 then 'equal values in every stratum'
+        when len(xy) < 4 then 'an interval needs 4 originals (seeds)'
+        when abs(stratified_rho(xy, xx, yy)) > 1 - 1e-9
+            or len(
+                list_filter(
+                    range(1, len(xy) + 1),
+                    lambda i: (list_sum(xx) - xx[i]) * (list_sum(yy) - yy[i])
+                        <= (list_sum(xy) - xy[i]) ** 2 * (1 + 1e-9)
+                )
+            ) > 0 then 'equal order in every stratum, with or without one original'
+    end;
+
+create or replace temp macro stratified_low(xy, xx, yy) as
+    case
+        when stratified_without(xy, xx, yy) is null
+            then tanh(atanh(stratified_rho(xy, xx, yy)) - stratified_half_width(xy, xx, yy))
+    end;
+
+create or replace temp macro stratified_high(xy, xx, yy) as
+    case
+        when stratified_without(xy, xx, yy) is null
+            then tanh(atanh(stratified_rho(xy, xx, yy)) + stratified_half_width(xy, xx, yy))
+    end;
 
 -- One row per finished cell of the plan and metric, by class too (label): the value, that of the retrained model of
 -- the same forget set, architecture and seed under the same conditions, their difference, and the noise floor: how

@@ -51,13 +51,15 @@ class Command:
     """The .npz to write."""
     kinds: tuple[Kind, ...] = ("risk",)
     """risk: memorisation and privacy risk from shadow models; features: of the original model."""
+    run: Annotated[str | None, Flag(value="ID", otherwise="the latest that has such models")] = None
+    """Whose models are asked, of the runs of the results."""
     half: Literal["all", "0", "1"] = "all"
     """risk: use the even (0) or odd (1) shadow pairs alone, so that the others report without selection
     bias."""
     of: Literal["correct", "confidence"] = "correct"
     """risk: memorisation of right answers (Feldman), or of the confidence in the label (finer with few
     shadows)."""
-    seed: Annotated[int | None, Flag(value="N", otherwise="the first of the latest sweep")] = None
+    seed: Annotated[int | None, Flag(value="N", otherwise="the first of the run")] = None
     """features: seed of the original model."""
     plugins: Annotated[tuple[str, ...], Flag(value="MODULE", otherwise="none")] = ()
     """Your modules to import, where the data set or the architecture comes from them."""
@@ -75,6 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         half=None if command.half == "all" else int(command.half),
         of=command.of,
         seed=command.seed,
+        run=command.run,
     )
     digest = write_scores(command.output, scores, provenance)
     sys.stdout.write(f"{command.output}: {summary(scores, provenance)}, sha256 {digest[:16]}\n")

@@ -21,6 +21,7 @@ def collect(
     half: int | None,
     of: Literal["correct", "confidence"],
     seed: int | None,
+    run: str | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The scores of all kinds and one provenance of them; torch is imported for features alone.
 
@@ -31,6 +32,7 @@ def collect(
         half: see `shadow_scores`.
         of: see `shadow_scores`.
         seed: see `feature_scores`.
+        run: id of the run whose models are asked; None: the latest that has such models.
     """
     if not kinds:
         raise AuditError("--kinds: expected risk, features or both, got none")
@@ -38,11 +40,11 @@ def collect(
     provenance: dict[str, Any] = {"sha256": {}}
     for kind in dict.fromkeys(kinds):
         if kind == "risk":
-            found, origin = shadow_scores(root, architecture=architecture, half=half, of=of)
+            found, origin = shadow_scores(root, architecture=architecture, half=half, of=of, run=run)
         else:
             from orchestrator.scores.features import feature_scores
 
-            found, origin = feature_scores(root, architecture=architecture, seed=seed)
+            found, origin = feature_scores(root, architecture=architecture, seed=seed, run=run)
         digests = {**provenance["sha256"], **origin["sha256"]}
         scores |= found
         provenance |= {**origin, "sha256": digests}

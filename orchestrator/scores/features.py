@@ -16,6 +16,7 @@ from orchestrator.plan.cells import ModelSpec, Plan
 from orchestrator.plan.grid import make_plan
 from orchestrator.plan.score_file import score_digest
 from orchestrator.scores.risk import config_of
+from orchestrator.store.runs import candidates
 from orchestrator.store.store import Store, existing
 from tasks.errors import AuditError, unknown_name
 from tasks.networks.models import check_name
@@ -25,7 +26,7 @@ from tasks.unlearn.parts.risk import head_inputs
 
 
 def feature_scores(
-    root: str, *, architecture: str, seed: int | None = None
+    root: str, *, architecture: str, seed: int | None = None, run: str | None = None
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Features that the original model of a finished sweep has of its training examples.
 
@@ -35,7 +36,8 @@ def feature_scores(
     Args:
         root: results of a sweep that trained the original (any attack but the per-example ones does).
         architecture: name on its axis.
-        seed: of the original; None takes the first of the latest sweep.
+        seed: of the original; None takes the first of the run.
+        run: id of the run whose original is asked; None: the latest that has one.
 
     Returns:
         `features`, `N x d` float32, NaN where not asked; provenance.
@@ -44,7 +46,7 @@ def feature_scores(
         AuditError: there are no results, or no such model among them.
     """
     store = existing(root)
-    plan, spec = _original(store, architecture, seed)
+    plan, spec = _original(store, architecture, seed, run)
     data = store.get_blob("weights", spec.model_id)
     workbench = Workbench(plan, store)
     model = workbench.models.build(architecture, ("empty",))
@@ -71,11 +73,13 @@ def feature_scores(
     return {"features": features}, provenance
 
 
-def _original(store: Store, architecture: str, seed: int | None) -> tuple[Plan, ModelSpec]:
-    """The stored original of the latest sweep that has one, in a plan with the same data and training."""
+def _original(
+    store: Store, architecture: str, seed: int | None, run_id: str | None
+) -> tuple[Plan, ModelSpec]:
+    """The stored original of the named run, or of the latest that has one; its plan has the same data and training."""
     known: set[str] = set()
-    for row in sorted(store.read("runs").to_pylist(), key=lambda row: row["started_at"], reverse=True):
-        config = config_of(row)
+    for run in candidates(store, run_id):
+        config = config_of(run.row)
         known |= set(config.axes.architecture)
         if architecture not in config.axes.architecture:
             continue

@@ -28,6 +28,14 @@ def runs(store: Store) -> list[Run]:
     return sorted(found, key=lambda run: (run.ordinal, run.run_id))
 
 
+def candidates(store: Store, run_id: str | None) -> list[Run]:
+    """The named run alone; without a name all of them, the one that was begun last first."""
+    if run_id is None:
+        return runs(store)[::-1]
+    found = named_run(store, run_id)
+    return [found] if found else []
+
+
 def named_run(store: Store, run_id: str | None) -> Run | None:
     """The run of a name; without one that which was begun last, None where there is none.
 
@@ -61,6 +69,12 @@ def selected_run(store: Store, run_id: str | None) -> str | None:
     run = named_run(store, run_id)
     if run is not None and not store.has("plans", run.run_id):
         raise AuditError(
-            f"results: the plan of the run {run.run_id} is lost: the same sweep writes it again, and --run all needs none"
+            f"results: the plan of the run {run.run_id} is lost: the same sweep writes it again; or ask with --run all"
         )
     return run.run_id if run else None
+
+
+def check_one(run_id: str | None) -> None:
+    """Refuse all runs at once, where a page or a record is about one plan."""
+    if run_id == EVERY_RUN:
+        raise AuditError("--run: expected the id of one run: this is about one plan; query takes all")

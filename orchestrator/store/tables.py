@@ -106,6 +106,7 @@ TABLES = _tables(
             "device_seconds": FLOAT64,
             "peak_bytes": INT64,
             "device": STRING,
+            "rests_on_json": STRING,  # stage ids in costs of what was shared (saliency, Fisher); no part of the above
             "notes_json": STRING,
             "finished_at": TIME,
         },
@@ -130,6 +131,7 @@ TABLES = _tables(
             "attack": STRING,
             "attack_family": STRING,
             "attack_params_json": STRING,
+            "scale_free": BOOL,  # of an adversarial attack: the scale of logits is nothing to it; null for others
             "method_params_json": STRING,
             "forget_set": STRING,
             "forget_digest": STRING,

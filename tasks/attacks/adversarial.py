@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Norm = Literal["Linf", "L2"]
+Follows = Literal["", "cross_entropy", "margin"]
+"""Whose gradient an attack goes along: of the cross-entropy, of differences of logits, or of nothing."""
 STANDARD_RADII = {
     "Linf": tuple(k / 255 for k in (0.25, 0.5, 1, 2, 4, 8)),
     "L2": (0.0625, 0.125, 0.25, 0.5, 1.0),
@@ -33,6 +35,10 @@ class Adversarial(Attack):
     family: ClassVar[str] = "adversarial"
     needs: ClassVar[frozenset[Need]] = frozenset(("gradients",))
     metrics: ClassVar[tuple[Metric, ...]] = robustness.METRICS
+    follows: ClassVar[Follows] = "cross_entropy"
+    """Where this gradient vanishes at the image, that the model withstands the attack says nothing of the model."""
+    scale_free: ClassVar[bool] = False
+    """Whether multiplying all logits by a number changes nothing for it: it finds what masked gradients hide."""
 
     norm: Norm = "Linf"
     """Norm of the perturbation."""
@@ -62,20 +68,18 @@ class Adversarial(Attack):
 
     def measure(self, view: ModelView) -> Measurement:
         """Robust accuracy of every attacked split at every radius."""
-        from tasks.measure.robustness import robust_outputs
+        from tasks.measure.robustness import robust_outputs, vanishing_gradients
 
         settings = view.settings
+        found = {}
         with view.differentiable() as model:
-            found = {
-                split: robust_outputs(
-                    self,
-                    model,
-                    view.subset(split),
-                    seed_path=view.seed_path(split),
-                    batch_size=settings.batch_size,
-                )
-                for split in settings.attack_splits
-            }
+            for split in settings.attack_splits:
+                subset, size = view.subset(split), settings.batch_size
+                path = view.seed_path(split)
+                found[split] = robust_outputs(self, model, subset, seed_path=path, batch_size=size)
+                if self.follows:
+                    blind = vanishing_gradients(self, model, subset, batch_size=size)
+                    found[split] = replace(found[split], blind=blind)
         examples = [
             {
                 "split": np.full(len(part.ids), split),
@@ -88,7 +92,7 @@ class Adversarial(Attack):
             for split, part in found.items()
             for e, eps in enumerate(part.eps)
         ]
-        return Measurement(metrics=robust_metrics(found, settings=settings), examples=examples)
+        return Measurement(metrics=robust_metrics(found), examples=examples)
 
 
 def at_least(attack: Any, lowest: float, *names: str) -> None:

@@ -59,6 +59,8 @@ class Attack(ABC):
     """What it is run against: the model of a cell, or a group of shadow models."""
     games: ClassVar[tuple[str, ...]] = ()
     """The games that it can play; empty: it gives no membership numbers."""
+    least_forgotten: ClassVar[int] = 1
+    """Fewest examples of a forget set of which it can say anything; cells of smaller ones are not planned."""
     bounds_epsilon: ClassVar[bool] = False
     """Whether it bounds the epsilon of single examples by counting shadow models, of which too few show nothing."""
 
@@ -155,6 +157,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "metrics": (list, tuple),
     "subject": (str,),
     "games": (list, tuple),
+    "least_forgotten": (int,),
 }
 """Types of what an attack declares; messages name the last."""
 

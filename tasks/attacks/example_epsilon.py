@@ -2,8 +2,8 @@
 
 Triantafillou et al. 2024 (arXiv:2406.09073): for every forget example try decision rules on the statistics of
 unlearned and retrained models; epsilon is the larger of log((1 - delta - FPR) / FNR) and its mirror image.
-The maximum over rules without a bound gives about 1.5 for identical models. Here the rule is chosen on one
-half of the pairs and counted on the other with Clopper-Pearson bounds.
+The maximum over rules without a bound gives about 1.5 for identical models: it enters F alone. For the bounds a rule is
+chosen on one half of the pairs, and counted on the other with Clopper-Pearson bounds.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from tasks.metrics.audit import RUNS_MISSING, runs_missing
 from tasks.metrics.base import Metric
 from tasks.metrics.example_epsilon import STATISTIC, ExampleEpsilons, epsilon_metrics
 from tasks.shadows.games import Comparison, one_per_shadow
-from tasks.statistics.epsilon import epsilon_ceiling, privacy_loss
+from tasks.statistics.epsilon import competition_epsilon, epsilon_ceiling, privacy_loss
 from tasks.statistics.intervals import clopper_pearson
 
 BLOCK_ELEMENTS = 2_000_000
-EPSILON_CAP = 50.0
 
 
 @register("example_epsilon")
@@ -34,6 +33,7 @@ EPSILON_CAP = 50.0
 class ExampleEpsilon(PerExample):
     """Epsilon per example from thresholds and intervals of phi."""
 
+    version: ClassVar[int] = 3
     metrics: ClassVar[tuple[Metric, ...]] = (*example_epsilon.METRICS, RUNS_MISSING)
     games: ClassVar[tuple[str, ...]] = ("G1", "G2")
     bounds_epsilon: ClassVar[bool] = True
@@ -42,14 +42,19 @@ class ExampleEpsilon(PerExample):
     """G1 is the competition's; G2 removes global shifts of the output."""
     delta: float = 1e-5
     """Of (epsilon, delta)."""
-    cuts: int = 64
-    """Candidate thresholds per example: quantiles of the choosing half."""
+    cuts: int = 65
+    """Candidate thresholds per example: quantiles of the choosing half. Odd: one is the median, the only cut between
+    two equal groups that stand apart."""
     two_sided: bool = True
     """Also try intervals, for over-unlearned examples; single thresholds otherwise."""
 
     def __post_init__(self) -> None:
-        if self.cuts < 1 or not 0 <= self.delta < 1:
-            raise AuditError(f"cuts, delta: expected >= 1 and in [0, 1), got {self.cuts} and {self.delta}")
+        if self.cuts < 1 or self.cuts % 2 == 0:
+            raise AuditError(
+                f"cuts: expected an odd number, got {self.cuts}; nearest {max(self.cuts, 0) + 1}"
+            )
+        if not 0 <= self.delta < 1:
+            raise AuditError(f"delta: expected a number in [0, 1), got {self.delta}")
 
     def measure(self, view: ShadowView) -> Measurement:
         """The bound of every target, of the most exposed one, and the competition's F."""
@@ -103,9 +108,10 @@ class ExampleEpsilon(PerExample):
         best = bounds.argmax(0)
         chosen = np.take_along_axis(bounds, best[None], 0)[0]
         counted = self._counted(second, sizes[1], left, right, best)
-        every = [a + b for a, b in zip(first, second, strict=True)]
-        totals = [a + b for a, b in zip(*sizes, strict=True)]
-        empirical = self._empirical(every, totals, left, right)
+        empirical = [
+            competition_epsilon(values[side == 1], values[side == 0], delta=self.delta)
+            for values, side in zip(phi.T, label.T, strict=True)
+        ]
         ceiling = epsilon_ceiling(*sizes[1], delta=self.delta)
         return np.stack(
             [np.maximum(counted, 0.0), np.maximum(chosen, 0.0), ceiling, empirical, sizes[1][0], sizes[1][1]]
@@ -156,16 +162,6 @@ class ExampleEpsilon(PerExample):
             columns = size == n
             result[:, columns] = table[errors[:, columns].astype(np.int64)]
         return result
-
-    def _empirical(
-        self, below: list[np.ndarray], sizes: list[np.ndarray], left: np.ndarray, right: np.ndarray
-    ) -> np.ndarray:
-        missed, false = self._errors(below, sizes, left, right)
-        loss = privacy_loss(false / sizes[1], missed / sizes[0], self.delta)
-        # The competition's code: a rule with exactly one empty cell is discarded, one with two is perfect.
-        loss[(missed == 0) != (false == 0)] = -np.inf
-        loss[(missed == 0) & (false == 0)] = EPSILON_CAP
-        return np.clip(loss.max(0), 0.0, EPSILON_CAP)
 
 
 def _quantiles(values: np.ndarray, count: int) -> np.ndarray:

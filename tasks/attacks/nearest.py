@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from tasks.attacks.adversarial import MinimumNorm, above_zero, at_least
+from tasks.attacks.adversarial import Follows, MinimumNorm, above_zero, at_least
 from tasks.attacks.base import register
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class CarliniWagner(MinimumNorm):
     """C&W L2: Adam on distance + c * margin in tanh space, at one fixed c (no binary search)."""
+
+    version: ClassVar[int] = 2
+    follows: ClassVar[Follows] = "margin"
 
     c: float = 1.0
     """Weight of the margin against the squared distance; larger finds more and farther images."""
@@ -60,8 +63,10 @@ class DeepFool(MinimumNorm):
     perturbation, not each step alone, is therefore lengthened for what still holds after the last step.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     """Counts changes of what is computed, so that older cells are measured again."""
+    follows: ClassVar[Follows] = "margin"
+    scale_free: ClassVar[bool] = True
 
     steps: int = 50
     """Most linearisations of each image."""

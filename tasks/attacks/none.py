@@ -20,6 +20,7 @@ class NoAttack(Attack):
     """Measure the model as it is."""
 
     family: ClassVar[str] = "none"
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
     metrics: ClassVar[tuple[Metric, ...]] = (*utility.METRICS, *reference.METRICS)
 

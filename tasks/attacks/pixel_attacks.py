@@ -7,9 +7,9 @@ FGSM (Goodfellow et al. 2015), PGD (Madry et al. 2018), APGD and AutoAttack (Cro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tasks.attacks.adversarial import Adversarial, above_zero, at_least
+from tasks.attacks.adversarial import Adversarial, Follows, above_zero, at_least
 from tasks.attacks.base import register
 from tasks.errors import AuditError
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class FGSM(Adversarial):
     """One step of length eps along the sign of the loss gradient."""
+
+    version: ClassVar[int] = 2
 
     norm: Literal["Linf"] = "Linf"
     """Norm of the perturbation."""
@@ -42,6 +44,8 @@ class FGSM(Adversarial):
 @dataclass(frozen=True, kw_only=True)
 class PGD(Adversarial):
     """Projected gradient ascent on the cross-entropy, with restarts on the examples that still hold."""
+
+    version: ClassVar[int] = 2
 
     steps: int = 20
     """Gradient steps of each restart."""
@@ -79,6 +83,8 @@ class PGD(Adversarial):
 class APGD(Adversarial):
     """PGD with momentum that halves its own step; no step size to tune."""
 
+    version: ClassVar[int] = 2
+
     loss: Literal["ce", "dlr"] = "ce"
     """ce: cross-entropy; dlr: difference of logits ratio, free of the logits' scale (3 classes or more)."""
     steps: int = 100
@@ -89,6 +95,16 @@ class APGD(Adversarial):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, 1, "steps", "restarts")
+
+    @property
+    def follows(self) -> Follows:  # type: ignore[override]
+        """See `Adversarial.follows`."""
+        return "margin" if self.loss == "dlr" else "cross_entropy"
+
+    @property
+    def scale_free(self) -> bool:  # type: ignore[override]
+        """See `Adversarial.scale_free`."""
+        return self.loss == "dlr"
 
     def perturb(
         self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
@@ -119,6 +135,10 @@ class APGD(Adversarial):
 class Square(Adversarial):
     """Random search with square patches; reads scores alone, so masked gradients do not stop it."""
 
+    version: ClassVar[int] = 2
+    follows: ClassVar[Follows] = ""
+    scale_free: ClassVar[bool] = True
+
     queries: int = 1000
     """Most queries of each example."""
     p_init: float = 0.8
@@ -137,13 +157,12 @@ class Square(Adversarial):
         self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
     ) -> Tensor:
         """Adversarial images, `n x C x H x W`."""
-        import torchattacks
-
         from tasks.measure.attacked import attacked
+        from tasks.measure.square_search import SquareSearch
 
         check_patches(images, self.p_init, self.norm)
         with attacked(model, generator) as (still, seed):
-            run = torchattacks.Square(
+            run = SquareSearch(
                 still, norm=self.norm, eps=eps, n_queries=self.queries, p_init=self.p_init, seed=seed
             )
             return run(images, labels)
@@ -154,9 +173,15 @@ class Square(Adversarial):
 class AutoAttack(Adversarial):
     """APGD-CE, targeted APGD-DLR, targeted FAB and Square, each on what the earlier ones left standing.
 
-    The parts are set up here because torchattacks' own class runs 10 steps in place of the 100 of the paper
-    and takes its seed from the clock. APGD-DLR is targeted against all K - 1 classes (the paper: nearest 9).
+    The standard version of the authors' code: targets are the min(9, K - 1) classes of largest logits after the label,
+    and Square's patches shrink by the paper's schedule for 10,000 queries although it makes 5,000. The parts are set up
+    here because torchattacks' own class runs 10 steps in place of 100, aims at all classes, stretches the schedule to
+    the queries, and takes its seed from the clock.
     """
+
+    version: ClassVar[int] = 2
+    follows: ClassVar[Follows] = "margin"
+    scale_free: ClassVar[bool] = True
 
     steps: int = 100
     """Gradient steps of APGD, APGD-T and FAB; the paper uses 100."""
@@ -184,13 +209,20 @@ class AutoAttack(Adversarial):
     def _parts(self, model: nn.Module, eps: float, classes: int, seed: int) -> list[Any]:
         import torchattacks
 
+        from tasks.measure.square_search import SquareSearch
+
         common = {"norm": self.norm, "eps": eps, "seed": seed}
+        aimed = {"steps": self.steps, "n_classes": min(TARGETS + 1, classes), **common}
         return [
             torchattacks.APGD(model, steps=self.steps, loss="ce", **common),
-            torchattacks.APGDT(model, steps=self.steps, n_classes=classes, **common),
-            torchattacks.FAB(model, steps=self.steps, multi_targeted=True, n_classes=classes, **common),
-            torchattacks.Square(model, n_queries=self.queries, **common),
+            torchattacks.APGDT(model, **aimed),
+            torchattacks.FAB(model, multi_targeted=True, **aimed),
+            SquareSearch(model, n_queries=self.queries, resc_schedule=False, **common),
         ]
+
+
+TARGETS = 9
+"""Classes that each targeted part of AutoAttack aims at, at most."""
 
 
 def count_classes(model: nn.Module, images: Tensor, *, at_least: int, attack: str) -> int:

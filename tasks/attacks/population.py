@@ -34,6 +34,7 @@ class PopulationAttack(Attack):
     metrics: ClassVar[tuple[Metric, ...]] = membership.METRICS
     games: ClassVar[tuple[str, ...]] = (POPULATION_GAME,)
     game: ClassVar[str] = POPULATION_GAME
+    least_forgotten: ClassVar[int] = 2
 
     @abstractmethod
     def score(

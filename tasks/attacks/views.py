@@ -148,7 +148,6 @@ class ModelView(_View):
             self._source.model,
             self._source.subset(self.settings.fairness_split),
             definitions=self.settings.fairness_definitions,
-            bootstrap=self.settings.fairness_bootstrap,
             seed_path=("fairness", self.settings.seed),
         )
 

@@ -39,7 +39,7 @@ def outside_scope_is_bit_identical(method: Method, make_run: MakeRun = small_run
     for scope in PARTIAL_SCOPES:
         run = make_run(scope=scope)
         before = state_of(run.model)
-        movable = {*run.scope.names, *run.scope.buffer_names}
+        movable = run.scope.movable
         if not _try(method, run, scope):
             movable = set()  # a refused run must have changed nothing at all
         changed = [

@@ -22,7 +22,7 @@ from tasks.shadows.observations import Observations, RunBlock, State
 from tasks.training.resident import Subset
 from tasks.training.scoring import Outputs, score
 
-SETTINGS = Settings(bootstrap=20, fprs=(0.1,), mia_examples=40, batch_size=64, fairness_bootstrap=2)
+SETTINGS = Settings(bootstrap=20, fprs=(0.1,), mia_examples=40, batch_size=64)
 SPLITS = {
     "forget": np.arange(20),
     "retain": np.arange(20, 100),

@@ -26,7 +26,7 @@ class Settings:
     """How models are measured and metrics estimated; part of a cell's identity."""
 
     bootstrap: int = 1000
-    """Resamples behind each bootstrap interval."""
+    """Resamples behind each bootstrap interval: of the attacks with shadow models."""
     seed: int = 0
     """Seed of resampling and of the membership term of the average gap."""
     fprs: tuple[float, ...] = (0.001, 0.01, 0.1)
@@ -45,8 +45,6 @@ class Settings:
     """Examples on which the fairness gap of normalisation layers is measured."""
     fairness_definitions: tuple[Definition, ...] = ("norm_sigma",)
     """Which sigma; see `tasks.measure.fairness_definitions`."""
-    fairness_bootstrap: int = 200
-    """Resamples behind the interval of a fairness gap; 0 gives none."""
 
     def __post_init__(self) -> None:
         if self.bootstrap < 2:
@@ -111,14 +109,11 @@ def model_metrics(
         omit(Omission(metric="accuracy", reason=f"the {split} split is empty"))
     for split, part in present.items():
         rows += utility.accuracies(split, part)
-        generator = numpy_generator("metrics", settings.seed, "class_accuracy_gap", split)
         _attempt(
             rows,
             "class_accuracy_gap",
             omit,
-            lambda split=split, part=part, generator=generator: [  # type: ignore[misc]
-                utility.class_accuracy_gap(split, part, generator=generator, count=settings.bootstrap)
-            ],
+            lambda split=split, part=part: [utility.class_accuracy_gap(split, part)],  # type: ignore[misc]
         )
     rows += utility.unlearning_accuracies(*(outputs[s] for s in reference.ACCURACY_TERMS))
     forgotten = tuple(forgotten_classes)
@@ -147,20 +142,10 @@ def _against_retrained(
             except AuditError as error:
                 omit(Omission(metric="average_gap_mia", reason=str(error)))
         rows += reference.signed_gaps(pairs)
-        rows += reference.summary_gaps(
-            pairs,
-            generator=numpy_generator("metrics", settings.seed, "summary_gaps"),
-            count=settings.bootstrap,
-        )
+        rows += reference.summary_gaps(pairs)
     for split in ("forget", "test"):
         if split in outputs and split in retrained:
-            rows += reference.output_distances(
-                split,
-                outputs[split],
-                retrained[split],
-                generator=numpy_generator("metrics", settings.seed, "distances", split),
-                count=settings.bootstrap,
-            )
+            rows += reference.output_distances(split, outputs[split], retrained[split])
     return rows
 
 
@@ -176,10 +161,11 @@ def robust_metrics(
     attacked: Mapping[str, RobustOutputs],
     retrained: Mapping[str, RobustOutputs] | None = None,
     *,
-    settings: Settings = Settings(),
     omit: Omit = ignore,
 ) -> Rows:
     """Robust accuracy by split, radius and class, the area under its curve, and gaps to the retrained model.
+
+    Beside it the share that gradient attacks could not try.
 
     `param` is eps; eps = 0 is clean accuracy on the same examples. `robust_accuracy_area` is the mean robust
     accuracy over [0, largest eps] by the trapezoidal rule. `robust_accuracy_gap` is unlearned minus
@@ -191,11 +177,11 @@ def robust_metrics(
             omit(Omission(metric="robust_accuracy", reason=f"the {split} split is empty"))
             continue
         rows += robustness.robust_accuracies(split, part)
+        rows += robustness.zero_gradient_shares(split, part)
         if len(part.eps) < 2:
             omit(Omission(metric="robust_accuracy_area", reason="needs a radius above 0"))
         else:
-            generator = numpy_generator("metrics", settings.seed, "robust_accuracy_area", split)
-            rows.append(robustness.robust_area(split, part, generator=generator, count=settings.bootstrap))
+            rows.append(robustness.robust_area(split, part))
         if retrained is not None and split in retrained:
             rows += robustness.robust_gaps(split, part, retrained[split])
     return rows

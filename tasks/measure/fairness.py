@@ -8,28 +8,33 @@ numbers normalised at each, R sets of example weights.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import timm.layers
 import torch
+from scipy import stats
+from timm.layers.evo_norm import EvoNorm2dS2
 from torch import Tensor, nn
 
 from tasks.errors import AuditError, unknown_name
 from tasks.measure.fairness_definitions import DEFINITIONS, Definition
-from tasks.networks.layers import norm_layers
-from tasks.runtime.modes import evaluating
+from tasks.measure.layer_inputs import watch
+from tasks.networks.layers import EVO_BATCH_NORMS, EVO_GROUP_NORMS, FILTER_RESPONSE_NORMS, norm_layers
 from tasks.runtime.seeding import numpy_generator
-from tasks.statistics.intervals import reflected
+from tasks.statistics.intervals import Ends
+from tasks.statistics.spread import largest_difference
 from tasks.training.resident import Subset
 
 _BATCH_NORMS = (
     nn.modules.batchnorm._BatchNorm,
     timm.layers.FrozenBatchNormAct2d,  # type: ignore[attr-defined]
+    *EVO_BATCH_NORMS,
 )
 _RMS_NORMS = (nn.RMSNorm, timm.layers.RmsNorm, timm.layers.RmsNorm2d)  # type: ignore[attr-defined]
+_UNCENTRED = (*_RMS_NORMS, *FILTER_RESPONSE_NORMS, EvoNorm2dS2)
+_BY_CHANNEL = (nn.modules.instancenorm._InstanceNorm, *FILTER_RESPONSE_NORMS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +50,7 @@ class LayerGap:
     definition: Definition
     gap: float
     gap_low: float | None
-    """Ends of the reflected bootstrap interval (examples resampled within class); None without bootstrap."""
+    """Ends of the interval over examples (`tasks.statistics.spread`); None where a class has one example."""
     gap_high: float | None
     relative_gap: float
     """gap / mean over classes of sigma_c; comparable between layers and architectures."""
@@ -66,6 +71,10 @@ class Statistics(Protocol):
         """sigma, `R`, of the examples `rows` under `weights` (`R x len(rows)`, each row sums to 1)."""
         ...
 
+    def influence(self, rows: Tensor, definition: Definition) -> Tensor:
+        """How far each of the examples `rows` moves their sigma, times their number: `len(rows)`, of mean 0."""
+        ...
+
 
 class BatchNormStatistics:
     """Mean and mean square of each channel over the positions of each example: a class's variance follows.
@@ -78,9 +87,10 @@ class BatchNormStatistics:
         self.means: list[Tensor] = []
         self.variances: list[Tensor] = []
 
-    def add(self, x: Tensor) -> None:
-        """Take in the layer's input, `n x C` or `n x C x ...`."""
+    def add(self, x: Tensor, n: int) -> None:
+        """Take in the layer's input of n examples, `n * t x C` or `n * t x C x ...`."""
         values = x.detach().float().flatten(2) if x.ndim > 2 else x.detach().float()[:, :, None]
+        values = values.unflatten(0, (n, -1)).transpose(1, 2).flatten(2)
         variance, mean = torch.var_mean(values, dim=2, correction=0)
         self.means.append(_off_mps(mean))
         self.variances.append(_off_mps(variance))
@@ -102,6 +112,20 @@ class BatchNormStatistics:
             return variance.mean(dim=1)
         return (variance + (self._eps() if definition == "norm_sigma" else 0)).sqrt().mean(dim=1)
 
+    def influence(self, rows: Tensor, definition: Definition) -> Tensor:
+        """Derivative of `sigma` by the weight of each example (the delta method)."""
+        mean, second = self.mean[rows].double(), self.second[rows].double()
+        from_mean, moved = mean - mean.mean(dim=0), second - second.mean(dim=0)
+        variance = moved - 2 * mean.mean(dim=0) * from_mean
+        level = (second.mean(dim=0) - mean.mean(dim=0).square()).clamp(min=0)
+        if definition.endswith("post_norm"):
+            variance, level = variance * self._gain().to(variance), level * self._gain().to(variance)
+        if definition.startswith("var_"):
+            return variance.mean(dim=1)
+        root = (level + (self._eps() if definition == "norm_sigma" else 0)).sqrt()
+        # no example moves a channel that is the same everywhere
+        return torch.where(root > 0, variance / (2 * root), 0.0).mean(dim=1)
+
     def _eps(self) -> float:
         return float(self.module.eps)  # type: ignore[arg-type]
 
@@ -122,10 +146,10 @@ class ExampleStatistics:
         self.module = module
         self.parts: dict[Definition, list[Tensor]] = {definition: [] for definition in definitions}
 
-    def add(self, x: Tensor) -> None:
-        """Take in the layer's input."""
+    def add(self, x: Tensor, n: int) -> None:
+        """Take in the layer's input of n examples, `n * t x ...`."""
         values, weight, bias = _positions(self.module, x.detach().float())
-        centred = not isinstance(self.module, _RMS_NORMS)
+        centred = not isinstance(self.module, _UNCENTRED)
         eps = float(getattr(self.module, "eps", None) or torch.finfo(torch.float32).eps)
         mean = values.mean(dim=2, keepdim=True) if centred else torch.zeros_like(values[..., :1])
         variance = (values - mean).square().mean(dim=2)
@@ -136,7 +160,7 @@ class ExampleStatistics:
                 middle = output.mean(dim=2, keepdim=True) if centred else 0.0
                 second, extra = (output - middle).square().mean(dim=2), 0.0
             spread = second if definition.startswith("var_") else (second + extra).sqrt()
-            parts.append(_off_mps(spread.mean(dim=1)))
+            parts.append(_off_mps(spread.mean(dim=1).view(n, -1).mean(dim=1)))
 
     def finish(self) -> None:
         """Join the batches."""
@@ -147,6 +171,11 @@ class ExampleStatistics:
         """Weighted mean over examples."""
         return weights @ self.values[definition][rows].to(weights.dtype)
 
+    def influence(self, rows: Tensor, definition: Definition) -> Tensor:
+        """Distance of each example from the mean."""
+        values = self.values[definition][rows].double()
+        return values - values.mean()
+
 
 def _off_mps(values: Tensor) -> Tensor:
     """Apple's GPU has no float64."""
@@ -156,8 +185,8 @@ def _off_mps(values: Tensor) -> Tensor:
 def _positions(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
     """Input as `n x P x d`; affine weight and bias broadcastable to `P x d` (1 and 0 where absent)."""
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-    if isinstance(module, (nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)):
-        groups = module.num_groups if isinstance(module, nn.GroupNorm) else x.shape[1]
+    if isinstance(module, (nn.GroupNorm, *_BY_CHANNEL, *EVO_GROUP_NORMS)):
+        groups = x.shape[1] if isinstance(module, _BY_CHANNEL) else _groups(module)
         values = x.reshape(len(x), groups, -1)
         each = values.shape[1] * values.shape[2] // x.shape[1]
         affine = [None if p is None else p.repeat_interleave(each).view(groups, -1) for p in (weight, bias)]
@@ -171,12 +200,21 @@ def _positions(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | float, Te
     return values, 1.0 if scale is None else scale, 0.0 if shift is None else shift
 
 
+def _groups(module: nn.Module) -> int:
+    return module.num_groups if isinstance(module, nn.GroupNorm) else int(module.groups)  # type: ignore[arg-type]
+
+
+def defined(module: nn.Module, definition: Definition) -> bool:
+    """Whether a layer has such a sigma: an EvoNorm has no output before its activation, which is one with it."""
+    return not (definition.endswith("post_norm") and isinstance(module, (*EVO_BATCH_NORMS, *EVO_GROUP_NORMS)))
+
+
 def kind_of(module: nn.Module) -> str:
     """The name of a normalisation layer's kind."""
     kinds = (
         (_BATCH_NORMS, "batchnorm"),
-        (nn.GroupNorm, "groupnorm"),
-        (nn.modules.instancenorm._InstanceNorm, "instancenorm"),
+        ((nn.GroupNorm, *EVO_GROUP_NORMS), "groupnorm"),
+        (_BY_CHANNEL, "instancenorm"),
         (_RMS_NORMS, "rmsnorm"),
     )
     return next((name for classes, name in kinds if isinstance(module, classes)), "layernorm")
@@ -187,7 +225,6 @@ def fairness_gaps(
     subset: Subset,
     *,
     definitions: Sequence[Definition] = ("norm_sigma",),
-    bootstrap: int = 200,
     shuffles: int = 20,
     seed_path: tuple[str | int, ...] = (),
     batch_size: int = 512,
@@ -199,9 +236,8 @@ def fairness_gaps(
         model: images to logits.
         subset: examples with labels; by custom the test set.
         definitions: which sigma; see `DEFINITIONS`.
-        bootstrap: resamples within class behind each interval; 0 gives none.
         shuffles: label shuffles behind the baseline; 0 makes it 0.
-        seed_path: names the random stream.
+        seed_path: names the random stream of the shuffles.
         batch_size: images per forward pass.
         most_bytes: statistics held at once; above it, the layers are measured in several passes.
 
@@ -213,13 +249,14 @@ def fairness_gaps(
             raise unknown_name("fairness-gap definition", definition, DEFINITIONS)
     if not len(subset):
         raise AuditError("fairness gap: no examples")
-    weighting = _Weighting(subset.targets.cpu().numpy(), bootstrap, shuffles, seed_path)
+    weighting = _Weighting(subset.targets.cpu().numpy(), shuffles, seed_path)
     gaps: list[LayerGap] = []
     for group in _passes(model, len(subset), most_bytes):
         for (index, name, module), statistics in _measure(model, subset, group, definitions, batch_size):
             gaps += [
                 weighting.gap(statistics, definition, name, index, kind_of(module))
                 for definition in definitions
+                if defined(module, definition)
             ]
     return gaps
 
@@ -233,7 +270,7 @@ def _passes(model: nn.Module, n: int, most_bytes: int) -> Iterator[list[Layer]]:
     held = 0
     for index, (name, module) in enumerate(norm_layers(model)):
         # two float32 numbers for each example and channel
-        size = 8 * n * (int(module.num_features) if isinstance(module, _BATCH_NORMS) else 1)  # type: ignore[arg-type]
+        size = 8 * n * (_channels(module) if isinstance(module, _BATCH_NORMS) else 1)
         if group and held + size > most_bytes:
             yield group
             group, held = [], 0
@@ -243,6 +280,10 @@ def _passes(model: nn.Module, n: int, most_bytes: int) -> Iterator[list[Layer]]:
         yield group
 
 
+def _channels(module: nn.Module) -> int:
+    return len(module.running_var if isinstance(module, EVO_BATCH_NORMS) else range(module.num_features))  # type: ignore[arg-type]
+
+
 def _measure(
     model: nn.Module,
     subset: Subset,
@@ -250,60 +291,33 @@ def _measure(
     definitions: Sequence[Definition],
     batch_size: int,
 ) -> Iterator[tuple[Layer, Statistics]]:
-    """One pass over the examples; layers that the forward pass never reaches are left out."""
+    """One pass over the examples; layers that see no single examples, or nothing, are left out."""
     kept = [
         BatchNormStatistics(module)
         if isinstance(module, _BATCH_NORMS)
         else ExampleStatistics(module, definitions)
         for _, _, module in layers
     ]
-    calls = np.zeros(len(layers), dtype=np.int64)
-    with ExitStack() as stack:
-        stack.enter_context(evaluating(model))
-        stack.enter_context(torch.no_grad())
-        for k, (_, _, module) in enumerate(layers):
-
-            def hook(_: nn.Module, inputs: tuple[Tensor, ...], k: int = k) -> None:
-                calls[k] += 1
-                kept[k].add(inputs[0])
-
-            stack.enter_context(module.register_forward_pre_hook(hook))
-        batches = 0
-        for batch in subset.batches(batch_size):
-            model(batch.inputs)
-            batches += 1
-    for layer, statistics, count in zip(layers, kept, calls, strict=True):
-        if count > batches:
-            raise AuditError(
-                f"fairness gap: layer '{layer[1]}' runs {count // batches} times in a forward pass"
-            )
-        if count:
+    named, takes = [(name, module) for _, name, module in layers], [statistics.add for statistics in kept]
+    whole = watch(model, subset, named, takes, batch_size)
+    for layer, statistics, saw_all in zip(layers, kept, whole, strict=True):
+        if saw_all:
             statistics.finish()
             yield layer, statistics
 
 
 class _Weighting:
-    """The example weights of each class, resample and shuffle; drawn once and used for every layer."""
+    """The example weights of each class and shuffle; drawn once and used for every layer."""
 
-    def __init__(
-        self,
-        labels: np.ndarray,
-        bootstrap: int,
-        shuffles: int,
-        seed_path: tuple[str | int, ...],
-    ) -> None:
+    def __init__(self, labels: np.ndarray, shuffles: int, seed_path: tuple[str | int, ...]) -> None:
         self.classes, inverse = np.unique(labels, return_inverse=True)
         self.n = len(labels)
         self.by_class = self._weights(inverse).double()
         generator = numpy_generator("fairness gap", *seed_path, "shuffles")
         drawn = [self._weights(generator.permutation(inverse)) for _ in range(shuffles)]
         self.shuffled = torch.cat(drawn) if drawn else None
-        generator = numpy_generator("fairness gap", *seed_path, "bootstrap")
-        self.resampled = []
-        for k in range(len(self.classes) if bootstrap else 0):
-            rows = np.flatnonzero(inverse == k)
-            counts = generator.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=bootstrap)
-            self.resampled.append((torch.from_numpy(rows), torch.from_numpy(counts / len(rows)).float()))
+        self.sizes = np.bincount(inverse)
+        self.rows = [torch.from_numpy(np.flatnonzero(inverse == k)) for k in range(len(self.classes))]
 
     def _weights(self, inverse: np.ndarray) -> Tensor:
         weights = torch.zeros(len(self.classes), self.n)
@@ -314,19 +328,23 @@ class _Weighting:
         self, statistics: Statistics, definition: Definition, layer: str, index: int, kind: str
     ) -> LayerGap:
         """Point estimate, interval and baseline of one layer."""
-        everything = slice(None)
+        device = _device_of(statistics)
 
-        def sigma(weights: Tensor, rows: Tensor | slice = everything) -> np.ndarray:
-            device = _device_of(statistics)
-            rows = rows.to(device) if isinstance(rows, Tensor) else rows
-            return statistics.sigma(weights.to(device), rows, definition).double().cpu().numpy()
+        def sigma(weights: Tensor) -> np.ndarray:
+            return statistics.sigma(weights.to(device), slice(None), definition).double().cpu().numpy()
 
         values = sigma(self.by_class)
         value = float(np.ptp(values))
-        low, high = None, None
-        if self.resampled:
-            replicates = np.stack([sigma(weights, rows) for rows, weights in self.resampled])
-            low, high = reflected(value, np.ptp(replicates, axis=0))
+        low, high = (0.0, 0.0) if len(values) == 1 else (None, None)
+        if len(values) > 1 and self.sizes.min() > 1:
+            spreads = [statistics.influence(rows.to(device), definition).std() for rows in self.rows]
+            errors = torch.stack(spreads).cpu().numpy() / np.sqrt(self.sizes)
+
+            def ends(confidence: float) -> Ends:
+                half = stats.t.ppf(0.5 + confidence / 2, self.sizes - 1) * errors
+                return values - half, values + half
+
+            low, high = largest_difference(values, ends)
         noise = 0.0
         if self.shuffled is not None:
             noise = float(np.ptp(sigma(self.shuffled).reshape(-1, len(self.classes)), axis=1).mean())

@@ -7,9 +7,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from tasks.errors import AuditError
-from tasks.measure.attacked import distances, predict
+from tasks.measure.attacked import PixelModel, distances, predict
 from tasks.metrics.robustness import RobustOutputs
 from tasks.objectives.base import Batch
 from tasks.runtime.seeding import numpy_generator, torch_generator
@@ -39,6 +40,15 @@ class Perturbs(Protocol):
         self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
     ) -> Tensor:
         """Adversarial images, `n x C x H x W` in [0, 1], within `eps` of `images`."""
+        ...
+
+
+class FollowsGradients(Perturbs, Protocol):
+    """An attack that goes along a gradient."""
+
+    @property
+    def follows(self) -> str:
+        """cross_entropy, or margin: the logit of the label less the largest other one."""
         ...
 
 
@@ -85,6 +95,42 @@ def robust_outputs(
         for row, eps in enumerate(state.eps[1:], start=1):
             state.grow(row, float(eps), seed_path)
     return state.outputs()
+
+
+LEAST_NORM = 1e-10
+"""Steps of L2 attacks divide the gradient by its norm plus so much: a smaller one moves nothing. Those of Linf attacks
+take its sign, which is lost at zero alone."""
+
+
+def vanishing_gradients(
+    attack: FollowsGradients, model: nn.Module, subset: Subset, *, batch_size: int = 256
+) -> np.ndarray:
+    """Where the gradient at the image leads the attack nowhere, `n`, bool, in the order of `robust_outputs`.
+
+    Args:
+        attack: names the norm, the examples and whose gradient it follows.
+        model: images to logits, frozen, in eval mode.
+        subset: the split.
+        batch_size: images per pass.
+    """
+    found = []
+    for batch in chosen(subset, attack.examples).batches(batch_size):
+        images = batch.inputs.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            logits = PixelModel(model)(images)
+            score = cross_entropy(logits, batch.targets, reduction="sum")
+            if attack.follows == "margin":
+                score = _margins(logits, batch.targets).sum()
+        (gradient,) = torch.autograd.grad(score, images)
+        size = distances(gradient, torch.zeros_like(gradient), attack.norm)
+        found.append(size <= (LEAST_NORM if attack.norm == "L2" else 0.0))
+    return torch.cat(found).cpu().numpy() if found else np.zeros(0, dtype=bool)
+
+
+def _margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Logit of the label less the largest other one, `n`."""
+    own = logits.gather(1, labels[:, None])
+    return own.squeeze(1) - logits.scatter(1, labels[:, None], -torch.inf).amax(1)
 
 
 def chosen(subset: Subset, count: int) -> Subset:

@@ -10,11 +10,12 @@ from tasks.errors import AuditError, unknown_name
 
 Direction = Literal["better", "worse", "closer_to_retrained"]
 Kind = Literal["forgetting", "utility", "cost"]
-SamplingError = Literal["binomial", "paired_binomial", "bootstrap", "delong", "two_way", "bound", "none"]
+SamplingError = Literal["binomial", "paired_binomial", "mean", "auc", "two_way", "bound", "none"]
 """How the 95 % interval is got. binomial: Wilson, Newcombe or Clopper-Pearson over independent examples;
-paired_binomial: Newcombe over the same examples under two models; bootstrap: over examples; delong: of an AUC over
-independent examples; two_way: errors that shadow models and examples share (tasks.metrics.two_way); bound: the value
-is the interval's own end; none: there is no interval, for a stated reason."""
+paired_binomial: Newcombe over the same examples under two models; mean: of a mean over examples, bounded or
+corrected for skewness; auc: of an area over independent examples; two_way: errors that shadow models and examples
+share (tasks.metrics.two_way); bound: the value is the interval's own end; none: there is no interval, for a stated
+reason."""
 
 
 class Reading(NamedTuple):
@@ -49,6 +50,9 @@ class Metric:
     """How it is read on a split, or in a game, where that is not as above."""
     no_interval: str = ""
     """Why there is no interval, where `error` is none."""
+    compares: bool = False
+    """Whether it is itself of the unlearned and the retrained model (a gap, a distance): of the retrained model alone
+    it says nothing."""
     margin: float | None
     """Difference to the retrained model within which it counts as equal, unless an audit declares another; None where
     no such difference makes sense."""

@@ -7,6 +7,7 @@ from tasks.metrics import (
     before_after,
     example_epsilon,
     harm,
+    klom,
     membership,
     reference,
     robustness,
@@ -14,5 +15,5 @@ from tasks.metrics import (
 )
 from tasks.metrics.base import Metric
 
-_ROOMS = (utility, reference, robustness, membership, audit, harm, before_after, example_epsilon)
+_ROOMS = (utility, reference, robustness, membership, audit, harm, before_after, example_epsilon, klom)
 CATALOGUE: dict[str, Metric] = {metric.name: metric for room in _ROOMS for metric in room.METRICS}

@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.membership import EPSILON_CEILING, EPSILON_LOWER_BOUND, SPLIT_OF_GAME
+from tasks.statistics.epsilon import EPSILON_CAP
 
 FORGETTING_QUALITY = Metric(
     name="forgetting_quality",
@@ -39,7 +40,7 @@ class ExampleEpsilons:
     ceiling: np.ndarray
     """`E`: what `lower` would be under perfect separation with these counts."""
     empirical: np.ndarray
-    """`E`: the competition's estimate without a bound, over all pairs."""
+    """`E`: the competition's estimate without a bound (`competition_epsilon`), over all pairs."""
     positives: np.ndarray
     """`E`: shadows counted under H1 (one observation each)."""
     negatives: np.ndarray
@@ -49,13 +50,13 @@ class ExampleEpsilons:
         return int(np.argmax(self.chosen))
 
 
-def forgetting_scores(epsilon: np.ndarray, *, bins: int = 13) -> np.ndarray:
-    """H of each example: 2 / 2^n, n the bin of width 0.5 from 1; 0 beyond the last bin. Their mean is F.
+def forgetting_scores(epsilon: np.ndarray) -> np.ndarray:
+    """H of each example: 2 / 2^n, n the bin of width 0.5 from 1; 0 where a rule made no error. Their mean is F.
 
+    The competition's bins end at the first whole number above log(models - 1), which no rule with an error reaches.
     F = 1 is out of reach: the retrained control against itself gives the value to compare with.
     """
-    number = np.floor(np.maximum(epsilon, 0.0) / 0.5) + 1
-    return np.where(number <= bins, 2.0 / 2.0 ** np.minimum(number, 60), 0.0)
+    return np.where(epsilon < EPSILON_CAP, 0.5 ** np.floor(epsilon / 0.5), 0.0)
 
 
 def epsilon_metrics(result: ExampleEpsilons) -> list[MetricValue]:

@@ -14,7 +14,9 @@ import numpy as np
 from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
 from tasks.metrics.utility import ANSWERS, ANSWERS_BECAUSE
-from tasks.statistics.intervals import bootstrap_counts, bootstrap_mean, newcombe_paired, percentiles, wilson
+from tasks.statistics.absolute import Signed, absolute_sum, sidak
+from tasks.statistics.intervals import CONFIDENCE, newcombe_paired, wilson
+from tasks.statistics.means import bounded_mean, skewed_mean
 
 if TYPE_CHECKING:
     from tasks.training.scoring import Outputs
@@ -31,6 +33,7 @@ GAPS = {
         kind="forgetting" if term in ("forget", "mia") else "utility",
         higher_is="closer_to_retrained",
         error="paired_binomial",
+        compares=True,
         margin=ANSWERS,
         margin_because=ANSWERS_BECAUSE,
     )
@@ -50,7 +53,8 @@ AVERAGE_GAP, AVERAGE_GAP_MIA = (
         high=1,
         kind="forgetting",
         higher_is="worse",
-        error="bootstrap",
+        error="paired_binomial",
+        compares=True,
         margin=ANSWERS,
         margin_because=ANSWERS_BECAUSE,
     )
@@ -64,7 +68,8 @@ TUG_OF_WAR, TUG_OF_WAR_MIA, TUG_OF_WAR_FACTOR = (
         high=1,
         kind="forgetting",
         higher_is="better",
-        error="bootstrap",
+        error="paired_binomial",
+        compares=True,
         margin=margin,
         margin_because=because,
     )
@@ -82,8 +87,9 @@ DISTANCES = tuple(
         high=high,
         kind="forgetting",
         higher_is="worse",
-        error="bootstrap",
-        instead={"test": Reading("utility", "worse", "bootstrap")},
+        error="mean",
+        instead={"test": Reading("utility", "worse", "mean")},
+        compares=True,
         margin=None,
         margin_because="two retrained models are not at distance 0 either, and how far depends on the data: read it "
         "against retrain_again",
@@ -104,6 +110,7 @@ PREDICTION_AGREEMENT = Metric(
     higher_is="better",
     error="binomial",
     instead={"test": Reading("utility", "better", "binomial")},
+    compares=True,
     margin=None,
     margin_because="two retrained models do not always agree either, and how often depends on the data: read it "
     "against retrain_again",
@@ -153,54 +160,31 @@ def accuracy_pairs(outputs: Mapping[str, Outputs], reference: Mapping[str, Outpu
     return pairs
 
 
-def _absolute_gaps(
-    pairs: Pairs, generator: np.random.Generator, count: int
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """|mean difference| by term, and its replicates; terms of one split are resampled together."""
-    values = {term: float(abs(ours.mean() - theirs.mean())) for term, (ours, theirs) in pairs.items()}
-    groups = [[term] for term in pairs if term not in ("forget", "mia")]
-    groups.append([term for term in ("forget", "mia") if term in pairs])
-    replicates = {}
-    for group in groups:
-        bits = np.stack([side for term in group for side in pairs[term]], axis=1).astype(np.int64)
-        cells = 2 ** bits.shape[1]
-        counts = np.bincount(bits @ (2 ** np.arange(bits.shape[1])), minlength=cells)
-        drawn = bootstrap_counts(counts, generator=generator, count=count) / len(bits)
-        patterns = (np.arange(cells)[:, None] >> np.arange(bits.shape[1])) & 1
-        means = drawn @ patterns
-        for k, term in enumerate(group):
-            replicates[term] = np.abs(means[:, 2 * k] - means[:, 2 * k + 1])
-    return values, replicates
-
-
-def summary_gaps(pairs: Pairs, *, generator: np.random.Generator, count: int = 1000) -> list[MetricValue]:
-    """Average gap and tug of war with its factors, by bootstrap over examples.
+def summary_gaps(pairs: Pairs) -> list[MetricValue]:
+    """Average gap and tug of war with its factors.
 
     `average_gap` is the mean of |gap| over UA, RA, TA; `average_gap_mia` adds MIA-efficacy where `pairs` has
     the term "mia". `tug_of_war` is the product of 1 - |gap| over the three accuracies, 1 is best;
     `tug_of_war_mia` takes the MIA term in place of UA. Both hide which term fails, hence
-    `tug_of_war_factor` by split (variant "mia" for that term).
+    `tug_of_war_factor` by split (variant "mia" for that term). Intervals: `tasks.statistics.absolute`.
 
     Args:
         pairs: terms forget, retain, test and perhaps mia.
-        generator: of the bootstrap.
-        count: resamples.
     """
-    values, replicates = _absolute_gaps(pairs, generator, count)
     n = sum(len(pairs[split][0]) for split in ACCURACY_TERMS)
     rows: list[MetricValue] = []
 
     def add(
-        declared: Metric, value: float, draws: np.ndarray, split: str, size: int, variant: str = ""
+        declared: Metric, value: float, ends: tuple[float, float], split: str, size: int, variant: str = ""
     ) -> None:
-        low, high = percentiles(draws)
+        low, high = np.clip(ends, 0.0, 1.0)
         rows.append(
             MetricValue(
                 declared=declared,
                 split=split,
                 value=value,
-                ci_low=min(value, float(low)),
-                ci_high=max(value, float(high)),
+                ci_low=float(low),
+                ci_high=float(high),
                 n=size,
                 variant=variant,
             )
@@ -211,25 +195,39 @@ def summary_gaps(pairs: Pairs, *, generator: np.random.Generator, count: int = 1
     if "mia" in pairs:
         versions.append((AVERAGE_GAP_MIA, [*plain, "mia"], TUG_OF_WAR_MIA, ["mia", "retain", "test"]))
     for gap, averaged, tug, multiplied in versions:
-        mean = float(np.mean([values[t] for t in averaged]))
-        add(gap, mean, np.mean([replicates[t] for t in averaged], axis=0), "all", n)
-        product = float(np.prod([1 - values[t] for t in multiplied]))
-        add(tug, product, np.prod([1 - replicates[t] for t in multiplied], axis=0), "all", n)
+        terms, groups = _signed(pairs, averaged)
+        low, high = absolute_sum(terms, groups=groups)
+        add(gap, float(np.abs(terms.value).mean()), (low / len(averaged), high / len(averaged)), "all", n)
+        terms, groups = _signed(pairs, multiplied)
+        low, high = absolute_sum(terms, groups=groups, of=_lost)
+        add(tug, float(np.prod(1 - np.abs(terms.value))), (np.exp(-high), np.exp(-low)), "all", n)
     for term in pairs:
         split, variant = ("forget", "mia") if term == "mia" else (term, "")
-        size = len(pairs[term][0])
-        add(TUG_OF_WAR_FACTOR, 1 - values[term], 1 - replicates[term], split, size, variant)
+        terms, groups = _signed(pairs, [term])
+        low, high = absolute_sum(terms, groups=groups)
+        value = float(1 - np.abs(terms.value[0]))
+        add(TUG_OF_WAR_FACTOR, value, (1 - high, 1 - low), split, len(pairs[term][0]), variant)
     return rows
 
 
-def output_distances(
-    split: str,
-    outputs: Outputs,
-    reference: Outputs,
-    *,
-    generator: np.random.Generator,
-    count: int = 1000,
-) -> list[MetricValue]:
+def _signed(pairs: Pairs, names: list[str]) -> tuple[Signed, list[int]]:
+    """The gaps of these terms, and which rest on the same examples: forget and mia."""
+    ends = [
+        [newcombe_paired(*pairs[name], confidence=confidence) for name in names]
+        for confidence in (CONFIDENCE, sidak(CONFIDENCE, len(names)))
+    ]
+    values = np.array([pairs[name][0].mean() - pairs[name][1].mean() for name in names])
+    own, of_all = (np.array(pairs_of_ends).T for pairs_of_ends in ends)
+    splits = ["forget" if name == "mia" else name for name in names]
+    return Signed(values, *own, *of_all), [splits.index(split) for split in splits]
+
+
+def _lost(gaps: np.ndarray) -> np.ndarray:
+    """-log(1 - gap): what a factor of tug of war takes off, as a sum."""
+    return -np.log1p(-np.minimum(gaps, 1 - 1e-12))
+
+
+def output_distances(split: str, outputs: Outputs, reference: Outputs) -> list[MetricValue]:
     """Mean distances of the two predicted distributions, and how often the predictions agree.
 
     activation_distance_l2 and _l1: norms of p_u - p_r. js_to_retrained: Jensen-Shannon in nats (at most
@@ -246,20 +244,23 @@ def output_distances(
         np.maximum(js, 0.0),
         np.maximum((q * (theirs - ours)).sum(axis=1), 0.0),
     )
-    values = np.stack(columns, axis=1)
-    lows, highs = bootstrap_mean(values, generator=generator, count=count)
-    rows = [
-        MetricValue(
-            declared=declared,
-            split=split,
-            value=float(values[:, k].mean()),
-            ci_low=float(lows[k]),
-            ci_high=float(highs[k]),
-            n=len(values),
-        )
-        for k, declared in enumerate(DISTANCES)
-    ]
+    rows = [_distance(declared, split, values) for declared, values in zip(DISTANCES, columns, strict=True)]
     return [*rows, agreement(split, outputs, reference)]
+
+
+def _distance(declared: Metric, split: str, values: np.ndarray) -> MetricValue:
+    """A mean over examples; only KL has no largest value, so that a rare large one may go unseen there."""
+    bounded = np.isfinite(declared.high)
+    low, high = bounded_mean(values, largest=declared.high) if bounded else skewed_mean(values)
+    same = not values.any()  # equal outputs: one model beside itself
+    return MetricValue(
+        declared=declared,
+        split=split,
+        value=float(values.mean()),
+        ci_low=max(0.0, float(low)),
+        ci_high=0.0 if same else float(high),
+        n=len(values),
+    )
 
 
 def agreement(split: str, outputs: Outputs, reference: Outputs) -> MetricValue:

@@ -9,7 +9,8 @@ import numpy as np
 from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
 from tasks.metrics.utility import ANSWERS, ANSWERS_BECAUSE, ON_FORGET_SET, proportion
-from tasks.statistics.intervals import bootstrap_mean, newcombe_paired
+from tasks.statistics.intervals import newcombe_paired
+from tasks.statistics.means import bounded_mean
 
 ROBUST_ACCURACY = Metric(
     name="robust_accuracy",
@@ -30,8 +31,8 @@ ROBUST_ACCURACY_AREA = Metric(
     high=1,
     kind="utility",
     higher_is="better",
-    error="bootstrap",
-    instead={"forget": Reading("forgetting", "closer_to_retrained", "bootstrap")},
+    error="mean",
+    instead={"forget": Reading("forgetting", "closer_to_retrained", "mean")},
     margin=ANSWERS,
     margin_because=ANSWERS_BECAUSE,
 )
@@ -43,10 +44,23 @@ ROBUST_ACCURACY_GAP = Metric(
     kind="utility",
     higher_is="closer_to_retrained",
     error="paired_binomial",
+    compares=True,
     margin=ANSWERS,
     margin_because=ANSWERS_BECAUSE,
 )
-METRICS = (ROBUST_ACCURACY, ROBUST_ACCURACY_AREA, ROBUST_ACCURACY_GAP)
+ZERO_GRADIENT_SHARE = Metric(
+    name="zero_gradient_share",
+    about="share of answers that stay right within a radius (`param`) and whose gradient vanishes at the image: "
+    "an attack along gradients has not tried them; the rest of robust_accuracy has been tried",
+    low=0,
+    high=1,
+    kind="utility",
+    higher_is="worse",
+    error="binomial",
+    margin=None,
+    margin_because="it says how far an attack has tried a model, not how the model behaves",
+)
+METRICS = (ROBUST_ACCURACY, ROBUST_ACCURACY_AREA, ROBUST_ACCURACY_GAP, ZERO_GRADIENT_SHARE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +77,8 @@ class RobustOutputs:
     """`E x n`, bool: right on every image that the attack returned within that radius or a smaller one."""
     predictions: np.ndarray
     """`E x n`, int64: the class given to the first image that fooled the model, else the label."""
+    blind: np.ndarray | None = None
+    """`n`, bool: the gradient that the attack follows vanishes at the image; None for attacks that follow none."""
 
 
 def robust_accuracies(split: str, part: RobustOutputs) -> list[MetricValue]:
@@ -83,12 +99,20 @@ def robust_accuracies(split: str, part: RobustOutputs) -> list[MetricValue]:
     return rows
 
 
-def robust_area(
-    split: str, part: RobustOutputs, *, generator: np.random.Generator, count: int
-) -> MetricValue:
-    """Each example's share of [0, largest eps] on which it holds, averaged; bootstrap over examples."""
+def zero_gradient_shares(split: str, part: RobustOutputs) -> list[MetricValue]:
+    """At every radius the share of all examples that hold and could not be tried; none without gradients."""
+    if part.blind is None:
+        return []
+    return [
+        proportion(ZERO_GRADIENT_SHARE, split, correct & part.blind, param=float(eps))
+        for eps, correct in zip(part.eps, part.correct, strict=True)
+    ]
+
+
+def robust_area(split: str, part: RobustOutputs) -> MetricValue:
+    """Each example's share of [0, largest eps] on which it holds, averaged."""
     by_example = np.trapezoid(part.correct.astype(np.float64), part.eps, axis=0) / part.eps[-1]
-    low, high = bootstrap_mean(by_example, generator=generator, count=count)
+    low, high = bounded_mean(by_example)
     return MetricValue(
         declared=ROBUST_ACCURACY_AREA,
         split=split,

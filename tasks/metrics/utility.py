@@ -9,7 +9,8 @@ import numpy as np
 
 from tasks.errors import AuditError
 from tasks.metrics.base import Kind, Metric, MetricValue, Reading
-from tasks.statistics.intervals import reflected, wilson
+from tasks.statistics.intervals import wilson
+from tasks.statistics.spread import largest_difference
 
 if TYPE_CHECKING:
     from tasks.training.scoring import Outputs
@@ -62,7 +63,7 @@ CLASS_ACCURACY_GAP = Metric(
     high=1,
     kind="utility",
     higher_is="worse",
-    error="bootstrap",
+    error="binomial",
     margin=0.05,
     margin_because="a difference of two extremes varies more than an accuracy, from a few examples each",
 )
@@ -123,17 +124,8 @@ def accuracy_by_forgetting(test: Outputs, forgotten_classes: Iterable[int]) -> l
     return [proportion(declared, "test", test.correct[rows]) for declared, rows in parts if rows.any()]
 
 
-def class_accuracy_gap(
-    split: str,
-    outputs: Outputs,
-    *,
-    generator: np.random.Generator,
-    count: int = 1000,
-) -> MetricValue:
+def class_accuracy_gap(split: str, outputs: Outputs) -> MetricValue:
     """Largest minus smallest class accuracy: fairness across classes.
-
-    The bootstrap resamples examples within their class, which for counts of hits is a binomial draw. The gap
-    is lifted by noise even between equal classes, so the interval is the reflected one.
 
     Raises:
         AuditError: fewer than two classes are present.
@@ -142,14 +134,13 @@ def class_accuracy_gap(
     if len(labels) < 2:
         raise AuditError(f"class_accuracy_gap on {split}: expected at least 2 classes, got {len(labels)}")
     sizes = np.bincount(inverse)
-    rates = np.bincount(inverse, weights=outputs.correct) / sizes
-    replicates = generator.binomial(sizes, np.clip(rates, 0, 1), size=(count, len(labels))) / sizes
-    value = float(np.ptp(rates))
-    low, high = reflected(value, np.ptp(replicates, axis=1))
+    hits = np.bincount(inverse, weights=outputs.correct)
+    rates = hits / sizes
+    low, high = largest_difference(rates, lambda confidence: wilson(hits, sizes, confidence=confidence))
     return MetricValue(
         declared=CLASS_ACCURACY_GAP,
         split=split,
-        value=value,
+        value=float(np.ptp(rates)),
         ci_low=low,
         ci_high=min(1.0, high),
         n=len(outputs),

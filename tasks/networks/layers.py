@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from timm.layers.evo_norm import (
+    EvoNorm2dB0,
+    EvoNorm2dB1,
+    EvoNorm2dB2,
+    EvoNorm2dS0,
+    EvoNorm2dS1,
+    EvoNorm2dS2,
+)
+from timm.layers.filter_response_norm import FilterResponseNormAct2d, FilterResponseNormTlu2d
 from timm.layers.norm import RmsNorm, RmsNorm2d, SimpleNorm, SimpleNorm2d
 from timm.layers.norm_act import FrozenBatchNormAct2d
 from timm.models import group_parameters
@@ -12,7 +21,16 @@ from torch import nn
 
 from tasks.networks.models import Classifier, classifier_names
 
+EVO_BATCH_NORMS = (EvoNorm2dB0, EvoNorm2dB1, EvoNorm2dB2)
+"""Divide by the batch's standard deviation, or another, in one with an activation."""
+EVO_GROUP_NORMS = (EvoNorm2dS0, EvoNorm2dS1, EvoNorm2dS2)
+"""Divide by the standard deviation (S2: root mean square) of groups of channels, in one with an activation."""
+FILTER_RESPONSE_NORMS = (FilterResponseNormAct2d, FilterResponseNormTlu2d)
+"""Divide each channel by its root mean square."""
 NORMS = (
+    *EVO_BATCH_NORMS,
+    *EVO_GROUP_NORMS,
+    *FILTER_RESPONSE_NORMS,
     nn.modules.batchnorm._BatchNorm,
     nn.LayerNorm,
     nn.GroupNorm,
@@ -80,12 +98,13 @@ def _by_child(body: nn.Module) -> tuple[list[str], list[list[str]], list[str]]:
 
 
 def norm_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Normalisation layers in the model's order, with their names: batch, layer, group, instance and RMS."""
+    """Normalisation layers in the model's order, with their names; those of one with an activation too."""
     return [(name, module) for name, module in model.named_modules() if isinstance(module, NORMS)]
 
 
 def batch_norms(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Layers whose train mode normalises by the batch, and moves running statistics."""
+    moving = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, *EVO_BATCH_NORMS)
     for name, module in model.named_modules():
-        if isinstance(module, (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)):
+        if isinstance(module, moving):
             yield name, module

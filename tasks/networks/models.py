@@ -111,6 +111,7 @@ def build(
         if isinstance(body, (ResNet, ResNetV2)) and max(height, width) <= SMALL_IMAGE:
             _shrink_stem(body)
         _make_head_linear(body)
+        _keep_no_biases(body)
     if weights is not None:
         _start_from(body, weights)
     model = Classifier(body, mean=_per_channel(mean, channels), std=_per_channel(std, channels))
@@ -171,6 +172,21 @@ def _shrink_stem(body: ResNet | ResNetV2) -> None:
     for pooling in ("maxpool", "pad", "pool"):
         if hasattr(owner, pooling):
             owner.add_module(pooling, nn.Identity())
+
+
+def _keep_no_biases(body: nn.Module) -> None:
+    """Have levit, efficientformer, efficientvit_msra and tiny_vit look their attention biases up each time.
+
+    In eval mode timm keeps what the first call looked up: later ones would see those biases whatever the parameters are
+    by then, such as those handed to `torch.func.functional_call`, and gradients of a graph that is gone.
+    """
+    for module in body.modules():
+        if hasattr(module, "attention_bias_cache"):
+            module.register_forward_hook(_forget_biases, always_call=True)
+
+
+def _forget_biases(module: nn.Module, _inputs: object, _output: object) -> None:
+    module.attention_bias_cache = {}  # type: ignore[assignment]
 
 
 def _make_head_linear(body: nn.Module) -> None:

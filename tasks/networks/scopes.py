@@ -35,6 +35,8 @@ class BoundScope:
     """Parameters in scope, in the model's order."""
     buffer_names: tuple[str, ...]
     """Buffers that may move: statistics of batch norms in scope."""
+    tied_names: tuple[str, ...]
+    """Further names of parameters in scope, of which several modules are made (shared position encodings)."""
     num_parameters: int
     """Numbers in scope."""
     still: frozenset[str]
@@ -78,6 +80,11 @@ class BoundScope:
         inside = set(self.buffer_names)
         return {name: b for name, b in model.named_buffers() if name in inside}
 
+    @property
+    def movable(self) -> set[str]:
+        """Every name in a state dict of what unlearning may change."""
+        return {*self.names, *self.tied_names, *self.buffer_names}
+
     def verify(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
         """Check that every tensor outside the scope, parameter or buffer, kept its bits.
 
@@ -88,7 +95,7 @@ class BoundScope:
         Raises:
             ScopeViolation: a tensor outside the scope changed, appeared, or is missing.
         """
-        movable = {*self.names, *self.buffer_names}
+        movable = self.movable
         odd = sorted(before.keys() ^ after.keys())
         changed = [
             name
@@ -130,6 +137,8 @@ def bind(text: str, model: nn.Module, *, norm_statistics: NormStatistics = "upda
     groups = layer_groups(model)
     inside = set().union(*(_select(term, text, model, groups) for term in parse_scope(text)))
     parameters = dict(model.named_parameters())
+    held = {id(parameters[name]) for name in inside}
+    every = model.named_parameters(remove_duplicate=False)
     if not inside:
         raise AuditError(f"scope '{text}': no parameter of this architecture is in it")
     still, moving = _split_batch_norms(model, inside, norm_statistics)
@@ -138,6 +147,7 @@ def bind(text: str, model: nn.Module, *, norm_statistics: NormStatistics = "upda
         norm_statistics=norm_statistics,
         names=tuple(name for name in parameters if name in inside),
         buffer_names=tuple(name for name, _ in model.named_buffers() if name.rpartition(".")[0] in moving),
+        tied_names=tuple(name for name, p in every if id(p) in held and name not in inside),
         num_parameters=sum(parameters[name].numel() for name in inside),
         still=still,
         requires_grad={name: p.requires_grad for name, p in parameters.items()},

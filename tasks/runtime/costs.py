@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +31,15 @@ class Cost:
 
 @contextmanager
 def measure(device: torch.device) -> Iterator[Cost]:
-    """Measure the block; nested blocks and other threads of the process count in the enclosing one.
+    """Measure the block, without the blocks that are measured within it; other threads of the process count in it.
 
-    Peak resident memory is that of the block where Linux lets a process reset it, else of the whole life
-    of the process.
+    So a stage costs the same whoever asks for it first: making it counts in it alone. Peak resident memory is that of
+    the block where Linux lets a process reset it, else of the whole life of the process.
     """
-    cost = Cost()
+    cost, enclosing = Cost(), _MEASURED.get()
+    if enclosing is not None:
+        enclosing.peak_bytes = max(enclosing.peak_bytes, _peak(device))
+    token = _MEASURED.set(cost)
     _reset_peak(device)
     _synchronise(device)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -43,9 +47,20 @@ def measure(device: torch.device) -> Iterator[Cost]:
         yield cost
     finally:
         _synchronise(device)
-        cost.seconds = time.perf_counter() - wall
-        cost.device_seconds = time.process_time() - cpu if device.type == "cpu" else cost.seconds
-        cost.peak_bytes = _peak(device)
+        seconds = time.perf_counter() - wall
+        device_seconds = time.process_time() - cpu if device.type == "cpu" else seconds
+        cost.seconds += seconds  # what was nested has been taken off already
+        cost.device_seconds += device_seconds
+        cost.peak_bytes = max(cost.peak_bytes, _peak(device))
+        _MEASURED.reset(token)
+        if enclosing is not None:
+            enclosing.seconds -= seconds
+            enclosing.device_seconds -= device_seconds
+            _reset_peak(device)
+
+
+_MEASURED: ContextVar[Cost | None] = ContextVar("measured", default=None)
+"""What the innermost measured block around the current one has cost so far, less what was nested in it."""
 
 
 def memory_in_use(device: torch.device) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tasks.errors import AuditError
 from tasks.networks.scopes import NormStatistics, bind
@@ -26,7 +26,7 @@ from tasks.training.recipe import Recipe
 from tasks.training.resident import ResidentData, Subset
 from tasks.training.scoring import score
 from tasks.training.strategy_text import Strategy
-from tasks.unlearn.run import Share, UnlearningRun, compute_unshared, unlearn
+from tasks.unlearn.run import Meter, Tensors, UnlearningRun, unlearn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,16 @@ class Unlearning:
     scope: str
     pool: str
     draw: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedStage:
+    """What a stage took that several runs rest on (saliency, Fisher)."""
+
+    seconds: float
+    """Wall time."""
+    samples: int
+    forward_samples: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,6 +70,8 @@ class ShadowRun:
     steps: int = 0
     strategy: str = "loop"
     """How a training was executed; see `tasks.training.lockstep.Strategy`."""
+    rests_on: Mapping[str, SharedStage] = field(default_factory=dict)
+    """Shared stages that the run asked for, by name; what they took is no part of what stands above."""
     notes: dict[str, float] = field(default_factory=dict)
     error: str = ""
     """Why there is no block (diverged, left its scope); empty where there is one."""
@@ -150,13 +162,14 @@ class ShadowBench:
             for shadow, model, report in zip(shadows, models, reports, strict=True)
         ]
 
-    def retrain(self, draws: Sequence[tuple[int, str, int]]) -> list[ShadowRun]:
+    def retrain(self, draws: Sequence[tuple[int, str, int]], *, replicate: int = 0) -> list[ShadowRun]:
         """Train on members without the forgotten, from scratch: the exact control (method "retrained").
 
         Args:
             draws: (shadow, pool, draw) of each; all models are held at once.
+            replicate: which of the controls that are independent of each other.
         """
-        paths = [self.retrain_path(*draw) for draw in draws]
+        paths = [(*self.retrain_path(*draw), *([replicate] if replicate else [])) for draw in draws]
         models = [self.fresh_model(path) for path in paths]
         subsets = [self.subset(self._retained(*draw)) for draw in draws]
         reports, seconds = self._train(models, subsets, paths)
@@ -191,7 +204,7 @@ class ShadowBench:
         model: nn.Module,
         what: Unlearning,
         *,
-        share: Share = compute_unshared,
+        stages: SharedStages | None = None,
         trajectory: bool = False,
     ) -> ShadowRun:
         """Unlearn one draw from a copy of a trained shadow model, and observe the result.
@@ -200,7 +213,7 @@ class ShadowBench:
             shadow: its number in the layout.
             model: as `train` left it; not changed.
             what: method, scope, pool and draw. The seed depends on the draw alone, so methods are paired.
-            share: intermediate results that other methods on the same draw may reuse.
+            stages: intermediate results of other runs, and for them; None keeps nothing.
             trajectory: observe the pool's targets before and after each epoch too.
 
         Raises:
@@ -210,14 +223,16 @@ class ShadowBench:
             raise AuditError(
                 f"method '{what.label}': expected one that starts from the shadow; use retrain()"
             )
-        run = self._unlearning_run(shadow, copy.deepcopy(model), what, share)
+        stages = SharedStages() if stages is None else stages
+        stages.begin((what.pool, what.draw))
+        run = self._unlearning_run(shadow, copy.deepcopy(model), what, stages)
         watch = _Trajectory(self, self.layout.pool(what.pool).ids)
         if trajectory:
             watch(0, model)
             run.on_epoch = watch
         error, error_type, began, scoring = "", "", time.perf_counter(), watch.seconds
         try:
-            with self.limited():
+            with self.limited(), self.data.unchanged(by=f"method '{what.label}'"):
                 unlearn(what.method, run)
         except MEMORY_ERRORS:  # of the machine at this moment, not of the method
             raise
@@ -230,10 +245,11 @@ class ShadowBench:
             pool=what.pool,
             draw=what.draw,
             block=None,
-            seconds=time.perf_counter() - began - (watch.seconds - scoring),
+            seconds=time.perf_counter() - began - (watch.seconds - scoring) - stages.seconds,
             samples=run.meter.samples,
             forward_samples=run.meter.forward_samples,
             steps=run.meter.steps,
+            rests_on=dict(stages.asked),
             notes=dict(run.notes),
             error=error,
             error_type=error_type or "Diverged",
@@ -241,7 +257,9 @@ class ShadowBench:
         )
         return self._observed(done, run.model, shadow)
 
-    def _unlearning_run(self, shadow: int, model: nn.Module, what: Unlearning, share: Share) -> UnlearningRun:
+    def _unlearning_run(
+        self, shadow: int, model: nn.Module, what: Unlearning, stages: SharedStages
+    ) -> UnlearningRun:
         return UnlearningRun(
             model=model,
             scope=bind(what.scope, model, norm_statistics=self.norm_statistics),
@@ -253,7 +271,7 @@ class ShadowBench:
             augmentation=self.data.augmentation(self.recipe.augmentation)
             if self.augment_unlearning
             else None,
-            share=share,
+            shared=stages.share,
             recipe=self.recipe,
             retrain_path=self.retrain_path(shadow, what.pool, what.draw),
             engine=self.engine,
@@ -276,6 +294,40 @@ WHOLE_SET = ("fisher_train",)
 """Shared stages that depend on the shadow's whole training set, so that all its draws share them."""
 
 
+class SharedStages:
+    """Stages that the runs of one shadow model share; those of a draw are kept until the next draw."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Tensors, SharedStage]] = {}
+        self._draw: tuple[str, int] | None = None
+        self.asked: dict[str, SharedStage] = {}
+        """Those that the present run has asked for."""
+        self.seconds = 0.0
+        """Wall time that the present run has spent on making and copying them."""
+
+    def begin(self, draw: tuple[str, int]) -> None:
+        """A run on a draw (pool, number) begins."""
+        if self._draw != draw:
+            self._kept = {name: kept for name, kept in self._kept.items() if name in WHOLE_SET}
+        self._draw, self.asked, self.seconds = draw, {}, 0.0
+
+    def share(self, name: str, compute: Callable[[], tuple[Tensors, Meter]]) -> Tensors:
+        """See `tasks.unlearn.run.Share`."""
+        began = time.perf_counter()
+        if name not in self._kept:
+            tensors, meter = compute()
+            took = SharedStage(
+                seconds=time.perf_counter() - began,
+                samples=meter.samples,
+                forward_samples=meter.forward_samples,
+            )
+            self._kept[name] = tensors, took
+        tensors, self.asked[name] = self._kept[name]
+        copied = {key: tensor.clone() for key, tensor in tensors.items()}
+        self.seconds += time.perf_counter() - began
+        return copied
+
+
 def shadow_runs(
     bench: ShadowBench,
     shadow: int,
@@ -287,27 +339,11 @@ def shadow_runs(
     """Run all unlearnings of one trained shadow model, one after the other.
 
     Methods share Fisher information and saliency: those of a draw are kept until the next draw, so list the
-    unlearnings draw by draw. A run that reuses one notes it (`reused_<name>`); its cost lies with the first.
+    unlearnings draw by draw. Every run names the stages that it rests on, with their whole cost.
     """
-    kept: dict[str, dict[str, Tensor]] = {}
-    reused: set[str] = set()
-    current: tuple[str, int] | None = None
-
-    def share(name: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-        if name in kept:
-            reused.add(name)
-        else:
-            kept[name] = compute()
-        return {key: tensor.clone() for key, tensor in kept[name].items()}
-
+    stages = SharedStages()
     for what in unlearnings:
-        if current != (what.pool, what.draw):
-            current = what.pool, what.draw
-            for name in kept.keys() - WHOLE_SET:
-                del kept[name]
-        reused.clear()
-        run = bench.unlearn(shadow, model, what, share=share, trajectory=trajectories)
-        yield replace(run, notes={**run.notes, **{f"reused_{name}": 1.0 for name in sorted(reused)}})
+        yield bench.unlearn(shadow, model, what, stages=stages, trajectory=trajectories)
 
 
 class _Trajectory:

@@ -1,10 +1,10 @@
 """What a comparison with two retrained models can decide, said before it is made.
 
 Seed k gives the judged model m_k and two retrained ones, r_k and a_k, all of which spread by the sd s where nothing
-differs. The mean of m_k - (r_k + a_k) / 2 over K seeds has the variance s^2 / K + s^2 / (2 K). With two seeds that is
-estimated by m - (r + a) / 2 and r - a, pooled: 2 K - 1 degrees of freedom. From three on, the spread of m (K - 1) and
-of r - a (K) are estimated apart, and Satterthwaite (1946) gives the degrees of freedom of each audit. The power is
-averaged over what both estimates may come out as, derived here: the noncentral t of their mean promises too much.
+differs. The mean of m_k - (r_k + a_k) / 2 over K seeds has the variance s^2 / K + s^2 / (2 K), estimated by the spread
+of m (K - 1 degrees of freedom) and of r - a (K). Satterthwaite's of their sum, of which the part above K - 1 is shrunk
+by 1 - 1 / K, are those of the verdict (orchestrator/results/verdict.sql). The power is averaged over what both
+estimates may come out as, derived here: the noncentral t of their mean promises too much.
 """
 
 from __future__ import annotations
@@ -60,13 +60,10 @@ def standard_error(sd: float, seeds: int) -> float:
 def _critical(seeds: int, tail: float) -> np.ndarray:
     """Critical values in true standard errors: Student's quantile times the error that an audit may estimate."""
     middles = (np.arange(POINTS) + 0.5) / POINTS
-    if seeds == 2:
-        df: np.ndarray | int = 2 * seeds - 1
-        ratio = special.chdtri(df, middles) / df
-    else:
-        judged = (special.chdtri(seeds - 1, middles) / (seeds - 1) / 1.5)[:, None]
-        retrained = (special.chdtri(seeds, middles) / seeds / 3)[None, :]
-        ratio = judged + retrained
-        df = ratio**2 / (judged**2 / (seeds - 1) + retrained**2 / seeds)
+    judged = (special.chdtri(seeds - 1, middles) / (seeds - 1) / 1.5)[:, None]
+    retrained = (special.chdtri(seeds, middles) / seeds / 3)[None, :]
+    ratio = judged + retrained
+    satterthwaite = ratio**2 / (judged**2 / (seeds - 1) + retrained**2 / seeds)
+    df = seeds - 1 + (1 - 1 / seeds) * (satterthwaite - seeds + 1)
     critical: np.ndarray = -special.stdtrit(df, tail) * np.sqrt(ratio)
     return critical

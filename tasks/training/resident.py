@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tasks.errors import AuditError
 from tasks.images import augment
 from tasks.images.augment import Augmentation, AugmentationName
 from tasks.objectives.base import Batch
@@ -24,6 +26,8 @@ class ResidentData:
     labels: Tensor
     """`N`, int64."""
     num_classes: int
+    again: Callable[[], ResidentData] | None = field(default=None, compare=False)
+    """Makes the same examples anew, should somebody write into these."""
 
     @classmethod
     def put(
@@ -50,6 +54,30 @@ class ResidentData:
     def nbytes(self) -> int:
         """Device bytes that the examples take."""
         return self.images.nbytes + self.labels.nbytes
+
+    @contextmanager
+    def unchanged(self, *, by: str) -> Iterator[None]:
+        """Refuse a block that writes into the examples, and put them right: every later stage reads them.
+
+        Args:
+            by: what the block runs, for the message.
+
+        Raises:
+            AuditError: the block wrote into images or labels.
+        """
+        before, changed = (self.images._version, self.labels._version), False
+        try:
+            yield
+        finally:
+            changed = (self.images._version, self.labels._version) != before
+            if changed and self.again is not None:
+                fresh = self.again()
+                self.images.copy_(fresh.images)
+                self.labels.copy_(fresh.labels)
+        if changed:
+            raise AuditError(
+                f"{by} wrote into the images or labels that all stages share; expected them untouched: change a copy"
+            )
 
     def subset(self, ids: np.ndarray) -> Subset:
         """A view of the given example ids, in the given order."""

@@ -39,6 +39,7 @@ class FisherForgetting(Method):
     exponent: float = 0.25
     """Power of the inverse Fisher information: 1/4 in the paper, 1/2 in its authors' code."""
 
+    version: ClassVar[int] = 2
     needs_retain: ClassVar[bool] = True
     passes: ClassVar[str] = "nr"
     paper: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933"

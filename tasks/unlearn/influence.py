@@ -40,6 +40,7 @@ class Influence(Method):
     damping: float = 1.0
     """lambda: added to the diagonal of the Fisher matrix; 1 is the start of the published recursion."""
 
+    version: ClassVar[int] = 2
     needs_retain: ClassVar[bool] = True
     passes: ClassVar[str] = "N + 2*n (more where the gradients of n examples exceed 2 GiB)"
     paper: ClassVar[str] = "Jia et al. 2023, arXiv 2304.04934; WoodFisher arXiv 2004.14340"

@@ -23,12 +23,7 @@ from tasks.training.resident import Subset
 from tasks.training.train import make_optimizer
 from tasks.unlearn.base import Method
 
-Share = Callable[[str, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
-
-
-def compute_unshared(_name: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The share of a run that stands alone: compute, keep nothing."""
-    return compute()
+Tensors = dict[str, Tensor]
 
 
 @dataclass
@@ -41,6 +36,10 @@ class Meter:
     """Examples that went through a forward pass alone (teachers, relabelling)."""
     steps: int = 0
     """Optimiser steps."""
+
+
+Share = Callable[[str, Callable[[], tuple[Tensors, Meter]]], Tensors]
+"""Gives the tensors of a stage by its name, from wherever they are kept; or makes them, and is told what that took."""
 
 
 @dataclass
@@ -61,8 +60,8 @@ class UnlearningRun:
     """A newly initialised model of the same architecture, for a purpose (EU-k, bad teacher)."""
     augmentation: Augmentation | None = None
     """The recipe's augmentation; `batches` applies it."""
-    share: Share = compute_unshared
-    """Stored stages that do not depend on the scope (saliency, Fisher): `share(name, compute)`."""
+    shared: Share | None = None
+    """Keeps the stages of `share`; None: this run makes them for itself, as its own work."""
     on_epoch: Callable[[int, nn.Module], None] | None = None
     """Called after every epoch with its number from 1, for per-example trajectories."""
     recipe: Recipe | None = None
@@ -109,6 +108,24 @@ class UnlearningRun:
     def generator(self, *purpose: str | int) -> torch.Generator:
         """A CPU generator for one purpose of this run."""
         return torch_generator("unlearn", self.seed, *purpose)
+
+    def share(self, name: str, compute: Callable[[], Tensors]) -> Tensors:
+        """A stage that does not depend on the scope (saliency, Fisher), made once for all runs that rest on it.
+
+        Whoever makes it, what that takes is counted apart from the run's own work, so that it does not depend on which
+        run came first.
+        """
+        if self.shared is None:
+            return compute()
+
+        def counted() -> tuple[Tensors, Meter]:
+            own, self.meter = self.meter, Meter()
+            try:
+                return compute(), self.meter
+            finally:
+                self.meter = own
+
+        return self.shared(name, counted)
 
     def note(self, name: str, value: float) -> None:
         """Report a diagnostic of this unlearning; it is stored beside the costs."""

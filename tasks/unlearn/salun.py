@@ -43,6 +43,7 @@ class SalUn(RandomLabels):
     ratio_of: Literal["scope", "network"] = "scope"
     """scope: the largest of the layer scope; network: the largest of all parameters, then those in scope."""
 
+    version: ClassVar[int] = 2
     passes: ClassVar[str] = "E*N + nf"
     paper: ClassVar[str] = "Fan et al. 2024, arXiv 2310.12508"
     search: ClassVar[Mapping[str, SearchRange]] = {

@@ -148,14 +148,12 @@ class SequentialUnlearning(Method):
     def _unlearn_group(self, run: UnlearningRun, number: int, rows: np.ndarray, method: Method) -> None:
         import torch
 
-        from tasks.unlearn.run import compute_unshared
-
         stage = dataclasses.replace(
             run,
             forget=run.forget.at(torch.from_numpy(rows).to(run.device)),
             seed=derive_seed("sequence", run.seed, number),
             fresh_model=lambda purpose: run.fresh_model(("sequence", run.seed, number, *purpose)),
-            share=compute_unshared,  # what is stored under a name belongs to the whole forget set
+            shared=None,  # what is stored under a name belongs to the whole forget set
             on_epoch=None if run.on_epoch is None else lambda _epoch, _model: run.end_epoch(),
             notes={},
         )

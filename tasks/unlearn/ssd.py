@@ -33,6 +33,7 @@ class SelectiveSynapticDampening(Method):
     dampening: float = 1.0
     """lambda: the factor of a selected weight is lambda I_D / I_f, at most 1."""
 
+    version: ClassVar[int] = 2
     needs_retain: ClassVar[bool] = True
     passes: ClassVar[str] = "N + nf"
     paper: ClassVar[str] = "Foster et al. 2024, arXiv 2308.07707"

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SMALLEST = {
+    "klom_coverage": ("--repeats 3 --examples 20 --models 8", "coverage"),
     "observations_scale": ("--shadows 16 --examples 2500 --epochs 0", "queries of one method"),
     "queue_utilisation": ("--hosts 2 --means 0.2 --seconds 1", "cells of 0.2 s: utilisation"),
     "scale_cells": ("--plan 50 --cells 10 --shadows 16", "ms of driver CPU"),
@@ -19,6 +20,7 @@ SMALLEST = {
     ),
     "store_small_files": ("20", "average, compacted"),
     "trial_overhead": ("--cells 10 --default-trials 1", "ratio"),
+    "verdict_power": ("--audits 20", "seeds would show equivalence"),
 }
 """Arguments by benchmark, and what the last line that it prints holds."""
 DEAR = ("queue_utilisation", "scale_cells", "shadow_layout", "trial_overhead")

@@ -20,7 +20,7 @@ from orchestrator.store.tables import TABLES
 from tests.chaos.processes import Process, kill, left_after, of_run, start
 from tests.support.grains import MEASURED
 
-UNCOMPARED = {"runs", "costs"}
+UNCOMPARED = {"runs", "plans", "costs"}
 """`runs` has a row for every start; `costs` holds nothing but what was measured on the way."""
 GIVE_UP_SECONDS = 420.0
 ORPHAN_SECONDS = 150.0
@@ -47,7 +47,6 @@ batch_size = 16
 augmentation = "none"
 [evaluation]
 bootstrap = 50
-fairness_bootstrap = 5
 [architectures.net]
 timm = "resnet18"
 options = { layers = [1, 1, 1, 1], channels = [4, 4, 4, 4] }

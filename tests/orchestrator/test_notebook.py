@@ -11,7 +11,7 @@ marimo = pytest.importorskip("marimo")
 def test_every_cell_runs():
     from orchestrator.notebook import app
 
-    outputs, names = app.run(defs={"root": audited_root()})
+    outputs, names = app.run(defs={"root": audited_root(), "run": None})
     cells = list(app._cell_manager.cells())
     assert len(outputs) == len(cells) - 1  # without the one that reads --results
     assert set(names["told_apart"].method) == {"finetune", "gradient_ascent"}

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.progress.status import as_json, lines, read_status
 from orchestrator.status import main
 from orchestrator.store.store import Store, existing
-from tasks.errors import AuditError
+from tasks.errors import AuditError, UnknownName
 from tests.support.audited import NOON, audited_root, write_cell, write_run
 
 
@@ -70,7 +70,7 @@ def test_planned_ids_leave_out_cells_of_other_sweeps(store):
     write_run(store, cells=2)
     ids = [write_cell(store, "finetune"), write_cell(store, "salun")]
     write_cell(store, "other")
-    store.put_blob("plans", "tiny-1", json.dumps({"cell_ids": [ids[0], "missing"]}).encode())
+    store.write("plans", "tiny-1", [{"cell_id": ids[0]}, {"cell_id": "missing"}])
     status = read_status(store, now=at(1))
     assert (status.finished, status.left) == (1, 1)
     assert status.by_axis["method"] == {"finetune": (1, 0)}
@@ -84,11 +84,15 @@ def test_without_a_run_nothing_is_claimed(store):
     assert "0 of ? done" in "\n".join(lines(status))
 
 
-def test_the_latest_run_counts(store):
-    write_run(store, "b-first", cells=50, at=at(0))
-    write_run(store, "a-later", cells=1, at=at(5))
+def test_the_run_begun_last_counts_whatever_the_clock_says(store):
+    write_run(store, "b-first", cells=50, at=at(5))
+    write_run(store, "a-later", cells=1, at=at(0))
     write_cell(store, "finetune", run_id="a-later")
     assert read_status(store, now=at(6)).run_id == "a-later"
+    named = read_status(store, now=at(6), run_id="b-first")
+    assert (named.run_id, named.planned, named.finished) == ("b-first", 50, 0)
+    with pytest.raises(UnknownName, match=r"--run: no run 'b-frist'\. Did you mean 'b-first'"):
+        read_status(store, now=at(6), run_id="b-frist")
 
 
 def test_a_real_finished_sweep(capsys):

@@ -60,7 +60,7 @@ def test_the_methods_preset_holds_every_method() -> None:
     audited = {cell.method for cell in plan.cells if cell.role == "audited"}
     assert audited == set(methods.names()) - REFERENCES.keys()
     assert len({cell.architecture for cell in plan.cells}) == 2
-    assert len({cell.scope for cell in plan.cells}) == 3
+    assert {cell.seed for cell in plan.cells} == {0, 1, 2}
 
 
 def test_a_method_that_cannot_forget_a_set_is_refused_while_planning() -> None:

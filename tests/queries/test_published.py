@@ -11,6 +11,7 @@ from orchestrator.results.connection import Results, published
 from orchestrator.store.store import Store
 from orchestrator.store.tables import PUBLISHED
 from tasks.unlearn.base import methods
+from tests.support.fabricated import fabricated_setting
 
 ROWS = published().to_pylist()
 OURS_LACKS = {
@@ -128,7 +129,7 @@ def test_four_papers_disagree_on_fine_tuning():
 def cell(cell_id: str, method: str, *, forget_set: str = "random:fraction=0.1", attack: str = "none") -> dict:
     reference = f"retrain-{forget_set}"
     role = "reference" if method == "retrain" else "audited"
-    return {
+    row = {
         "cell_id": cell_id,
         "model_id": reference if role == "reference" else f"{method}-{forget_set}",
         "reference_id": reference,
@@ -143,6 +144,7 @@ def cell(cell_id: str, method: str, *, forget_set: str = "random:fraction=0.1", 
         "role": role,
         "status": "finished",
     }
+    return row | fabricated_setting(row)
 
 
 def metric(cell_id: str, name: str, split: str, value: float, variant: str = "") -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from scipy import stats
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tests.support import synthetic_shadows as synthetic
+from tests.support.fabricated import write_plan
 
 QUERIES = (
     "population_vs_per_example",
@@ -116,33 +116,31 @@ def test_stopping_shows_that_no_epoch_protects_all(results: Results) -> None:
 
 
 @pytest.mark.parametrize("query", ["stopping", "forgetting_order"])
-def test_of_two_settings_of_a_method_the_latest_counts(results: Results, tmp_path: Path, query: str) -> None:
+def test_two_settings_of_a_method_never_meet(results: Results, tmp_path: Path, query: str) -> None:
     """Another layout or other hyper-parameters give another group under the same names."""
     store = Store(str(tmp_path))
     store.check_ready()
     generator = np.random.Generator(np.random.PCG64(20250302))
-    synthetic.write_work(store)
-    synthetic.write_trajectories(store, generator)
-    earlier = synthetic.NOON - timedelta(hours=1)
-    synthetic.write_work(store, group="older", finished_at=earlier)
-    synthetic.write_trajectories(store, generator, group="older", shift=3.0)
-    for ours, expected in zip(rows(Results(store.root), query), rows(results, query), strict=True):
-        assert ours == pytest.approx(expected)
-
-
-def test_an_unfinished_new_setting_does_not_hide_what_cells_rest_on(results: Results, tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    store.check_ready()
-    generator = np.random.Generator(np.random.PCG64(20250302))
-    synthetic.write_work(store, group="scrub-group")
-    synthetic.write_trajectories(store, generator, group="scrub-group")
-    synthetic.write_cell(store, generator, "scrub", "audited", "u_lira_g2", "G2")
-    synthetic.write_work(store, group="newer", finished_at=synthetic.NOON + timedelta(hours=1))
-    synthetic.write_trajectories(store, generator, group="newer", shift=3.0)
-    for ours, expected in zip(
-        rows(Results(store.root), "forgetting_order"), rows(results, "forgetting_order"), strict=True
-    ):
-        assert ours == pytest.approx(expected)
+    cells = {}
+    for group, shift in (("observed", 0.0), ("other", 3.0)):
+        synthetic.write_work(store, group=group, finished_at=synthetic.NOON)
+        synthetic.write_trajectories(store, generator, group=group, shift=shift)
+        cells[group] = synthetic.write_cell(
+            store, generator, "scrub", "audited", "u_lira_g2", "G2", group=group
+        )
+    write_plan(store, "first", [cells["observed"]])
+    write_plan(store, "second", [cells["other"]])
+    expected = rows(results, query)
+    first, last = rows(Results(store.root, "first"), query), rows(Results(store.root), query)
+    for ours, theirs in zip(first, expected, strict=True):
+        assert ours == pytest.approx(theirs)
+    assert last != first
+    every = rows(Results(store.root, "all"), query)
+    assert len(every) == 2 * len(expected)
+    for chosen in (first, last):
+        mine = [row for row in every if row["setting"] == chosen[0]["setting"]]
+        for ours, theirs in zip(mine, chosen, strict=True):
+            assert ours == pytest.approx(theirs)
 
 
 def test_vulnerability_is_the_quantiles_of_numpy(results: Results) -> None:
@@ -220,6 +218,7 @@ def test_health_sees_unbalanced_and_repeated_masks(results: Results, tmp_path: P
     row = store.read("shadows", "shadow0").to_pylist()[0] | {"in_digest": "mask1"}
     row["in_mask"] = np.packbits(inside, bitorder="little").tobytes()
     store.write("shadows", "shadow0", [row])
+    synthetic.write_cell(store, np.random.default_rng(0), "scrub", "audited", "u_lira_g2", "G2")
     (found,) = rows(Results(store.root), "shadow_health")
     assert (found["unbalanced_examples"], found["unique_masks"]) == (3, 15)
     assert found["members_low"] == min(40, inside.sum())

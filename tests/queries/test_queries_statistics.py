@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy import stats
 from sklearn.metrics import roc_curve
 
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
-from tasks.statistics.intervals import newcombe
+from tasks.statistics.intervals import newcombe, wilson
+from tests.benchmarks.coverage.macros import ends, session
 from tests.support import synthetic_results as synthetic
 from tests.support.audited import write_cell, write_run
+from tests.support.fabricated import fabricated_setting, write_plan
 
 
 @pytest.fixture(scope="module")
@@ -69,41 +73,10 @@ def two_seeds(root: str) -> Results:
     return Results(root)
 
 
-def test_a_seed_without_an_interval_leaves_the_mean_without_one(tmp_path: Path) -> None:
-    """Of two seeds the one that has an interval does not speak for both."""
-    store = two_seeds(str(tmp_path)).store
-    place = synthetic.Place(synthetic.FORGET_SETS[0], "scrub", 0)
-    rows = store.read("metrics", place.cell_id("none")).to_pylist()
-    store.write("metrics", place.cell_id("none"), [r | {"ci_low": None, "ci_high": None} for r in rows])
-    asked = {"forget_set": place.forget_set, "metric": "accuracy", "split": "forget"}
-    with Results(str(tmp_path)) as results:
-        ranked = results.query("leaderboard", **asked).to_pylist()
-        judged = results.query("verdict", forget_set=place.forget_set).to_pylist()
-    (row,) = [r for r in ranked if r["method"] == "scrub"]
-    assert row["difference"] is not None
-    assert row["difference_low"] is None
-    assert row["difference_high"] is None
-    assert {r["verdict"] for r in judged if r["method"] == "scrub" and r["metric"] == "accuracy"} == {
-        "undecided"
-    }
-
-
 def test_two_seeds_give_the_widest_of_their_own_intervals(tmp_path: Path) -> None:
     """Student's t over two seeds that agree by chance would have no width at all."""
     results = two_seeds(str(tmp_path / "results"))
     cells = rows(results, "gap_to_retrained", metric="accuracy", split="forget", method="scrub")
-    for name in ("leaderboard", "verdict"):
-        found = [
-            r
-            for r in rows(results, name)
-            if (r["metric"], r["split"], r["method"]) == ("accuracy", "forget", "scrub")
-        ]
-        assert len(found) == len(synthetic.FORGET_SETS)
-        for row in found:
-            mine = [c for c in cells if c["forget_set"] == row["forget_set"]]
-            assert row["seeds"] == len(mine) == 2
-            assert row["difference_low"] == min(c["difference_low"] for c in mine)
-            assert row["difference_high"] == max(c["difference_high"] for c in mine)
     for row in rows(results, "layer_scope_cost"):
         if row["method"] == "scrub":
             mine = [c for c in cells if c["forget_set"] == row["forget_set"]]
@@ -116,48 +89,92 @@ def test_two_seeds_give_the_widest_of_their_own_intervals(tmp_path: Path) -> Non
     assert {(r["seeds"], r["mean_low"], r["mean_high"]) for r in variance} == {(2, None, None)}
 
 
-def test_of_cells_measured_more_than_once_the_latest_counts(tmp_path: Path) -> None:
-    """Another evaluation of the same models adds no row and no seed, and its values replace the earlier ones."""
-    names = (
-        "leaderboard",
-        "seed_variance",
-        "forget_set_difficulty",
-        "layer_scope_cost",
-        "per_class",
-        "robust_drop",
-        "fairness_vs_robustness",
-        "hardest_examples",
-        "harm",
-        "verdict",
-        "scoreboard",
-    )
-    store = synthetic.fill(str(tmp_path / "results"))
-    results = Results(store.root)
-    before = {name: rows(results, name) for name in names}
-    assert results.table("latest_cells").num_rows == len(
-        [r for r in store.read("cells").to_pylist() if r["status"] == "finished"]
-    )
+ANSWERS = (
+    "leaderboard",
+    "seed_variance",
+    "forget_set_difficulty",
+    "layer_scope_cost",
+    "per_class",
+    "robust_drop",
+    "fairness_vs_robustness",
+    "hardest_examples",
+    "harm",
+    "verdict",
+    "scoreboard",
+)
+
+
+def measured_again(store: Store) -> tuple[list[str], list[str]]:
+    """Measure every model of `scrub` again under another setting, with another accuracy and an older clock.
+
+    Returns:
+        Ids of the cells of the first plan, and of the second, which has the new cells in place of the old.
+    """
+    first, second = [], []
     for row in store.read("cells").to_pylist():
-        if row["method"] == "scrub" and row["status"] == "finished":
-            key = synthetic.name("again", row["cell_id"])
-            later = row["finished_at"] + timedelta(days=1)
-            store.write("cells", key, [row | {"cell_id": key, "finished_at": later}])
-            for table, path in (("metrics", {}), ("examples", {"attack": row["attack"]}), ("layers", {})):
-                if row["cell_id"] in store.keys(table):
-                    copy = store.read(table, row["cell_id"], **path).to_pylist()
-                    kept = [{k: v for k, v in r.items() if k not in ("cell_id", *path)} for r in copy]
-                    for new in kept:
-                        if new.get("metric") == "accuracy":
-                            new["value"], new["ci_low"], new["ci_high"] = 0.125, 0.1, 0.2
-                    store.write(table, key, kept, **path)
-    results.refresh()
-    for name in names:
+        first.append(row["cell_id"])
+        if row["method"] != "scrub" or row["status"] != "finished":
+            second.append(row["cell_id"])
+            continue
+        key = synthetic.name("again", row["cell_id"])
+        second.append(key)
+        new = row | {"cell_id": key, "finished_at": row["finished_at"] - timedelta(days=1)}
+        store.write("cells", key, [new | fabricated_setting(row, **{"method.lr": 0.2})])
+        for table, path in (("metrics", {}), ("examples", {"attack": row["attack"]}), ("layers", {})):
+            if row["cell_id"] in store.keys(table):
+                copy = store.read(table, row["cell_id"], **path).to_pylist()
+                kept = [{k: v for k, v in r.items() if k not in ("cell_id", *path)} for r in copy]
+                for new in kept:
+                    if new.get("metric") == "accuracy":
+                        new["value"], new["ci_low"], new["ci_high"] = 0.125, 0.1, 0.2
+                store.write(table, key, kept, **path)
+    return first, second
+
+
+def test_answers_rest_on_the_plan_that_was_asked_for_last(tmp_path: Path) -> None:
+    """Not on the clock: the later plan's cells have the older time stamps, and the first plan can be asked again."""
+    store = synthetic.fill(str(tmp_path / "results"))
+    before = {name: rows(Results(store.root), name) for name in ANSWERS}
+    first, second = measured_again(store)
+    write_plan(store, "first", first)
+    write_plan(store, "second", second)
+    results = Results(store.root)
+    for name in ANSWERS:
         after = rows(results, name)
         assert len(after) == len(before[name]), name
         for row in after:
             if row.get("method") == "scrub" and row.get("metric") == "accuracy":
                 assert row.get("value", row.get("mean")) == 0.125, name
                 assert row.get("seeds") in (None, 3)
+    write_plan(store, "third", first, started_at=synthetic.NOON - timedelta(days=9))
+    results.refresh()
+    assert results.run == "third"
+    for name in ("leaderboard", "scoreboard", "hardest_examples"):
+        assert _told(rows(results, name)) == _told(before[name]), name
+
+
+def test_settings_stand_in_rows_of_their_own_when_all_runs_are_asked(tmp_path: Path) -> None:
+    store = synthetic.fill(str(tmp_path / "results"))
+    first, second = measured_again(store)
+    write_plan(store, "first", first)
+    write_plan(store, "second", second)
+    every = Results(store.root, "all")
+    for name in ("leaderboard", "scoreboard", "layer_scope_cost"):
+        alone = [rows(Results(store.root, run), name) for run in ("first", "second")]
+        others = ("rank", "setting_label")  # these tell of the other rows
+        expected = {row for answer in alone for row in _told(answer, without=others)}
+        found = _told(rows(every, name), without=others)
+        assert len(found) == len(set(found))
+        assert set(found) == expected, name
+
+
+def _told(answer: list[dict[str, Any]], *, without: tuple[str, ...] = ()) -> list[str]:
+    """Rows as text, floats to 12 digits: sums of other orders differ beyond."""
+    shown = [{k: v for k, v in row.items() if k not in without} for row in answer]
+    return [
+        json.dumps({k: f"{v:.12g}" if isinstance(v, float) else str(v) for k, v in row.items()})
+        for row in shown
+    ]
 
 
 def test_fairness_correlation_counts_each_model_under_one_scope(tmp_path: Path) -> None:
@@ -233,35 +250,82 @@ def test_seed_interval_is_students(results: Results) -> None:
 def test_leaderboard_ranks_by_distance_and_spans_seeds(results: Results) -> None:
     found = rows(results, "leaderboard", metric="accuracy", split="forget", forget_set="class:label=3")
     audited = [r for r in found if r["role"] == "audited"]
-    assert [r["rank"] for r in audited] == [1, 2, 3]
-    distances = [abs(r["difference"]) for r in audited]
-    assert distances == sorted(distances)
+    ranks = [1 + sum(o["distance_high"] < r["distance_low"] for o in audited) for r in audited]
+    assert [r["rank"] for r in audited] == ranks == sorted(ranks)
     per_cell = rows(results, "gap_to_retrained", metric="accuracy", split="forget", method="scrub")
-    sample = [r["difference"] for r in per_cell if r["forget_set"] == "class:label=3"]
+    sample = [abs(r["difference"]) for r in per_cell if r["forget_set"] == "class:label=3"]
     scrub = next(r for r in audited if r["method"] == "scrub")
-    interval = stats.t.interval(0.95, 2, loc=np.mean(sample), scale=stats.sem(sample))
-    assert (scrub["difference_low"], scrub["difference_high"]) == pytest.approx(interval)
+    assert (scrub["seeds"], scrub["distance"]) == (3, pytest.approx(np.mean(sample)))
+    assert scrub["distance_low"] < scrub["distance"] < scrub["distance_high"]
 
 
-def test_fairness_correlation_is_spearmans(results: Results) -> None:
+def test_fairness_correlation_is_spearmans_within_seed_and_forget_set(results: Results) -> None:
     robust = {eps: values(results, "robust_accuracy", "test", eps) for eps in synthetic.EPS}
     gaps = [r for r in results.table("layers").to_pylist() if r["label"] is None]
     found = rows(results, "fairness_vs_robustness")
     assert len(found) == (len(synthetic.LAYERS) + 1) * 2
     for row in found:
-        ours, drops = [], []
+        strata: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for place in synthetic.places():
             layers = [g for g in gaps if g["cell_id"] == place.cell_id("none")]
             chosen = [g["gap"] for g in layers if row["layer"] in ("(mean)", g["layer"])]
-            ours.append(np.mean(chosen))
             cell = place.cell_id("pgd")
-            drops.append(robust[0.0][cell]["value"] - robust[row["eps"]][cell]["value"])
-        rho = stats.spearmanr(np.round(ours, 12), np.round(drops, 12)).statistic
-        assert row["models"] == len(ours)
-        assert row["rho"] == pytest.approx(rho)
-        error = np.sqrt((1 + row["rho"] ** 2 / 2) / (len(ours) - 3))
-        ends = np.tanh(np.arctanh(row["rho"]) + stats.norm.ppf([0.025, 0.975]) * error)
-        assert (row["rho_low"], row["rho_high"]) == pytest.approx(tuple(ends))
+            drop = robust[0.0][cell]["value"] - robust[row["eps"]][cell]["value"]
+            strata.setdefault((place.forget_set, place.seed), []).append((np.mean(chosen), drop))
+        parts = [stats.rankdata(np.round(part, 12), axis=0) for part in strata.values()]
+        centred = np.concatenate([part - part.mean(axis=0) for part in parts])
+        assert row["rho"] == pytest.approx(np.corrcoef(centred.T)[0, 1])
+        assert (row["models"], row["strata"], row["originals"]) == (len(centred), len(parts), 3)
+        assert (row["rho_low"], row["rho_high"]) == (None, None)
+        assert row["no_interval"] == "an interval needs 4 originals (seeds)"
+
+
+def test_the_interval_over_originals_is_the_jackknifes() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 5, 8))
+    y += x
+    sums = {"xy": (x * y).sum(axis=1), "xx": (x * x).sum(axis=1), "yy": (y * y).sum(axis=1)}
+    low, high = ends("stratified", {name: pa.array([list(column)]) for name, column in sums.items()})
+
+    def fisher(keep: np.ndarray) -> float:
+        total = {name: column[keep].sum() for name, column in sums.items()}
+        return float(np.arctanh(total["xy"] / np.sqrt(total["xx"] * total["yy"])))
+
+    without = np.array([fisher(np.arange(5) != i) for i in range(5)])
+    error = np.sqrt(4 / 5 * np.square(without - without.mean()).sum())
+    middle = fisher(np.arange(5) >= 0)
+    expected = np.tanh(middle + stats.t.ppf([0.025, 0.975], 4) * error)
+    assert (low[0], high[0]) == pytest.approx(tuple(expected))
+
+
+@pytest.mark.parametrize(
+    ("xy", "xx", "reason"),
+    [
+        ([1.0, 0.5, 0.2, 0.4], [1.0, 1.0, 1.0, 1.0], None),
+        ([1.0, 0.5, 0.2], [1.0, 1.0, 1.0], "an interval needs 4 originals"),
+        ([1.0, 1.0, 1.0, 0.2], [1.0, 1.0, 1.0, 1.0], "equal order"),
+        ([0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], "equal values"),
+    ],
+)
+def test_a_correlation_without_an_interval_says_why(
+    xy: list[float], xx: list[float], reason: str | None
+) -> None:
+    asked = session().execute(
+        "select stratified_without($xy, $xx, $yy), stratified_low($xy, $xx, $yy)",
+        {"xy": xy, "xx": xx, "yy": [1.0] * len(xy)},
+    )
+    ((text, low),) = asked.fetchall()
+    assert (text is None) == (reason is None) == (low is not None)
+    assert reason is None or text.startswith(reason)
+
+
+@pytest.mark.parametrize("n", [4, 60, 2000])
+def test_a_share_in_sql_has_the_interval_of_python(n: int) -> None:
+    hits = np.unique(np.linspace(0, n, 40).astype(int).tolist() + list(range(min(n, 14))))
+    low, high = ends("wilson", {"share": hits / n, "n": np.full(len(hits), n)})
+    expected = wilson(hits, n)
+    np.testing.assert_allclose(low, expected[0], atol=1e-7)
+    np.testing.assert_allclose(high, expected[1], atol=1e-7)
 
 
 def test_attack_agreement_is_spearmans_with_ties(results: Results) -> None:

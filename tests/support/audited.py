@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import atexit
 import functools
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from orchestrator.config.answers import Measure
+from orchestrator.plan.answers import Declared
+from orchestrator.store.runs import named_run
 from orchestrator.store.store import Store
-from tests.support.fabricated import fabricated_setting
+from tests.support.fabricated import fabricated_setting, write_plan
 from tests.support.sweeps import changed, write_config
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UNMEASURED = "unmeasured-"
 """Begins the ids of planned cells that have no row."""
-ROLES = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
+ROLES = {
+    "retrain": "reference",
+    "retrain_again": "noise_floor",
+    "retrain_third": "control",
+    "no_op": "ceiling",
+}
 
 
 @functools.cache
@@ -51,12 +61,27 @@ def copied(folder: Path) -> str:
     return str(shutil.copytree(audited_root(), folder / "results"))
 
 
-def write_run(store: Store, run_id: str = "tiny-1", *, cells: int = 4, at: datetime = NOON) -> None:
-    """A row of `runs`, and a plan of that many cells, which `write_cell` fills."""
+def write_run(
+    store: Store,
+    run_id: str = "tiny-1",
+    *,
+    cells: int = 4,
+    at: datetime = NOON,
+    primary: Sequence[str] = ("accuracy:forget",),
+    margin: float = 0.05,
+    cells_before: int = 0,
+) -> None:
+    """A row of `runs` that declares primary measures with a margin, and a plan of that many cells, which `write_cell`
+    fills."""
     store.check_ready()
-    row = {"name": "tiny", "started_at": at, "config_digest": "0" * 64, "plan_json": f'{{"cells": {cells}}}'}
-    store.write("runs", run_id, [row | {"ordinal": 1 + len(store.keys("runs"))}])
-    store.write("plans", run_id, [{"cell_id": f"{UNMEASURED}{place}"} for place in range(cells)])
+    measures = tuple(map(Measure.parse, primary))
+    said = Declared(primary=measures, margins={measure.metric: margin for measure in measures}).rows()
+    planned = [f"{UNMEASURED}{place}" for place in range(cells)]
+    declared = {
+        "plan_json": json.dumps({"cells": cells, "cells_before": cells_before}),
+        "answers_json": json.dumps(said),
+    }
+    write_plan(store, run_id, planned, name="tiny", started_at=at, **declared)
 
 
 def plan_cell(store: Store, run_id: str, cell_id: str) -> None:
@@ -71,8 +96,8 @@ def plan_cell(store: Store, run_id: str, cell_id: str) -> None:
 def write_cell(
     store: Store, method: str, *, seed: int = 0, attack: str = "none", minutes: float = 0, **changes: Any
 ) -> str:
-    """A row of `cells` of the method's model; returns its id."""
-    cell_id = f"{method}-{attack}-{seed}"
+    """A row of `cells` of the method's model, which the latest run has asked for; returns its id."""
+    cell_id = str(changes.get("cell_id", f"{method}-{attack}-{seed}"))
     row = {
         "model_id": f"{method}-{seed}",
         "reference_id": f"retrain-{seed}",
@@ -93,18 +118,44 @@ def write_cell(
     }
     row |= fabricated_setting(row | changes) | changes
     store.write("cells", cell_id, [row])
-    if store.has("plans", row["run_id"]):
-        plan_cell(store, row["run_id"], cell_id)
+    if latest := named_run(store, None):
+        plan_cell(store, latest.run_id, cell_id)
     return cell_id
 
 
 def write_accuracy(
-    store: Store, cell_id: str, value: float, half: float | None, split: str = "forget"
+    store: Store,
+    cell_id: str,
+    value: float,
+    half: float | None,
+    split: str = "forget",
+    beside: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """A row of `metrics` with an interval of +- `half`, or without one."""
+    """A row of `metrics` with an interval of +- `half`, or without one, beside others of the cell."""
     ends = {} if half is None else {"ci_low": value - half, "ci_high": value + half}
-    row = {"metric": "accuracy", "split": split, "variant": "", "value": value, "n": 100} | ends
-    store.write("metrics", cell_id, [row | {"higher_is": "closer_to_retrained"}])
+    row = {"metric": "accuracy", "split": split, "variant": "", "value": value, "n": 10_000} | ends
+    store.write("metrics", cell_id, [*_without_key(beside), row | {"higher_is": "closer_to_retrained"}])
+
+
+def _without_key(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name != "cell_id"} for row in rows]
+
+
+def write_models(
+    store: Store,
+    values: Mapping[str, float],
+    *,
+    split: str = "forget",
+    seeds: int = 3,
+    wobble: float = 0.002,
+    **changes: Any,
+) -> None:
+    """The accuracy of models on a split over seeds, each a little to one side or the other."""
+    for position, (method, value) in enumerate(values.items()):
+        for seed in range(seeds):
+            cell_id = write_cell(store, method, seed=seed, **changes)
+            before = store.read("metrics", cell_id).to_pylist() if store.has("metrics", cell_id) else []
+            write_accuracy(store, cell_id, value + wobble * (-1) ** (seed + position), 0.04, split, before)
 
 
 def write_membership(

@@ -1,8 +1,9 @@
-"""Settings for hand-made rows of `cells`, and the rows of `settings` that say what they are."""
+"""Settings and plans for hand-made rows of `cells`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.config.settings import canonical
@@ -39,3 +40,11 @@ def setting_of(row: Mapping[str, Any], **more: Any) -> Setting:
 def write_setting(store: Store, setting: Setting) -> None:
     """Its rows of `settings`."""
     store.write("settings", setting.setting, setting.rows())
+
+
+def write_plan(store: Store, run_id: str, cells: Iterable[str], **row: Any) -> None:
+    """A run that is begun after all that are there, and the cells that it asks for."""
+    runs = store.read("runs")["ordinal"].to_pylist()
+    begun = {"name": "made", "started_at": datetime(2026, 3, 1, 12, tzinfo=UTC), "config_digest": "0" * 64}
+    store.write("plans", run_id, [{"cell_id": cell} for cell in cells])
+    store.write("runs", run_id, [begun | {"ordinal": max(runs, default=0) + 1} | row])

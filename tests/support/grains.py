@@ -18,6 +18,7 @@ MEASURED: Mapping[str, str] = {
     "run_id": "holds a time stamp",
     "host": "where it ran",
     "attempt": "how often it was interrupted",
+    "ordinal": "how many runs were begun before",
 }
 """Columns that differ between two runs of the same code on machines of one kind, and why."""
 

@@ -40,7 +40,6 @@ lr = 0.05
 augmentation = "none"
 [evaluation]
 bootstrap = 50
-fairness_bootstrap = 5
 [architectures.net]
 timm = "resnet18"
 options = { layers = [1, 1, 1, 1], channels = [8, 8, 16, 16] }

@@ -28,7 +28,6 @@ epochs = 2
 batch_size = 32
 [evaluation]
 bootstrap = 20
-fairness_bootstrap = 5
 [architectures.net]
 timm = "resnet18"
 options = { layers = [1, 1, 1, 1], channels = [4, 4, 4, 4] }

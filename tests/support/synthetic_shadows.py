@@ -76,6 +76,7 @@ def write_work(store: Store, *, group: str = "observed", finished_at: datetime =
             "forget_set": "random",
             "method": "scrub",
             "scope": "all",
+            "setting": f"setting-{group}",
             "parent_id": group,
             "shadow_set": "layout",
             "status": "failed" if failed else "finished",
@@ -135,10 +136,17 @@ def auc_of(generator: np.random.Generator, method: str) -> np.ndarray:
 
 
 def write_cell(
-    store: Store, generator: np.random.Generator, method: str, role: str, attack: str, game: str
-) -> None:
-    """Cells, metrics and examples of one method under one per-example attack."""
-    key = f"{method}-{attack}"
+    store: Store,
+    generator: np.random.Generator,
+    method: str,
+    role: str,
+    attack: str,
+    game: str,
+    *,
+    group: str = "",
+) -> str:
+    """Cells, metrics and examples of one method under one per-example attack; returns the id of the cell."""
+    key = f"{method}-{attack}" + (f"-{group}" if group else "")
     auc = auc_of(generator, method)
     split = "retain" if game == "G3" else "forget"
     runs = [
@@ -168,7 +176,7 @@ def write_cell(
         metrics.append(metric | change | {"ci_low": mean - 0.54, "ci_high": mean - 0.46})
     store.write("metrics", key, metrics)
     cell = {
-        "group_id": GROUPS.get(method, f"{method}-group"),
+        "group_id": group or GROUPS.get(method, f"{method}-group"),
         "shadow_set": "layout",
         "reference_id": "retrain-group",
         "run_id": "run-1",
@@ -185,4 +193,5 @@ def write_cell(
         "status": "finished",
         "finished_at": NOON,
     }
-    store.write("cells", key, [cell | fabricated_setting(cell)])
+    store.write("cells", key, [cell | fabricated_setting(cell, **{"method.group": group})])
+    return key

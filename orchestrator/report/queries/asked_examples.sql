@@ -9,7 +9,7 @@ from forget_sets
 where forget_set = $forget_set
     and forget_digest in (
         select forget_digest
-        from cells
+        from asked_cells
         where forget_set = $forget_set
             and architecture = $architecture
             and method = $method

@@ -9,6 +9,6 @@ select
     role,
     count(*) filter (where status = 'finished') as finished,
     any_value(error_type || ': ' || error) as error
-from cells
+from asked_cells
 where role in ('audited', 'ceiling')
 group by all;

@@ -7,4 +7,4 @@ select
     count(distinct architecture) as architectures,
     count(distinct forget_set) as forget_sets,
     count(distinct seed) as seeds
-from cells;
+from asked_cells;

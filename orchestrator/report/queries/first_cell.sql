@@ -14,5 +14,5 @@ where dataset = $dataset
     and scope = $scope
     and attack = $attack
     and forget_set = $forget_set
-order by seed
+order by seed, cell_id
 limit 1;

@@ -2,5 +2,5 @@
 -- grain: one row
 -- param forget_set
 select max(forget_size) as n
-from cells
+from asked_cells
 where forget_set = $forget_set;

@@ -9,7 +9,7 @@ select
     error_type,
     error,
     count(*) as times
-from cells
+from asked_cells
 where status = 'failed'
     and forget_set = $forget_set
     and architecture = $architecture

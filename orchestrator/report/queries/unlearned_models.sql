@@ -13,10 +13,9 @@ select distinct
     models.num_parameters,
     models.finished_at
 from models
-join cells on cells.model_id = models.model_id
+join plan_cells as cells on cells.model_id = models.model_id
 where cells.forget_set = $forget_set
     and cells.architecture = $architecture
     and cells.method = $method
     and cells.scope = $scope
-    and cells.status = 'finished'
 order by models.seed;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,17 @@ def test_a_second_call_computes_nothing_and_another_part_is_added(tmp_path: Path
     assert set(both) == {*first.cells["cell_id"].to_pylist(), *more.cells["cell_id"].to_pylist()}
     # Rows of other calls are none of this one's.
     assert len(more.cells) < len(both)
+
+
+def test_margins_that_change_after_the_fact_compute_nothing_and_are_said(
+    finished: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    root = shutil.copytree(finished[0] / "results", tmp_path / "results")
+    outcome = run(finished[0] / "audit.toml", out=root, set={"answers.margins.accuracy": 0.1}, **PART)
+    assert outcome.cells.equals(finished[1].cells)
+    sql = "select distinct margin, declared_after from declared where metric = 'accuracy'"
+    assert outcome.results.sql(sql).to_pylist() == [{"margin": 0.1, "declared_after": True}]
+    assert finished[1].results.sql(sql).to_pylist() == [{"margin": 0.02, "declared_after": False}]
 
 
 def test_a_configuration_is_as_good_as_its_file(finished: tuple[Path, Outcome], tmp_path: Path) -> None:

@@ -37,12 +37,22 @@ _method("hangs", _hangs)
 _method("starves", lambda: bytearray(1 if os.path.exists(_MENDED) else 1 << 60))
 _method("crowded", _crowded)
 _method("deadlocks", _deadlocks)
+
+@register("blanks")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Blanks(Method):
+    def __call__(self, run):
+        run.retain.data.images.zero_()
 """
 TOLD = {
     "raises": ("RuntimeError", "the plug-in's own words"),
     "leaves": ("SystemExit", "the code called sys.exit(enough)"),
     "hangs": ("TimeLimit", "time limit: the stage took longer than 20 s"),
     "starves": ("MemoryError", "MemoryError"),
+    "blanks": (
+        "AuditError",
+        "method 'blanks' wrote into the images or labels that all stages share; expected them untouched: change a copy",
+    ),
 }
 pytestmark = pytest.mark.timeout(1500)
 FINE = {"retrain", "retrain_again", "no_op", "finetune", "crowded"}
@@ -92,7 +102,7 @@ def test_methods_become_rows_and_are_tried_again_on_request_only(tmp_path, backe
     }
     assert run(tmp_path, "--rerun", "failed").returncode == 1
     left = {c["method"] for c in store.read("cells").to_pylist() if c["status"] == "failed"}
-    assert left == {"leaves", "hangs"}
+    assert left == {"leaves", "hangs", "blanks"}
 
 
 @pytest.mark.slow

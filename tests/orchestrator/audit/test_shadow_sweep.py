@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import run
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
-from tests.support.shadow_sweeps import ROOT, command, copied, finished, observations, sweep
+from tests.support.shadow_sweeps import ROOT, TEXT, command, copied, finished, observations, sweep
 
 
 def files(folder: Path, *tables: str) -> dict[str, int]:
@@ -180,3 +181,18 @@ def test_canaries_bound_epsilon_in_one_run(tmp_path: Path) -> None:
             forgotten[r["shadow"]] += 1
     assert all(forgotten[2 * p] + forgotten[2 * p + 1] == 24 for p in range(8))
     assert len({forgotten[2 * p] for p in range(8)}) > 1  # fair coins, not halves
+
+
+@pytest.mark.slow
+def test_a_control_of_the_shadow_models_is_judged_like_a_method(tmp_path: Path) -> None:
+    (tmp_path / "audit.toml").write_text(TEXT)
+    changes = {"answers.control": "all", "axes.attack": ["u_lira_g1"], "shadows.trajectories": False}
+    outcome = run(tmp_path / "audit.toml", out=tmp_path / "results", backend="inline", set=changes)
+    assert outcome.finished
+    rows = outcome.results.sql(
+        "select role, ci_low, ci_high from cells join metrics using (cell_id) where variant like '%example_mean'"
+    ).to_pylist()
+    found = {row["role"]: row for row in rows}
+    assert found["control"]["ci_low"] < 0.5 < found["control"]["ci_high"]
+    assert found["control"] != found["reference"] | {"role": "control"}
+    assert found["ceiling"]["ci_low"] > 0.5

@@ -19,6 +19,7 @@ from tests.support.shadow_sweeps import TEXT
 from tests.support.sweeps import write_config
 
 TWO = {"axes.seed": [0, 1]}
+FOUR = {"axes.seed": [0, 1, 2, 3]}
 
 
 def found(folder: Path, root: str = "", **changes: Any) -> list[Decidable]:
@@ -51,12 +52,18 @@ def test_scopes_with_fewer_seeds_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_without_rows_or_words_it_rests_on_the_examples_alone(tmp_path: Path) -> None:
-    row = of(found(tmp_path, **TWO), "accuracy:test")
+    row = of(found(tmp_path, **FOUR), "accuracy:test")
     assert row.sd == pytest.approx(math.sqrt(0.9 * 0.1 / 40))
     assert (row.sd_from, row.margin) == ("binomial sampling error alone, at 0.9", 0.02)
     assert row.level == 0.05 / 4
-    assert row.difference == difference_told_apart(row.sd, 2, level=row.level, power=0.8)
-    assert row.equivalence == equivalence_power(row.sd, 2, 0.02, level=0.05)
+    assert row.difference == difference_told_apart(row.sd, 4, level=row.level, power=0.8)
+    assert row.equivalence == equivalence_power(row.sd, 4, 0.02, level=0.05)
+
+
+def test_a_difference_beyond_what_is_possible_is_none(tmp_path: Path) -> None:
+    rows = found(tmp_path, **TWO)
+    assert of(rows, "accuracy:test").difference is None
+    assert "accuracy:test, 2 seeds: tells nothing apart that is possible" in "\n".join(decidable_lines(rows))
 
 
 def test_declared_deviations_count_the_nearer_first(tmp_path: Path) -> None:
@@ -73,12 +80,13 @@ def test_rows_of_the_second_retrained_model_come_before_words(tmp_path: Path) ->
         if cell.attack == "none":
             value = {("noise_floor", 0): 0.93, ("noise_floor", 1): 0.86}.get((cell.role, cell.seed), 0.9)
             row = {"metric": "accuracy", "variant": "", "n": 40, "higher_is": "better"}
-            rows = [row | {"split": split, "value": value} for split in ("test", "forget")]
-            store.write("metrics", cell.cell_id, [*rows, rows[0] | {"label": 1, "value": 0.0}])
+            test, forget = row | {"split": "test", "value": value}, row | {"split": "forget", "value": 1.0}
+            store.write("metrics", cell.cell_id, [test, forget, test | {"label": 1, "value": 0.0}])
     rows = found(tmp_path, store.root, **TWO, **{"answers.training_sd.accuracy": 0.5})
     row = of(rows, "accuracy:test")
     assert row.sd == pytest.approx(math.sqrt((0.03**2 + 0.04**2) / 2 / 2))
     assert row.sd_from == "2 differences of retrain_again"
+    assert of(rows, "accuracy:forget").sd == 1 / 40  # equal values: one answer, as in the verdict
     assert of(rows, "accuracy:retain").sd_from == "answers.training_sd"
 
 
@@ -105,11 +113,10 @@ def test_a_dry_run_says_it_in_text_and_in_json(tmp_path: Path, capsys: pytest.Ca
         "--out",
         str(tmp_path / "none"),
         "--axes.seed",
-        "0",
-        "1",
+        *"0123",
     ]
     assert main(words) == 0
-    assert "decides     accuracy:test, 2 seeds: tells 0." in capsys.readouterr().out
+    assert "decides     accuracy:test, 4 seeds: tells 0." in capsys.readouterr().out
     assert main([*words, "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)["decides"]
     assert {(row["measure"], row["scope"]) for row in rows} >= {

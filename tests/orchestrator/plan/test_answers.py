@@ -10,7 +10,7 @@ import pytest
 from orchestrator.config.answers import Measure
 from orchestrator.config.settings import load
 from orchestrator.plan.cells import Plan
-from orchestrator.plan.grid import CONTROL, make_plan
+from orchestrator.plan.grid import CONTROL, NO_SHADOW_CONTROL, make_plan
 from tasks.metrics.catalogue import CATALOGUE
 from tests.support.shadow_sweeps import TEXT
 from tests.support.sweeps import write_config
@@ -100,6 +100,28 @@ def test_a_third_retrained_model_joins_each_forget_set_and_changes_no_other_id(t
     assert sorted(m.replicate for m in retrained) == [0, 1, 2]
     assert len(plan.models) == len(plain.models) + 1
     assert {c.reference.id for c in plan.cells} == {c.reference.id for c in plain.cells}
+
+
+@pytest.mark.parametrize(("control", "groups", "told"), [("none", 0, 0), ("models", 0, 1), ("all", 1, 0)])
+def test_shadow_models_are_retrained_once_more_where_all_is_asked_for(
+    tmp_path: Path, control: str, groups: int, told: int
+) -> None:
+    path = tmp_path / "audit.toml"
+    path.write_text(TEXT)
+    attacks = {"axes.attack": ["none", "lira", "u_lira"]}
+    plan, plain = (
+        make_plan(load(str(path), {**attacks, "answers.control": asked})) for asked in (control, "none")
+    )
+    added = [plan.shadow_groups[key] for key in plan.shadow_groups.keys() - plain.shadow_groups.keys()]
+    assert [(group.method, group.replicate, group.from_scratch) for group in added] == [
+        (CONTROL, 2, True)
+    ] * groups
+    assert plain.shadow_groups.keys() <= plan.shadow_groups.keys()
+    judged = [cell for cell in plan.cells if cell.role == "control"]
+    assert len(judged) == {"none": 0, "models": 1, "all": 2}[control]
+    assert plan.notes == (NO_SHADOW_CONTROL,) * told
+    for cell in judged:
+        assert cell.subject.id != cell.reference.id
 
 
 def test_an_exclusion_without_method_or_scope_takes_the_references_too(tmp_path: Path) -> None:

@@ -165,3 +165,18 @@ def test_dry_run_prints_the_plan_without_torch_or_ray(tmp_path):
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "cells       21 (3 reference, 3 noise floor, 3 ceiling, 12 audited)" in shown.stdout
     assert not (tmp_path / "r").exists()
+
+
+def test_cells_of_attacks_that_need_more_forgotten_examples_are_left_out_and_said_so(tmp_path):
+    one = '"random:count=1"'
+    plan = plan_of(tmp_path, {'["random:fraction=0.2"]': f'["random:fraction=0.2", {one}]'})
+    places = {(cell.forget_set, cell.attack) for cell in plan.cells}
+    assert ("random:fraction=0.2", "population") in places
+    assert {attack for forget_set, attack in places if forget_set == "random:count=1"} == {"none", "fgsm"}
+    (note,) = [note for note in plan.notes if "random:count=1" in note]
+    assert "has 1 of the 2 examples that attack 'population' needs; these cells are left out" in note
+
+
+def test_labels_of_a_plan_cannot_be_written_into(tmp_path):
+    with pytest.raises(ValueError, match="read-only"):
+        plan_of(tmp_path).data.labels.labels[0] = 1

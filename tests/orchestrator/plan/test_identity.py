@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from orchestrator.plan.cells import Plan
 from orchestrator.plan.grid import make_plan
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.score_file import write_scores
+from orchestrator.plan.setting import Setting, flatten
 from tasks.attacks.lira import ULiRA
 from tasks.attacks.pixel_attacks import FGSM
 from tasks.datasets.digits import Digits
@@ -26,6 +28,7 @@ from tests.support.shadow_sweeps import TEXT
 
 TRAINED = {"original", "retrained"}
 MODEL_CELLS = {"none", "fgsm"}
+MODELS = TRAINED | {"unlearned"} | MODEL_CELLS
 OF_METHOD = {"unlearned", *MODEL_CELLS, "group", "u_lira"}
 SHADOWS = {"set", "base", "group", "control", "u_lira"}
 EVERY = {*TRAINED, "shared", *OF_METHOD, *SHADOWS}
@@ -54,7 +57,17 @@ def _file(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 def ids(**changes: Any) -> dict[str, str]:
     """The id of one stage of every sort, of the first value of each axis."""
+    return ids_of(make_plan(config_of(**changes)))
+
+
+def ids_and_settings(**changes: Any) -> tuple[dict[str, str], dict[str, Setting]]:
+    """The same, and the settings of those that have one."""
     plan = make_plan(config_of(**changes))
+    found = ids_of(plan)
+    return found, {name: plan.settings[made] for name, made in found.items() if made in plan.settings}
+
+
+def ids_of(plan: Plan) -> dict[str, str]:
     axes = plan.config.axes
     place = {"architecture": axes.architecture[0], "forget_set": axes.forget_set[0], "seed": axes.seed[0]}
     mine = {"method": axes.method[0], "scope": axes.scope[0], **place}
@@ -79,9 +92,16 @@ def ids(**changes: Any) -> dict[str, str]:
     }
 
 
-def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+def changed(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
     assert before.keys() == after.keys()
     return {name for name in before if before[name] != after[name]}
+
+
+def changed_settings(
+    before: Mapping[str, Setting], after: Mapping[str, Setting], kind: str = "setting"
+) -> set[str]:
+    """Stages of which a digest of the setting changed."""
+    return changed(*({n: getattr(s, kind) for n, s in side.items()} for side in (before, after)))
 
 
 DATA = [
@@ -127,7 +147,6 @@ EVALUATION = [
     ("evaluation.attack_splits", ["test"], {*MODEL_CELLS, "u_lira"}),
     ("evaluation.fairness_split", "retain", {*MODEL_CELLS, "u_lira"}),
     ("evaluation.fairness_definitions", ["norm_sigma"], {*MODEL_CELLS, "u_lira"}),
-    ("evaluation.fairness_bootstrap", 6, {*MODEL_CELLS, "u_lira"}),
     ("attacks.fgsm.eps", [0.2], {"fgsm"}),
     ("attacks.u_lira.folds", 4, {"u_lira"}),
     ("axes.attack", ["none", "fgsm:eps=0.1;", "u_lira"], {"fgsm"}),  # its text names its random stream
@@ -173,7 +192,16 @@ def test_each_setting_changes_the_ids_of_what_it_changes(key: str, value: Any, e
     named = {"architectures.other.timm": "resnet18", "methods.named": {"base": "finetune", "epochs": 1}}
     options = {"architectures.other.options": {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}}
     same = named | options
-    assert changed(ids(**same), ids(**same, **{key: value})) == expected
+    (before, settings), (after, others) = ids_and_settings(**same), ids_and_settings(**same, **{key: value})
+    assert changed(before, after) == expected
+    if key == "axes.seed":
+        assert changed_settings(settings, others) == set()
+    elif key == "axes.forget_set":  # shadow models are drawn for all forget sets together
+        assert changed_settings(settings, others) == (expected & settings.keys()) - MODELS
+    else:
+        assert changed_settings(settings, others) == expected & settings.keys()
+    if key.startswith(("methods.", "unlearning.", "tuning.chosen")) or key == "axes.scope":
+        assert changed_settings(settings, others, "conditions") == set()
 
 
 PAIRS = [
@@ -198,7 +226,9 @@ PAIRS = [
 
 @pytest.mark.parametrize(("start", "change", "expected"), PAIRS)
 def test_settings_that_count_where_others_stand(start: Any, change: Any, expected: set[str]) -> None:
-    assert changed(ids(**start), ids(**{**start, **change})) == expected
+    (before, settings), (after, others) = ids_and_settings(**start), ids_and_settings(**{**start, **change})
+    assert changed(before, after) == expected
+    assert changed_settings(settings, others) == expected & settings.keys()
 
 
 VERSIONS = [
@@ -218,9 +248,12 @@ VERSIONS = [
 def test_a_raised_version_makes_again_what_rests_on_it(
     owner: Any, name: str, settings: Any, expected: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = ids(**settings)
+    before, held = ids_and_settings(**settings)
     monkeypatch.setattr(owner, name, 99)
-    assert changed(before, ids(**settings)) == expected
+    after, others = ids_and_settings(**settings)
+    assert changed(before, after) == expected
+    assert changed_settings(held, others) == expected & held.keys()
+    assert changed_settings(held, others, "unversioned") == set()
 
 
 @pytest.mark.parametrize(
@@ -230,9 +263,12 @@ def test_a_raised_version_makes_again_what_rests_on_it(
 def test_the_code_of_a_plugin_counts_where_it_decides(
     plugin: type, expected: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = ids()
+    before, held = ids_and_settings()
     monkeypatch.setattr(identity, "plugin_digest", lambda cls: "edited" if cls is plugin else "")
-    assert changed(before, ids()) == expected
+    after, others = ids_and_settings()
+    assert changed(before, after) == expected
+    assert changed_settings(held, others) == expected & held.keys()
+    assert changed_settings(held, others, "unversioned") == set()
 
 
 def test_methods_that_rank_by_scores_hold_them(tmp_path: Path) -> None:
@@ -259,6 +295,8 @@ def test_what_poisons_training_counts_in_every_model(text: str) -> None:
     forget = [f"backdoor:{text},draw=0"]
     other = make_plan(config_of(**{"axes.attack": ["none"], "axes.forget_set": forget}))
     assert not poisoned().models.keys() & other.models.keys()
+    held = [{s.setting for s in plan.settings.values()} for plan in (poisoned(), other)]
+    assert held[0] == held[1]  # poison is the forget set's
 
 
 def test_labels_that_poison_training_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,6 +357,58 @@ def test_each_argument_counts() -> None:
             if value is not None:
                 whole.add(make(*arguments[:place], value, *arguments[place + 1 :]))
         assert len(whole) == 1 + len([value for value in change if value is not None]), make
+
+
+def test_all_forget_sets_and_seeds_of_a_plan_share_their_settings() -> None:
+    forget = ["random:fraction=0.3", "random:fraction=0.3,draw=1"]
+    plan = make_plan(config_of(**{"axes.forget_set": forget, "axes.seed": [0, 1]}))
+    settings: dict[tuple[str, ...], set[str]] = {}
+    for cell in plan.cells:
+        place = (cell.method, cell.scope, cell.attack)
+        settings.setdefault(place, set()).add(plan.settings[cell.cell_id].setting)
+    assert {len(held) for held in settings.values()} == {1}
+    assert len(set.union(*settings.values())) == len(settings)
+
+
+def test_references_share_their_conditions_with_what_is_compared_with_them() -> None:
+    for changes in ({}, {"shadows.retrain_control": False}):
+        plan = make_plan(config_of(**changes))
+        conditions: dict[str, set[str]] = {}
+        for cell in plan.cells:
+            conditions.setdefault(cell.attack, set()).add(plan.settings[cell.cell_id].conditions)
+        assert {len(held) for held in conditions.values()} == {1}
+        assert len(set.union(*conditions.values())) == len(conditions)
+
+
+def test_a_setting_reads_like_the_configuration() -> None:
+    plan = make_plan(config_of(**{"methods.finetune.lr": 0.5, "axes.attack": ["fgsm", "u_lira"]}))
+    audited = {c.named_attack.base: plan.settings[c.cell_id] for c in plan.cells if c.method == "finetune"}
+    model, shadows = (audited[name].entries for name in ("fgsm", "u_lira"))
+    told = {
+        "method.lr": "0.5",
+        "attack.eps": "[0.1]",
+        "execution.device": '"cpu"',
+        "scope": '"all"',
+        "code": "1",
+    }
+    assert told.items() <= model.items()
+    assert {"training.epochs", "architecture.options.channels", "evaluation.bootstrap"} <= model.keys()
+    assert shadows["shadows.num"] == str(plan.config.shadows.num)
+    assert shadows["reference.method.name"] == '"retrain"'
+    versions = {row["key"] for row in audited["fgsm"].rows() if row["is_version"]}
+    assert {"code", "method.version", "method.plugin", "attack.version", "data.plugin"} <= versions
+    assert "method.lr" not in versions
+
+
+def test_a_parameter_may_be_called_like_what_a_setting_says_itself() -> None:
+    taken = identity._with_parameters({"version": 1}, _Named(version=7, lr=0.1))
+    assert flatten(taken) == {"version": "1", "lr": "0.1", "params.version": "7"}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    version: int
+    lr: float
 
 
 def test_shadows_of_one_set_differ_by_their_number() -> None:

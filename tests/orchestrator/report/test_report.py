@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -18,13 +19,14 @@ from PIL import Image
 from scipy import stats
 
 from orchestrator.report.__main__ import main
-from orchestrator.report.blocks import Figure, Gallery, Missing, Source, Table, number
+from orchestrator.report.blocks import Context, Figure, Gallery, Missing, Origin, Source, Table, number
 from orchestrator.report.drawing import PALETTE, Look, spread
-from orchestrator.report.evidence import clearest, gather, signed, why_told_apart
+from orchestrator.report.evidence import gather, signed
 from orchestrator.report.examples import roc_on_grid
 from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
 from orchestrator.report.plots import Mark, forest
+from orchestrator.report.verdict import verdict_section
 from orchestrator.report.write import build, write_text
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
@@ -37,8 +39,10 @@ from tests.support.audited import (
     write_accuracy,
     write_cell,
     write_membership,
+    write_models,
     write_run,
 )
+from tests.support.fabricated import write_plan
 
 VOID = {"meta", "link", "img", "br", "circle", "path", "rect", "use", "hr"}
 ANCHORS = [
@@ -131,12 +135,15 @@ def test_real_results_give_every_part_in_order(real):
 def test_every_figure_and_table_has_a_caption_and_its_sql(real):
     page, sections = real
     shown = [b for s in sections for b in s.blocks if hasattr(b, "source")]
+    sources = [block.source for block in shown]
+    sources += [source for s in sections for b in s.blocks for source in getattr(b, "sources", ())]
     assert len(shown) > 10
     for block in shown:
         assert len(block.caption) > 20
-        assert "select" in block.source.text
-        assert block.source.command(audited_root()).startswith("python -m orchestrator.query ")
-    assert page.count("<summary>SQL: queries/") == len(shown)
+    for source in sources:
+        assert "select" in source.text
+        assert source.command(audited_root()).startswith("python -m orchestrator.query ")
+    assert page.count("<summary>SQL: queries/") == len(sources)
 
 
 def test_figures_follow_the_colours_of_the_page(real):
@@ -219,7 +226,7 @@ def test_numbers_of_the_leaderboard_are_those_of_the_store(real):
             " and role = 'reference' and attack = 'none'"
         ).to_pylist()[0]
     table = next(b for s in real[1] if s.anchor == "leaderboard" for b in s.blocks)
-    assert number(row["value"]) in table.rows[0][4]
+    assert number(row["value"]) in table.rows[0][5]
     assert "retrained" in table.rows[0][0]
     assert sorted(table.quiet) == [0, 1, 2]
     assert number(row["value"]) in page
@@ -265,7 +272,7 @@ def test_failures_are_listed_and_counted(tmp_path):
     store = Store(root)
     for seed in (7, 8):
         error = {"status": "failed", "error_type": "Diverged", "error": "loss is <nan> at step 3"}
-        write_cell(store, "scrub", seed=seed, **error)
+        write_cell(store, "scrub", seed=seed, run_id=store.keys("runs")[0], **error)
     page, sections = build(root)
     checked(page)
     (table,) = next(s for s in sections if s.anchor == "failures").blocks
@@ -276,100 +283,182 @@ def test_failures_are_listed_and_counted(tmp_path):
     assert not any(f.method == "scrub" for f in gather(Results(root)).findings)
 
 
-def newcombe(value, reference):
-    """Method 10 on two intervals, written out."""
-    v, low, high = value
-    r, r_low, r_high = reference
-    down = ((v - low) ** 2 + (r_high - r) ** 2) ** 0.5
-    up = ((high - v) ** 2 + (r - r_low) ** 2) ** 0.5
-    return v - r - down, v - r + up
+VALUES = {
+    "retrain": 0.5,
+    "retrain_again": 0.503,
+    "retrain_third": 0.501,
+    "no_op": 1.0,
+    "kept": 0.9,
+    "good": 0.502,
+    "wild": 0.5,
+}
 
 
-def test_verdict_needs_the_interval_beyond_the_noise_floor(store):
-    accuracies = {"retrain": 0.5, "retrain_again": 0.55, "no_op": 1.0, "kept": 0.9, "near": 0.6, "same": 0.5}
-    for method, value in accuracies.items():
-        write_accuracy(store, write_cell(store, method), value, 0.04)
-    found = {f.method: f for f in gather(Results(store.root)).findings}
-    for method, value in accuracies.items():
-        finding = found[method]
-        assert finding.noise_floor == pytest.approx(0.05)
-        if method == "retrain":
-            continue
-        low, high = newcombe((value, value - 0.04, value + 0.04), (0.5, 0.46, 0.54))
-        assert (finding.difference_low, finding.difference_high) == pytest.approx((low, high))
-        assert finding.told_apart == (low > 0.05 or high < -0.05)
-    assert found["kept"].told_apart
-    assert not found["near"].told_apart
-    assert clearest(found.values()).method == "no_op"
+def judged(store, values=VALUES, **changes):
+    """Models of three seeds; `wild` differs from seed to seed by more than the margin."""
+    write_models(store, {m: v for m, v in values.items() if m != "wild"}, **changes)
+    if "wild" in values:
+        write_models(store, {"wild": values["wild"]}, wobble=0.2, **changes)
 
 
-def test_verdict_is_undecided_without_a_second_retraining_or_an_interval(store):
-    write_accuracy(store, write_cell(store, "retrain"), 0.5, 0.04)
-    write_accuracy(store, write_cell(store, "kept"), 0.9, 0.04)
-    assert {f.verdict for f in gather(Results(store.root)).findings} == {"undecided"}
-    write_accuracy(store, write_cell(store, "retrain_again"), 0.55, 0.04)
-    write_accuracy(store, write_cell(store, "kept"), 0.9, None)
-    found = {f.method: f for f in gather(Results(store.root)).findings}
-    assert found["kept"].verdict == "undecided"
+def answered(store):
+    """The section of the verdict."""
+    with Results(store.root) as results:
+        return verdict_section(Context(results=results, root=store.root, evidence=gather(results)))
 
 
-def test_verdict_over_two_seeds_takes_the_widest_reach(store):
-    for seed, value in ((0, 0.9), (1, 0.6)):
-        for method, at in (("retrain", 0.5), ("retrain_again", 0.5), ("kept", value)):
-            write_accuracy(store, write_cell(store, method, seed=seed), at, 0.04)
-    finding = next(f for f in gather(Results(store.root)).findings if f.method == "kept")
-    reach = 2**0.5 * 0.04
-    assert finding.seeds == 2
-    assert (finding.difference_low, finding.difference_high) == pytest.approx((0.1 - reach, 0.4 + reach))
+def words_of(section):
+    """What a section prints, without its SQL."""
+    html = "".join(render_block(block, Origin("results", None)) for block in section.blocks)
+    html = re.sub(r"<details class='sql'>.*?</details>", "", html, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
-def test_verdict_over_three_seeds_is_student_t(store):
-    values = (0.7, 0.8, 0.72)
-    for seed, value in enumerate(values):
-        for method, at in (("retrain", 0.5), ("retrain_again", 0.52), ("kept", value)):
-            write_accuracy(store, write_cell(store, method, seed=seed), at, 0.04)
-    finding = next(f for f in gather(Results(store.root)).findings if f.method == "kept")
-    differences = np.array(values) - 0.5
-    low, high = stats.t.interval(0.95, 2, differences.mean(), stats.sem(differences))
-    assert (finding.difference_low, finding.difference_high) == pytest.approx((low, high))
+def test_numbers_of_the_verdict_are_those_of_the_queries(store):
+    """Every count and every number of a measure, in the headline, at its place and in each table."""
+    for forget_set in ("mine", "theirs"):
+        shift = {"mine": {}, "theirs": {"good": 0.7, "no_op": 0.5}}[forget_set]
+        write_models_at(store, forget_set, VALUES | shift)
+    section = answered(store)
+    words = words_of(section)
+    with Results(store.root) as results:
+        counts = results.query("verdict_counts").to_pylist()
+        models = results.query("model_verdicts").to_pylist()
+        measures = results.query("verdict").to_pylist()
+    *by_place, total = counts
+    assert total["dataset"] is None
+    assert (total["models"], total["told_apart"], total["shown_equivalent"], total["undecided"]) == (
+        6,
+        3,
+        1,
+        2,
+    )
+    headline = (
+        "{told_apart} of {models} unlearned models are told apart from retraining, {shown_equivalent} shown"
+    )
+    assert headline.format(**total) + f" equivalent, {total['undecided']} undecided" in words
+    assert f"At {total['blind']} of {total['places']} places" in words
+    assert f"{total['measures']} comparisons on primary measures" in words
+    for row in by_place:
+        standing = "{told_apart} of {models} unlearned models are told apart from retraining, {shown_equivalent} shown"
+        place = words[words.index(f"net · {row['forget_set']}") :]
+        assert " ".join(place.split()[3:15]) == standing.format(**row)
+    tables = [block for block in section.blocks if isinstance(block, Table)]
+    of_models, of_measures, explored = (plain(table) for table in tables)
+    assert len(tables[0].rows) * len(by_place) == len(models)
+    for row in models:
+        column = 1 + [place["forget_set"] for place in by_place].index(row["forget_set"])
+        (cells,) = [cells for cells in of_models if cells[0] == label(row)]
+        key = {"told apart": "told_apart", "shown equivalent": "shown_equivalent", "undecided": "undecided"}
+        shown = f"{row['verdict']} {row[key[row['verdict']]]} of {row['primary_measures']}"
+        assert cells[column].split(maxsplit=1)[1] == shown
+        assert [row["forget_set"], label(row), str(row["discoveries"]), str(row["explored"])] in [
+            cells[1:] for cells in explored
+        ]
+    assert len(of_measures) == len(measures)
+    for row in measures:
+        shown = [
+            *("net", row["forget_set"], label(row), "accuracy on the forgotten examples"),
+            f"{number(row['value'])} {number(row['value_low'], 2)} to {number(row['value_high'], 2)}",
+            number(row["retrained"]),
+            f"{signed(row['difference'])} {signed(row['difference_low'])} to {signed(row['difference_high'])}",
+            "< 0.001" if row["p_adjusted"] < 0.001 else f"{row['p_adjusted']:.3f}",
+            *(f"{row['margin']:g}", row["verdict"], row["settles"]),
+        ]
+        assert shown in of_measures
 
 
-def test_of_cells_measured_twice_the_latest_counts(store):
+def test_of_cells_measured_twice_that_of_the_plan_counts(store):
     write_accuracy(store, write_cell(store, "retrain"), 0.5, 0.04)
     write_accuracy(store, write_cell(store, "retrain_again"), 0.5, 0.04)
     write_accuracy(store, write_cell(store, "kept"), 0.9, 0.04)
-    other = {"cell_id": "later", "method": "kept", "model_id": "kept-0", "role": "audited"}
-    row = store.read("cells", "kept-none-0").to_pylist()[0] | other
+    row = store.read("cells", "kept-none-0").to_pylist()[0] | {"cell_id": "other", "setting": "other"}
     row["finished_at"] = row["finished_at"].replace(hour=13)
-    store.write("cells", "later", [row])
-    write_accuracy(store, "later", 0.7, 0.04)
+    store.write("cells", "other", [row])
+    write_accuracy(store, "other", 0.7, 0.04)
+    (finding,) = (f for f in gather(Results(store.root)).findings if f.method == "kept")
+    assert finding.value == pytest.approx(0.9)
+    write_plan(store, "again", ["retrain-none-0", "retrain_again-none-0", "other"])
     (finding,) = (f for f in gather(Results(store.root)).findings if f.method == "kept")
     assert finding.value == pytest.approx(0.7)
 
 
+def write_models_at(store, forget_set, values):
+    """The same at a forget set of its own, whose cells and models have names of their own."""
+    for position, (method, value) in enumerate(values.items()):
+        for seed in range(3):
+            wobble = (0.2 if method == "wild" else 0.002) * (-1) ** (seed + position)
+            known = {
+                "cell_id": f"{method}-none-{seed}-{forget_set}",
+                "model_id": f"{method}-{seed}-{forget_set}",
+                "reference_id": f"retrain-{seed}-{forget_set}",
+            }
+            cell_id = write_cell(
+                store, method, seed=seed, forget_set=forget_set, forget_digest=forget_set, **known
+            )
+            write_accuracy(store, cell_id, value + wobble, 0.04)
+
+
+def label(row):
+    return {"control": "a further retraining", "ceiling": "doing nothing"}.get(row["role"], row["method"])
+
+
+def plain(table):
+    """Its cells as a reader sees them."""
+    return [
+        [" ".join(unescape(re.sub(r"<[^>]+>", " ", cell)).replace("\xa0", " ").split()) for cell in row]
+        for row in table.rows
+    ]
+
+
+def test_the_three_verdicts_say_what_settles_them(store):
+    judged(store)
+    words = words_of(answered(store))
+    assert "A further retraining , which has forgotten, is shown equivalent." in words
+    assert "Doing nothing is told apart on 1 of 1 primary measures of forgetting." in words
+    assert "kept is told apart on 1 of 1 primary measures, most clearly: accuracy on the forgotten" in words
+    assert "good : shown equivalent on all 1 primary measures." in words
+    with Results(store.root) as results:
+        (settles,) = results.sql("select settles from verdicts where method = 'wild'")["settles"].to_pylist()
+    assert re.fullmatch(r"\d+ seeds in place of 3, for a margin of 0.05", settles)
+    assert f"Undecided: wild . To settle it: {settles}." in words
+    assert "retrained again : " not in words
+
+
+def test_one_seed_is_undecided(store):
+    judged(store, seeds=1)
+    words = words_of(answered(store))
+    assert "0 of 3 unlearned models are told apart from retraining, 0 shown equivalent, 3 undecided" in words
+    assert "Undecided: good, kept, wild . To settle it: one seed says nothing of another training" in words
+
+
 def test_page_says_when_the_audit_has_no_power(store):
-    for method in ("retrain", "retrain_again", "no_op", "kept"):
-        write_accuracy(store, write_cell(store, method), 0.5, 0.04)
-    page, _ = build(store.root)
-    assert "lacks power" in page
-    assert "Not told apart on any measure" in page
+    judged(store, VALUES | {"no_op": 0.5})
+    words = words_of(answered(store))
+    assert "Here no primary measure of forgetting tells doing nothing apart: the audit lacks power" in words
+    assert "Even doing nothing is told apart on no primary measure of forgetting" in words
+    assert "1 of 3 unlearned models are told apart from retraining, 0 shown equivalent, 2 undecided" in words
 
 
-def test_the_verdict_in_short_counts_models_and_says_what_is_weak(store):
-    for method, value in {
-        "retrain": 0.5,
-        "retrain_again": 0.53,
-        "no_op": 1.0,
-        "kept": 0.9,
-        "good": 0.52,
-    }.items():
-        write_accuracy(store, write_cell(store, method), value, 0.04)
-    page, _ = build(store.root)
-    assert (
-        "<strong>1 of 2 unlearned models are told apart from retraining</strong>, 1 of them on a single"
-        in page
-    )
-    assert "there the audit lacks power" not in page
+def test_a_margin_declared_after_rows_were_there_is_said(tmp_path):
+    store = Store(str(tmp_path / "made"))
+    for run_id, margin, before in (("first", 0.01, 0), ("second", 0.05, 4)):
+        write_run(store, run_id, margin=margin, cells_before=before)
+        judged(store, run_id=run_id)
+    words = words_of(answered(store))
+    assert "Of 3 models a primary measure or its margin was declared after rows of it were there." in words
+    assert "told apart 1 of 1, declared after" in words
+
+
+def test_exploratory_measures_decide_nothing(store):
+    judged(store)
+    judged(store, dict.fromkeys(VALUES, 0.8) | {"good": 0.4}, split="test")
+    section = answered(store)
+    assert "good : shown equivalent on all 1 primary measures." in words_of(section)
+    explored = next(b for b in section.blocks if isinstance(b, Table) and b.title == "Exploratory measures")
+    assert explored.caption.startswith("Exploratory, Benjamini-Hochberg at 5&nbsp;%")
+    assert ["net", "mine", "good", "1", "1"] in plain(explored)
+    assert ["net", "mine", "kept", "0", "1"] in plain(explored)
 
 
 def test_missing_cells_are_told_at_the_top(tmp_path):
@@ -383,7 +472,7 @@ def test_missing_cells_are_told_at_the_top(tmp_path):
 def test_long_tables_unfold_and_lose_no_row():
     rows = [[f"row {i}"] for i in range(30)]
     table = Table(caption="", heading=["h"], rows=rows, source=Source(query="verdict"), shown=4)
-    html = render_block(table, "results")
+    html = render_block(table, Origin("results", None))
     assert "<summary>26 more rows</summary>" in html
     assert [int(i) for i in re.findall(r"<td>row (\d+)</td>", html)] == list(range(30))
 
@@ -441,14 +530,6 @@ def test_per_example_attacks_fill_their_parts(store):
     assert "No per-example attack was run" not in page
 
 
-def test_per_example_measures_need_no_second_retraining(store):
-    for method, shift in (("retrain", 0.0), ("kept", 2.0)):
-        write_membership(store, method, shift)
-    (finding,) = (f for f in gather(Results(store.root)).findings if f.method == "kept")
-    assert finding.told_apart
-    assert "many retrained models" in why_told_apart(finding)
-
-
 def test_most_exposed_examples_come_first(store):
     for method, shift in (("retrain", 0.0), ("no_op", 3.0), ("kept", 2.0)):
         write_membership(store, method, shift)
@@ -474,6 +555,7 @@ def test_order_of_forgetting_is_drawn_from_observations(store):
     place = {"architecture": "net", "method": "kept", "scope": "all"}
     work = {"kind": "shadow", "status": "finished", "parent_id": "group", "dataset": "digits"}
     store.write("models", "stage", [work | place])
+    write_cell(store, "kept", attack="u_lira", attack_family="per_example", model_id=None, group_id="group")
     store.write("observations", "stage", rows, **place)
     with Results(store.root) as results:
         found = results.query("forgetting_order").to_pylist()

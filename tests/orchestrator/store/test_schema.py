@@ -69,7 +69,7 @@ def test_wrong_rows_are_refused(rows, message: str) -> None:
 
 def test_times_keep_their_zone() -> None:
     noon = datetime(2025, 1, 1, 12, tzinfo=UTC)
-    row = {"name": "x", "started_at": noon, "config_digest": "d"}
+    row = {"ordinal": 1, "name": "x", "started_at": noon, "config_digest": "d"}
     assert to_arrow(table_named("runs"), [row], key="r")["started_at"].to_pylist() == [noon]
 
 

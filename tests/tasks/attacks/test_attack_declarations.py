@@ -124,6 +124,7 @@ def test_what_planning_reads():
         "before_after": ("shadow_models", False, False, False),
         "example_epsilon": ("shadow_models", False, True, False),
         "kernel_density": ("shadow_models", False, False, True),
+        "klom": ("shadow_models", False, False, False),
         "lira": ("shadow_models", False, False, False),
         "one_run": ("shadow_models", False, False, False),
         "rank_test": ("shadow_models", False, False, False),

@@ -12,6 +12,8 @@ from tasks.attacks.nearest import CarliniWagner, DeepFool
 from tasks.attacks.pixel_attacks import APGD, FGSM, PGD, AutoAttack, Square
 from tasks.errors import AuditError
 from tasks.measure.attacked import PixelModel, attacked, distances
+from tasks.measure.robustness import robust_outputs, vanishing_gradients
+from tasks.measure.square_search import SquareSearch
 from tasks.runtime.seeding import torch_generator
 from tests.support.trained_digits import TEST, Normalised, data, trained
 
@@ -227,3 +229,95 @@ def test_declaring_attacks_imports_no_torch():
         "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def linear(classes: int = 12) -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+    """A linear model, 40 images far from black and white, and the labels that it gives them."""
+    generator = torch_generator("linear")
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(108, classes)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
+    images = 0.3 + 0.4 * torch.rand((40, 3, 6, 6), generator=generator)
+    return model, images, model(images).argmax(1)
+
+
+def linear_radii(
+    model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, norm: str
+) -> torch.Tensor:
+    """Distance of each image to the nearest other class: margin by the dual norm of the difference of weights."""
+    weight, logits = model[1].weight.detach(), model(images).detach()
+    margins = logits.gather(1, labels[:, None]) - logits
+    sizes = (weight[labels][:, None] - weight).norm(p=1 if norm == "Linf" else 2, dim=2)
+    margins[torch.arange(len(labels)), labels] = torch.inf
+    return (margins / sizes.clamp(min=1e-12)).amin(1)
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_autoattack_finds_what_a_linear_model_holds_in_closed_form(norm):
+    model, images, labels = linear()
+    radii = linear_radii(model, images, labels, norm)
+    eps = float(radii.median()) + 1e-4
+    moved = run(AutoAttack(eps=(eps,), norm=norm, steps=20, queries=20), model, images, labels)
+    clear = (radii - eps).abs() > 1e-3 * eps
+    assert clear.sum() > 35
+    assert torch.equal((model(moved).argmax(1) != labels)[clear], (radii < eps)[clear])
+
+
+def test_the_parts_of_autoattack_are_those_of_the_standard_version():
+    model, _, _ = linear()
+    ce, targeted, fab, square = AutoAttack(eps=(0.1,))._parts(model, 0.1, 12, seed=0)
+    assert (ce.loss, ce.steps, ce.n_restarts) == ("ce", 100, 1)
+    assert (targeted.steps, targeted.n_restarts, targeted.n_target_classes) == (100, 1, 9)
+    assert (fab.steps, fab.n_restarts, fab.n_target_classes, fab.multi_targeted) == (100, 1, 9, True)
+    assert (square.n_queries, square.p_init, square.loss, square.rescale_schedule) == (
+        5000,
+        0.8,
+        "margin",
+        False,
+    )
+    assert AutoAttack(eps=(0.1,))._parts(model, 0.1, 5, seed=0)[1].n_target_classes == 4
+
+
+def test_a_patch_of_square_takes_the_energy_of_its_own_channel():
+    search = SquareSearch(torch.nn.Identity(), norm="L2")
+    search.init_hyperparam(torch.zeros(1, 3, 5, 5))
+    held = torch.zeros(1, 3, 5, 5)
+    held[:, 0, :2, :2] = 1.0
+    whole, windows, after = (search.lp_norm(held) for _ in range(3))
+    assert whole.flatten().tolist() == after.flatten().tolist() == [2.0]
+    assert windows.flatten().tolist() == [2.0, 0.0, 0.0]
+
+
+SCALED = [
+    FGSM(eps=(0.1,)),
+    PGD(eps=(0.1,), steps=5),
+    PGD(eps=(0.8,), norm="L2", steps=5),
+    APGD(eps=(0.1,), steps=5),
+]
+
+
+@pytest.mark.parametrize("attack", SCALED, ids=[f"{type(a).__name__}-{a.norm}" for a in SCALED])
+def test_gradients_that_logits_times_a_thousand_hide_are_counted(attack):
+    subset, model = data().subset(TEST[:40]), Scaled(trained(), 1000.0).eval()
+    blind = vanishing_gradients(attack, model, subset)
+    assert blind.mean() > 0.9
+    assert vanishing_gradients(attack, trained(), subset).mean() < 0.1
+    held = robust_outputs(attack, model, subset, seed_path=("t",)).correct[1]
+    free = APGD(eps=attack.eps, norm=attack.norm, loss="dlr", steps=5)
+    assert not vanishing_gradients(free, model, subset).any()
+    assert robust_outputs(free, model, subset, seed_path=("t",)).correct[1].mean() < held.mean() - 0.3
+    assert (attack.follows, attack.scale_free) == ("cross_entropy", False)
+    assert (free.follows, free.scale_free) == ("margin", True)
+
+
+class Scaled(torch.nn.Module):
+    """Logits times a number: the same answers, from a softmax that is sure of them."""
+
+    def __init__(self, model: torch.nn.Module, by: float) -> None:
+        super().__init__()
+        self.model, self.by = model, by
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        return self.model(images) * self.by

@@ -12,7 +12,7 @@ from tasks.shadows.canaries import Canaries
 from tasks.shadows.games import Comparison, compare, one_per_shadow
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, RunBlock, State
-from tasks.statistics.epsilon import epsilon_ceiling, privacy_loss
+from tasks.statistics.epsilon import competition_epsilon, epsilon_ceiling, privacy_loss
 from tests.support.shadow_simulation import make_layout, observe
 
 
@@ -44,18 +44,58 @@ def test_ceilings_of_the_document(positives: int, negatives: int, ceiling: float
 def test_identical_models_fool_the_estimator_and_not_the_bound() -> None:
     """Trap 4: without a bound, N = 512 identical Gaussians give epsilon about 1.5 and F about .18-.20.
 
-    200 examples; the candidate rules here are 64 cuts and their intervals, so the median may differ by .3.
+    100 examples for the estimate, whose median may differ by .2; 200 for the bound.
     """
     generator = np.random.default_rng(1)
-    game = two_sided_game(generator.normal(size=(512, 200)), generator.normal(size=(512, 200)))
+    estimates = np.array([competition_epsilon(*generator.normal(size=(2, 512))) for _ in range(100)])
+    assert np.median(estimates) == pytest.approx(1.55, abs=0.2)
+    assert forgetting_scores(estimates).mean() == pytest.approx(0.19, abs=0.04)
+    game = two_sided_game(generator.normal(size=(64, 200)), generator.normal(size=(64, 200)))
     result = ExampleEpsilon().estimate(game)
-    assert np.median(result.empirical) == pytest.approx(1.5, abs=0.3)
-    assert 0.12 < forgetting_scores(result.empirical).mean() < 0.24
+    assert np.median(result.empirical) > 1.2
     assert np.median(result.lower) == 0.0
     # each bound holds at 95 %: the null allows 5 % above 0, and four standard errors
     assert (result.lower > 0).mean() <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 200)
-    single = ExampleEpsilon(two_sided=False, cuts=256).estimate(game)
-    assert np.median(single.empirical) == pytest.approx(1.1, abs=0.2)
+
+
+def transcribed(unlearned: np.ndarray, retrained: np.ndarray, delta: float) -> float:
+    """The competition's estimate, rule by rule as its report and released code describe it."""
+    above = np.median(retrained) > np.median(unlearned)
+    positive, negative = (retrained, unlearned) if above else (unlearned, retrained)
+    if min(np.ptp(positive), np.ptp(negative)) / max(np.ptp(positive), np.ptp(negative)) < 0.01:
+        return 50.0
+    errors = []
+    low, high = np.concatenate([positive, negative]).min(), np.concatenate([positive, negative]).max()
+    for cut in np.linspace(low, high, int(np.ceil((high - low) * 100))):
+        errors.append(((positive < cut).mean(), (negative >= cut).mean()))
+    if np.ptp(positive) >= np.ptp(negative):
+        positive, negative = negative, positive
+    width = np.ptp(positive)
+    for right in np.linspace(positive.min() + width - 2, positive.max() + 2, 400):
+        left = np.linspace(right - width - 2, right - width + 2, 400)[:, None]
+        inside = [(side >= left) & (side <= right) for side in (positive, negative)]
+        errors += zip((~inside[0]).mean(1).tolist(), inside[1].mean(1).tolist(), strict=True)
+    found = [50.0 for fnr, fpr in set(errors) if fnr == fpr == 0]
+    for fnr, fpr in set(errors):
+        if fnr > 0 and fpr > 0:
+            found.append(np.log(max((1 - delta - fpr) / fnr, (1 - delta - fnr) / fpr, 1.0)))
+    return min(max(found), 50.0)
+
+
+@pytest.mark.parametrize(
+    ("shift", "spread"), [(0.0, 1.0), (1.5, 1.0), (0.0, 0.15), (0.5, 3.0), (10.0, 1.0), (0.0, 0.004)]
+)
+def test_the_estimate_is_the_published_one(shift: float, spread: float) -> None:
+    generator = np.random.default_rng(7)
+    unlearned, retrained = generator.normal(shift, spread, 24), generator.normal(0, 1, 24)
+    found = competition_epsilon(unlearned, retrained, delta=1e-3)
+    assert found == pytest.approx(transcribed(unlearned, retrained, 1e-3), abs=1e-9)
+    assert competition_epsilon(retrained, unlearned, delta=1e-3) == found
+    assert (found == 50) == (shift == 10 or spread < 0.01)
+
+
+def test_equal_samples_of_one_value_have_no_epsilon() -> None:
+    assert competition_epsilon(np.full(8, 2.0), np.full(8, 2.0)) == 0.0
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 1.5, 3.0])
@@ -120,7 +160,7 @@ def test_privacy_loss_is_the_larger_direction() -> None:
 
 def test_forgetting_quality_counts_bins() -> None:
     found = forgetting_scores(np.array([0.0, 0.49, 0.5, 6.49, 6.5, 50.0]))
-    assert found.tolist() == [1.0, 1.0, 0.5, 2.0 / 2**13, 0.0, 0.0]
+    assert found.tolist() == [1.0, 1.0, 0.5, 2.0 / 2**13, 2.0 / 2**14, 0.0]
 
 
 def test_the_reported_example_was_chosen_on_the_other_half() -> None:
@@ -128,8 +168,8 @@ def test_the_reported_example_was_chosen_on_the_other_half() -> None:
     above = 0
     for seed in range(40):
         generator = np.random.default_rng(seed)
-        result = ExampleEpsilon(cuts=16).estimate(
-            two_sided_game(generator.normal(size=(64, 50)), generator.normal(size=(64, 50)))
+        result = ExampleEpsilon(cuts=17).estimate(
+            two_sided_game(generator.normal(size=(64, 20)), generator.normal(size=(64, 20)))
         )
         rows = epsilon_metrics(result)
         assert rows[0].metric == "epsilon_lower_bound"
@@ -141,7 +181,9 @@ def test_games_and_parameters_are_checked() -> None:
     game = compare(observe(make_layout(16, 40, 10), np.random.default_rng(0)), "G3")
     with pytest.raises(AuditError, match="G1 or G2, got G3"):
         ExampleEpsilon().estimate(game)
-    with pytest.raises(AuditError, match="cuts"):
+    with pytest.raises(AuditError, match="cuts: expected an odd number, got 64; nearest 65"):
+        ExampleEpsilon(cuts=64)
+    with pytest.raises(AuditError, match="nearest 1"):
         ExampleEpsilon(cuts=0)
     with pytest.raises(AuditError, match="guess_share"):
         OneRun(guess_share=0.7)

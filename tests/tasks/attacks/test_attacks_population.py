@@ -16,7 +16,7 @@ from tasks.measure.population import (
     svc_margins,
 )
 from tasks.metrics.membership import auc, mia_efficacy
-from tasks.statistics.intervals import delong
+from tasks.statistics.roc import auc_interval
 from tasks.training.scoring import Outputs, score
 from tests.support.trained_digits import data, trained
 
@@ -66,7 +66,7 @@ def test_held_out_logits_do_not_fit_what_they_score():
         result = held_out_logits(
             rng.normal(size=60), member, draws=1, folds=5, generator=np.random.default_rng(seed)
         )
-        values.append(delong(result, member).value)
+        values.append(auc_interval(result, member).value)
     assert np.mean(values) < 0.52
 
 

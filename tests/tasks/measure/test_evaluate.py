@@ -114,7 +114,7 @@ def test_robust_metrics():
         }
         for model in (trained(), trained(seed=1, epochs=2))
     ]
-    rows = robust_metrics(parts[0], parts[1], settings=SETTINGS)
+    rows = robust_metrics(parts[0], parts[1])
     check(rows)
     curve = [r for r in rows if r.metric == "robust_accuracy" and r.split == "test" and r.label is None]
     assert [r.param for r in curve] == [0.0, 0.05, 0.1]

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import safetensors.torch
@@ -9,6 +11,8 @@ from tasks.errors import AuditError, UnknownName
 from tasks.networks.layers import layer_groups, norm_layers
 from tasks.networks.models import Normalise, build
 from tasks.runtime.seeding import isolated_global_rng
+from tasks.training.gradients import summed_gradient
+from tasks.training.resident import ResidentData
 
 RESIDUAL = {"layers": [1, 1, 1], "channels": [8, 16, 32], "stem_chs": 8}
 TRANSFORMER = {"patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2}
@@ -213,3 +217,24 @@ def test_nothing_is_downloaded(monkeypatch):
 
     monkeypatch.setattr(timm.models._builder, "load_pretrained", refuse)
     make("resnet18.a1_in1k", {"layers": [1, 1, 1, 1]})
+
+
+def test_attention_biases_are_those_of_the_present_parameters():
+    shape = {"embed_dim": [8, 8, 8], "key_dim": 4, "num_heads": [1, 1, 1], "depth": [1, 1, 1]}
+    model = build(
+        "levit_128s", shape, image_shape=(1, 32, 32), num_classes=3, mean=0.5, std=0.25, seed_path=("levit",)
+    )
+    images = torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    data = ResidentData.put(images.numpy(), np.arange(6) % 3, 3, torch.device("cpu"))
+    with torch.no_grad():
+        before = model(images)
+        for name, parameter in model.named_parameters():
+            parameter.add_(
+                1.0 + torch.arange(parameter.numel()).view_as(parameter) if "biases" in name else 0.0
+            )
+        assert not torch.allclose(model(images), before)
+    whole = summed_gradient(model, data.subset(np.arange(6)))
+    parts = summed_gradient(model, data.subset(np.arange(6)), batch_size=2)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-3, atol=1e-4)
+    copy.deepcopy(model)

@@ -248,3 +248,26 @@ def test_the_backward_graph_stops_at_the_frozen_prefix(model, text):
     assert graph_reaches(loss) == set(scope.parameters(model).values())
     first = {"head": 6, "last-1": 5, "block:4+head": 4, "all": 0}[text]
     assert list(graphs.values()) == [i >= first for i in range(BLOCKS)]
+
+
+class Tied(nn.Module):
+    """Two blocks that share their weight, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+        self.second.weight = self.first.weight
+
+
+def test_a_shared_weight_may_move_under_all_its_names():
+    model = Tied()
+    scope, before = bind("all", model), {k: v.clone() for k, v in model.state_dict().items()}
+    assert scope.tied_names == ("second.weight",)
+    assert scope.num_parameters == sum(p.numel() for p in model.parameters())
+    with torch.no_grad():
+        model.first.weight.add_(1.0)
+    scope.verify(before, model.state_dict())
+    head = bind("head", model)
+    assert head.tied_names == ()
+    with pytest.raises(ScopeViolation, match=r"first\.weight"):
+        head.verify(before, model.state_dict())

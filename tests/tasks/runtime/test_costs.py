@@ -45,6 +45,26 @@ def test_peak_is_that_of_the_block_not_of_the_process():
     del block
 
 
+def test_a_stage_within_another_counts_once():
+    def work(seconds):
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    with measure(CPU) as outer:
+        work(0.05)
+        with measure(CPU) as inner:
+            work(0.2)
+            with measure(CPU) as innermost:
+                block = torch.ones(100 * 2**20, dtype=torch.uint8)
+                work(0.3)
+                del block
+    assert 0.05 <= outer.device_seconds < 0.15
+    assert 0.2 <= inner.device_seconds < 0.3 <= innermost.device_seconds
+    assert outer.seconds < inner.seconds < innermost.seconds
+    assert innermost.peak_bytes - outer.peak_bytes > 80 * 2**20
+
+
 def test_without_proc_the_peak_is_that_of_the_process(monkeypatch):
     monkeypatch.setattr(costs, "Path", lambda _path: Missing())
     with measure(CPU) as cost:

@@ -1,4 +1,4 @@
-"""Intervals against closed forms, scipy, definitions, and simulated coverage."""
+"""Intervals of proportions against closed forms, scipy, published numbers, and enumerated coverage."""
 
 import numpy as np
 import pytest
@@ -8,25 +8,20 @@ from scipy import stats
 
 from tasks.errors import AuditError
 from tasks.statistics.intervals import (
-    bootstrap_counts,
-    bootstrap_mean,
     clopper_pearson,
-    delong,
     newcombe,
     newcombe_paired,
-    percentiles,
-    reflected,
     wilson,
 )
 
 
-@pytest.mark.parametrize(("name", "function"), [("wilson", wilson), ("exact", clopper_pearson)])
+@pytest.mark.parametrize(("name", "function", "few"), [("wilson", wilson, 10), ("exact", clopper_pearson, 0)])
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
-def test_proportions_agree_with_scipy(name, function, confidence):
-    successes = np.array([0, 1, 7, 19, 20])
-    low, high = function(successes, 20, confidence=confidence)
+def test_proportions_agree_with_scipy(name, function, few, confidence):
+    successes = np.array([0, few + 1, 43, 59 - few, 60])
+    low, high = function(successes, 60, confidence=confidence)
     for s, a, b in zip(successes, low, high, strict=True):
-        expected = stats.binomtest(int(s), 20).proportion_ci(confidence, method=name)
+        expected = stats.binomtest(int(s), 60).proportion_ci(confidence, method=name)
         assert (a, b) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
@@ -44,6 +39,23 @@ def test_clopper_pearson_covers_by_exact_enumeration():
     low, high = clopper_pearson(s, n)
     for p in np.linspace(0.02, 0.98, 49):
         assert stats.binom.pmf(s, n, p)[(low <= p) & (p <= high)].sum() >= 0.95
+
+
+def test_few_hits_have_the_poisson_limit_of_one_side():
+    # Brown, Cai and DasGupta 2001: -log(.95) / n for one hit; mirrored for one miss
+    low, _ = wilson(1, 500)
+    _, high = wilson(499, 500)
+    assert (float(low), float(1 - high)) == pytest.approx((-np.log(0.95) / 500,) * 2)
+    assert wilson([2, 3], 500)[0] == pytest.approx([0.3554 / 500, 0.8177 / 500], rel=1e-3)
+
+
+@pytest.mark.parametrize("n", [12, 36, 120, 1000])
+def test_wilson_covers_any_share_by_exact_enumeration(n):
+    shares = np.concatenate([np.geomspace(1e-3 / n, 0.05, 300), np.linspace(0.05, 0.5, 100)])
+    low, high = wilson(np.arange(n + 1), n)
+    first = np.searchsorted(high, shares, side="left")
+    last = np.searchsorted(low, shares, side="right") - 1
+    assert (stats.binom.cdf(last, n, shares) - stats.binom.cdf(first - 1, n, shares)).min() >= 0.927
 
 
 def test_newcombe_published_example():
@@ -85,97 +97,6 @@ def test_newcombe_paired_is_antisymmetric_and_open_where_nothing_differs():
     assert newcombe_paired(b, a) == pytest.approx((-high, -low))
     same_low, same_high = newcombe_paired(np.ones(50, bool), np.ones(50, bool))
     assert same_low < 0 < same_high
-
-
-def test_bootstrap_mean_matches_the_normal_limit_and_its_seed():
-    x = np.random.default_rng(2).exponential(size=2000)
-    low, high = bootstrap_mean(x, generator=np.random.default_rng(3), count=4000)
-    half = 1.96 * x.std() / np.sqrt(len(x))
-    assert (low, high) == pytest.approx((x.mean() - half, x.mean() + half), abs=0.1 * half)
-    again = bootstrap_mean(x, generator=np.random.default_rng(3), count=4000)
-    assert (low, high) == (again[0], again[1])
-
-
-def test_bootstrap_mean_resamples_columns_together(monkeypatch):
-    monkeypatch.setattr("tasks.statistics.intervals._CHUNK", 500)  # several chunks
-    x = np.random.default_rng(4).normal(size=100)
-    low, high = bootstrap_mean(np.stack([x, -x], axis=1), generator=np.random.default_rng(5), count=99)
-    assert low[0] == pytest.approx(-high[1])
-    assert high[0] == pytest.approx(-low[1])
-
-
-def test_bootstrap_counts_have_the_multinomial_moments():
-    counts = np.array([50, 30, 20])
-    drawn = bootstrap_counts(counts, generator=np.random.default_rng(6), count=20_000)
-    assert (drawn.sum(axis=1) == 100).all()
-    np.testing.assert_allclose(drawn.mean(axis=0), counts, atol=0.2)
-    np.testing.assert_allclose(drawn.var(axis=0), counts * (1 - counts / 100), rtol=0.05)
-
-
-def test_reflected_undoes_the_lift_of_a_maximum():
-    rng = np.random.default_rng(7)
-    held = {"reflected": 0, "percentile": 0}
-    for _ in range(200):
-        means = rng.normal(size=10) * 0.1 + np.linspace(0, 0.3, 10)
-        replicates = np.ptp(means + rng.normal(size=(400, 10)) * 0.1, axis=1)
-        low, high = reflected(float(np.ptp(means)), replicates)
-        held["reflected"] += low <= 0.3 <= high
-        low, high = percentiles(replicates)
-        held["percentile"] += low <= 0.3 <= high
-    assert held["reflected"] >= 165
-    assert held["reflected"] >= held["percentile"] + 40
-
-
-def brute_auc(score, member):
-    a, b = score[member][:, None], score[~member][None]
-    return ((a > b) + 0.5 * (a == b)).mean()
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
-@settings(deadline=None)
-def test_auc_counts_ordered_pairs_with_ties_as_half(cases):
-    score, member = np.array([c[0] for c in cases]), np.array([c[1] for c in cases])
-    if member.all() or not member.any():
-        with pytest.raises(AuditError, match="members and non-members"):
-            delong(score, member)
-        return
-    result = delong(score, member)
-    assert result.value == pytest.approx(brute_auc(score, member))
-    assert 0 <= result.low <= result.value + 1e-12
-    assert result.value - 1e-12 <= result.high <= 1
-
-
-def test_delong_variance_is_its_definition():
-    rng = np.random.default_rng(8)
-    member = np.arange(50) < 20
-    score = np.round(rng.normal(size=50) + member, 1)
-    kernel = (score[member][:, None] > score[~member]) + 0.5 * (score[member][:, None] == score[~member])
-    expected = np.sqrt(kernel.mean(1).var(ddof=1) / 20 + kernel.mean(0).var(ddof=1) / 30)
-    assert delong(score, member).standard_error == pytest.approx(expected)
-
-
-def test_delong_interval_covers():
-    rng = np.random.default_rng(9)
-    member = np.arange(120) < 60
-    truth = stats.norm.cdf(1 / np.sqrt(2))
-    held = []
-    for _ in range(800):
-        result = delong(rng.normal(size=120) + member, member)
-        held.append(result.low <= truth <= result.high)
-    assert np.mean(held) == pytest.approx(0.95, abs=0.025)
-
-
-def test_perfect_separation_keeps_an_honest_interval():
-    member = np.arange(60) < 20
-    result = delong(member.astype(float), member)
-    assert (result.value, result.high) == (1.0, 1.0)
-    assert result.low == pytest.approx(0.025 ** (1 / 20))
-
-
-def test_delong_of_sixty_thousand_examples_needs_no_pair_matrix():
-    rng = np.random.default_rng(11)
-    member = np.arange(60_000) < 30_000
-    assert delong(rng.normal(size=60_000) + member, member).value == pytest.approx(0.760, abs=0.01)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(1, 0), (-1, 5), (6, 5)])

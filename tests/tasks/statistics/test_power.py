@@ -17,14 +17,11 @@ def simulated(seeds: int, difference: float) -> tuple[np.ndarray, np.ndarray, np
     generator = np.random.default_rng(seeds)
     judged, first, second = SD * generator.normal(size=(3, RUNS, seeds))
     contrast, floor = judged + difference - (first + second) / 2, first - second
-    if seeds == 2:
-        pooled = ((contrast - contrast.mean(1, keepdims=True)) ** 2).sum(1) / 1.5 + (floor**2).sum(1) / 2
-        variance, df = 1.5 * pooled / (2 * seeds - 1) / seeds, np.full(RUNS, 3.0)
-    else:
-        of_judged = judged.var(1, ddof=1) / seeds
-        of_retrained = (floor**2).mean(1) / 2 / (2 * seeds)
-        variance = of_judged + of_retrained
-        df = variance**2 / (of_judged**2 / (seeds - 1) + of_retrained**2 / seeds)
+    of_judged = judged.var(1, ddof=1) / seeds
+    of_retrained = (floor**2).mean(1) / 2 / (2 * seeds)
+    variance = of_judged + of_retrained
+    satterthwaite = variance**2 / (of_judged**2 / (seeds - 1) + of_retrained**2 / seeds)
+    df = seeds - 1 + (1 - 1 / seeds) * (satterthwaite - seeds + 1)
     return contrast.mean(1), np.sqrt(variance), df
 
 

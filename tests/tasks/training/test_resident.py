@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.errors import AuditError
 from tasks.images.augment import Augmentation
 from tasks.runtime.seeding import torch_generator
 from tasks.training.resident import ResidentData, batch_lengths, concatenate
@@ -96,3 +99,27 @@ def test_batch_lengths_cover_the_pass_and_leave_no_single_example(count, batch_s
     if count > 1 and batch_size > 1:
         assert 1 not in lengths
     assert len(lengths) in (-(-count // batch_size), -(-count // batch_size) - 1)
+
+
+def test_examples_that_a_block_writes_into_are_refused_and_put_right():
+    images, labels = np.full((4, 1, 2, 2), 7, dtype=np.uint8), np.arange(4)
+
+    def make():
+        return ResidentData.put(images, labels, 4, torch.device("cpu"))
+
+    data = replace(make(), again=make)
+    subset = data.subset(np.arange(2))
+    with data.unchanged(by="method 'reads'"):
+        subset.batch(torch.arange(2)).inputs.zero_()
+        subset.targets.zero_()
+    for act in (lambda: data.images.zero_(), lambda: data.labels.add_(1)):
+        with (
+            pytest.raises(AuditError, match="'blanks' wrote into the images or labels"),
+            data.unchanged(by="'blanks'"),
+        ):
+            act()
+        assert np.array_equal(data.images.numpy(), images)
+        assert data.labels.tolist() == [0, 1, 2, 3]
+    with pytest.raises(IndexError), data.unchanged(by="'fails'"):
+        data.images.zero_().numpy()[9]
+    assert np.array_equal(data.images.numpy(), images)

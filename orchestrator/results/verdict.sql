@@ -1,0 +1,571 @@
+-- The verdict: what each model's difference from retraining shows, measure by measure (`verdicts`) and as a whole
+-- (`model_verdicts`). Made after views.sql and shipped with every export; it reads `leaderboard`, `settings`, `declared`
+-- (primary measures and margins of the run) and `metric_declarations` (what each metric is).
+--
+-- Statistic. Over the seeds k that all three have: mean of m_k - (a_k + r_k) / 2, of the model, the retrained model and
+-- the second retraining. A metric that itself compares with the retrained model is 0 or 1 for that one by construction:
+-- there the mean of m_k - r_k. Its variance is (Sm + Sr / 2) / K: Sm the variance of m_k over seeds, Sr the mean of
+-- (a_k - r_k)^2 / 2, for their differences have mean 0 whatever a seed changes for both. Student's t with Satterthwaite's
+-- degrees of freedom, of which the part above K - 1 is shrunk by 1 - 1 / K. Where seeds move all models alike (the
+-- variance of (a_k + r_k) / 2 is ten times what Sr explains; m has no part in that choice) it is the variance of the
+-- K differences. Derived here, for K of 2 too: a pooled variance says "told apart" of 11 % and 20 % of methods that spread
+-- two and four times as far as retraining (tests/benchmarks/verdict_power.py: at most 6 % of these up to four times).
+-- One seed is always undecided. Rows that an attack on shadow models compared pair by pair bring their own difference,
+-- error and degrees of freedom: their replicate is the shadow model, so one seed will do.
+--
+-- Population. Further trainings on the same examples: all models answer the same ones, so what these examples add is
+-- common to them and cancels. Equal values over a few seeds do not show that there is no spread: each of Sm, Sr is at
+-- least that of one answer in n, (range / n)^2, the mean of a Poisson rate under a flat prior of which nothing was seen;
+-- of a metric without a largest value what one example adds by the interval of the value. The level holds for spreads
+-- that are no more lopsided than a t test bears: not for a method of which most trainings reach a bound and few do not.
+--
+-- Many measures. Primary measures: Holm over those of one model (data set, architecture, forget set, method, scope and
+-- setting of the model, all attacks), 5 % that any of them is told apart by chance. The others are exploratory:
+-- Benjamini-Hochberg over those of the same model, 5 % of its discoveries false. Equivalence: two one-sided tests at 5 %
+-- within the margin, each for itself; a model is shown equivalent if all its primary measures are, which needs no
+-- correction (intersection-union).
+--
+-- Columns of `verdicts`, beside the place (dataset, architecture, forget_set, method, scope, role, setting, conditions,
+-- model_setting) and the measure (attack, attack_family, metric, split, variant, param, game, higher_is):
+-- kind                   forgetting or utility
+-- seeds, seeds_measured  seeds that count; seeds of the model
+-- num_shadows, n         shadow models; examples behind a value
+-- value, retrained, again, value_low, value_high
+--                        means over the seeds that count; lowest to highest end of the seeds' own intervals
+-- difference             the statistic; difference_low, _high its 95 % interval; _error, _df its standard error
+-- distance               mean over seeds of |value - retrained|, with distance_low, _high: its 95 % interval from the
+--                        spread of the signed differences, which covers also where there is no difference (that of
+--                        the absolute ones does not: .92)
+-- noise_floor            the same distance of the second retraining
+-- model_sd, retraining_sd  spread over trainings
+-- p, p_adjusted          two-sided, of no difference; adjusted within the family
+-- p_equivalent           of the two one-sided tests
+-- family                 primary or exploratory
+-- margin, declared_after declared difference that counts as equal; whether it was declared after rows were there
+-- sees                   whether the same measure tells doing nothing apart, and not within the margin
+-- verdict                told apart, shown equivalent, undecided
+-- visible                shown equivalent, and yet told apart: a difference within the margin is visible
+-- reason, settles        why it is undecided (empty if it is not), and what would settle it, in words
+-- seeds_needed, shadows_needed  for a power of 80 % to show equivalence where there is no difference, which is a little
+--                        more than it takes to tell a difference of the margin; from the spread that was seen
+
+-- P(N > z) for z >= 0, to 1.2e-7 of itself: the rational approximation of erfc in Press et al., Numerical Recipes, 6.2.
+create or replace temp macro erfc_series(x, t) as
+    t * exp(-x * x - 1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806
+        + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277)))))))));
+
+create or replace temp macro normal_tail(z) as
+    erfc_series(z / 1.4142135623730951, 1 / (1 + z / 2.8284271247461903)) / 2;
+
+-- What Student's t is as a normal deviate: Hill (1970), Algorithm 395, with y = (df - 1/2) ln(1 + t^2 / df).
+create or replace temp macro hill_deviate(y, df) as
+    sqrt(y) * (1 + (3 + y + (((-0.4 * y - 3.3) * y - 24) * y - 85.5) / (0.8 * y * y + 100 + 48 * (df - 0.5) ** 2))
+        / (48 * (df - 0.5) ** 2));
+
+-- Two-sided p-value for real df >= 1, to 1e-7. With x = df / (df + t^2) and a = df / 2 it is the incomplete beta
+-- function I_x(a, 1/2) = x^a (1 - x)^(1/2) / (a B(a, 1/2)) + I_x(a + 1, 1/2): ten such steps, then Hill's.
+create or replace temp macro beta_step(x, a, rest) as 1 + x * (a + 0.5) / (a + 1) * rest;
+
+create or replace temp macro beta_steps(x, a) as
+    beta_step(x, a, beta_step(x, a + 1, beta_step(x, a + 2, beta_step(x, a + 3, beta_step(x, a + 4,
+        beta_step(x, a + 5, beta_step(x, a + 6, beta_step(x, a + 7, beta_step(x, a + 8, 1)))))))));
+
+create or replace temp macro t_two_sided(t, df) as
+    least(
+        1,
+        exp(lgamma(df / 2 + 0.5) - lgamma(df / 2 + 1) - 0.5723649429247001 - df / 2 * ln(1 + t * t / df))
+            * abs(t) / sqrt(df + t * t) * beta_steps(df / (df + t * t), df / 2)
+            + 2 * normal_tail(hill_deviate((df + 19.5) * ln(1 + t * t / df), df + 20))
+    );
+
+-- P(T > t).
+create or replace temp macro t_tail(t, df) as
+    0.5 - sign(t) * (0.5 - t_two_sided(t, df) / 2);
+
+-- Quantiles .975 and .95 for real df >= 1, to 2e-6: their logarithm as a polynomial in 1 / df, fitted at Chebyshev nodes
+-- (derived here).
+create or replace temp macro t_975(df) as
+    exp(0.672926258 + (1.210338084 + (0.708298888 + (0.145004219 + (-0.199505914 + (-0.157769154
+        + (0.276733792 + (-0.139098581 + 0.025162767 / df) / df) / df) / df) / df) / df) / df) / df);
+
+create or replace temp macro t_95(df) as
+    exp(0.497651484 + (0.926373063 + (0.434627046 + (0.060446319 + (-0.101148105 + (0.037478092
+        + (-0.032598082 + (0.028232167 - 0.008332033 / df) / df) / df) / df) / df) / df) / df) / df);
+
+-- Degrees of freedom of (sm + sr) / K, where sm rests on K - 1 of them and sr on sr_df.
+create or replace temp macro spread_df(sm, sr, k, sr_df) as
+    k - 1 + (1 - 1 / k) * ((sm + sr) ** 2 / (sm ** 2 / (k - 1) + sr ** 2 / sr_df) - k + 1);
+
+create or replace temp view verdicts as
+with rows_taken as (
+    select *
+    from leaderboard
+    where label is null and role in ('audited', 'ceiling', 'control', 'noise_floor')
+),
+-- What each setting says of the model alone: the same for all attacks on it.
+model_settings as (
+    select
+        setting,
+        md5(string_agg(key || '=' || value, chr(10) order by key)) as model_setting
+    from settings
+    where not regexp_matches(
+        key, '^((attack|evaluation|reference|shadows|canaries)[.]|method[.]text$|architecture[.]name$)'
+    )
+    group by setting
+),
+taken as (
+    select distinct
+        attack,
+        metric,
+        split,
+        variant,
+        param,
+        game
+    from rows_taken
+),
+-- A declaration leaves null what it does not restrict, and `variant` is a pattern with *; of several margins that of the
+-- closest restriction counts.
+declared_of as (
+    select
+        taken.*,
+        bool_or(declared.is_primary) as is_primary,
+        arg_max(
+            declared.margin,
+            cast(declared.split is not null as integer)
+                + cast(declared.game is not null as integer)
+                + cast(declared.variant is not null as integer)
+                + cast(declared.attack is not null as integer)
+                + cast(declared.param is not null as integer)
+        ) filter (declared.margin is not null) as margin,
+        bool_or(declared.declared_after) as declared_after
+    from taken
+    join declared
+        on declared.metric = taken.metric
+        and (declared.split is null or declared.split = taken.split)
+        and (declared.game is null or declared.game = taken.game)
+        and (declared.variant is null or taken.variant glob declared.variant)
+        and (declared.attack is null or declared.attack = taken.attack)
+        and (declared.param is null or declared.param = taken.param)
+    group by all
+),
+measures as (
+    select
+        taken.*,
+        coalesce(declared_of.is_primary, false) as is_primary,
+        declared_of.margin,
+        coalesce(declared_of.declared_after, false) as declared_after,
+        -- A metric that nothing here declares is read strictly.
+        coalesce(in_game.kind, on_split.kind, usual.kind, 'forgetting') as kind,
+        coalesce(usual.compares, false) as compares,
+        usual.high - usual.low as range
+    from taken
+    left join declared_of
+        on declared_of.attack = taken.attack
+        and declared_of.metric = taken.metric
+        and declared_of.split = taken.split
+        and declared_of.variant = taken.variant
+        and declared_of.param is not distinct from taken.param
+        and declared_of.game is not distinct from taken.game
+    left join metric_declarations as usual on usual.metric = taken.metric and usual.reading = ''
+    left join metric_declarations as on_split on on_split.metric = taken.metric and on_split.reading = taken.split
+    left join metric_declarations as in_game on in_game.metric = taken.metric and in_game.reading = taken.game
+),
+-- One row per model, measure and seed, beside both retrainings of that seed.
+beside as (
+    select
+        judged.dataset,
+        judged.architecture,
+        judged.forget_set,
+        judged.method,
+        judged.scope,
+        judged.role,
+        judged.setting,
+        judged.conditions,
+        coalesce(model_settings.model_setting, '') as model_setting,
+        judged.attack,
+        judged.attack_family,
+        judged.metric,
+        judged.split,
+        judged.variant,
+        judged.param,
+        judged.game,
+        judged.higher_is,
+        judged.seed,
+        judged.num_shadows,
+        judged.n,
+        judged.value,
+        judged.ci_low,
+        judged.ci_high,
+        judged.retrained,
+        again.value as again,
+        if(measures.compares, again.value, (judged.retrained + again.value) / 2) as control,
+        judged.group_id is not null as of_shadows,
+        judged.difference as seed_difference,
+        judged.difference_error,
+        judged.difference_df,
+        measures.is_primary,
+        measures.margin,
+        measures.declared_after,
+        measures.kind,
+        measures.compares,
+        case
+            when isfinite(measures.range) then (measures.range / judged.n) ** 2
+            else ((judged.ci_high - judged.ci_low) / 3.919927969) ** 2 / judged.n
+        end as least_variance
+    from rows_taken as judged
+    join measures
+        on measures.attack = judged.attack
+        and measures.metric = judged.metric
+        and measures.split = judged.split
+        and measures.variant = judged.variant
+        and measures.param is not distinct from judged.param
+        and measures.game is not distinct from judged.game
+    left join rows_taken as again
+        on again.role = 'noise_floor'
+        and again.dataset = judged.dataset
+        and again.architecture = judged.architecture
+        and again.forget_set = judged.forget_set
+        and again.conditions = judged.conditions
+        and again.seed = judged.seed
+        and again.attack = judged.attack
+        and again.metric = judged.metric
+        and again.split = judged.split
+        and again.variant = judged.variant
+        and again.param is not distinct from judged.param
+        and again.game is not distinct from judged.game
+    left join model_settings on model_settings.setting = judged.setting
+    where judged.role <> 'noise_floor' and measures.kind <> 'cost'
+),
+gathered as (
+    select
+        * exclude (
+            seed,
+            num_shadows,
+            n,
+            value,
+            ci_low,
+            ci_high,
+            retrained,
+            again,
+            control,
+            seed_difference,
+            difference_error,
+            difference_df,
+            least_variance
+        ),
+        count(*) as seeds_measured,
+        count(retrained) as seeds_retrained,
+        count(again) as seeds_again,
+        count(control) as seeds_shared,
+        max(num_shadows) as num_shadows,
+        max(n) as n,
+        coalesce(avg(value) filter (control is not null), avg(value)) as value,
+        min(ci_low) as value_low,
+        max(ci_high) as value_high,
+        coalesce(avg(retrained) filter (control is not null), avg(retrained)) as retrained,
+        coalesce(avg(again) filter (control is not null), avg(again)) as again,
+        avg(seed_difference) as seed_difference,
+        coalesce(avg(abs(seed_difference)) filter (control is not null), avg(abs(seed_difference))) as distance,
+        avg(abs(again - retrained)) as noise_floor,
+        avg(value - control) as shared_difference,
+        avg(difference_error) as paired_error,
+        min(difference_df) as paired_df,
+        greatest(var_samp(value) filter (control is not null), max(least_variance)) as model_variance,
+        greatest(var_samp(again) filter (control is not null), max(least_variance)) as again_variance,
+        greatest(avg((retrained - again) ** 2) / 2, max(least_variance)) as pair_variance,
+        var_samp(control) as control_variance_over_seeds,
+        greatest(var_samp(value - control), 1.5 * max(least_variance)) as difference_variance
+    from beside
+    group by all
+),
+spread as (
+    select
+        *,
+        not of_shadows and seeds_shared >= 2 as replicated,
+        if(of_shadows, seeds_measured, seeds_shared) as seeds,
+        if(of_shadows or seeds_shared = 0, seed_difference, shared_difference) as difference,
+        not compares and coalesce(2 * control_variance_over_seeds > 10 * pair_variance, false) as seeds_differ,
+        if(compares, again_variance, pair_variance) as retraining_variance,
+        if(compares, again_variance, pair_variance / 2) as control_variance,
+        if(compares, seeds_shared - 1, seeds_shared) as control_df,
+        -- Of a value less that of one retrained model; a metric that compares both has it in itself.
+        if(compares, 0, pair_variance) as one_retraining_variance
+    from gathered
+),
+tests as (
+    select
+        *,
+        case
+            when of_shadows then paired_error
+            when replicated and seeds_differ then sqrt(difference_variance / seeds)
+            when replicated then sqrt((model_variance + control_variance) / seeds)
+        end as error,
+        case
+            when of_shadows then paired_df
+            when replicated and seeds_differ then seeds - 1
+            when replicated then spread_df(model_variance, control_variance, seeds, control_df)
+        end as df,
+        if(
+            of_shadows,
+            paired_error,
+            if(replicated, sqrt((model_variance + one_retraining_variance) / seeds), null)
+        ) as distance_error,
+        if(
+            of_shadows,
+            paired_df,
+            if(replicated, spread_df(model_variance, one_retraining_variance, seeds, seeds), null)
+        ) as distance_df,
+        if(is_primary, 'primary', 'exploratory') as family
+    from spread
+),
+standardised as (
+    select
+        *,
+        if(error > 0, difference / error, null) as t,
+        if(error > 0, (margin - abs(difference)) / error, null) as t_margin
+    from tests
+),
+tested as (
+    select
+        * exclude (t, t_margin),
+        if(t is null, null, t_two_sided(t, df)) as p,
+        t_tail(t_margin, df) as p_equivalent
+    from standardised
+),
+ranked as (
+    select
+        *,
+        count(p) over families as tests,
+        row_number() over (families order by p nulls last) as place
+    from tested
+    window families as (
+        partition by dataset, architecture, forget_set, method, scope, role, model_setting, family
+    )
+),
+adjusted as (
+    select
+        *,
+        case
+            when p is null then null
+            when is_primary then least(1, max((tests - place + 1) * p) over (families rows unbounded preceding))
+            else min(tests * p / place) over (families rows between current row and unbounded following)
+        end as p_adjusted
+    from ranked
+    window families as (
+        partition by dataset, architecture, forget_set, method, scope, role, model_setting, family order by place
+    )
+),
+seen as (
+    select
+        adjusted.*,
+        coalesce(adjusted.p_adjusted < 0.05, false) as apart,
+        coalesce(adjusted.p_equivalent < 0.05, false) as within,
+        coalesce(untouched.p_adjusted < 0.05, false) as untouched_apart,
+        if(
+            untouched.role is null,
+            null,
+            untouched_apart and coalesce(untouched.p_equivalent >= 0.05, true)
+        ) as sees
+    from adjusted
+    left join adjusted as untouched
+        on untouched.role = 'ceiling'
+        and untouched.dataset = adjusted.dataset
+        and untouched.architecture = adjusted.architecture
+        and untouched.forget_set = adjusted.forget_set
+        and untouched.conditions = adjusted.conditions
+        and untouched.attack = adjusted.attack
+        and untouched.metric = adjusted.metric
+        and untouched.split = adjusted.split
+        and untouched.variant = adjusted.variant
+        and untouched.param is not distinct from adjusted.param
+        and untouched.game is not distinct from adjusted.game
+),
+decided as (
+    select
+        *,
+        case
+            when within and (kind = 'utility' or coalesce(sees, false)) then 'shown equivalent'
+            when apart then 'told apart'
+            else 'undecided'
+        end as verdict
+    from seen
+),
+reasoned as (
+    select
+        *,
+        case
+            when verdict <> 'undecided' then ''
+            when of_shadows and p is null then 'no paired difference'
+            when p is null and seeds_retrained = 0 then 'no retrained model'
+            when p is null and seeds_again = 0 then 'no second retraining'
+            when p is null and seeds_measured < 2 then 'one seed'
+            when p is null and seeds < 2 then 'no shared seeds'
+            when p is null then 'no spread'
+            when kind = 'forgetting' and sees is null then 'no control that does nothing'
+            when kind = 'forgetting' and not sees then 'this measure cannot see'
+            when coalesce(margin, 0) = 0 then 'no margin'
+            else 'too much spread'
+        end as reason
+    from decided
+),
+-- For a power of 80 % of showing that a model without a difference lies within the margin, each of the two one-sided
+-- tests must be passed with 90 %: the margin reaches over both quantiles. That for the power is the normal one with the
+-- first term of its expansion (Abramowitz and Stegun 26.7.5).
+needed as (
+    select
+        *,
+        if(
+            reason = 'too much spread' and not of_shadows,
+            greatest(
+                seeds + 1,
+                coalesce(
+                    (
+                        select min(k)
+                        from (
+                            select
+                                k,
+                                margin / error * sqrt(k / seeds) as reach,
+                                if(
+                                    seeds_differ,
+                                    k - 1,
+                                    spread_df(model_variance, control_variance, k, k + control_df - seeds)
+                                ) as df_then
+                            from range(2, 101) as counts(k)
+                        )
+                        where reach >= t_95(df_then) + 1.281552 + 0.846586 / df_then
+                    ),
+                    ceil(8.563847 * seeds * (error / margin) ** 2)
+                )
+            ),
+            null
+        ) as seeds_needed,
+        -- The variance over shadow models falls with their number.
+        if(
+            reason = 'too much spread' and of_shadows,
+            greatest(num_shadows + 2, 2 * ceil(num_shadows / 2 * 8.563847 * (error / margin) ** 2)),
+            null
+        ) as shadows_needed
+    from reasoned
+)
+select
+    dataset,
+    architecture,
+    forget_set,
+    method,
+    scope,
+    role,
+    setting,
+    conditions,
+    model_setting,
+    attack,
+    attack_family,
+    metric,
+    split,
+    variant,
+    param,
+    game,
+    higher_is,
+    kind,
+    seeds,
+    seeds_measured,
+    num_shadows,
+    n,
+    value,
+    value_low,
+    value_high,
+    retrained,
+    again,
+    difference,
+    difference - t_975(df) * error as difference_low,
+    difference + t_975(df) * error as difference_high,
+    error as difference_error,
+    df as difference_df,
+    distance,
+    if(distance_error is null, null, greatest(0, distance - t_975(distance_df) * distance_error)) as distance_low,
+    distance + t_975(distance_df) * distance_error as distance_high,
+    noise_floor,
+    if(replicated, sqrt(model_variance), null) as model_sd,
+    if(replicated, sqrt(retraining_variance), null) as retraining_sd,
+    p,
+    p_adjusted,
+    p_equivalent,
+    family,
+    margin,
+    declared_after,
+    sees,
+    verdict,
+    apart and verdict = 'shown equivalent' as visible,
+    reason,
+    case reason
+        when '' then ''
+        when 'one seed' then 'one seed says nothing of another training: a second, better a third'
+        when 'no retrained model' then 'no retrained model of the same seeds under the same conditions'
+        when 'no second retraining' then 'no second retraining (retrain_again) of the same seeds'
+        when 'no shared seeds'
+            then format('{} of {} seeds have both retrainings: two at least', seeds, seeds_measured)
+        when 'no spread' then 'every seed gives the same values, and no error bounds how far they move'
+        when 'no paired difference' then 'no difference with an error over pairs of shadow models'
+        when 'no control that does nothing'
+            then 'doing nothing (no_op) was not measured here, so what this measure can see is unknown'
+        when 'this measure cannot see'
+            then 'this measure cannot see: doing nothing '
+                || if(untouched_apart, 'lies within the margin as well', 'is not told apart either')
+                || '; more seeds or examples, or another attack'
+        when 'no margin' then 'not told apart, and without a declared margin equivalence cannot be shown'
+        when 'too much spread'
+            then format(
+                '{} {} in place of {}, for a margin of {:.3g}',
+                cast(coalesce(seeds_needed, shadows_needed) as bigint),
+                if(of_shadows, 'shadow models', 'seeds'),
+                if(of_shadows, num_shadows, seeds),
+                margin
+            )
+    end as settles,
+    cast(seeds_needed as bigint) as seeds_needed,
+    cast(shadows_needed as bigint) as shadows_needed
+from needed;
+
+-- One row per model: told apart if any primary measure tells it apart, shown equivalent if all of them show that, else
+-- undecided, with what would settle each that is. discoveries: exploratory measures that tell it apart, of `explored`.
+create or replace temp view model_verdicts as
+with counted as (
+    select
+        dataset,
+        architecture,
+        forget_set,
+        method,
+        scope,
+        role,
+        model_setting,
+        count(*) filter (family = 'primary') as primary_measures,
+        count(*) filter (family = 'primary' and verdict = 'told apart') as told_apart,
+        count(*) filter (family = 'primary' and verdict = 'shown equivalent') as shown_equivalent,
+        count(*) filter (family = 'primary' and visible) as visible,
+        count(*) filter (family = 'primary' and verdict = 'undecided') as undecided,
+        count(*) filter (family = 'exploratory' and p is not null) as explored,
+        count(*) filter (family = 'exploratory' and p_adjusted < 0.05) as discoveries,
+        max(seeds) as seeds,
+        max(seeds_needed) filter (family = 'primary') as seeds_needed,
+        max(shadows_needed) filter (family = 'primary') as shadows_needed,
+        bool_or(declared_after) filter (family = 'primary') as declared_after,
+        string_agg(
+            concat_ws(' ', metric, 'on', split, nullif(variant, ''), '(' || attack || '):', settles),
+            '; '
+            order by metric, split, attack, variant, param, game
+        ) filter (family = 'primary' and verdict = 'undecided') as remedies
+    from verdicts
+    group by all
+)
+select
+    * exclude (remedies),
+    case
+        when told_apart > 0 then 'told apart'
+        when primary_measures > 0 and shown_equivalent = primary_measures then 'shown equivalent'
+        else 'undecided'
+    end as verdict,
+    case
+        when told_apart > 0 or (primary_measures > 0 and undecided = 0) then ''
+        when primary_measures = 0 then 'no primary measure was taken'
+        else remedies
+    end as settles
+from counted;

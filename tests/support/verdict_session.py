@@ -1,0 +1,61 @@
+"""The views of verdict.sql over given rows, in a DuckDB of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from orchestrator.results import connection
+from orchestrator.results.metric_declarations import metric_declarations
+
+VERDICT = Path(connection.__file__).with_name("verdict.sql")
+DECLARED = pa.schema(
+    [
+        ("metric", pa.string()),
+        ("split", pa.string()),
+        ("game", pa.string()),
+        ("variant", pa.string()),
+        ("attack", pa.string()),
+        ("param", pa.float64()),
+        ("is_primary", pa.bool_()),
+        ("margin", pa.float64()),
+        ("declared_after", pa.bool_()),
+    ]
+)
+LABELS = pa.schema([("setting", pa.string()), ("label", pa.string())])
+SETTINGS = pa.schema([("setting", pa.string()), ("key", pa.string()), ("value", pa.string())])
+
+
+def declared(*rows: Mapping[str, Any]) -> pa.Table:
+    """Declarations; what one leaves out takes any value, is not primary, and was said beforehand."""
+    usual = {"is_primary": False, "declared_after": False}
+    return pa.Table.from_pylist([{**usual, **row} for row in rows], schema=DECLARED)
+
+
+def judge(
+    tables: Mapping[str, pa.Table],
+    ask: str,
+    *,
+    leaderboard: str = "",
+    params: Mapping[str, Any] | None = None,
+) -> pa.Table:
+    """Make the views and ask.
+
+    Args:
+        tables: by name: `declared`, and `leaderboard` or what it is made of.
+        ask: the query.
+        leaderboard: statement that makes that view of `tables`.
+        params: of the query.
+    """
+    usual = {"settings": SETTINGS.empty_table(), "setting_labels": LABELS.empty_table()}
+    made = {**usual, "metric_declarations": metric_declarations(), **tables}
+    with duckdb.connect(":memory:") as session:
+        session.execute("set threads = 1")
+        for name, table in made.items():
+            session.register(name, table)
+        session.execute(leaderboard + VERDICT.read_text(encoding="utf-8"))
+        return session.sql(ask, params=params).to_arrow_table()
