@@ -16,7 +16,6 @@ from orchestrator.results.prompt import prompt
 
 EXAMPLES = """examples:
   python -m orchestrator.query leaderboard --param metric=accuracy split=forget
-  python -m orchestrator.query leaderboard --run all
   python -m orchestrator.query robust_drop --format latex --output drop.tex
   python -m orchestrator.query "select method, count(*) from cells group by all"
 """

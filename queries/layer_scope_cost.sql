@@ -4,47 +4,73 @@
 -- param metric = "accuracy": measure of closeness
 -- param split = "forget": where it is measured
 -- param attack = "none": the cells it is taken from
--- speedup is retraining's device seconds divided by unlearning's. gap is the mean distance to the retrained
--- model of the same seed; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
--- reaches from the lowest to the highest end of the seeds' own. noise_floor: the same distance for a second
--- retrained model.
+-- gap is the mean distance to the retrained model of the same seed; its 95 % interval is Student's t over
+-- seeds from three seeds on, and with fewer reaches from the lowest to the highest end of the seeds' own.
+-- noise_floor: the same distance for a second retrained model. speedup is retraining's device seconds
+-- divided by unlearning's, with the shared stages that it rests on. paired_seeds: those at which scope `all`
+-- of the method stands in the answer too; there gap_difference is gap less that of scope `all`, with its 95
+-- % interval (Student's t over seeds; null with one), and cost_of_all the device seconds of this scope by
+-- those of scope `all`, on the same kind of device.
 with audited as (
     select
-        model_id,
-        dataset,
-        architecture,
-        forget_set,
-        method,
-        scope,
-        setting,
-        seed,
-        variant,
-        param,
-        game,
-        abs(difference) as gap,
-        greatest(difference_low, -difference_high, 0) as gap_low,
-        greatest(-difference_low, difference_high) as gap_high,
-        noise_floor
+        leaderboard.model_id,
+        leaderboard.dataset,
+        leaderboard.architecture,
+        leaderboard.forget_set,
+        leaderboard.method,
+        leaderboard.scope,
+        leaderboard.setting,
+        leaderboard.conditions,
+        leaderboard.seed,
+        leaderboard.variant,
+        leaderboard.param,
+        leaderboard.game,
+        abs(leaderboard.difference) as gap,
+        greatest(leaderboard.difference_low, -leaderboard.difference_high, 0) as gap_low,
+        greatest(-leaderboard.difference_low, leaderboard.difference_high) as gap_high,
+        leaderboard.noise_floor,
+        models.params_json,
+        costs.device,
+        costs.trainable_parameters,
+        costs.num_parameters,
+        costs.device_seconds,
+        costs.retrained_device_seconds,
+        costs.samples,
+        costs.peak_bytes
     from leaderboard
-    where metric = $metric
-        and split = $split
-        and attack = $attack
-        and role = 'audited'
-        and label is null
-        and difference is not null
+    join plan_models as models on models.model_id = leaderboard.model_id
+    join model_costs as costs on costs.model_id = leaderboard.model_id
+    where leaderboard.metric = $metric
+        and leaderboard.split = $split
+        and leaderboard.attack = $attack
+        and leaderboard.role = 'audited'
+        and leaderboard.label is null
+        and leaderboard.difference is not null
 ),
-priced as (
+paired as (
     select
         audited.*,
-        unlearned.trainable_parameters,
-        unlearned.num_parameters,
-        unlearned.device_seconds,
-        unlearned.samples,
-        unlearned.peak_bytes,
-        retrained.device_seconds as retrained_device_seconds
+        audited.gap - whole.gap as gap_difference,
+        if(audited.device = whole.device, audited.device_seconds / nullif(whole.device_seconds, 0), null)
+            as cost_of_all
     from audited
-    join models as unlearned on unlearned.model_id = audited.model_id
-    left join models as retrained on retrained.model_id = unlearned.retrained_id
+    left join audited as whole
+        on whole.scope = 'all'
+        and whole.method = audited.method
+        and whole.forget_set = audited.forget_set
+        and whole.conditions = audited.conditions
+        and whole.seed = audited.seed
+        and whole.variant = audited.variant
+        and whole.param is not distinct from audited.param
+        and whole.game is not distinct from audited.game
+    -- a tuned method has other parameters at each scope; of several at scope `all` the same ones
+    qualify row_number() over (
+        partition by audited.model_id, audited.setting, audited.variant, audited.param, audited.game
+        order by
+            cast(whole.setting = audited.setting as integer) desc,
+            cast(whole.params_json = audited.params_json as integer) desc,
+            whole.setting
+    ) = 1
 )
 select
     dataset,
@@ -68,10 +94,19 @@ select
     greatest(0, seeds_low(avg(gap), stddev_samp(gap), count(*), min(gap_low))) as gap_low,
     seeds_high(avg(gap), stddev_samp(gap), count(*), max(gap_high)) as gap_high,
     avg(noise_floor) as noise_floor,
-    priced.setting
-from priced
-left join setting_labels on setting_labels.setting = priced.setting
-group by dataset, architecture, forget_set, variant, param, game, method, scope, priced.setting
+    count(gap_difference) as paired_seeds,
+    avg(gap_difference) as gap_difference,
+    avg(gap_difference)
+        - t975(count(gap_difference) - 1) * stddev_samp(gap_difference) / sqrt(count(gap_difference))
+        as gap_difference_low,
+    avg(gap_difference)
+        + t975(count(gap_difference) - 1) * stddev_samp(gap_difference) / sqrt(count(gap_difference))
+        as gap_difference_high,
+    avg(cost_of_all) as cost_of_all,
+    paired.setting
+from paired
+left join setting_labels on setting_labels.setting = paired.setting
+group by dataset, architecture, forget_set, variant, param, game, method, scope, paired.setting
 order by
     dataset, architecture, forget_set, variant, param, game, method, trainable_parameters, scope,
-    priced.setting;
+    paired.setting;

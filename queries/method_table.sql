@@ -7,9 +7,10 @@
 -- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is
 -- the mean over seeds; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
 -- reaches from the lowest to the highest end of the seeds' own. The row of retrain_again is what retraining
--- twice differs by. verdict: of the whole model (`model_verdicts`). seconds are those of the device; ratio is to retraining. mia_auc: loss threshold,
--- forget against test, 0.5 is no signal. risk_auc: the per-example attack on any forget set, mean over
--- examples, and from the lowest to the highest end of its 95 % intervals over forget sets.
+-- twice differs by. verdict: of the whole model (`model_verdicts`). seconds are those of the device, with
+-- the shared stages that a model rests on; ratio is to retraining, on the same kind of device. mia_auc: loss
+-- threshold, forget against test, 0.5 is no signal. risk_auc: the per-example attack on any forget set, mean
+-- over examples, and from the lowest to the highest end of its 95 % intervals over forget sets.
 with chosen as (
     select
         plan_cells.*,
@@ -40,15 +41,11 @@ population as (
         asked.model_id,
         asked.forget_digest,
         asked.surroundings,
-        first(
-            metrics.value
-            order by asked.attack, asked.setting, metrics.split, metrics.game
-        ) as mia_auc
+        first(metrics.value order by asked.attack, asked.setting) as mia_auc
     from metrics
     join asked on asked.cell_id = metrics.cell_id
     where metrics.metric = 'auc'
         and metrics.variant = 'loss_threshold'
-        and metrics.label is null
     group by all
 ),
 risks as (
@@ -66,15 +63,13 @@ risks as (
     join chosen on chosen.cell_id = metrics.cell_id
     where metrics.metric = 'auc'
         and metrics.variant like '%:example_mean'
-        and metrics.label is null
         and chosen.attack = $per_example
     group by
-        chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part, chosen.setting,
-        metrics.variant, metrics.game, metrics.split
+        chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part, chosen.setting
     qualify row_number() over (
         partition by
             chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part
-        order by chosen.setting, metrics.variant, metrics.game, metrics.split
+        order by chosen.setting
     ) = 1
 ),
 by_method as (
@@ -104,12 +99,19 @@ by_method as (
             avg(plain.average_gap), stddev_samp(plain.average_gap), count(plain.average_gap), max(plain.gap_high)
         ) as gap_high,
         avg(if(asked.role = 'ceiling', 0.0, made.device_seconds)) as seconds,
-        avg(if(asked.role = 'ceiling', 0.0, made.device_seconds / nullif(retrained.device_seconds, 0))) as ratio,
+        avg(
+            case asked.role
+                when 'audited' then made.ratio
+                when 'ceiling' then 0.0
+                else made.device_seconds
+                    / nullif(if(retrained.device = made.device, retrained.device_seconds, null), 0)
+            end
+        ) as ratio,
         avg(population.mia_auc) as mia_auc
     from asked
     join plain on plain.cell_id = asked.cell_id
-    left join models as made on made.model_id = asked.model_id
-    left join models as retrained on retrained.model_id = asked.reference_id
+    left join model_costs as made on made.model_id = asked.model_id
+    left join model_costs as retrained on retrained.model_id = asked.reference_id
     left join population
         on population.model_id = asked.model_id
         and population.forget_digest = asked.forget_digest

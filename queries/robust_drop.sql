@@ -3,6 +3,9 @@
 -- param split = null: only this split
 -- param attack = null: only this attack
 -- robust_drop is accuracy at eps 0 minus robust accuracy, of the same model on the same examples.
+-- zero_gradient_share: the part of the value that the attack could not try, as its gradient vanishes.
+-- masked_gradients: an attack that knows no scale of logits leaves less than this one, beyond the interval
+-- (view gradient_masking).
 with robust as (
     select *
     from leaderboard
@@ -33,11 +36,17 @@ select
     robust.difference_low,
     robust.difference_high,
     robust.noise_floor,
+    masking.zero_gradient_share,
+    masking.masked_gradients,
     robust.n,
     robust.higher_is,
     robust.setting,
     robust.conditions
 from robust
+left join gradient_masking as masking
+    on masking.cell_id = robust.cell_id
+    and masking.split = robust.split
+    and masking.eps = robust.param
 left join setting_labels on setting_labels.setting = robust.setting
 left join robust as clean
     on clean.cell_id = robust.cell_id

@@ -9,8 +9,8 @@
 -- attacks that every model here has, at its largest eps. mia_auc: loss threshold, forget against test.
 -- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds
 -- divided by those of the retrained model. tuning_trials: budget of the search behind the method's values;
--- null where they are those of the configuration. verdict: of the whole model (`model_verdicts`); the retrained ones
--- are not judged.
+-- null where they are those of the configuration. verdict: of the whole model (`model_verdicts`); the
+-- retrained ones are not judged.
 with surrounded as (
     select plan_cells.*, setting_parts.surroundings
     from plan_cells

@@ -1,7 +1,9 @@
 -- What does each method cost next to training again without the data?
--- grain: dataset, architecture, forget set, method, scope and setting of the model, over seeds
--- ratio is device seconds of unlearning by those of the retrained model of the same seed; least and most are the
--- extremes over seeds, for a cost is measured, not estimated.
+-- grain: dataset, architecture, forget set, method, scope, setting of the model and device, over seeds
+-- own: unlearning alone; shared: the stages that it rests on (saliency, Fisher information), in full,
+-- whichever model asked for them first; without a prefix both. ratio is device seconds of both by those of
+-- the retrained model of the same seed on the same kind of device; least and most are the extremes over
+-- seeds, for a cost is measured, not estimated.
 with priced as (
     select
         unlearned.dataset,
@@ -11,19 +13,10 @@ with priced as (
         unlearned.scope,
         unlearned.setting,
         unlearned.seed,
-        unlearned.device,
-        coalesce(unlearned.device_seconds, unlearned.seconds) as device_seconds,
-        coalesce(retrained.device_seconds, retrained.seconds) as retrained_device_seconds,
-        unlearned.samples,
-        unlearned.peak_bytes,
-        unlearned.trainable_parameters,
-        unlearned.num_parameters
+        model_costs.*
     from plan_models as unlearned
-    left join models as retrained
-        on retrained.model_id = unlearned.retrained_id
-        and retrained.status = 'finished'
+    join model_costs on model_costs.model_id = unlearned.model_id
     where unlearned.kind = 'unlearned'
-        and unlearned.status = 'finished'
 )
 select
     dataset,
@@ -34,12 +27,17 @@ select
     any_value(setting_labels.label) as setting_label,
     device,
     count(*) as seeds,
+    avg(own_device_seconds) as own_device_seconds,
+    avg(shared_device_seconds) as shared_device_seconds,
     avg(device_seconds) as device_seconds,
     avg(retrained_device_seconds) as retrained_device_seconds,
-    avg(device_seconds / nullif(retrained_device_seconds, 0)) as ratio,
-    min(device_seconds / nullif(retrained_device_seconds, 0)) as ratio_least,
-    max(device_seconds / nullif(retrained_device_seconds, 0)) as ratio_most,
+    avg(ratio) as ratio,
+    min(ratio) as ratio_least,
+    max(ratio) as ratio_most,
+    avg(own_samples) as own_samples,
+    avg(shared_samples) as shared_samples,
     avg(samples) as samples,
+    avg(forward_samples) as forward_samples,
     max(peak_bytes) as peak_bytes,
     max(trainable_parameters) as trainable_parameters,
     max(trainable_parameters / nullif(num_parameters, 0)) as trainable_share,

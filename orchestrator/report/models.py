@@ -99,9 +99,10 @@ def layers_section(context: Context) -> Section:
         blocks = [
             Figure(
                 caption="Each row is a normalisation layer, from input to output; the point is Spearman's "
-                "rank correlation, over models, of the layer's fairness gap with the accuracy lost to the "
-                "attack. To the right of 0: where a layer treats classes less evenly, more robustness is "
-                "lost. Intervals that contain 0 say that these models do not decide it. Gap by definition "
+                "rank correlation, over the models of one seed and forget set, of the layer's fairness gap with "
+                "the accuracy lost to the attack. To the right of 0: where a layer treats classes less evenly, "
+                "more robustness is lost. The interval is over original models, that is seeds, and needs four of "
+                "them; one that contains 0 says that they do not decide it. Gap by definition "
                 f"{code(definition)}; the SQL has the others.",
                 panels=panels,
                 source=Source(query="fairness_vs_robustness"),
@@ -115,7 +116,7 @@ def layers_section(context: Context) -> Section:
         blocks=blocks
         or [
             Missing(
-                reason="This needs at least four models of one architecture measured both without attack "
+                reason="This needs several models of one original measured both without attack "
                 "and under an adversarial attack.",
                 command=f"python -m orchestrator.sweep --axes.attack none pgd --out {context.root}",
             )

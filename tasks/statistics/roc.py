@@ -72,7 +72,7 @@ def tpr_interval(
     tail = (1 - confidence) / 2 * weight.sum()
 
     def mixed(first: np.ndarray, second: np.ndarray, share: float) -> float:
-        """The rate below which the mixture of betas has this share; a first of 0 is at 0, a second at 1."""
+        """Rate below which the mixture of beta variates has this share; a first of 0 is at 0, a second at 1."""
         at_0, at_1 = first <= 0, second <= 0
         between = ~at_0 & ~at_1
         first, second, chance = first[between], second[between], weight[between]

@@ -9,7 +9,7 @@ from orchestrator.progress.status import as_json, lines, read_status
 from orchestrator.status import main
 from orchestrator.store.store import Store, existing
 from tasks.errors import AuditError, UnknownName
-from tests.support.audited import NOON, audited_root, plan_cell, write_cell, write_run
+from tests.support.audited import NOON, audited_root, write_cell, write_run
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_finished_sweep_with_failures_names_them(store, capsys):
 def test_only_cells_of_this_run_set_the_pace(store):
     write_run(store, cells=10)
     for seed in range(3):
-        plan_cell(store, "tiny-1", write_cell(store, "finetune", seed=seed, minutes=seed, run_id="earlier"))
+        write_cell(store, "finetune", seed=seed, minutes=seed, run_id="earlier")
     write_cell(store, "finetune", seed=3, minutes=60)
     status = read_status(store, now=at(60))
     assert status.seconds_per_cell is None

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy import stats
 from sklearn.metrics import roc_curve
 
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
-from tasks.statistics.intervals import newcombe
+from tasks.statistics.intervals import newcombe, wilson
+from tests.benchmarks.coverage.macros import ends, session
 from tests.support import synthetic_results as synthetic
 from tests.support.audited import write_cell, write_run
 from tests.support.fabricated import fabricated_setting, write_plan
@@ -257,25 +259,73 @@ def test_leaderboard_ranks_by_distance_and_spans_seeds(results: Results) -> None
     assert scrub["distance_low"] < scrub["distance"] < scrub["distance_high"]
 
 
-def test_fairness_correlation_is_spearmans(results: Results) -> None:
+def test_fairness_correlation_is_spearmans_within_seed_and_forget_set(results: Results) -> None:
     robust = {eps: values(results, "robust_accuracy", "test", eps) for eps in synthetic.EPS}
     gaps = [r for r in results.table("layers").to_pylist() if r["label"] is None]
     found = rows(results, "fairness_vs_robustness")
     assert len(found) == (len(synthetic.LAYERS) + 1) * 2
     for row in found:
-        ours, drops = [], []
+        strata: dict[tuple[str, int], list[tuple[float, float]]] = {}
         for place in synthetic.places():
             layers = [g for g in gaps if g["cell_id"] == place.cell_id("none")]
             chosen = [g["gap"] for g in layers if row["layer"] in ("(mean)", g["layer"])]
-            ours.append(np.mean(chosen))
             cell = place.cell_id("pgd")
-            drops.append(robust[0.0][cell]["value"] - robust[row["eps"]][cell]["value"])
-        rho = stats.spearmanr(np.round(ours, 12), np.round(drops, 12)).statistic
-        assert row["models"] == len(ours)
-        assert row["rho"] == pytest.approx(rho)
-        error = np.sqrt((1 + row["rho"] ** 2 / 2) / (len(ours) - 3))
-        ends = np.tanh(np.arctanh(row["rho"]) + stats.norm.ppf([0.025, 0.975]) * error)
-        assert (row["rho_low"], row["rho_high"]) == pytest.approx(tuple(ends))
+            drop = robust[0.0][cell]["value"] - robust[row["eps"]][cell]["value"]
+            strata.setdefault((place.forget_set, place.seed), []).append((np.mean(chosen), drop))
+        parts = [stats.rankdata(np.round(part, 12), axis=0) for part in strata.values()]
+        centred = np.concatenate([part - part.mean(axis=0) for part in parts])
+        assert row["rho"] == pytest.approx(np.corrcoef(centred.T)[0, 1])
+        assert (row["models"], row["strata"], row["originals"]) == (len(centred), len(parts), 3)
+        assert (row["rho_low"], row["rho_high"]) == (None, None)
+        assert row["no_interval"] == "an interval needs 4 originals (seeds)"
+
+
+def test_the_interval_over_originals_is_the_jackknifes() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 5, 8))
+    y += x
+    sums = {"xy": (x * y).sum(axis=1), "xx": (x * x).sum(axis=1), "yy": (y * y).sum(axis=1)}
+    low, high = ends("stratified", {name: pa.array([list(column)]) for name, column in sums.items()})
+
+    def fisher(keep: np.ndarray) -> float:
+        total = {name: column[keep].sum() for name, column in sums.items()}
+        return float(np.arctanh(total["xy"] / np.sqrt(total["xx"] * total["yy"])))
+
+    without = np.array([fisher(np.arange(5) != i) for i in range(5)])
+    error = np.sqrt(4 / 5 * np.square(without - without.mean()).sum())
+    middle = fisher(np.arange(5) >= 0)
+    expected = np.tanh(middle + stats.t.ppf([0.025, 0.975], 4) * error)
+    assert (low[0], high[0]) == pytest.approx(tuple(expected))
+
+
+@pytest.mark.parametrize(
+    ("xy", "xx", "reason"),
+    [
+        ([1.0, 0.5, 0.2, 0.4], [1.0, 1.0, 1.0, 1.0], None),
+        ([1.0, 0.5, 0.2], [1.0, 1.0, 1.0], "an interval needs 4 originals"),
+        ([1.0, 1.0, 1.0, 0.2], [1.0, 1.0, 1.0, 1.0], "equal order"),
+        ([0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], "equal values"),
+    ],
+)
+def test_a_correlation_without_an_interval_says_why(
+    xy: list[float], xx: list[float], reason: str | None
+) -> None:
+    asked = session().execute(
+        "select stratified_without($xy, $xx, $yy), stratified_low($xy, $xx, $yy)",
+        {"xy": xy, "xx": xx, "yy": [1.0] * len(xy)},
+    )
+    ((text, low),) = asked.fetchall()
+    assert (text is None) == (reason is None) == (low is not None)
+    assert reason is None or text.startswith(reason)
+
+
+@pytest.mark.parametrize("n", [4, 60, 2000])
+def test_a_share_in_sql_has_the_interval_of_python(n: int) -> None:
+    hits = np.unique(np.linspace(0, n, 40).astype(int).tolist() + list(range(min(n, 14))))
+    low, high = ends("wilson", {"share": hits / n, "n": np.full(len(hits), n)})
+    expected = wilson(hits, n)
+    np.testing.assert_allclose(low, expected[0], atol=1e-7)
+    np.testing.assert_allclose(high, expected[1], atol=1e-7)
 
 
 def test_attack_agreement_is_spearmans_with_ties(results: Results) -> None:

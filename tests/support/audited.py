@@ -19,6 +19,7 @@ import numpy as np
 
 from orchestrator.config.answers import Measure
 from orchestrator.plan.answers import Declared
+from orchestrator.store.runs import named_run
 from orchestrator.store.store import Store
 from tests.support.fabricated import fabricated_setting, write_plan
 from tests.support.sweeps import changed, write_config
@@ -95,7 +96,7 @@ def plan_cell(store: Store, run_id: str, cell_id: str) -> None:
 def write_cell(
     store: Store, method: str, *, seed: int = 0, attack: str = "none", minutes: float = 0, **changes: Any
 ) -> str:
-    """A row of `cells` of the method's model; returns its id."""
+    """A row of `cells` of the method's model, which the latest run has asked for; returns its id."""
     cell_id = str(changes.get("cell_id", f"{method}-{attack}-{seed}"))
     row = {
         "model_id": f"{method}-{seed}",
@@ -117,8 +118,8 @@ def write_cell(
     }
     row |= fabricated_setting(row | changes) | changes
     store.write("cells", cell_id, [row])
-    if store.has("plans", row["run_id"]):
-        plan_cell(store, row["run_id"], cell_id)
+    if latest := named_run(store, None):
+        plan_cell(store, latest.run_id, cell_id)
     return cell_id
 
 

@@ -133,6 +133,7 @@ def _write_model(store: Store, place: Place, generator: np.random.Generator) -> 
         "retrained_id": place.reference_id,
         "status": "finished",
         "num_parameters": 1000,
+        "device": "cpu",
         "trainable_parameters": 250 if place.method == "scrub" else 1000,
         "samples": 5000,
         "device_seconds": seconds,

@@ -17,6 +17,7 @@ import pytest
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
 from tests.support import compare, synthetic_results, synthetic_shadows
+from tests.support.fabricated import setting_of, write_plan, write_setting
 from tests.support.grains import DESCRIBED, MEASURED, REFERENCES
 from tests.support.result_files import COMPACTED
 
@@ -33,11 +34,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     synthetic_shadows.fill(store)
     forget = [{"forget_set": "random", "dataset": "digits", "example_id": i, "label": 1} for i in range(4)]
     store.write("forget_sets", "r", forget)
-    store.write(
-        "runs",
-        "run-1",
-        [{"ordinal": 1, "name": "a", "started_at": synthetic_results.NOON, "config_digest": "d"}],
-    )
+    write_plan(store, "run-1", store.keys("cells"))
+    write_setting(store, setting_of(store.read("cells").to_pylist()[0]))
     search = Store(str(root / "search"))
     search.check_ready()
     trial = synthetic_results.proportion("accuracy", "test", 7, 9, "better")

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.coverage --only class_accuracy_gap
 
 Each case draws data with a known truth and calls what Lethe calls. `ideal` is the width of an interval that knew how
-the estimate is distributed. Exits 1 where an estimate is covered in less than 93 % of runs, 2 where no case
-is selected.
+the estimate is distributed. Exits 1 where the runs refute a coverage of 93 % (exact binomial test), 2 where no case is
+selected.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(*lines(measured), sep="\n", flush=True)
     if given.format == "markdown":
         print(*markdown(shown), sep="\n")
-    short = sorted((one for one in shown if one.share < REQUIRED), key=attrgetter("share"))
+    short = sorted((one for one in shown if one.short), key=attrgetter("share"))
     for one in short:
         print(f"below {REQUIRED}: {one.share:.3f} {one.estimate}, {one.case.name}", file=sys.stderr)
     for name, reason in WITHOUT.items():

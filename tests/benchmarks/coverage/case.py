@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from tasks.metrics.base import MetricValue
 
 REQUIRED = 0.93
 """Coverage that is asked of a nominal 95 %."""
+CHANCE = 1e-3
+"""Of finding a required coverage refuted that is just met."""
 WIDE = 0.98
 """Coverage above which the width is worth a look."""
 
@@ -65,6 +68,11 @@ class Coverage:
     def share(self) -> float:
         """Measured coverage."""
         return self.held / self.runs
+
+    @property
+    def short(self) -> bool:
+        """Whether these runs refute the required coverage, which one that is just met passes but for `CHANCE`."""
+        return stats.binomtest(self.held, self.runs, REQUIRED, alternative="less").pvalue < CHANCE
 
 
 def measure(case: Case, runs: int) -> list[Coverage]:

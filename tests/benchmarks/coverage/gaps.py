@@ -120,7 +120,7 @@ def _distances(generator: np.random.Generator, population: str, n: int) -> dict[
 @cache
 def _means(population: str) -> dict[str, float]:
     """Mean distances in the population, from a sample that is large enough."""
-    drawn = _distances(np.random.default_rng(0), population, 200_000)
+    drawn = _distances(np.random.default_rng(0), population, 50_000)
     return {name: float(one.value) for name, one in drawn.items()}
 
 
@@ -142,7 +142,7 @@ CASES = (
             estimates=NAMES,
             simulate=one_by_one(partial(_summaries, sizes=sizes, gaps=gaps)),
             most=2000 if sum(sizes) < 10_000 else 1000,
-            fast=300 if (words, which) == ("120/1000/360", "no gap") else 0,
+            fast=100 if (words, which) == ("120/1000/360", "no gap") else 0,
         )
         for words, sizes in SIZES.items()
         for which, gaps in GAPS.items()
@@ -153,7 +153,7 @@ CASES = (
             name=f"{n} examples, {population}",
             estimates=tuple(metric.name for metric in DISTANCES),
             simulate=one_by_one(partial(_against_means, population=population, n=n)),
-            fast=200 if (n, population) == (120, "outputs alike") else 0,
+            fast=60 if (n, population) == (120, "outputs alike") else 0,
         )
         for n in (36, 120, 360, 1000)
         for population in POPULATIONS

@@ -98,7 +98,50 @@ def _spearman(generator: np.random.Generator, runs: int, *, n: int, rho: float) 
     return {"spearman": Seen(value, *ends("spearman", {"rho": value, "n": np.full(runs, n)}), truth)}
 
 
+METHODS = np.array([[-1.2, 0.3, 0.9, -0.4, 1.5, -0.2, 0.1, 0.6], [-1.0, 0.1, -0.9, 0.4, 0.9, -0.9, 0.5, 1.0]])
+"""What each method does to evenness and to robustness, in every original alike."""
+
+
+def _rank_sums(
+    generator: np.random.Generator, runs: int, originals: int, strata: int, rho: float, methods: float
+) -> list[np.ndarray]:
+    """Sums of products of centred ranks, `runs x originals`: models of one original share much, in all its strata."""
+
+    def pair(*shape: int, correlation: float = rho) -> np.ndarray:
+        x, noise = generator.normal(size=(2, *shape))
+        return np.stack([x, correlation * x + np.sqrt(1 - correlation**2) * noise])
+
+    count = METHODS.shape[1]
+    values = pair(runs, originals, strata, count) + 2 * pair(runs, originals, 1, 1, correlation=-0.8)
+    values += 0.7 * pair(runs, originals, 1, count) + methods * METHODS[:, None, None, None]
+    ranks = values.argsort(axis=-1).argsort(axis=-1) - (count - 1) / 2
+    return [(ranks[i] * ranks[j]).sum(axis=(2, 3)) for i, j in ((0, 1), (0, 0), (1, 1))]
+
+
+def _stratified(
+    generator: np.random.Generator, runs: int, *, originals: int, strata: int, rho: float, methods: float
+) -> dict[str, Seen]:
+    sums = _rank_sums(generator, runs, originals, strata, rho, methods)
+    many = [total.sum() for total in _rank_sums(generator, 20_000, 1, strata, rho, methods)]
+    columns = {name: pa.array(list(total)) for name, total in zip(("xy", "xx", "yy"), sums, strict=True)}
+    xy, xx, yy = (total.sum(axis=1) for total in sums)
+    truth = many[0] / np.sqrt(many[1] * many[2])
+    return {"stratified": Seen(xy / np.sqrt(xx * yy), *ends("stratified", columns), truth)}
+
+
 CASES = (
+    *(
+        Case(
+            family=FAMILY,
+            name=f"{originals} originals, {strata} forget sets, 8 models, correlation {rho}, methods {methods}",
+            estimates=("stratified",),
+            simulate=partial(_stratified, originals=originals, strata=strata, rho=rho, methods=methods),
+            fast=300 if (originals, strata, rho, methods) == (5, 3, 0.5, 0.0) else 0,
+        )
+        for originals in (4, 5, 8)
+        for strata in (1, 3)
+        for rho, methods in ((0.0, 0.0), (0.5, 0.0), (0.85, 0.0), (0.3, 1.0))
+    ),
     *(
         Case(
             family=FAMILY,

@@ -136,7 +136,7 @@ CASES = (
             f"{m} members, {n} others, {words}",
             partial(_normal, sizes=(m, n), shift=shift, spread=spread, fprs=FPRS),
             ("auc", "balanced_accuracy", "mia_efficacy", *_tpr_names(n, FPRS)),
-            fast=300 if (m, n, shift) == (60, 60, 1.0) else 0,
+            fast=100 if (m, n, shift) == (60, 60, 1.0) else 0,
         )
         for m, n in SIZES
         for words, shift, spread in (
@@ -161,7 +161,7 @@ CASES = (
             f"randomised response at epsilon {epsilon}, {each} a side",
             partial(_response, each=each, epsilon=epsilon),
             ("epsilon_lower_bound",),
-            fast=200 if (each, epsilon) == (60, 1.0) else 0,
+            fast=60 if (each, epsilon) == (60, 1.0) else 0,
         )
         for each in (60, 1000)
         for epsilon in (0.0, 1.0, 3.0)

@@ -129,7 +129,7 @@ CASES = (
             name=f"{n} attacked examples, {words}",
             estimates=("robust_accuracy", "robust_accuracy_area", "robust_accuracy_gap"),
             simulate=one_by_one(partial(_robust, n=n, falls=falls)),
-            fast=200 if (n, words) == (100, "most hold") else 0,
+            fast=100 if (n, words) == (100, "most hold") else 0,
         )
         for n in (36, 100, 1000)
         for words, falls in (

@@ -42,6 +42,7 @@ from tests.support.audited import (
     write_models,
     write_run,
 )
+from tests.support.fabricated import write_plan
 
 VOID = {"meta", "link", "img", "br", "circle", "path", "rect", "use", "hr"}
 ANCHORS = [
@@ -365,6 +366,21 @@ def test_numbers_of_the_verdict_are_those_of_the_queries(store):
             *(f"{row['margin']:g}", row["verdict"], row["settles"]),
         ]
         assert shown in of_measures
+
+
+def test_of_cells_measured_twice_that_of_the_plan_counts(store):
+    write_accuracy(store, write_cell(store, "retrain"), 0.5, 0.04)
+    write_accuracy(store, write_cell(store, "retrain_again"), 0.5, 0.04)
+    write_accuracy(store, write_cell(store, "kept"), 0.9, 0.04)
+    row = store.read("cells", "kept-none-0").to_pylist()[0] | {"cell_id": "other", "setting": "other"}
+    row["finished_at"] = row["finished_at"].replace(hour=13)
+    store.write("cells", "other", [row])
+    write_accuracy(store, "other", 0.7, 0.04)
+    (finding,) = (f for f in gather(Results(store.root)).findings if f.method == "kept")
+    assert finding.value == pytest.approx(0.9)
+    write_plan(store, "again", ["retrain-none-0", "retrain_again-none-0", "other"])
+    (finding,) = (f for f in gather(Results(store.root)).findings if f.method == "kept")
+    assert finding.value == pytest.approx(0.7)
 
 
 def write_models_at(store, forget_set, values):

@@ -1,4 +1,4 @@
-"""The AUC against its definition; the true-positive rate at a false-positive rate whose threshold is estimated."""
+"""The AUC against its definition; the true-positive rate where the threshold is not known."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Largest differences between groups, and sums of absolute differences: two groups, one term, no difference."""
+"""Largest differences between groups, and sums of absolute differences, against what they are made of."""
 
 import numpy as np
 import pytest
