@@ -7,10 +7,10 @@
 -- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is
 -- the mean over seeds; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
 -- reaches from the lowest to the highest end of the seeds' own. The row of retrain_again is what retraining
--- twice differs by. seconds are those of the device, with the shared stages that a model rests on; ratio is
--- to retraining, on the same kind of device. mia_auc: loss threshold, forget against test, 0.5 is no signal.
--- risk_auc: the per-example attack on any forget set, mean over examples, and from the lowest to the highest
--- end of its 95 % intervals over forget sets.
+-- twice differs by. verdict: of the whole model (`model_verdicts`). seconds are those of the device, with
+-- the shared stages that a model rests on; ratio is to retraining, on the same kind of device. mia_auc: loss
+-- threshold, forget against test, 0.5 is no signal. risk_auc: the per-example attack on any forget set, mean
+-- over examples, and from the lowest to the highest end of its 95 % intervals over forget sets.
 with chosen as (
     select
         plan_cells.*,
@@ -118,6 +118,26 @@ by_method as (
         and population.surroundings is not distinct from asked.surroundings
     where asked.attack_family = 'none'
     group by all
+),
+judged as (
+    select distinct
+        verdicts.dataset,
+        verdicts.architecture,
+        verdicts.forget_set,
+        verdicts.method,
+        verdicts.role,
+        verdicts.setting,
+        model_verdicts.verdict
+    from verdicts
+    join model_verdicts
+        on model_verdicts.dataset = verdicts.dataset
+        and model_verdicts.architecture = verdicts.architecture
+        and model_verdicts.forget_set = verdicts.forget_set
+        and model_verdicts.method = verdicts.method
+        and model_verdicts.scope = verdicts.scope
+        and model_verdicts.role = verdicts.role
+        and model_verdicts.model_setting = verdicts.model_setting
+    where verdicts.scope = $scope or verdicts.role <> 'audited'
 )
 select
     by_method.dataset,
@@ -134,6 +154,7 @@ select
     ) as needs,
     methods.passes,
     by_method.seeds,
+    judged.verdict,
     round(by_method.forget_accuracy, 3) as forget_accuracy,
     round(by_method.test_accuracy, 3) as test_accuracy,
     round(by_method.average_gap, 4) as average_gap,
@@ -149,6 +170,13 @@ select
 from by_method
 left join setting_labels on setting_labels.setting = by_method.setting
 left join methods on methods.method = split_part(by_method.method, ':', 1)
+left join judged
+    on judged.dataset = by_method.dataset
+    and judged.architecture = by_method.architecture
+    and judged.forget_set = by_method.forget_set
+    and judged.method = by_method.method
+    and judged.role = by_method.role
+    and judged.setting = by_method.setting
 left join risks
     on risks.dataset = by_method.dataset
     and risks.architecture = by_method.architecture
@@ -159,7 +187,7 @@ order by
     by_method.dataset,
     by_method.architecture,
     by_method.forget_set,
-    case by_method.role when 'reference' then 0 when 'noise_floor' then 1 when 'ceiling' then 2 else 3 end,
+    list_position(['reference', 'noise_floor', 'control', 'ceiling', 'audited'], by_method.role),
     by_method.average_gap nulls last,
     by_method.method,
     by_method.setting;

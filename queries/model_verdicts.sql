@@ -1,10 +1,11 @@
 -- What is the verdict on each model, and what would settle those that are undecided?
 -- grain: dataset, architecture, forget set, method, scope and setting of the model
 -- param forget_set = null: only this forget set
--- The view `model_verdicts`: told apart if any primary measure tells the model apart (Holm over these, 5 % by chance),
--- shown equivalent if all of them show that, else undecided. discoveries: exploratory measures that tell it apart
--- (Benjamini-Hochberg at 5 %), of `explored`. The control, a further retraining, shows what the audit says of a
--- model that has forgotten. The query verdict has one row per measure, verdict_counts one per place.
+-- The view `model_verdicts`: told apart if any primary measure tells the model apart (Holm over these, 5 %
+-- by chance), shown equivalent if all of them show that, else undecided. discoveries: exploratory measures
+-- that tell it apart (Benjamini-Hochberg at 5 %), of `explored`. The control, a further retraining, shows
+-- what the audit says of a model that has forgotten. The query verdict has one row per measure,
+-- verdict_counts one per place.
 select *
 from model_verdicts
 where $forget_set is null or forget_set = $forget_set

@@ -9,7 +9,8 @@
 -- attacks that every model here has, at its largest eps. mia_auc: loss threshold, forget against test.
 -- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds
 -- divided by those of the retrained model. tuning_trials: budget of the search behind the method's values;
--- null where they are those of the configuration.
+-- null where they are those of the configuration. verdict: of the whole model (`model_verdicts`); the
+-- retrained ones are not judged.
 with surrounded as (
     select plan_cells.*, setting_parts.surroundings
     from plan_cells
@@ -123,16 +124,37 @@ by_seed as (
     where cells.attack_family = 'none'
         and ($forget_set is null or cells.forget_set = $forget_set)
         and ($architecture is null or cells.architecture = $architecture)
+),
+judged as (
+    select distinct
+        verdicts.dataset,
+        verdicts.architecture,
+        verdicts.forget_set,
+        verdicts.method,
+        verdicts.scope,
+        verdicts.role,
+        verdicts.setting,
+        model_verdicts.verdict
+    from verdicts
+    join model_verdicts
+        on model_verdicts.dataset = verdicts.dataset
+        and model_verdicts.architecture = verdicts.architecture
+        and model_verdicts.forget_set = verdicts.forget_set
+        and model_verdicts.method = verdicts.method
+        and model_verdicts.scope = verdicts.scope
+        and model_verdicts.role = verdicts.role
+        and model_verdicts.model_setting = verdicts.model_setting
 )
 select
-    dataset,
-    architecture,
-    forget_set,
-    method,
-    scope,
-    role,
+    by_seed.dataset,
+    by_seed.architecture,
+    by_seed.forget_set,
+    by_seed.method,
+    by_seed.scope,
+    by_seed.role,
     tuning_trials,
     any_value(setting_labels.label) as setting_label,
+    any_value(judged.verdict) as verdict,
     count(distinct seed) as seeds,
     avg(forget_accuracy) as forget_accuracy,
     avg(retain_accuracy) as retain_accuracy,
@@ -148,14 +170,30 @@ select
     by_seed.setting
 from by_seed
 left join setting_labels on setting_labels.setting = by_seed.setting
-group by dataset, architecture, forget_set, method, scope, role, tuning_trials, by_seed.setting
+left join judged
+    on judged.dataset = by_seed.dataset
+    and judged.architecture = by_seed.architecture
+    and judged.forget_set = by_seed.forget_set
+    and judged.method = by_seed.method
+    and judged.scope = by_seed.scope
+    and judged.role = by_seed.role
+    and judged.setting = by_seed.setting
+group by
+    by_seed.dataset,
+    by_seed.architecture,
+    by_seed.forget_set,
+    by_seed.method,
+    by_seed.scope,
+    by_seed.role,
+    tuning_trials,
+    by_seed.setting
 order by
-    dataset,
-    architecture,
-    forget_set,
-    case role when 'reference' then 0 when 'noise_floor' then 1 when 'ceiling' then 2 else 3 end,
+    by_seed.dataset,
+    by_seed.architecture,
+    by_seed.forget_set,
+    list_position(['reference', 'noise_floor', 'control', 'ceiling', 'audited'], by_seed.role),
     average_gap nulls last,
-    method,
-    scope,
+    by_seed.method,
+    by_seed.scope,
     tuning_trials,
     by_seed.setting

@@ -1,9 +1,10 @@
 -- How many unlearned models are told apart from retraining, are shown to equal it, and are undecided?
 -- grain: dataset, architecture and forget set; the row without these is all places together
--- Of `model_verdicts`. visible: shown equivalent although a difference within a margin is visible. declared_after:
--- models of which a primary measure or its margin was declared after rows were there. measures: comparisons of primary
--- measures behind the verdicts. forgetting, seeing: primary measures of forgetting taken of the model to which nothing
--- was done, and those that tell it apart, which alone can show equivalence. blind: places without any such measure.
+-- Of `model_verdicts`. visible: shown equivalent although a difference within a margin is visible.
+-- declared_after: models of which a primary measure or its margin was declared after rows were there.
+-- measures: comparisons of primary measures behind the verdicts. forgetting, seeing: primary measures of
+-- forgetting taken of the model to which nothing was done, and those that tell it apart, which alone can
+-- show equivalence. blind: places without any such measure.
 with controls as (
     select
         dataset,

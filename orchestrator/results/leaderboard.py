@@ -16,28 +16,32 @@ from rich.table import Table
 
 from orchestrator.errors import printable
 from orchestrator.results.connection import Results
+from tasks.statistics.intervals import CONFIDENCE
 
+COVERAGE = f"{100 * CONFIDENCE:.0f} %"
 COLUMNS = (
     ("forget", "forget_accuracy"),
     ("retain", "retain_accuracy"),
     ("test", "test_accuracy"),
-    ("average gap [95 %]", "average_gap"),
-    ("JS forget", "js_forget"),
-    ("MIA AUC", "mia_auc"),
+    (f"average gap [{COVERAGE}]", "average_gap"),
+    ("JS", "js_forget"),
+    ("MIA", "mia_auc"),
     ("robust", "robust"),
     ("fairness", "fairness"),
     ("cost", "cost"),
 )
 SPARED = ("js_forget", "forget_accuracy", "retain_accuracy", "fairness", "robust", "test_accuracy", "mia_auc")
 """Columns that a narrow terminal goes without, first to last."""
+WIDTH = 110
+"""Columns of text where stdout is no terminal."""
 LEGEND = (
-    "forget, retain, test: accuracy. average gap: mean distance of the three to the retrained model, with its 95 % "
-    "interval (Student's t over seeds; with one or two seeds from the lowest to the highest end of their own). A "
-    "method whose whole interval lies above that of retrain_again is farther off than retraining twice; of the others "
-    "this measure cannot tell. JS: Jensen-Shannon divergence to the retrained model on the forget set. MIA AUC: loss "
-    "threshold, forget against test, 0.5 is no signal. robust: test accuracy under the strongest attack that all these "
-    "models met. fairness: relative fairness gap over normalisation layers, lower is fairer. cost: device seconds next "
-    "to retraining."
+    "verdict: told apart from retraining on a primary measure; shown equivalent on all of them, within their margins; "
+    "or undecided, for which query model_verdicts says what would settle it. forget, retain, test: accuracy. average "
+    f"gap: mean distance of the three to the retrained model, with its {COVERAGE} interval (Student's t over seeds; "
+    "with one or two seeds from the lowest to the highest end of their own). JS: Jensen-Shannon divergence to the "
+    "retrained model on the forget set. MIA: AUC of the loss threshold, forget against test, 0.5 is no signal. robust: "
+    "test accuracy under the strongest attack that all these models met. fairness: relative fairness gap over "
+    "normalisation layers, lower is fairer. cost: device seconds next to retraining."
 )
 
 
@@ -54,7 +58,7 @@ def print_leaderboard(root: str, run: str | None, *, as_json: bool, rows_per_gro
     if as_json:
         print(json.dumps(rows))  # noqa: T201
         return
-    console = Console(width=None if Console().is_terminal else 150)
+    console = Console(width=None if Console().is_terminal else WIDTH)
     left_out: tuple[str, ...] = ()
     for (dataset, architecture, forget_set), group in groupby(
         rows, key=lambda r: (r["dataset"], r["architecture"], r["forget_set"])
@@ -88,6 +92,7 @@ def _table(title: str, rows: list[dict[str, Any]], *, without: tuple[str, ...]) 
     )
     table.add_column("method")
     table.add_column("scope")
+    table.add_column("verdict")
     for heading, _ in columns:
         table.add_column(heading, justify="right")
     for position, row in enumerate(rows):
@@ -97,7 +102,12 @@ def _table(title: str, rows: list[dict[str, Any]], *, without: tuple[str, ...]) 
         style = "dim" if row["role"] != "audited" else ""
         tuned = f" (best of {row['tuning_trials']})" if row["tuning_trials"] else ""
         table.add_row(
-            _name(row["method"] + tuned), _name(row["scope"]), *cells, style=style, end_section=section
+            _name(row["method"] + tuned),
+            _name(row["scope"]),
+            row["verdict"] or "-",
+            *cells,
+            style=style,
+            end_section=section,
         )
     return table
 

@@ -14,7 +14,8 @@ def test_every_cell_runs():
     outputs, names = app.run(defs={"root": audited_root(), "run": None})
     cells = list(app._cell_manager.cells())
     assert len(outputs) == len(cells) - 1  # without the one that reads --results
-    assert set(names["told_apart"].method) == {"finetune", "gradient_ascent"}
-    assert (names["forgetting"].method == "retrain").any()
+    assert set(names["audited"].method) == {"finetune", "gradient_ascent"}
+    assert set(names["audited"].verdict) == {"undecided"}  # one seed
+    assert (names["forgetting"].method == "no_op").any()
     assert names["seconds"].loc["unlearn", "count"] == 4
     assert len(names["figure"].axes[0].get_yticklabels()) == len(names["shown"])

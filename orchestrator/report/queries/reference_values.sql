@@ -1,5 +1,5 @@
 -- What do the retrained models give on each measure, over seeds?
--- grain: dataset, architecture, forget set, conditions, attack, metric, split, variant, param, game, method, scope, role
+-- grain: place, conditions, measure (attack, metric, split, variant, param, game), method, scope and role
 select
     dataset,
     architecture,

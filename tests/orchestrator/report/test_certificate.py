@@ -5,8 +5,10 @@ import re
 import pytest
 
 from orchestrator.certificate import main
+from orchestrator.report.blocks import number
 from orchestrator.report.certificate import certificate
 from orchestrator.report.certificate_evidence import CHANCE, exposed_examples
+from orchestrator.report.evidence import signed
 from orchestrator.report.subject import Subject, choose
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
@@ -17,6 +19,7 @@ from tests.support.audited import (
     write_accuracy,
     write_cell,
     write_membership,
+    write_models,
     write_run,
 )
 
@@ -81,33 +84,85 @@ def test_results_without_cells_say_what_makes_them(tmp_path):
 
 def test_failed_cells_are_no_evidence(tmp_path):
     root = copied(tmp_path)
-    write_cell(Store(root), "scrub", status="failed", error_type="Diverged", error="loss is nan")
+    store = Store(root)
+    run_id = min(store.keys("runs"))
+    write_cell(store, "scrub", run_id=run_id, status="failed", error_type="Diverged", error="loss is nan")
     reason = r"--method: every cell of 'scrub' has failed there \(Diverged: loss is nan\)"
     with Results(root) as results, pytest.raises(AuditError, match=reason):
         choose(results, forget_set="mine", method="scrub")
 
 
+VALUES = {"retrain": 0.5, "retrain_again": 0.503, "retrain_third": 0.501, "no_op": 1.0}
+
+
 @pytest.mark.parametrize(
-    ("kept", "untouched", "finding"),
+    ("kept", "untouched", "seeds", "finding"),
     [
-        (0.9, 1.0, "<strong>can be told from</strong>"),
-        (0.52, 1.0, "absence of evidence"),
-        (0.52, 0.52, "<strong>No finding.</strong>"),
+        (
+            0.9,
+            1.0,
+            3,
+            "is <strong>told apart</strong> from a model retrained without the data, on 1 of 1 primary",
+        ),
+        (
+            0.502,
+            1.0,
+            3,
+            "is <strong>shown equivalent</strong> to one retrained without the data: shown equivalent on",
+        ),
+        (
+            0.502,
+            0.5,
+            3,
+            "To settle it: this measure cannot see: doing nothing ",
+        ),
+        (0.9, 1.0, 1, "<strong>Undecided.</strong> The unlearned model is neither told from one retrained"),
     ],
 )
-def test_the_finding_follows_evidence_and_controls(store, kept, untouched, finding):
-    values = {"retrain": 0.5, "retrain_again": 0.53, "no_op": untouched, "kept": kept}
-    for method, value in values.items():
-        write_accuracy(store, write_cell(store, method), value, 0.04)
+def test_the_finding_is_the_verdict(store, kept, untouched, seeds, finding):
+    write_models(store, VALUES | {"no_op": untouched, "kept": kept}, seeds=seeds)
     with Results(store.root) as results:
         page = certificate(results, SUBJECT)
+        (row,) = results.sql("select verdict from model_verdicts where method = 'kept'").to_pylist()
     assert finding in page
+    assert row["verdict"].capitalize() in page or f"<strong>{row['verdict']}</strong>" in page
+    assert "declared before anything was measured" in page
+    assert f"over {seeds} seed" in page
     assert "cannot be judged" in page
 
 
+def test_every_primary_measure_stands_beside_its_controls(store):
+    write_models(store, VALUES | {"kept": 0.9})
+    with Results(store.root) as results:
+        page = certificate(results, SUBJECT)
+        (row,) = results.sql("from verdicts where method = 'kept'").to_pylist()
+        (control,) = results.sql("from verdicts where method = 'no_op'").to_pylist()
+    table = page[page.index("<h2>Evidence and controls</h2>") :]
+    cells = re.findall(r"<td>(.*?)</td>", table)[:9]
+    assert cells[0] == "accuracy on the forgotten examples"
+    assert cells[1].startswith(number(row["value"]))
+    assert cells[2:5] == [number(row["retrained"]), number(row["again"]), number(control["value"])]
+    ends = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"
+    assert cells[5] == f"{signed(row['difference'])}<span class='ci'>{ends}</span>"
+    assert cells[6:8] == ["0.05", "&lt; 0.001"]
+    assert row["verdict"] in cells[8]
+    assert "A further retraining, which has forgotten, is shown equivalent." in page
+
+
+def test_a_margin_declared_after_rows_were_there_is_said(tmp_path):
+    store = Store(str(tmp_path / "made"))
+    for run_id, margin, before in (("first", 0.01, 0), ("second", 0.05, 4)):
+        write_run(store, run_id, margin=margin, cells_before=before)
+        write_models(store, VALUES | {"kept": 0.9}, run_id=run_id)
+    with Results(store.root) as results:
+        page = certificate(results, SUBJECT)
+    assert "was <strong>declared after</strong> rows of it were there" in page
+    assert "0.05<span class='ci'>declared after</span>" in page
+    assert "declared before anything was measured" not in page
+
+
 def test_failed_measurements_make_the_page_incomplete(store):
-    for method, value in {"retrain": 0.5, "retrain_again": 0.53, "no_op": 1.0, "kept": 0.9}.items():
-        write_accuracy(store, write_cell(store, method), value, 0.04)
+    write_models(store, VALUES | {"kept": 0.9})
     write_cell(store, "kept", attack="pgd", status="failed", error_type="Diverged", error="loss is nan")
     with Results(store.root) as results:
         page = certificate(results, SUBJECT)

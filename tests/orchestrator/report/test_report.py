@@ -272,7 +272,7 @@ def test_failures_are_listed_and_counted(tmp_path):
     store = Store(root)
     for seed in (7, 8):
         error = {"status": "failed", "error_type": "Diverged", "error": "loss is <nan> at step 3"}
-        write_cell(store, "scrub", seed=seed, run_id=store.keys("runs")[0], **error)
+        write_cell(store, "scrub", seed=seed, run_id=min(store.keys("runs")), **error)
     page, sections = build(root)
     checked(page)
     (table,) = next(s for s in sections if s.anchor == "failures").blocks

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -69,7 +70,7 @@ def test_latex_folds_intervals_and_sets_the_best_bold() -> None:
     lines = text(TABLE, "latex").splitlines()
     assert lines[0] == r"\begin{tabular}{llrrll}"
     assert lines[2] == r"method & split & value & retrained & higher is & role \\"
-    assert lines[4].startswith(r"scrub & forget & $\mathbf{0.910 \pm 0.020}$ &")
+    assert lines[4].startswith(r"scrub & forget & $\mathbf{0.910\,[0.890, 0.930]}$ &")
     assert lines[5].startswith(r"salun & forget & $0.880\,[0.850, 0.900]$ &")
     assert lines[-1] == r"\end{tabular}"
     assert r"closer\_to\_retrained" in lines[4]
@@ -147,11 +148,41 @@ def test_the_closing_table_shows_names_as_they_are(
 ) -> None:
     row: dict[str, object] = dict.fromkeys([key for _, key in leaderboard.COLUMNS], 0.5)
     row |= {"dataset": "[red]d", "architecture": "\x1b[2Ja", "forget_set": "f", "role": "audited"}
-    row |= {"method": "\x1b]0;m\x07[/]", "scope": "[bold]s", "tuning_trials": None, "gap_low": None}
-    monkeypatch.setattr(leaderboard, "scoreboard", lambda _: [row])
-    leaderboard.print_leaderboard("results", as_json=False)
+    row |= {
+        "method": "\x1b]0;m\x07[/]",
+        "scope": "[bold]s",
+        "tuning_trials": None,
+        "gap_low": None,
+        "verdict": None,
+    }
+    monkeypatch.setattr(leaderboard, "scoreboard", lambda *_: [row])
+    leaderboard.print_leaderboard("results", None, as_json=False)
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert r"[red]d: \x1b[2Ja, forget f" in shown
     assert r"\x1b]0;m\x07[/]" in shown
     assert "[bold]s" in shown
+
+
+def test_the_closing_table_has_the_verdict_and_room_for_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row: dict[str, object] = dict.fromkeys([key for _, key in leaderboard.COLUMNS], 0.555)
+    row |= {
+        "dataset": "digits",
+        "architecture": "net",
+        "forget_set": "f",
+        "role": "audited",
+        "scope": "norm-only",
+    }
+    row |= {"tuning_trials": None, "gap_low": 0.1, "gap_high": 0.9}
+    methods = {"gradient_ascent": "told apart", "boundary_shrink": "shown equivalent", "scrub": "undecided"}
+    rows = [row | {"method": method, "verdict": verdict} for method, verdict in methods.items()]
+    monkeypatch.setattr(leaderboard, "scoreboard", lambda *_: rows)
+    leaderboard.print_leaderboard("results", None, as_json=False)
+    shown = capsys.readouterr().out.splitlines()
+    for method, verdict in methods.items():
+        (line,) = [line for line in shown if line.strip().startswith(method)]
+        assert re.match(rf"\s*{method}\s+norm-only\s+{verdict}\s+0\.555", line)
+    assert max(map(len, shown)) <= 110
+    assert "MIA" in " ".join(shown[:6])
