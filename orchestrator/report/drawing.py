@@ -67,6 +67,7 @@ class Look:
 REFERENCE_LOOKS = {
     "reference": Look(colour=INK),
     "noise_floor": Look(colour=INK, dash="--", hollow=True),
+    "control": Look(colour=INK, marker="s", dash="-.", hollow=True),
     "ceiling": Look(colour=MUTED, marker="X", dash=":"),
 }
 

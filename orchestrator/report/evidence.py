@@ -42,9 +42,14 @@ SPLITS = {
     "test": "the test examples",
     "validation": "the validation examples",
 }
-ROLES = {"reference": "retrained", "noise_floor": "retrained again", "ceiling": "doing nothing"}
+ROLES = {
+    "reference": "retrained",
+    "noise_floor": "retrained again",
+    "control": "retrained a third time",
+    "ceiling": "doing nothing",
+}
 """How reference rows are called; audited rows go by method and scope."""
-ROLE_ORDER = ("reference", "noise_floor", "ceiling", "audited")
+ROLE_ORDER = ("reference", "noise_floor", "control", "ceiling", "audited")
 
 
 @dataclass(frozen=True, kw_only=True)
