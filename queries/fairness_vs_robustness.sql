@@ -3,11 +3,12 @@
 -- param split = "test": where robust accuracy is measured
 -- param scope = "all": only models of this layer scope; null takes all
 -- param role = null: only models of this role, such as audited
--- Layer "(mean)" is the mean over a model's layers. robust_drop is accuracy at eps 0 minus accuracy at eps, on the same
--- examples. rho is Spearman's rank correlation over the models of one stratum (one original, which is one seed, and one
--- forget set), pooled over strata: what seeds and forget sets do to both numbers is left out. Its interval is over
--- originals and needs four; no_interval says why there is none. Models that one method makes under several scopes are
--- near-copies. Near eps where accuracy saturates the sign may flip.
+-- Layer "(mean)" is the mean over a model's layers. robust_drop is accuracy at eps 0 minus accuracy at eps,
+-- on the same examples. rho is Spearman's rank correlation over the models of one stratum (one original,
+-- which is one seed, and one forget set), pooled over strata: what seeds and forget sets do to both numbers
+-- is left out. Its interval is over originals and needs four; no_interval says why there is none. Models
+-- that one method makes under several scopes are near-copies. Near eps where accuracy saturates the sign
+-- may flip.
 with robust as (
     select
         attacked.model_id,
@@ -78,7 +79,9 @@ ranked as (
     window
         stratum as (partition by conditions, definition, layer, attack, eps, seed, forget_set),
         stratum_and_gap as (partition by conditions, definition, layer, attack, eps, seed, forget_set, gap),
-        stratum_and_drop as (partition by conditions, definition, layer, attack, eps, seed, forget_set, robust_drop)
+        stratum_and_drop as (
+            partition by conditions, definition, layer, attack, eps, seed, forget_set, robust_drop
+        )
 ),
 strata as (
     select

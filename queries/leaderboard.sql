@@ -5,11 +5,12 @@
 -- param split = null: only this split
 -- param attack = null: only this attack
 -- param forget_set = null: only this forget set
--- distance is the mean over seeds of |value - retrained|, each seed beside its own retrained model: differences of
--- opposite sign do not cancel. Its 95 % interval is about further trainings; with one seed, or without a second
--- retraining, there is none. rank is 1 more than the number of models that are surely closer: whose whole interval
--- lies below. Models whose intervals overlap so tie, and one without an interval ties with all; ties counts them.
--- difference and verdict are those of the query verdict; noise_floor is the distance of a second retraining.
+-- distance is the mean over seeds of |value - retrained|, each seed beside its own retrained model:
+-- differences of opposite sign do not cancel. Its 95 % interval is about further trainings; with one seed,
+-- or without a second retraining, there is none. rank is 1 more than the number of models that are surely
+-- closer: whose whole interval lies below. Models whose intervals overlap so tie, and one without an
+-- interval ties with all; ties counts them. difference and verdict are those of the query verdict;
+-- noise_floor is the distance of a second retraining.
 with placed as (
     select
         *,

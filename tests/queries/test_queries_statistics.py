@@ -161,7 +161,7 @@ def test_settings_stand_in_rows_of_their_own_when_all_runs_are_asked(tmp_path: P
     every = Results(store.root, "all")
     for name in ("leaderboard", "scoreboard", "layer_scope_cost"):
         alone = [rows(Results(store.root, run), name) for run in ("first", "second")]
-        others = ("rank", "setting_label")  # these tell of the other rows
+        others = ("rank", "ties", "setting_label")  # these tell of the other rows
         expected = {row for answer in alone for row in _told(answer, without=others)}
         found = _told(rows(every, name), without=others)
         assert len(found) == len(set(found))
