@@ -159,7 +159,7 @@ class _Spreads:
         if measure.split not in sizes:
             return unknown
         error = metric.reading(measure.split, measure.game).error
-        if error == "delong":
+        if error == "auc":
             members, others = len(forget), int(np.isin(test, forget).sum())
             sd = math.sqrt((members + others + 1) / (12 * members * max(1, others)))  # Mann-Whitney at 0.5
             return Spread(sd, "sampling error alone, at an AUC of 0.5")

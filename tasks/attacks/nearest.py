@@ -60,7 +60,7 @@ class DeepFool(MinimumNorm):
     perturbation, not each step alone, is therefore lengthened for what still holds after the last step.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     """Counts changes of what is computed, so that older cells are measured again."""
 
     steps: int = 50

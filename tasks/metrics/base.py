@@ -10,11 +10,14 @@ from tasks.errors import AuditError, unknown_name
 
 Direction = Literal["better", "worse", "closer_to_retrained"]
 Kind = Literal["forgetting", "utility", "cost"]
-SamplingError = Literal["binomial", "paired_binomial", "mean", "auc", "pair_bootstrap", "bound", "none"]
+SamplingError = Literal[
+    "binomial", "paired_binomial", "spread", "mean", "auc", "pair_bootstrap", "bound", "none"
+]
 """How the 95 % interval is got. binomial: Wilson, Newcombe or Clopper-Pearson over independent examples;
-paired_binomial: Newcombe over the same examples under two models; mean: of a mean over examples, bounded or
-corrected for skewness; auc: of an area over independent examples; pair_bootstrap: over pairs of shadow models and
-examples; bound: the value is the interval's own end; none: there is no interval, for a stated reason."""
+paired_binomial: Newcombe over the same examples under two models; spread: of the largest difference between
+independent groups; mean: of a mean over examples, bounded or corrected for skewness; auc: of an area over independent
+examples; pair_bootstrap: over pairs of shadow models and examples; bound: the value is the interval's own end; none:
+there is no interval, for a stated reason."""
 
 
 class Reading(NamedTuple):
