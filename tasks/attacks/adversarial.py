@@ -32,6 +32,7 @@ STANDARD_RADII = {
 class Adversarial(Attack):
     """Moves images within a norm ball in pixel space so that the model errs."""
 
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "adversarial"
     needs: ClassVar[frozenset[Need]] = frozenset(("gradients",))
     metrics: ClassVar[tuple[Metric, ...]] = robustness.METRICS

@@ -10,12 +10,12 @@ from tasks.errors import AuditError, unknown_name
 
 Direction = Literal["better", "worse", "closer_to_retrained"]
 Kind = Literal["forgetting", "utility", "cost"]
-SamplingError = Literal["binomial", "paired_binomial", "mean", "auc", "two_way", "bound", "none"]
+SamplingError = Literal["binomial", "paired_binomial", "spread", "mean", "auc", "two_way", "bound", "none"]
 """How the 95 % interval is got. binomial: Wilson, Newcombe or Clopper-Pearson over independent examples;
-paired_binomial: Newcombe over the same examples under two models; mean: of a mean over examples, bounded or
-corrected for skewness; auc: of an area over independent examples; two_way: errors that shadow models and examples
-share (tasks.metrics.two_way); bound: the value is the interval's own end; none: there is no interval, for a stated
-reason."""
+paired_binomial: Newcombe over the same examples under two models; spread: of the largest difference between
+independent groups; mean: of a mean over examples, bounded or corrected for skewness; auc: of an area over independent
+examples; two_way: errors that shadow models and examples share (tasks.metrics.two_way); bound: the value is the
+interval's own end; none: there is no interval, for a stated reason."""
 
 
 class Reading(NamedTuple):

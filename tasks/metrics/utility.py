@@ -63,7 +63,7 @@ CLASS_ACCURACY_GAP = Metric(
     high=1,
     kind="utility",
     higher_is="worse",
-    error="binomial",
+    error="spread",
     margin=0.05,
     margin_because="a difference of two extremes varies more than an accuracy, from a few examples each",
 )

@@ -1,4 +1,4 @@
-"""Every estimate that Lethe prints has a coverage case, and the quick ones cover, on fixed streams."""
+"""Every estimate that Lethe prints has a coverage case, and those that are quick cover, on fixed streams."""
 
 from __future__ import annotations
 
