@@ -112,7 +112,8 @@ create or replace temp macro stratified_high(xy, xx, yy) as
 
 -- One row per finished cell of the plan and metric, by class too (label): the value, that of the retrained model of
 -- the same forget set, architecture and seed under the same conditions, their difference, and the noise floor: how
--- much a second retrained model differs from the first.
+-- much a second retrained model differs from the first. Where both rest on the same shadow models the difference was
+-- measured paired: its interval is Student's t of difference_error, which is null for every other row.
 create or replace temp view leaderboard as
 with measured as (
     select

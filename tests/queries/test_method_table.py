@@ -8,7 +8,7 @@ import json
 import pytest
 
 from orchestrator.config.settings import load
-from orchestrator.plan.grid import REFERENCES, make_plan
+from orchestrator.plan.grid import ROLES, make_plan
 from orchestrator.plan.names import build_method
 from orchestrator.plan.search_space import points, search_ranges
 from orchestrator.results.connection import Results
@@ -30,7 +30,7 @@ def test_every_registered_method_is_known() -> None:
     assert [row["method"] for row in rows] == methods.names()
     for row in rows:
         assert row["summary"]
-        assert row["paper"] or row["method"] in REFERENCES
+        assert row["paper"] or row["method"] in ROLES
         fields = {f.name for f in dataclasses.fields(methods.get(row["method"]))}
         assert set(filter(None, row["searched"].split(", "))) <= fields
 
@@ -58,7 +58,7 @@ def test_measured_values_stand_beside_what_the_method_says(results: Results) -> 
 def test_the_methods_preset_holds_every_method() -> None:
     plan = make_plan(load("methods"))
     audited = {cell.method for cell in plan.cells if cell.role == "audited"}
-    assert audited == set(methods.names()) - REFERENCES.keys()
+    assert audited == set(methods.names()) - ROLES.keys()
     assert len({cell.architecture for cell in plan.cells}) == 2
     assert {cell.seed for cell in plan.cells} == {0, 1, 2}
 

@@ -9,6 +9,7 @@ import sys
 import xml.etree.ElementTree as ET
 from html import unescape
 from html.parser import HTMLParser
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from scipy import stats
 
+from orchestrator.plan.cells import Role
 from orchestrator.report.__main__ import main
 from orchestrator.report.blocks import Context, Figure, Gallery, Missing, Origin, Source, Table, number
-from orchestrator.report.drawing import PALETTE, Look, spread
-from orchestrator.report.evidence import gather, signed
+from orchestrator.report.drawing import PALETTE, REFERENCE_LOOKS, Look, spread
+from orchestrator.report.evidence import ROLE_ORDER, ROLES, gather, signed
 from orchestrator.report.examples import roc_on_grid
 from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
@@ -663,3 +665,8 @@ def test_help_and_import_load_nothing_heavy():
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True, timeout=60
     )
     assert shown.stdout.strip() == "[]"
+
+
+def test_every_role_has_its_place_its_words_and_its_look() -> None:
+    assert set(ROLE_ORDER) == set(get_args(Role))
+    assert ROLES.keys() == REFERENCE_LOOKS.keys() == set(ROLE_ORDER) - {"audited"}
