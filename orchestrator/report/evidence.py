@@ -120,7 +120,6 @@ class Finding(Value):
     difference: float | None
     difference_low: float | None
     difference_high: float | None
-    noise_floor: float | None
     p_adjusted: float | None
     family: str
     margin: float | None

@@ -16,12 +16,11 @@ from orchestrator.report.evidence import ROLE_ORDER, Place, slug
 from orchestrator.report.images import read_examples
 from orchestrator.report.plots import Line, Mark, curves, distribution, forest
 from orchestrator.report.tables import shown_measure
+from tasks.attacks.rank_test import RankTest
 
 Row = dict[str, Any]
 MOST_EXPOSED = 10
 """Examples shown as images for each place."""
-RANKED = "phi"
-"""Statistic of the rank tests: the confidence itself, in which no attack has a part."""
 REMEMBERED, OVERFORGOTTEN = PALETTE[1], PALETTE[0]
 
 
@@ -55,7 +54,7 @@ def _by_attack(rows: list[Row]) -> list[list[Row]]:
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row["attack"], row["statistic"]].append(row)
-    ranked = [found for (_, statistic), found in groups.items() if statistic == RANKED]
+    ranked = [found for (_, statistic), found in groups.items() if statistic == RankTest.statistic]
     return ranked or list(groups.values())
 
 
