@@ -1,7 +1,6 @@
 """Results with a second value of every key that a query joins, groups or partitions by, and no two values equal.
 
-A base place is varied one key at a time: data set, architecture, forget set, examples of one name, name of the same
-examples, evaluation. Everywhere there are models of every role, two settings of one name, attacks of every family, two
+A base place is varied one key at a time: data set, architecture, forget set, examples of one name, evaluation. Everywhere there are models of every role, two settings of one name, attacks of every family, two
 kinds of device, and failed work that left its numbers behind.
 """
 
@@ -123,7 +122,6 @@ PLACES = (
     Place(architecture="wide", seeds=(0, 1, 7), failed=(("retrain", 7),)),
     Place(forget_set="class", forget_digest=OTHER),
     Place(forget_set="class", forget_digest=THIRD),
-    Place(forget_set="alias"),
     Place(entries={"evaluation.fprs": [0.1]}),
 )
 EARLIER = Place(entries={"code": 1}, seeds=(0,), attacks=(PLAIN, PGD, POPULATION))

@@ -75,7 +75,7 @@ def of_seeds(
 
 
 def wilson(share: float | None, n: int) -> tuple[float | None, float | None]:
-    """95 % interval of a share of n; where hits or misses are at most 10 the one-sided Poisson limit, if it is farther."""
+    """95 % interval of a share of n; where hits or misses are at most 10 the one-sided Poisson limit, if farther."""
     if share is None:
         return None, None
     hits = round(share * n)

@@ -31,6 +31,10 @@ def robust_drop(at: Standing, split: str | None = None, attack: str | None = Non
             yield picked(row, *shown, "n", "higher_is") | {"robust_drop": row["clean"] - row["value"]}
 
 
+RIVALS = ("model_id", "forget_digest", "seed", "split", "attack_params_json", "eps")
+"""What attacks share that are compared; their parameters are a norm here."""
+
+
 @recomputed()
 def gradient_masking(at: Standing) -> Iterator[Row]:
     zero = {
@@ -38,15 +42,14 @@ def gradient_masking(at: Standing) -> Iterator[Row]:
         for row in at.leaderboard
         if row["metric"] == "zero_gradient_share"
     }
-    for row in robust(at):
+    rows = robust(at)
+    free = {
+        tuple(place.values()): rivals
+        for place, rivals in gathered((row for row in rows if row["scale_free"]), *RIVALS)
+    }
+    for row in rows:
         norm = row["attack_params_json"]
-        rivals = [
-            other
-            for other in robust(at)
-            if other["scale_free"]
-            and other["attack_params_json"] == norm
-            and all(other[key] == row[key] for key in ("model_id", "forget_digest", "seed", "split", "eps"))
-        ]
+        rivals = free.get(tuple(row[key] for key in RIVALS), [])
         best = min(rivals, key=lambda other: other["value"], default=None)
         share = zero.get((row["cell_id"], row["split"], row["eps"]))
         yield picked(

@@ -170,22 +170,11 @@ def gap_to_retrained(
 def per_class(
     at: Standing, metric: str = "accuracy", split: str = "test", method: str | None = None
 ) -> Iterator[Row]:
+    shown = (*AT, *WHERE, *MODEL, *OWN, "label", "retrained", *BESIDE, "n", "higher_is", *IDENTITY)
     for row in at.leaderboard:
-        if row["label"] is not None and (row["metric"], row["split"]) == (metric, split):
-            if asked_for(row["method"], method):
-                shown = (
-                    *AT,
-                    *WHERE,
-                    *MODEL,
-                    *OWN,
-                    "label",
-                    "retrained",
-                    *BESIDE,
-                    "n",
-                    "higher_is",
-                    *IDENTITY,
-                )
-                yield picked(row, *shown)
+        place = row["label"] is not None and (row["metric"], row["split"]) == (metric, split)
+        if place and asked_for(row["method"], method):
+            yield picked(row, *shown)
 
 
 @recomputed({"metric": "auc", "split": "retain"})

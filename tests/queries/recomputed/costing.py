@@ -14,7 +14,6 @@ from tests.queries.recomputed.arithmetic import (
     most,
     of_seeds,
     over,
-    picked,
     total,
 )
 from tests.queries.recomputed.beside_retraining import whole

@@ -10,6 +10,9 @@ from tests.queries.recomputed.arithmetic import Row
 from tests.queries.recomputed.standing import Standing
 
 
+Case = Mapping[str, Any] | Callable[[Standing], Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Recomputation:
     """One query or view."""
@@ -17,19 +20,22 @@ class Recomputation:
     name: str
     rows: Callable[..., Iterator[Row]]
     """Of a standing and the parameters, with their defaults."""
-    cases: tuple[Mapping[str, Any], ...]
-    """Parameters to ask with."""
+    cases: tuple[Case, ...]
+    """Parameters to ask with, or what finds them."""
 
 
 RECOMPUTED: dict[str, Recomputation] = {}
 
 
-def recomputed(*cases: Mapping[str, Any]) -> Callable[..., Any]:
-    """Register the function under its name, which is that of the query or view; it is asked without parameters first."""
+def recomputed(*cases: Case) -> Callable[..., Any]:
+    """Register a function under its name, that of a query or view, to be compared without parameters and with each case.
 
-    def register(rows: Callable[[Standing], Iterator[Row]]) -> Callable[[Standing], Iterator[Row]]:
-        name = rows.__name__
-        RECOMPUTED[name] = Recomputation(name, rows, ({}, *cases))
+    A case that is a function finds values for parameters that have no default: then there is nothing without.
+    """
+
+    def register(rows: Callable[..., Iterator[Row]]) -> Callable[..., Iterator[Row]]:
+        first: tuple[Case, ...] = () if cases and callable(cases[0]) else ({},)
+        RECOMPUTED[rows.__name__] = Recomputation(rows.__name__, rows, (*first, *cases))
         return rows
 
     return register

@@ -29,8 +29,8 @@ class Standing:
     """What an answer rests on.
 
     Args:
-        results: whose store is read; the views `verdicts` and `model_verdicts`, which have tests of their own, are asked
-            for.
+        results: whose store is read; its views `verdicts` and `model_verdicts` are asked for, which have tests of
+            their own.
         run: the run that the answer rests on, or "all".
     """
 
@@ -145,15 +145,15 @@ class Standing:
     @cached_property
     def references(self) -> dict[str, str]:
         """Of each finished cell that of the model it is compared with."""
+        shared = ("conditions", "forget_set", "seed")
+        standing: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+        for row in self.cells.values():
+            if row["role"] == "reference":
+                subject = row["model_id"] or row["group_id"]
+                standing[subject, *(row[key] for key in shared)].append(row["cell_id"])
         found = {}
-        standing = [row for row in self.cells.values() if row["role"] == "reference"]
         for cell in self.cells.values():
-            same = [
-                row["cell_id"]
-                for row in standing
-                if (row["model_id"] or row["group_id"]) == cell["reference_id"]
-                and all(row[key] == cell[key] for key in ("conditions", "forget_set", "seed"))
-            ]
+            same = standing.get((cell["reference_id"], *(cell[key] for key in shared)))
             if same:
                 found[cell["cell_id"]] = min(same)
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import pytest
 from orchestrator.results.catalogue import catalogue
 from orchestrator.results.connection import Results
 from orchestrator.results.trackers import MEASURED
-from tests.queries.recomputed import (
-    attacked,  # noqa: F401: each registers its recomputations
+from tests.queries.recomputed import (  # each registers its recomputations
+    attacked,  # noqa: F401
     beside_retraining,  # noqa: F401
     closing,  # noqa: F401
     costing,  # noqa: F401
+    membership,  # noqa: F401
 )
 from tests.queries.recomputed.arithmetic import Row
-from tests.queries.recomputed.register import RECOMPUTED, Recomputation
+from tests.queries.recomputed.register import RECOMPUTED, Case, Recomputation
 from tests.queries.recomputed.standing import Standing
 from tests.support.every_key import LAST_RUN, every_key_root
 
@@ -28,7 +30,7 @@ ROOT = Path(__file__).parents[3]
 OWN = {path.stem: path for path in (*ROOT.glob("orchestrator/report/queries/*.sql"), MEASURED)}
 """SQL that one part of the program asks, in place of a user."""
 SHIPPED = {*catalogue(), *OWN}
-CASES = [(made, params) for made in RECOMPUTED.values() for params in made.cases]
+CASES = [(made, case) for made in RECOMPUTED.values() for case in made.cases]
 
 
 @functools.cache
@@ -38,7 +40,7 @@ def asked(run: str) -> tuple[Results, Standing]:
     return results, Standing(results, run)
 
 
-def answer(results: Results, made: Recomputation, params: dict[str, Any]) -> list[Row]:
+def answer(results: Results, made: Recomputation, params: Mapping[str, Any]) -> list[Row]:
     if made.name in catalogue():
         return results.query(made.name, **params).to_pylist()
     if made.name in OWN:
@@ -60,10 +62,13 @@ def different(name: str, one: Any, other: Any) -> bool:
     return bool(one != other)
 
 
-@pytest.mark.parametrize(("made", "params"), CASES, ids=[f"{made.name}-{params}" for made, params in CASES])
-def test_it_is_what_plain_python_makes_of_the_rows(made: Recomputation, params: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("made", "case"), CASES, ids=[f"{made.name}-{number}" for number, (made, _) in enumerate(CASES)]
+)
+def test_it_is_what_plain_python_makes_of_the_rows(made: Recomputation, case: Case) -> None:
     for run in (LAST_RUN,) if made.name in SHIPPED else (LAST_RUN, EVERY_RUN):
         results, standing = asked(run)
+        params = case(standing) if callable(case) else case
         rows = answer(results, made, params)
         wanted = list(made.rows(standing, **params))
         assert rows
