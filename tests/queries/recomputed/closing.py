@@ -1,0 +1,179 @@
+"""The closing tables of a sweep: several attacks on one model in one row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.queries.recomputed.arithmetic import Row, column, gathered, least, mean, most, of_seeds, over
+from tests.queries.recomputed.beside_retraining import whole
+from tests.queries.recomputed.register import asked_for, recomputed
+from tests.queries.recomputed.standing import AT, Standing
+
+PLACE = ("dataset", "architecture", "forget_set", "surroundings")
+
+
+def plain_values(at: Standing, cell: Row) -> Row:
+    """Accuracies and gap of a cell without attack."""
+    rows = {(row["metric"], row["split"]): row for row in at.metrics[cell["cell_id"]] if row["label"] is None}
+    gap = rows["average_gap", ""]
+    return {
+        **{f"{split}_accuracy": rows["accuracy", split]["value"] for split in ("forget", "retain", "test")},
+        "average_gap": gap["value"],
+        "gap_low": gap["ci_low"],
+        "gap_high": gap["ci_high"],
+        "js_forget": rows["js_to_retrained", "forget"]["value"],
+    }
+
+
+def same_model(cell: Row) -> tuple[Any, ...]:
+    """What the cells of one model in one setting of data and evaluation share."""
+    return cell["model_id"], cell["forget_digest"], cell["surroundings"]
+
+
+def membership(at: Standing) -> dict[tuple[Any, ...], float]:
+    """AUC of the loss threshold, of each model: of the first attack, setting, split and game."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in whole(at):
+        if (row["metric"], row["variant"]) == ("auc", "loss_threshold"):
+            known_row = found.setdefault(same_model(row), row)
+            found[same_model(row)] = min(
+                known_row, row, key=lambda r: (r["attack"], r["setting"], r["split"])
+            )
+    return {model: row["value"] for model, row in found.items()}
+
+
+def price(at: Standing, cell: Row, *, absolute: bool = False) -> float | None:
+    """Device seconds of a model, by those of the retrained one unless `absolute`; the original costs nothing."""
+    if cell["role"] == "ceiling":
+        return 0.0
+    made = at.models_by_id[cell["model_id"]]["device_seconds"]
+    return made if absolute else over(made, at.models_by_id[cell["reference_id"]]["device_seconds"])
+
+
+def _strongest(at: Standing) -> dict[tuple[Any, ...], float]:
+    """Of each model the least robust accuracy on tests under the attacks that most models of its place have."""
+    rows = [row for row in whole(at) if row["attack_family"] == "adversarial"]
+    found: dict[tuple[Any, ...], float] = {}
+    for _, here in gathered(rows, *PLACE):
+        by_attack = [some for _, some in gathered(here, "attack", "conditions")]
+        models = max(len(set(column(some, "model_id"))) for some in by_attack)
+        for some in by_attack:
+            if len(set(column(some, "model_id"))) == models:
+                for row in some:
+                    if (row["metric"], row["split"]) == ("robust_accuracy", "test"):
+                        model = same_model(row)
+                        found[model] = min(found.get(model, row["value"]), row["value"])
+    return found
+
+
+@recomputed({"forget_set": "random", "architecture": "wide"})
+def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | None = None) -> Iterator[Row]:
+    robust, mia = _strongest(at), membership(at)
+    rows = []
+    for cell in at.cells.values():
+        chosen = asked_for(cell["forget_set"], forget_set) and asked_for(cell["architecture"], architecture)
+        if cell["attack_family"] == "none" and chosen:
+            gaps = [row for row in at.layers[cell["cell_id"]] if row["definition"] == "norm_sigma"]
+            measured = {
+                "robust": robust.get(same_model(cell)),
+                "mia_auc": mia.get(same_model(cell)),
+                "fairness": mean(column(gaps, "relative_gap")),
+                "cost": price(at, cell),
+            }
+            rows.append(cell | plain_values(at, cell) | measured)
+    for key, some in gathered(rows, *AT, "method", "scope", "role", "tuning_trials", "setting"):
+        low, high = of_seeds(*(column(some, name) for name in ("average_gap", "gap_low", "gap_high")))
+        means = ("forget_accuracy", "retain_accuracy", "test_accuracy", "average_gap", "js_forget")
+        more = ("mia_auc", "robust", "fairness", "cost")
+        yield (
+            key
+            | {name: mean(column(some, name)) for name in (*means, *more)}
+            | {
+                "setting_label": at.labels.get(key["setting"]),
+                "seeds": len(set(column(some, "seed"))),
+                "gap_low": max(0.0, low),
+                "gap_high": high,
+            }
+        )
+
+
+@recomputed({"scope": "last", "architecture": "net", "forget_set": "random"}, {"per_example": "rank_test"})
+def method_table(
+    at: Standing,
+    scope: str = "all",
+    architecture: str | None = None,
+    forget_set: str | None = None,
+    per_example: str = "u_lira_g2",
+) -> Iterator[Row]:
+    mia = membership(at)
+    cells = [
+        cell
+        for cell in at.cells.values()
+        if (cell["scope"] == scope or cell["role"] != "audited")
+        and asked_for(cell["architecture"], architecture)
+    ]
+    said = {row["method"]: row for row in at.table("methods")}
+    rows = [
+        cell
+        | plain_values(at, cell)
+        | {
+            "seconds": price(at, cell, absolute=True),
+            "ratio": price(at, cell),
+            "mia_auc": mia.get(same_model(cell)),
+        }
+        for cell in cells
+        if cell["attack_family"] == "none" and asked_for(cell["forget_set"], forget_set)
+    ]
+    risks = _risks(at, cells, per_example)
+    for key, some in gathered(rows, *AT, "method", "role", "setting", "surroundings", "method_part"):
+        low, high = of_seeds(*(column(some, name) for name in ("average_gap", "gap_low", "gap_high")))
+        about = said.get(key["method"], {})
+        kept = (
+            "retain" if about.get("needs_retain") else "",
+            "validation" if about.get("needs_validation") else "",
+        )
+        risk = risks.get(tuple(key[name] for name in RISK), {})
+        yield {name: key[name] for name in (*AT, "method", "setting")} | {
+            "setting_label": at.labels.get(key["setting"]),
+            "paper": about.get("paper"),
+            "passes": about.get("passes"),
+            "needs": ", ".join(filter(None, (*kept, about.get("second_model")))),
+            "seeds": len(set(column(some, "seed"))),
+            "gap_low": _rounded(max(0.0, low), 4),
+            "gap_high": _rounded(high, 4),
+            "average_gap": _rounded(mean(column(some, "average_gap")), 4),
+            **{name: _rounded(mean(column(some, name)), 2) for name in ("seconds", "ratio")},
+            **{
+                name: _rounded(mean(column(some, name)), 3)
+                for name in ("forget_accuracy", "test_accuracy", "mia_auc")
+            },
+            **{name: _rounded(risk.get(name), 3) for name in ("risk_auc", "risk_low", "risk_high")},
+        }
+
+
+RISK = ("dataset", "architecture", "method", "surroundings", "method_part")
+
+
+def _risks(at: Standing, cells: list[Row], attack: str) -> dict[tuple[Any, ...], Row]:
+    """Mean AUC over examples under a per-example attack, over forget sets and seeds, of the first measure."""
+    chosen = {cell["cell_id"] for cell in cells if cell["attack"] == attack}
+    rows = [
+        row
+        for row in whole(at)
+        if row["cell_id"] in chosen and row["metric"] == "auc" and row["variant"].endswith(":example_mean")
+    ]
+    found = {}
+    for key, some in gathered(rows, *RISK):
+        first = min((row["setting"], row["variant"], row["game"], row["split"]) for row in some)
+        same = [row for row in some if (row["setting"], row["variant"], row["game"], row["split"]) == first]
+        found[tuple(key[name] for name in RISK)] = {
+            "risk_auc": mean(column(same, "value")),
+            "risk_low": least(column(same, "ci_low")),
+            "risk_high": most(column(same, "ci_high")),
+        }
+    return found
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,83 @@
+"""Every column of every query that ships, and of the views behind them, against a recomputation in plain Python."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.results.catalogue import catalogue
+from orchestrator.results.connection import Results
+from orchestrator.results.trackers import MEASURED
+from tests.queries.recomputed import (  # each registers its recomputations
+    attacked,  # noqa: F401
+    beside_retraining,  # noqa: F401
+    closing,  # noqa: F401
+    costing,  # noqa: F401
+    membership,  # noqa: F401
+)
+from tests.queries.recomputed.arithmetic import Row
+from tests.queries.recomputed.register import RECOMPUTED, Case, Recomputation
+from tests.queries.recomputed.standing import Standing
+from tests.support.every_key import LAST_RUN, every_key_root
+
+EVERY_RUN = "all"
+ROOT = Path(__file__).parents[3]
+OWN = {path.stem: path for path in (*ROOT.glob("orchestrator/report/queries/*.sql"), MEASURED)}
+"""SQL that one part of the program asks, in place of a user."""
+SHIPPED = {*catalogue(), *OWN}
+CASES = [(made, case) for made in RECOMPUTED.values() for case in made.cases]
+
+
+@functools.cache
+def asked(run: str) -> tuple[Results, Standing]:
+    """A session, and what its answers rest on."""
+    results = Results(every_key_root(), run)
+    return results, Standing(results, run)
+
+
+def answer(results: Results, made: Recomputation, params: Mapping[str, Any]) -> list[Row]:
+    if made.name in catalogue():
+        return results.query(made.name, **params).to_pylist()
+    if made.name in OWN:
+        return results.query(str(OWN[made.name]), **params).to_pylist()
+    return results.table(made.name.removesuffix("_view")).to_pylist()
+
+
+def placed(row: Row) -> list[tuple[str, str]]:
+    """What rows are sorted by: all but numbers, which may differ in their last digits, then these."""
+    exact = sorted((key, str(value)) for key, value in row.items() if not isinstance(value, float))
+    return exact + sorted((key, f"{value:.6e}") for key, value in row.items() if isinstance(value, float))
+
+
+def different(name: str, one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, (float, int)):
+        # Quantiles in the SQL have six to eight digits: Student's above 30 degrees of freedom, Wilson's.
+        near = 2e-6 if name.endswith(("_low", "_high")) else 1e-9
+        return not math.isclose(one, other, rel_tol=near, abs_tol=near if near > 1e-9 else 1e-12)
+    return bool(one != other)
+
+
+@pytest.mark.parametrize(
+    ("made", "case"), CASES, ids=[f"{made.name}-{number}" for number, (made, _) in enumerate(CASES)]
+)
+def test_it_is_what_plain_python_makes_of_the_rows(made: Recomputation, case: Case) -> None:
+    for run in (LAST_RUN,) if made.name in SHIPPED else (LAST_RUN, EVERY_RUN):
+        results, standing = asked(run)
+        params = case(standing) if callable(case) else case
+        rows = answer(results, made, params)
+        wanted = list(made.rows(standing, **params))
+        assert rows
+        assert len(rows) == len(wanted)
+        if made.name in SHIPPED:
+            assert {*rows[0]} == {*wanted[0]}
+        shown = [{key: row[key] for key in rows[0]} for row in wanted]
+        for got, made_here in zip(sorted(rows, key=placed), sorted(shown, key=placed), strict=True):
+            wrong = {
+                key: (got[key], made_here[key]) for key in got if different(key, got[key], made_here[key])
+            }
+            assert not wrong, {key: value for key, value in got.items() if key not in wrong}
