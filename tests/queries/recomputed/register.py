@@ -9,7 +9,6 @@ from typing import Any
 from tests.queries.recomputed.arithmetic import Row
 from tests.queries.recomputed.standing import Standing
 
-
 Case = Mapping[str, Any] | Callable[[Standing], Mapping[str, Any]]
 
 
@@ -28,7 +27,7 @@ RECOMPUTED: dict[str, Recomputation] = {}
 
 
 def recomputed(*cases: Case) -> Callable[..., Any]:
-    """Register a function under its name, that of a query or view, to be compared without parameters and with each case.
+    """Register a function under its name, that of a query or view, to be asked without parameters and with each case.
 
     A case that is a function finds values for parameters that have no default: then there is nothing without.
     """
