@@ -23,8 +23,8 @@ SMALLEST = {
     "verdict_power": ("--audits 20", "seeds would show equivalence"),
 }
 """Arguments by benchmark, and what the last line that it prints holds."""
-DEAR = ("queue_utilisation", "scale_cells", "shadow_layout", "trial_overhead")
-"""They start Ray or several processes."""
+DEAR = ("queue_utilisation", "scale_cells", "shadow_layout", "trial_overhead", "verdict_power")
+"""They start Ray or several processes, or ask for half a minute."""
 ELSEWHERE = {"gpu_shadows"}
 """In `test_gpu_benchmark`."""
 
