@@ -108,10 +108,19 @@ def write_group(store: Store, shadows: ShadowSet, group: ShadowGroup, ids: np.nd
             tables.append(block_rows(shadows.shadow_id(shadow), group.pool, targets, step, epoch=epoch))
         table = pa.concat_tables(tables, promote_options="default")
         store.write("observations", group.key(shadow), table, **path_of(group))
-        work = {"kind": "shadow", "status": "finished", "parent_id": group.group_id, "forget_set": group.pool}
-        store.write("models", group.key(shadow), [{"dataset": "synthetic", **work, **path_of(group)}])
+        work = {"kind": "shadow", "parent_id": group.group_id, "shadow_set": shadows.set_id}
+        store.write("models", group.key(shadow), [work | common(group)])
         rows += table.num_rows
+    if group.pool:
+        cell = {"group_id": group.group_id, "reference_id": group.group_id, "shadow_set": shadows.set_id}
+        cell |= {"attack": "u_lira", "role": "audited", "setting": group.group_id, "conditions": "u_lira"}
+        store.write("cells", group.group_id, [cell | common(group)])
     return rows
+
+
+def common(group: ShadowGroup) -> dict[str, str]:
+    """What rows of the work and of the cells of a group have in common."""
+    return {"dataset": "synthetic", "forget_set": group.pool, "status": "finished", **path_of(group)}
 
 
 def write_masks(store: Store, shadows: ShadowSet, examples: int) -> None:
@@ -122,6 +131,7 @@ def write_masks(store: Store, shadows: ShadowSet, examples: int) -> None:
         inside[layout.members(j)] = True
         row = {
             "pair_id": f"benchmark-{j // 2}",
+            "shadow_set": shadows.set_id,
             "architecture": shadows.architecture,
             "dataset": "synthetic",
             "in_mask": np.packbits(inside, bitorder="little").tobytes(),
