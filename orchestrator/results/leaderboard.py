@@ -30,8 +30,8 @@ COLUMNS = (
     ("fairness", "fairness"),
     ("cost", "cost"),
 )
-SPARED = ("js_forget", "forget_accuracy", "retain_accuracy", "fairness", "robust", "test_accuracy", "mia_auc")
-"""Columns that a narrow terminal goes without, first to last."""
+SPARED = ("js_forget", "fairness", "robust", "retain_accuracy", "forget_accuracy", "test_accuracy", "mia_auc")
+"""Columns that a narrow terminal goes without, first to last: what the verdict usually rests on goes last."""
 WIDTH = 110
 """Columns of text where stdout is no terminal."""
 LEGEND = (
