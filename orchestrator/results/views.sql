@@ -48,23 +48,26 @@ create or replace temp macro spearman_high(rho, n) as
     end;
 
 -- Wilson's interval of a share at 95 %; where hits (misses) are few, the one-sided Poisson limit of Brown, Cai and DasGupta
--- (2001) if that is farther out.
+-- (2001) if that is farther out. greatest and least pass over null: no share, no interval.
 create or replace temp macro wilson_low(share, n) as
-    greatest(
-        0.0,
-        least(
-            (share + 1.9207294 / n - 1.9599640 * sqrt(share * (1 - share) / n + 0.9603647 / n ** 2))
-                / (1 + 3.8414588 / n),
-            case
-                when round(share * n) = 0 then 0.0
-                when round(share * n) <= 10 then [
-                    0.0512932944, 0.3553615107, 0.8176914477, 1.3663183971, 1.9701495681,
-                    2.6130147443, 3.2853156916, 3.9808228063, 4.6952275617, 5.4254057131
-                ][cast(round(share * n) as integer)] / n
-                else 1.0
-            end
+    case
+        when share is null then null
+        else greatest(
+            0.0,
+            least(
+                (share + 1.9207294 / n - 1.9599640 * sqrt(share * (1 - share) / n + 0.9603647 / n ** 2))
+                    / (1 + 3.8414588 / n),
+                case
+                    when round(share * n) = 0 then 0.0
+                    when round(share * n) <= 10 then [
+                        0.0512932944, 0.3553615107, 0.8176914477, 1.3663183971, 1.9701495681,
+                        2.6130147443, 3.2853156916, 3.9808228063, 4.6952275617, 5.4254057131
+                    ][cast(round(share * n) as integer)] / n
+                    else 1.0
+                end
+            )
         )
-    );
+    end;
 
 create or replace temp macro wilson_high(share, n) as 1 - wilson_low(1 - share, n);
 
