@@ -91,7 +91,7 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | No
     """Spearman's; None where all values of a side are equal."""
     if len(set(one)) < 2 or len(set(other)) < 2:
         return None
-    return float(stats.spearmanr(one, other).statistic)
+    return statistics.correlation(*(stats.rankdata(side).tolist() for side in (one, other)))
 
 
 def of_correlation(rho: float | None, n: int) -> tuple[float | None, float | None]:

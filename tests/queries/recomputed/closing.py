@@ -67,7 +67,7 @@ def _strongest(at: Standing) -> dict[tuple[Any, ...], float]:
     return found
 
 
-@recomputed({"forget_set": "random", "architecture": "wide"})
+@recomputed({"forget_set": "random:fraction=0.1", "architecture": "wide"})
 def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | None = None) -> Iterator[Row]:
     robust, mia = _strongest(at), membership(at)
     rows = []
@@ -98,7 +98,10 @@ def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | 
         )
 
 
-@recomputed({"scope": "last", "architecture": "net", "forget_set": "random"}, {"per_example": "rank_test"})
+@recomputed(
+    {"scope": "last", "architecture": "resnet18", "forget_set": "random:fraction=0.1"},
+    {"per_example": "rank_test"},
+)
 def method_table(
     at: Standing,
     scope: str = "all",
