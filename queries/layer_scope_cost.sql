@@ -22,7 +22,7 @@ with audited as (
         param,
         game,
         abs(difference) as gap,
-        greatest(difference_low, -difference_high, 0) as gap_low,
+        distance_low(greatest(difference_low, -difference_high)) as gap_low,
         greatest(-difference_low, difference_high) as gap_high,
         noise_floor
     from leaderboard
@@ -65,7 +65,7 @@ select
     avg(samples) as samples,
     max(peak_bytes) as peak_bytes,
     avg(gap) as gap,
-    greatest(0, seeds_low(avg(gap), stddev_samp(gap), count(*), min(gap_low))) as gap_low,
+    distance_low(seeds_low(avg(gap), stddev_samp(gap), count(*), min(gap_low))) as gap_low,
     seeds_high(avg(gap), stddev_samp(gap), count(*), max(gap_high)) as gap_high,
     avg(noise_floor) as noise_floor,
     priced.setting

@@ -32,6 +32,9 @@ create or replace temp macro seeds_low(mean, sd, seeds, lowest) as
 create or replace temp macro seeds_high(mean, sd, seeds, highest) as
     case when seeds >= 3 then mean + t975(seeds - 1) * sd / sqrt(seeds) else highest end;
 
+-- The lower end of an interval of a distance; greatest passes over null, and no interval would begin at 0.
+create or replace temp macro distance_low(low) as case when low is not null then greatest(0, low) end;
+
 -- Interval of Spearman's rank correlation on Fisher's scale, with the variance of Bonett and Wright (2000).
 create or replace temp macro spearman_low(rho, n) as
     case
