@@ -206,7 +206,11 @@ def _cell(
     cell_id = digest([attack.name, cell.get("model_id") or cell["group_id"], *named])
     rows["settings"].setdefault(setting.setting, setting.rows())
     rows["cells"][cell_id] = [cell | (FAILURE if failed else {})]
-    rows["metrics"][cell_id] = numbers.metrics(attack.name, attack.family)
+    rows["metrics"][cell_id] = [
+        row
+        for row in numbers.metrics(attack.name, attack.family)
+        if (row["metric"], made.role) != ("average_gap", "reference")
+    ]
     if attack is PLAIN:
         rows["layers"][cell_id] = numbers.layers()
     if seed in FEW_SEEDS and (examples := numbers.examples(attack.name, attack.family)):

@@ -56,6 +56,11 @@ def over(one: float | None, other: float | None) -> float | None:
     return None if one is None or not other else one / other
 
 
+def not_below_zero(low: float | None) -> float | None:
+    """The lower end of an interval of a distance."""
+    return None if low is None else max(0.0, low)
+
+
 def student(values: Iterable[Any]) -> tuple[float | None, float | None]:
     """95 % interval of a mean."""
     there = known(values)
