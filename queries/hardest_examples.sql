@@ -25,7 +25,7 @@ forgotten as (
     select cell_id, example_id, label, phi, correct
     from examples
     where split = 'forget'
-        and phi is not null
+        and isfinite(phi)
 ),
 compared as (
     select

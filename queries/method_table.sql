@@ -86,8 +86,7 @@ by_method as (
         avg(plain.forget_accuracy) as forget_accuracy,
         avg(plain.test_accuracy) as test_accuracy,
         avg(plain.average_gap) as average_gap,
-        greatest(
-            0,
+        distance_low(
             seeds_low(
                 avg(plain.average_gap),
                 stddev_samp(plain.average_gap),

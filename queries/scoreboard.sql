@@ -160,7 +160,9 @@ select
     avg(retain_accuracy) as retain_accuracy,
     avg(test_accuracy) as test_accuracy,
     avg(average_gap) as average_gap,
-    greatest(0, seeds_low(avg(average_gap), stddev_samp(average_gap), count(average_gap), min(gap_low))) as gap_low,
+    distance_low(
+        seeds_low(avg(average_gap), stddev_samp(average_gap), count(average_gap), min(gap_low))
+    ) as gap_low,
     seeds_high(avg(average_gap), stddev_samp(average_gap), count(average_gap), max(gap_high)) as gap_high,
     avg(js_forget) as js_forget,
     avg(mia_auc) as mia_auc,

@@ -32,6 +32,9 @@ create or replace temp macro seeds_low(mean, sd, seeds, lowest) as
 create or replace temp macro seeds_high(mean, sd, seeds, highest) as
     case when seeds >= 3 then mean + t975(seeds - 1) * sd / sqrt(seeds) else highest end;
 
+-- The lower end of an interval of a distance; greatest passes over null, and no interval would begin at 0.
+create or replace temp macro distance_low(low) as case when low is not null then greatest(0, low) end;
+
 -- Interval of Spearman's rank correlation on Fisher's scale, with the variance of Bonett and Wright (2000).
 create or replace temp macro spearman_low(rho, n) as
     case
@@ -48,23 +51,26 @@ create or replace temp macro spearman_high(rho, n) as
     end;
 
 -- Wilson's interval of a share at 95 %; where hits (misses) are few, the one-sided Poisson limit of Brown, Cai and DasGupta
--- (2001) if that is farther out.
+-- (2001) if that is farther out. greatest and least pass over null: no share, no interval.
 create or replace temp macro wilson_low(share, n) as
-    greatest(
-        0.0,
-        least(
-            (share + 1.9207294 / n - 1.9599640 * sqrt(share * (1 - share) / n + 0.9603647 / n ** 2))
-                / (1 + 3.8414588 / n),
-            case
-                when round(share * n) = 0 then 0.0
-                when round(share * n) <= 10 then [
-                    0.0512932944, 0.3553615107, 0.8176914472, 1.3663183967, 1.9701495681,
-                    2.6130147442, 3.2853156919, 3.9808227862, 4.6952275403, 5.4254056971
-                ][cast(round(share * n) as integer)] / n
-                else 1.0
-            end
+    case
+        when share is null then null
+        else greatest(
+            0.0,
+            least(
+                (share + 1.9207294 / n - 1.9599640 * sqrt(share * (1 - share) / n + 0.9603647 / n ** 2))
+                    / (1 + 3.8414588 / n),
+                case
+                    when round(share * n) = 0 then 0.0
+                    when round(share * n) <= 10 then [
+                        0.0512932944, 0.3553615107, 0.8176914477, 1.3663183971, 1.9701495681,
+                        2.6130147443, 3.2853156916, 3.9808228063, 4.6952275617, 5.4254057131
+                    ][cast(round(share * n) as integer)] / n
+                    else 1.0
+                end
+            )
         )
-    );
+    end;
 
 create or replace temp macro wilson_high(share, n) as 1 - wilson_low(1 - share, n);
 

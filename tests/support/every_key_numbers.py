@@ -10,6 +10,8 @@ import numpy as np
 
 DEVICES = ("cpu", "cuda")
 EPS = (0.0, 0.1, 0.2)
+OTHER_EPS = (0.0, 0.1, 0.3)
+"""Of the attack apgd."""
 EXAMPLES = 6
 LAYERS = ("stem", "head")
 DEFINITIONS = ("norm_sigma", "group_hinge")
@@ -47,6 +49,7 @@ class Numbers:
         rows: list[dict[str, Any]] = []
         for place in _measures(attack, family):
             value = self.value(0.0, 0.3 if attack == "ddn" else 1.0)
+            value = round(8 * value) / 8 if attack == "fab" else value  # so that ranks have ties
             ends = {"ci_low": value - self.value(0, 0.1), "ci_high": value + self.value(0, 0.1)}
             row = {"variant": "", "higher_is": "better", "value": value, "n": self.count(), **place}
             row |= ends if place["metric"] != "js_to_retrained" else {}
@@ -69,7 +72,7 @@ class Numbers:
                 "kind": "conv",
                 "definition": definition,
                 "label": label,
-                "gap": self.value(),
+                "gap": self._gap(definition),
                 "ci_low": self.value(),
                 "ci_high": self.value(),
                 "relative_gap": self.value(),
@@ -80,18 +83,23 @@ class Numbers:
             for label in (None, 0, 1)
         ]
 
+    def _gap(self, definition: str) -> float:
+        """Of one definition with ties, of the other without a value where a layer is dead."""
+        gap = self.value()
+        return round(gap, 1) if definition == "group_hinge" else gap if self.often() else float("inf")
+
     def examples(self, attack: str, family: str) -> list[dict[str, Any]]:
         """Rows of `examples` of a cell; none under an adversarial attack."""
         if family == "none":
             return [
                 {
-                    "example_id": number + 10 * place,
+                    "example_id": number,
                     "split": split,
                     "label": number % 3,
                     "phi": self.value(-3, 3) if number else None if self.often() else float("inf"),
                     "correct": self.often(),
                 }
-                for place, split in enumerate(("forget", "retain", "test"))
+                for split in ("forget", "retain", "test")
                 for number in range(EXAMPLES)
             ]
         if family == "population":
@@ -101,26 +109,32 @@ class Numbers:
                     "split": split,
                     "statistic": statistic,
                     "member": split == "forget",
-                    "score": round(self.value(), 1),
+                    "score": None if number == 5 else 0.5 if constant else round(self.value(), 1),
+                    "phi": self.value(-3, 3),
+                    "correct": self.often(),
                 }
-                for statistic in ("loss", "confidence")
+                for statistic, constant in (("loss", False), ("confidence", attack == "quantile"))
                 for split in ("forget", "test")
-                for number in range(EXAMPLES)
+                for number in (*range(EXAMPLES), 1)
             ]
         return list(self._exposed()) if family == "per_example" and attack != "before_after" else []
 
     def _exposed(self) -> Iterator[dict[str, Any]]:
-        """Of two statistics on two splits: scores in runs, and what each example's runs amount to."""
+        """Of two statistics on two splits: scores in runs, and what each example's runs amount to.
+
+        p and q of the first example are 1/8, which single precision holds.
+        """
         grid = itertools.product(("one", "other"), ("forget", "retain"), range(EXAMPLES))
         for statistic, split, number in grid:
             axes = {"example_id": number, "split": split, "label": number % 3}
             for member in (True, False):
                 yield axes | {"statistic": statistic, "member": member, "score": self.value()}
             for kind in ("auc", "accuracy", "p_value", "q_value"):
-                score = self.value(0, 0.2 if kind.endswith("_value") else 1)
+                is_test = kind.endswith("_value")
+                score = self.value(0, 0.2 if is_test else 1) if number or not is_test else 0.125
                 ends = {"score_low": score - self.value(0, 0.2), "score_high": score + self.value(0, 0.2)}
                 row = axes | {"statistic": f"{statistic}:{kind}", "score": score}
-                yield row | (ends if not kind.endswith("_value") else {})
+                yield row | ({} if is_test else ends)
 
     def cost(self, stage: str, device: str) -> dict[str, Any]:
         """A row of `costs` without its model."""
@@ -167,7 +181,11 @@ def _measures(attack: str, family: str) -> list[dict[str, Any]]:
         return [
             *({"metric": "accuracy", "split": split, "label": label} for split, label in accuracy),
             {"metric": "average_gap", "split": ""},
-            {"metric": "ua", "split": "forget"},
+            *(
+                {"metric": metric, "split": "forget", "label": label}
+                for metric in ("ua", "auc")
+                for label in (None, 0)
+            ),
             *({"metric": "js_to_retrained", "split": split} for split in ("forget", "test")),
             *(
                 {"metric": "mia_efficacy", "split": "forget", "variant": v}
@@ -175,16 +193,13 @@ def _measures(attack: str, family: str) -> list[dict[str, Any]]:
             ),
         ]
     if family == "adversarial":
-        grid = itertools.product(("test", "forget"), EPS)
-        return [
-            {"metric": "robust_accuracy", "split": split, "param": eps, "label": label}
-            for split, eps in grid
-            for label in (None, 0)
-        ] + [
-            {"metric": "zero_gradient_share", "split": split, "param": eps}
-            for split, eps in itertools.product(("test", "forget"), EPS)
-            if attack == "pgd"
+        grid = itertools.product(("test", "forget"), OTHER_EPS if attack == "apgd" else EPS)
+        places = [{"split": split, "param": eps} for split, eps in grid]
+        accuracy = [
+            place | {"metric": "robust_accuracy", "label": label} for place in places for label in (None, 0)
         ]
+        blind = [place | {"metric": "zero_gradient_share"} for place in places if attack == "pgd"]
+        return accuracy + blind
     if attack == "before_after":
         return [
             {"metric": f"{kind}_worse_than_before", "split": split}
@@ -198,9 +213,9 @@ def _measures(attack: str, family: str) -> list[dict[str, Any]]:
             for metric in ("retain_harm_auc_change", "retain_harm_other")
             for label in (None, 0)
         ]
-    variants = ("loss_threshold", "confidence_threshold")
+    variants = ("confidence_threshold", "loss_threshold")
     if family == "per_example":
-        variants = ("one:example_mean", "other:example_mean", "one:pooled")
+        variants = ("all:pooled", "one:example_mean", "other:example_mean")
     games = ("G1", "G2") if family == "per_example" else (None,)
     places = [
         {"split": split, "variant": variant, "game": game}
@@ -208,6 +223,5 @@ def _measures(attack: str, family: str) -> list[dict[str, Any]]:
         for variant in variants
         for game in games
     ]
-    return [place | {"metric": "auc"} for place in places] + [
-        place | {"metric": "tpr_at_fpr", "param": fpr} for place in places[:2] for fpr in (0.01, 0.1)
-    ]
+    rates = [place | {"metric": "tpr_at_fpr", "param": fpr} for place in places[:4] for fpr in (0.01, 0.1)]
+    return rates + [place | {"metric": "auc", "label": label} for label in (0, None) for place in places]

@@ -20,8 +20,9 @@ EPOCHS = 3
 DRAWS = 2
 POOLS = ("random", "class")
 CANARIES = {
-    "shadows-digits-net": ("planted-1", "mislabelled"),
-    "shadows-digits-wide": ("planted-2", "out_of_distribution"),
+    "shadows-cifar10-resnet18": ("planted-1", "mislabelled"),
+    "shadows-cifar10-wide": ("planted-2", "out_of_distribution"),
+    "shadows-of-no-plan": ("planted-1", "mislabelled"),
 }
 """By set of shadow models: the canaries in it, and of which kind they are."""
 Rows = dict[str, list[dict[str, Any]]]
@@ -70,13 +71,13 @@ def write_shadow_models(
             models[f"trained-{name}"] = [
                 _work(numbers, row, shadow) | {"method": "none", "shadow_set": shadow_set}
             ]
-    for canaries_id, kind in CANARIES.values():
+    for canaries_id, kind in set(CANARIES.values()):
         store.write("canaries", canaries_id, _planted(canaries_id, kind))
     for group, row in [*groups.items(), (stray["group_id"], stray)]:
         for shadow in range(SHADOWS):
             stage_id = f"work-{group}-{shadow}"
             models[stage_id] = [_work(numbers, row, shadow) | {"method": row["method"], "parent_id": group}]
-            if row["forget_set"] != "random":
+            if row["forget_set"] == "class":
                 continue
             path = {key: row[key] for key in ("architecture", "method", "scope")}
             store.write(
@@ -107,7 +108,7 @@ def _planted(canaries_id: str, kind: str) -> list[dict[str, Any]]:
     places = range(3, TARGETS, 4) if images else range(1, TARGETS, 3)
     return [
         {
-            "dataset": "digits",
+            "dataset": "cifar10",
             "canary_kind": kind,
             "example_id": place,
             "label": number % 3,

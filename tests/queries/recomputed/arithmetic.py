@@ -56,6 +56,11 @@ def over(one: float | None, other: float | None) -> float | None:
     return None if one is None or not other else one / other
 
 
+def not_below_zero(low: float | None) -> float | None:
+    """The lower end of an interval of a distance."""
+    return None if low is None else max(0.0, low)
+
+
 def student(values: Iterable[Any]) -> tuple[float | None, float | None]:
     """95 % interval of a mean."""
     there = known(values)
@@ -91,7 +96,7 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | No
     """Spearman's; None where all values of a side are equal."""
     if len(set(one)) < 2 or len(set(other)) < 2:
         return None
-    return float(stats.spearmanr(one, other).statistic)
+    return statistics.correlation(*(stats.rankdata(side).tolist() for side in (one, other)))
 
 
 def of_correlation(rho: float | None, n: int) -> tuple[float | None, float | None]:

@@ -78,10 +78,10 @@ def gap_and_robustness(at: Standing, definition: str | None = None, split: str =
     even: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for cell in at.cells.values():
         for row in at.layers.get(cell["cell_id"], []):
-            if asked_for(row["definition"], definition):
+            if asked_for(row["definition"], definition) and math.isfinite(row["gap"]):
                 even[_stands(cell), row["definition"]].append(row)
     for row in robust(at):
-        if row["split"] != split or row["eps"] != 0.2:
+        if row["split"] != split or row["eps"] != (0.3 if row["attack"] == "apgd" else 0.2):
             continue
         for (place, found), layers in even.items():
             if place == _stands(row):
@@ -107,7 +107,7 @@ def fairness_vs_robustness(
     gaps: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for cell in at.cells.values():
         for row in at.layers.get(cell["cell_id"], []):
-            for layer in (row["layer"], "(mean)"):
+            for layer in (row["layer"], "(mean)") if math.isfinite(row["gap"]) else ():
                 gaps[cell["model_id"], row["definition"], layer].append(row["gap"])
     pairs = []
     for row in robust(at):

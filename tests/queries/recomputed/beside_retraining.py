@@ -72,7 +72,7 @@ def over_seeds(at: Standing) -> Iterator[Row]:
         }
 
 
-@recomputed({"metric": "accuracy", "split": "forget", "attack": "none", "forget_set": "random"})
+@recomputed({"metric": "accuracy", "split": "forget", "attack": "none", "forget_set": "random:fraction=0.1"})
 def leaderboard(
     at: Standing,
     metric: str | None = None,

@@ -31,7 +31,7 @@ def of_two_choices(at: Standing) -> Row:
 
 def attacked_model(at: Standing) -> Row:
     """Place of a model under an attack."""
-    return finished_model(at) | {"dataset": "digits", "attack": "pgd"}
+    return finished_model(at) | {"dataset": "cifar10", "attack": "pgd"}
 
 
 def any_forget_set(at: Standing) -> Row:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.queries.recomputed.arithmetic import Row, column, gathered, least, mean, most, of_seeds, over
+from tests.queries.recomputed.arithmetic import (
+    Row,
+    column,
+    gathered,
+    least,
+    mean,
+    most,
+    not_below_zero,
+    of_seeds,
+    over,
+)
 from tests.queries.recomputed.beside_retraining import whole
 from tests.queries.recomputed.register import asked_for, recomputed
 from tests.queries.recomputed.standing import AT, Standing
@@ -16,7 +26,7 @@ PLACE = ("dataset", "architecture", "forget_set", "surroundings")
 def plain_values(at: Standing, cell: Row) -> Row:
     """Accuracies and gap of a cell without attack."""
     rows = {(row["metric"], row["split"]): row for row in at.metrics[cell["cell_id"]] if row["label"] is None}
-    gap = rows["average_gap", ""]
+    gap = rows.get(("average_gap", ""), dict.fromkeys(("value", "ci_low", "ci_high")))
     return {
         **{f"{split}_accuracy": rows["accuracy", split]["value"] for split in ("forget", "retain", "test")},
         "average_gap": gap["value"],
@@ -67,7 +77,7 @@ def _strongest(at: Standing) -> dict[tuple[Any, ...], float]:
     return found
 
 
-@recomputed({"forget_set": "random", "architecture": "wide"})
+@recomputed({"forget_set": "random:fraction=0.1", "architecture": "wide"})
 def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | None = None) -> Iterator[Row]:
     robust, mia = _strongest(at), membership(at)
     rows = []
@@ -92,13 +102,16 @@ def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | 
             | {
                 "setting_label": at.labels.get(key["setting"]),
                 "seeds": len(set(column(some, "seed"))),
-                "gap_low": max(0.0, low),
+                "gap_low": not_below_zero(low),
                 "gap_high": high,
             }
         )
 
 
-@recomputed({"scope": "last", "architecture": "net", "forget_set": "random"}, {"per_example": "rank_test"})
+@recomputed(
+    {"scope": "last", "architecture": "resnet18", "forget_set": "random:fraction=0.1"},
+    {"per_example": "rank_test"},
+)
 def method_table(
     at: Standing,
     scope: str = "all",
@@ -140,7 +153,7 @@ def method_table(
             "passes": about.get("passes"),
             "needs": ", ".join(filter(None, (*kept, about.get("second_model")))),
             "seeds": len(set(column(some, "seed"))),
-            "gap_low": _rounded(max(0.0, low), 4),
+            "gap_low": _rounded(not_below_zero(low), 4),
             "gap_high": _rounded(high, 4),
             "average_gap": _rounded(mean(column(some, "average_gap")), 4),
             **{name: _rounded(mean(column(some, name)), 2) for name in ("seconds", "ratio")},

@@ -12,6 +12,7 @@ from tests.queries.recomputed.arithmetic import (
     gathered,
     mean,
     most,
+    not_below_zero,
     of_seeds,
     over,
     total,
@@ -99,6 +100,7 @@ def _finished(row: Row | None) -> Row | None:
 @recomputed(
     {"metric": "auc", "split": "retain", "attack": "population"},
     {"metric": "robust_accuracy", "attack": "pgd"},
+    {"metric": "js_to_retrained"},
 )
 def layer_scope_cost(
     at: Standing, metric: str = "accuracy", split: str = "forget", attack: str = "none"
@@ -116,8 +118,8 @@ def layer_scope_cost(
         pairs = [(row["difference_low"], row["difference_high"]) for row in some]
         low, high = of_seeds(
             [abs(row["difference"]) for row in some],
-            [max(low, -high, 0.0) for low, high in pairs],
-            [max(-low, high) for low, high in pairs],
+            [None if low is None else max(low, -high, 0.0) for low, high in pairs],
+            [None if low is None else max(-low, high) for low, high in pairs],
         )
         yield key | {
             "setting_label": at.labels.get(key["setting"]),
@@ -132,7 +134,7 @@ def layer_scope_cost(
             "samples": mean(column(models, "samples")),
             "peak_bytes": most(column(models, "peak_bytes")),
             "gap": mean(abs(row["difference"]) for row in some),
-            "gap_low": max(0.0, low),
+            "gap_low": not_below_zero(low),
             "gap_high": high,
             "noise_floor": mean(column(some, "noise_floor")),
         }

@@ -46,7 +46,10 @@ def per_example(at: Standing, **wanted: Any) -> list[Row]:
     return [cell for cell in cells if all(asked_for(cell[key], value) for key, value in wanted.items())]
 
 
-@recomputed({"split": "retain", "architecture": "net", "forget_set": "random", "fdr": 0.05})
+@recomputed(
+    {"fdr": 0.125},
+    {"split": "retain", "architecture": "resnet18", "forget_set": "random:fraction=0.1", "fdr": 0.05},
+)
 def example_auc(
     at: Standing,
     split: str = "forget",
@@ -76,7 +79,10 @@ def example_auc(
             )
 
 
-@recomputed({"attack": "rank_test", "forget_set": "random", "split": "retain", "fdr": 0.05})
+@recomputed(
+    {"fdr": 0.125},
+    {"attack": "rank_test", "forget_set": "random:fraction=0.1", "split": "retain", "fdr": 0.05},
+)
 def per_example_vulnerability(
     at: Standing,
     attack: str | None = None,
@@ -130,7 +136,7 @@ def _told(rows: list[Row], fdr: float) -> Row:
     }
 
 
-@recomputed({"metric": "tpr_at_fpr"}, {"split": "retain", "forget_set": "random"})
+@recomputed({"metric": "tpr_at_fpr"}, {"split": "retain", "forget_set": "random:fraction=0.1"})
 def population_vs_per_example(
     at: Standing, metric: str = "auc", split: str = "forget", forget_set: str | None = None
 ) -> Iterator[Row]:
@@ -194,11 +200,16 @@ def attack_agreement(at: Standing, split: str = "forget") -> Iterator[Row]:
 
 
 def _of_an_example(cell: Row, row: Row, split: str) -> bool:
-    by_example = cell["attack_family"] == "population" or row["member"] is None
-    return row["split"] == split and by_example and not row["statistic"].endswith((":p_value", ":q_value"))
+    of_example = cell["attack_family"] == "population" or row["member"] is None
+    return (
+        row["split"] == split
+        and row["score"] is not None
+        and of_example
+        and not row["statistic"].endswith((":p_value", ":q_value"))
+    )
 
 
-@recomputed({"forget_set": "random"})
+@recomputed({"forget_set": "random:fraction=0.1"})
 def retain_harm(at: Standing, forget_set: str | None = None) -> Iterator[Row]:
     for row in whole(at):
         if row["metric"] == "retain_harm_auc_change" and asked_for(row["forget_set"], forget_set):
@@ -216,7 +227,7 @@ def retain_harm(at: Standing, forget_set: str | None = None) -> Iterator[Row]:
             }
 
 
-@recomputed({"split": "retain", "forget_set": "random"})
+@recomputed({"split": "retain", "forget_set": "random:fraction=0.1"})
 def worse_than_before(at: Standing, split: str | None = None, forget_set: str | None = None) -> Iterator[Row]:
     shares = {
         (row["cell_id"], row["split"]): row for row in whole(at) if row["metric"] == "share_worse_than_before"
@@ -245,9 +256,8 @@ def one_cell(at: Standing) -> Row:
 
 @recomputed(one_cell)
 def roc_one_cell(at: Standing, cell_id: str) -> Iterator[Row]:
-    for key, rows in gathered(
-        (row for row in at.examples_of(cell_id) if row["member"] is not None), "statistic"
-    ):
+    scored = [row for row in at.examples_of(cell_id) if None not in (row["member"], row["score"])]
+    for key, rows in gathered(scored, "statistic"):
         members = sum(row["member"] for row in rows)
         for threshold in {row["score"] for row in rows}:
             hits = sum(row["member"] for row in rows if row["score"] >= threshold)
@@ -295,15 +305,18 @@ def _pairs(at: Standing) -> Iterator[tuple[Row, list[tuple[Row, Row]]]]:
             yield cell, pairs
 
 
-@recomputed({"architecture": "net", "forget_set": "random"})
+def _finite(*rows: Row) -> bool:
+    return all(row["phi"] is not None and math.isfinite(row["phi"]) for row in rows)
+
+
+@recomputed({"architecture": "resnet18", "forget_set": "random:fraction=0.1"})
 def excess_confidence(
     at: Standing, architecture: str | None = None, forget_set: str | None = None
 ) -> Iterator[Row]:
     for cell, pairs in _pairs(at):
         chosen = asked_for(cell["architecture"], architecture) and asked_for(cell["forget_set"], forget_set)
         for ours, theirs in pairs if chosen and cell["role"] != "reference" else ():
-            phis = (ours["phi"], theirs["phi"])
-            if ours["split"] == "forget" and all(phi is not None and math.isfinite(phi) for phi in phis):
+            if ours["split"] == "forget" and _finite(ours, theirs):
                 yield picked(cell, *AT, *MODEL, "setting_label", "setting") | {
                     **picked(ours, "example_id", "label", "phi"),
                     "retrained_phi": theirs["phi"],
@@ -318,7 +331,7 @@ def hardest_examples(at: Standing, top: int = 20, method: str | None = None) -> 
         | {"example_id": ours["example_id"], "ours": ours, "theirs": theirs}
         for cell, pairs in _pairs(at)
         for ours, theirs in pairs
-        if ours["split"] == "forget" and None not in (ours["phi"], theirs["phi"])
+        if ours["split"] == "forget" and _finite(ours, theirs)
     ]
     for place, some in gathered(rows, *AT, "conditions"):
         found = [_example(key["example_id"], of_one, method) for key, of_one in gathered(some, "example_id")]

@@ -119,7 +119,7 @@ def forgetting_order(at: Standing, forget_set: str | None = None) -> Iterator[Ro
         }
 
 
-@recomputed({"architecture": "net", "method": "finetune"})
+@recomputed({"architecture": "resnet18", "method": "finetune"})
 def stopping(at: Standing, architecture: str | None = None, method: str | None = None) -> Iterator[Row]:
     rows = [
         row
