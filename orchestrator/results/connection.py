@@ -35,6 +35,7 @@ VIEWS = (
     ),
 )
 """The SQL of all views, in the order in which they build on one another."""
+VERDICTS = "verdicts"
 EXPORTED_VIEWS = "views.sql"
 VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)
 USER_ERRORS = (
@@ -84,8 +85,8 @@ class Results:
         self._select()
         self._connection.execute(_views())
         # A view is read again whenever it is used, and so is what it, or a view before it, names. Those of the plan
-        # stand behind every answer: the session keeps them, as it keeps tables.
-        self._kept = [name for name, _ in VIEW.findall(PLAN.read_text(encoding="utf-8"))]
+        # stand behind every answer, and the verdicts are the dearest: the session keeps them, as it keeps tables.
+        self._kept = [*(name for name, _ in VIEW.findall(PLAN.read_text(encoding="utf-8"))), VERDICTS]
         self._behind: dict[str, set[str]] = {}
         for name, body in VIEW.findall(_views()):
             words = _words(body)
@@ -240,7 +241,7 @@ class Results:
         return (words & TABLES.keys()).union(*(self._behind[v] for v in words & self._behind.keys()))
 
     def _provide(self, used: set[str]) -> None:
-        """Put tables in place for a query, held by the session or scanned when the query runs; then the plan."""
+        """Put tables in place for a query, held by the session or scanned when the query runs; then views it keeps."""
         for name in sorted(used & TABLES.keys() - self._held):
             if self._keeps(name):
                 self._connection.register("incoming", self.store.dataset(name))

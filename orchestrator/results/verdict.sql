@@ -63,24 +63,29 @@ create or replace temp macro hill_deviate(y, df) as
         / (48 * (df - 0.5) ** 2));
 
 -- Two-sided p-value for real df >= 1, to 1e-7. With x = df / (df + t^2) and a = df / 2 it is the incomplete beta
--- function I_x(a, 1/2) = x^a (1 - x)^(1/2) / (a B(a, 1/2)) + I_x(a + 1, 1/2): ten such steps, then Hill's.
+-- function I_x(a, 1/2) = x^a (1 - x)^(1/2) / (a B(a, 1/2)) + I_x(a + 1, 1/2): ten such steps, then Hill's. A macro writes
+-- an argument out wherever it stands: the deviate, ten steps on, is a column made before (else planning takes longer
+-- than all the rest).
+create or replace temp macro t_deviate(t, df) as
+    hill_deviate((df + 19.5) * ln(1 + t * t / df), df + 20);
+
 create or replace temp macro beta_step(x, a, rest) as 1 + x * (a + 0.5) / (a + 1) * rest;
 
 create or replace temp macro beta_steps(x, a) as
     beta_step(x, a, beta_step(x, a + 1, beta_step(x, a + 2, beta_step(x, a + 3, beta_step(x, a + 4,
         beta_step(x, a + 5, beta_step(x, a + 6, beta_step(x, a + 7, beta_step(x, a + 8, 1)))))))));
 
-create or replace temp macro t_two_sided(t, df) as
+create or replace temp macro t_two_sided(t, df, deviate) as
     least(
         1,
         exp(lgamma(df / 2 + 0.5) - lgamma(df / 2 + 1) - 0.5723649429247001 - df / 2 * ln(1 + t * t / df))
             * abs(t) / sqrt(df + t * t) * beta_steps(df / (df + t * t), df / 2)
-            + 2 * normal_tail(hill_deviate((df + 19.5) * ln(1 + t * t / df), df + 20))
+            + 2 * normal_tail(deviate)
     );
 
 -- P(T > t).
-create or replace temp macro t_tail(t, df) as
-    0.5 - sign(t) * (0.5 - t_two_sided(t, df) / 2);
+create or replace temp macro t_tail(t, df, deviate) as
+    0.5 - sign(t) * (0.5 - t_two_sided(t, df, deviate) / 2);
 
 -- Quantiles .975 and .95 for real df >= 1, to 2e-6: their logarithm as a polynomial in 1 / df, fitted at Chebyshev nodes
 -- (derived here).
@@ -325,12 +330,19 @@ standardised as (
         if(error > 0, (margin - abs(difference)) / error, null) as t_margin
     from tests
 ),
+deviates as (
+    select
+        *,
+        t_deviate(t, df) as deviate,
+        t_deviate(t_margin, df) as deviate_margin
+    from standardised
+),
 tested as (
     select
-        * exclude (t, t_margin),
-        if(t is null, null, t_two_sided(t, df)) as p,
-        t_tail(t_margin, df) as p_equivalent
-    from standardised
+        * exclude (t, t_margin, deviate, deviate_margin),
+        if(t is null, null, t_two_sided(t, df, deviate)) as p,
+        t_tail(t_margin, df, deviate_margin) as p_equivalent
+    from deviates
 ),
 ranked as (
     select

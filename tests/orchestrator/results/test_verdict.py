@@ -105,7 +105,14 @@ def test_students_t_agrees_with_scipy_at_real_degrees_of_freedom() -> None:
     t, df = (grid.ravel() for grid in np.meshgrid(at, places))
     tables = {"leaderboard": LEADERBOARD.empty_table(), "declared": declared()}
     given = tables | {"given": pa.table({"t": t, "df": df})}
-    text = "select t_two_sided(t, df) as p, t_tail(t, df) as tail, t_975(df) as a, t_95(df) as b from given"
+    text = """
+        select
+            t_two_sided(t, df, t_deviate(t, df)) as p,
+            t_tail(t, df, t_deviate(t, df)) as tail,
+            t_975(df) as a,
+            t_95(df) as b
+        from given
+    """
     found = judge(given, text).to_pydict()
     np.testing.assert_allclose(found["p"], 2 * stats.t.sf(abs(t), df), rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(found["tail"], stats.t.sf(t, df), rtol=0, atol=1e-7)
