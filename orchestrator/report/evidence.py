@@ -160,6 +160,7 @@ class ModelVerdict:
     discoveries: int
     seeds: int
     declared_after: bool | None
+    not_measured: str
     verdict: str
     settles: str
 

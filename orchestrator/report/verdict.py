@@ -178,9 +178,10 @@ def what_settles(evidence: Evidence, model: ModelVerdict) -> str:
     for finding in evidence.primary(model):
         if finding.verdict == UNDECIDED:
             by_remedy.setdefault(finding.settles, []).append(finding.words)
-    if len(by_remedy) < 2:
+    if len(by_remedy) < 2 and not model.not_measured:
         return next(iter(by_remedy), model.settles)
-    return "; ".join(f"{remedy} ({', '.join(words)})" for remedy, words in by_remedy.items())
+    remedies = [f"{remedy} ({', '.join(words)})" for remedy, words in by_remedy.items()]
+    return "; ".join([*remedies, *filter(None, [model.not_measured])])
 
 
 def _controls(evidence: Evidence, place: Place, counts: Counts) -> str:

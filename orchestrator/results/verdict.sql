@@ -42,7 +42,8 @@
 -- p_equivalent           of the two one-sided tests
 -- family                 primary or exploratory
 -- margin, declared_after declared difference that counts as equal; whether it was declared after rows were there
--- sees                   whether the same measure tells doing nothing apart, and not within the margin
+-- sees                   whether the same measure tells doing nothing apart, and not within the margin; null where it
+--                        was not tested
 -- verdict                told apart, shown equivalent, undecided
 -- visible                shown equivalent, and yet told apart: a difference within the margin is visible
 -- reason, settles        why it is undecided (empty if it is not), and what would settle it, in words
@@ -326,8 +327,9 @@ tests as (
 standardised as (
     select
         *,
-        if(error > 0, difference / error, null) as t,
-        if(error > 0, (margin - abs(difference)) / error, null) as t_margin
+        -- An infinite value has no distance from another.
+        if(error > 0 and isfinite(error), difference / error, null) as t,
+        if(error > 0 and isfinite(error), (margin - abs(difference)) / error, null) as t_margin
     from tests
 ),
 deviates as (
@@ -367,30 +369,45 @@ adjusted as (
         partition by dataset, architecture, forget_set, method, scope, role, model_setting, family order by place
     )
 ),
+-- Of doing nothing, which several settings of [unlearning] may stand for: a measure sees it if it sees each.
+doing_nothing as (
+    select
+        dataset,
+        architecture,
+        forget_set,
+        conditions,
+        attack,
+        metric,
+        split,
+        variant,
+        param,
+        game,
+        bool_and(coalesce(p_adjusted < 0.05, false)) as untouched_apart,
+        bool_or(coalesce(p_equivalent < 0.05, false)) as untouched_within
+    from adjusted
+    where role = 'ceiling'
+    group by all
+    having bool_and(p is not null)
+),
 seen as (
     select
         adjusted.*,
         coalesce(adjusted.p_adjusted < 0.05, false) as apart,
         coalesce(adjusted.p_equivalent < 0.05, false) as within,
-        coalesce(untouched.p_adjusted < 0.05, false) as untouched_apart,
-        if(
-            untouched.role is null,
-            null,
-            untouched_apart and coalesce(untouched.p_equivalent >= 0.05, true)
-        ) as sees
+        doing_nothing.untouched_apart,
+        doing_nothing.untouched_apart and not doing_nothing.untouched_within as sees
     from adjusted
-    left join adjusted as untouched
-        on untouched.role = 'ceiling'
-        and untouched.dataset = adjusted.dataset
-        and untouched.architecture = adjusted.architecture
-        and untouched.forget_set = adjusted.forget_set
-        and untouched.conditions = adjusted.conditions
-        and untouched.attack = adjusted.attack
-        and untouched.metric = adjusted.metric
-        and untouched.split = adjusted.split
-        and untouched.variant = adjusted.variant
-        and untouched.param is not distinct from adjusted.param
-        and untouched.game is not distinct from adjusted.game
+    left join doing_nothing
+        on doing_nothing.dataset = adjusted.dataset
+        and doing_nothing.architecture = adjusted.architecture
+        and doing_nothing.forget_set = adjusted.forget_set
+        and doing_nothing.conditions = adjusted.conditions
+        and doing_nothing.attack = adjusted.attack
+        and doing_nothing.metric = adjusted.metric
+        and doing_nothing.split = adjusted.split
+        and doing_nothing.variant = adjusted.variant
+        and doing_nothing.param is not distinct from adjusted.param
+        and doing_nothing.game is not distinct from adjusted.game
 ),
 decided as (
     select
@@ -412,6 +429,7 @@ reasoned as (
             when p is null and seeds_again = 0 then 'no second retraining'
             when p is null and seeds_measured < 2 then 'one seed'
             when p is null and seeds < 2 then 'no shared seeds'
+            when p is null and not isfinite(error) then 'no finite values'
             when p is null then 'no spread'
             when kind = 'forgetting' and sees is null then 'no control that does nothing'
             when kind = 'forgetting' and not sees then 'this measure cannot see'
@@ -515,10 +533,11 @@ select
         when 'no second retraining' then 'no second retraining (retrain_again) of the same seeds'
         when 'no shared seeds'
             then format('{} of {} seeds have both retrainings: two at least', seeds, seeds_measured)
+        when 'no finite values' then 'a value, or the spread over seeds, is not finite: another measure'
         when 'no spread' then 'every seed gives the same values, and no error bounds how far they move'
         when 'no paired difference' then 'no difference with an error over pairs of shadow models'
         when 'no control that does nothing'
-            then 'doing nothing (no_op) was not measured here, so what this measure can see is unknown'
+            then 'doing nothing (no_op) was not tested here, so what this measure can see is unknown'
         when 'this measure cannot see'
             then 'this measure cannot see: doing nothing '
                 || if(untouched_apart, 'lies within the margin as well', 'is not told apart either')
@@ -538,9 +557,13 @@ select
 from needed;
 
 -- One row per model: told apart if any primary measure tells it apart, shown equivalent if all of them show that, else
--- undecided, with what would settle each that is. discoveries: exploratory measures that tell it apart, of `explored`.
+-- undecided, with what would settle each that is. A primary measure of which the model has no row (not_measured) is
+-- undecided. discoveries: exploratory measures that tell it apart, of `explored`.
 create or replace temp view model_verdicts as
-with counted as (
+with judged as materialized (
+    select * from verdicts
+),
+counted as (
     select
         dataset,
         architecture,
@@ -565,8 +588,54 @@ with counted as (
             '; '
             order by metric, split, attack, variant, param, game
         ) filter (family = 'primary' and verdict = 'undecided') as remedies
-    from verdicts
+    from judged
     group by all
+),
+models_told as (
+    select dataset, architecture, forget_set, method, scope, role, model_setting
+    from counted
+),
+-- Primary measures of which a model has no row: their cell failed or has not run, or nothing gave such a row. The further
+-- retraining is judged on what was taken of it, for there need be none of the shadow models.
+absent as (
+    select
+        models_told.*,
+        count(*) as measures_absent,
+        string_agg(
+            concat_ws(
+                ' ', asked.metric, 'on ' || asked.split, asked.variant, 'at ' || asked.param, '(' || asked.attack || ')'
+            ) || ': not measured',
+            '; '
+            order by asked.metric, asked.split, asked.attack, asked.variant, asked.param, asked.game
+        ) as not_measured
+    from models_told
+    join (select * from declared where is_primary) as asked on models_told.role <> 'control'
+    anti join judged
+        on judged.dataset = models_told.dataset
+        and judged.architecture = models_told.architecture
+        and judged.forget_set = models_told.forget_set
+        and judged.method = models_told.method
+        and judged.scope = models_told.scope
+        and judged.role = models_told.role
+        and judged.model_setting = models_told.model_setting
+        and judged.metric = asked.metric
+        and (asked.split is null or judged.split = asked.split)
+        and (asked.game is null or judged.game = asked.game)
+        and (asked.variant is null or judged.variant glob asked.variant)
+        and (asked.attack is null or judged.attack = asked.attack)
+        and (asked.param is null or judged.param = asked.param)
+    group by all
+),
+complete as (
+    select
+        counted.* exclude (remedies) replace (
+            primary_measures + coalesce(measures_absent, 0) as primary_measures,
+            undecided + coalesce(measures_absent, 0) as undecided
+        ),
+        coalesce(not_measured, '') as not_measured,
+        concat_ws('; ', remedies, not_measured) as remedies
+    from counted
+    left join absent using (dataset, architecture, forget_set, method, scope, role, model_setting)
 )
 select
     * exclude (remedies),
@@ -580,4 +649,4 @@ select
         when primary_measures = 0 then 'no primary measure was taken'
         else remedies
     end as settles
-from counted;
+from complete;

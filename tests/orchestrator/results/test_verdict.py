@@ -379,6 +379,46 @@ def test_the_verdict_on_a_model_rests_on_its_primary_measures() -> None:
     assert (bare["verdict"], bare["settles"]) == ("undecided", "no primary measure was taken")
 
 
+@pytest.mark.parametrize(
+    ("asked", "remedy"),
+    [
+        ({"metric": "auc", "attack": "population"}, "auc (population): not measured"),
+        ({"metric": "accuracy", "split": "validation"}, "accuracy on validation: not measured"),
+        ({"metric": "accuracy", "param": 0.5}, "accuracy at 0.5: not measured"),
+    ],
+)
+def test_a_primary_measure_without_a_row_leaves_a_model_undecided(asked: dict[str, Any], remedy: str) -> None:
+    met = controls() + rows({"m": (0.9, 0.901, 0.899), "retrain_third": (0.901, 0.904, 0.899)})
+    others = [r | {"metric": "auc", "attack": "population"} for r in met if r["method"] != "m"]
+    said = (PRIMARY | {"split": "forget"}, {**PRIMARY, **asked})
+    found = {r["method"]: r for r in ask(met + others, *said, view="model_verdicts")}
+    without = found["m"]
+    assert (without["verdict"], without["settles"]) == ("undecided", remedy)
+    assert (without["primary_measures"], without["undecided"], without["shown_equivalent"]) == (2, 1, 1)
+    assert found["retrain_third"]["verdict"] == "shown equivalent"
+    assert not found["retrain_third"]["not_measured"]
+
+
+def test_doing_nothing_of_two_settings_judges_a_model_once() -> None:
+    taken = controls() + rows({"m": (0.9, 0.901, 0.899)})
+    assert verdict_of(taken + rows({"no_op": NO_OP}, setting="s2"))["verdict"] == "shown equivalent"
+    unseen = verdict_of(taken + rows({"no_op": AGAIN}, setting="s2"))
+    assert (unseen["verdict"], unseen["reason"]) == ("undecided", "this measure cannot see")
+
+
+def test_doing_nothing_of_one_seed_is_not_called_unseen() -> None:
+    taken = rows({"m": (0.9, 0.901, 0.899), "retrain_again": AGAIN, "no_op": NO_OP[:1]})
+    found = verdict_of(taken)
+    assert (found["sees"], found["reason"]) == (None, "no control that does nothing")
+
+
+@pytest.mark.parametrize("values", [(0.9, float("inf"), 0.9), (float("inf"),) * 3, (1e200, 2e200, 3e200)])
+def test_values_without_bounds_are_undecided_and_no_test(values: tuple[float, ...]) -> None:
+    taken = controls(metric="loss") + rows({"m": values}, metric="loss")
+    found = verdict_of(taken, {**PRIMARY, "metric": "loss"})
+    assert (found["verdict"], found["reason"], found["p"]) == ("undecided", "no finite values", None)
+
+
 def test_a_third_retraining_is_judged_and_the_second_is_not() -> None:
     found = ask(controls() + rows({"retrain_third": (0.901, 0.904, 0.899)}))
     assert {r["role"] for r in found} == {"ceiling", "control"}
