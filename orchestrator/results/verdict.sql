@@ -108,11 +108,15 @@ with rows_taken as (
     from leaderboard
     where label is null and role in ('audited', 'ceiling', 'control', 'noise_floor')
 ),
--- What each setting says of the model alone: the same for all attacks on it.
+-- What each setting says of the model alone: the same for all attacks on it. Controls are one kind of model as such and
+-- as shadow models, although one is trained and the other runs a method: of them what they are trained by says all.
 model_settings as (
     select
         setting,
-        md5(string_agg(key || '=' || value, chr(10) order by key)) as model_setting
+        md5(string_agg(key || '=' || value, chr(10) order by key)) as of_method,
+        md5(string_agg(key || '=' || value, chr(10) order by key) filter (
+            not regexp_matches(key, '^((method|unlearning)[.]|scope$)')
+        )) as of_control
     from settings
     where not regexp_matches(
         key, '^((attack|evaluation|reference|shadows|canaries)[.]|method[.]text$|architecture[.]name$)'
@@ -187,7 +191,9 @@ beside as (
         judged.role,
         judged.setting,
         judged.conditions,
-        coalesce(model_settings.model_setting, '') as model_setting,
+        coalesce(
+            if(judged.role = 'audited', model_settings.of_method, model_settings.of_control), ''
+        ) as model_setting,
         judged.attack,
         judged.attack_family,
         judged.metric,

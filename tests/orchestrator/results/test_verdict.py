@@ -322,6 +322,19 @@ def test_two_settings_of_one_method_are_two_models_and_two_attacks_on_one_are_on
     assert found["x1"]["model_setting"] == found["x2"]["model_setting"] != found["y1"]["model_setting"]
 
 
+def test_a_control_is_one_model_whether_it_is_trained_or_runs_as_a_method_on_shadow_models() -> None:
+    taken = controls() + [
+        row | {"method": "no_op", "role": "ceiling", "setting": "shadows"} for row in shadow_measures([0.3])
+    ]
+    entries = [
+        {"setting": setting, "key": key, "value": value}
+        for setting, kind in (("s", "original"), ("shadows", "unlearned"))
+        for key, value in (("training.epochs", "8"), ("method.kind", kind), ("shadows.num", kind))
+    ]
+    (model,) = (r for r in ask(taken, view="model_verdicts", settings=entries) if r["role"] == "ceiling")
+    assert model["primary_measures"] + model["explored"] == 2
+
+
 def test_of_several_margins_the_closest_restriction_counts_and_variants_are_patterns() -> None:
     said = [
         {"metric": "auc", "margin": 0.05},
