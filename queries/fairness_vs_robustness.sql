@@ -8,7 +8,8 @@
 -- which is one seed, and one forget set), pooled over strata: what seeds and forget sets do to both numbers
 -- is left out. Its interval is over originals and needs four; no_interval says why there is none. Models
 -- that one method makes under several scopes are near-copies. Near eps where accuracy saturates the sign
--- may flip.
+-- may flip. masked: of how many of `models` robust_drop is a lower bound, for an attack blind to the scale of
+-- logits found more (view gradient_masking); where there are any, rho need not be that of the accuracy lost.
 with robust as (
     select
         attacked.model_id,
@@ -19,7 +20,8 @@ with robust as (
         attacked.seed,
         attacked.attack,
         attacked.param as eps,
-        clean.value - attacked.value as robust_drop
+        clean.value - attacked.value as robust_drop,
+        coalesce(masking.masked_gradients, false) as masked
     from leaderboard as attacked
     join leaderboard as clean
         on clean.cell_id = attacked.cell_id
@@ -28,6 +30,10 @@ with robust as (
         and clean.variant = attacked.variant
         and clean.label is null
         and clean.param = 0
+    left join gradient_masking as masking
+        on masking.cell_id = attacked.cell_id
+        and masking.split = attacked.split
+        and masking.eps = attacked.param
     where attacked.metric = 'robust_accuracy'
         and attacked.label is null
         and attacked.param > 0
@@ -64,7 +70,8 @@ models_seen as (
         robust.attack,
         robust.eps,
         round(fair.gap, 12) as gap,  -- so that equal values tie in spite of floating point
-        round(robust.robust_drop, 12) as robust_drop
+        round(robust.robust_drop, 12) as robust_drop,
+        robust.masked
     from robust
     join fair on fair.model_id = robust.model_id
 ),
@@ -95,6 +102,7 @@ strata as (
         eps,
         seed,
         count(*) as models,
+        count_if(masked) as masked,
         sum(gap) as gaps,
         sum(robust_drop) as robust_drops,
         coalesce(regr_sxy(gap_rank, drop_rank), 0.0) as xy,
@@ -116,6 +124,7 @@ by_original as (
         seed,
         count(*) as strata,
         sum(models) as models,
+        sum(masked) as masked,
         sum(gaps) as gaps,
         sum(robust_drops) as robust_drops,
         sum(xy) as xy,
@@ -137,6 +146,7 @@ pooled as (
         count(*) as originals,
         cast(sum(strata) as bigint) as strata,
         cast(sum(models) as bigint) as models,
+        cast(sum(masked) as bigint) as masked,
         sum(gaps) / sum(models) as mean_gap,
         sum(robust_drops) / sum(models) as mean_robust_drop,
         list(xy order by seed) as xy,
@@ -156,6 +166,7 @@ select
     originals,
     strata,
     models,
+    masked,
     mean_gap,
     mean_robust_drop,
     case when list_sum(xx) > 0 and list_sum(yy) > 0 then stratified_rho(xy, xx, yy) end as rho,

@@ -3,7 +3,8 @@
 -- param definition = null: only this definition of the gap
 -- param split = "test": where robust accuracy is measured
 -- gap is the mean over layers; gap_low and gap_high are the means of the ends of the layers' intervals, which is wider
--- than an interval of the mean.
+-- than an interval of the mean. masked: robust_accuracy is an upper bound, for an attack blind to the scale of logits
+-- found more; null where none was run (view gradient_masking).
 with even as (
     select
         plan_cells.model_id,
@@ -28,10 +29,15 @@ robust as (
         metrics.param as eps,
         metrics.value,
         metrics.ci_low,
-        metrics.ci_high
+        metrics.ci_high,
+        masking.masked_gradients as masked
     from metrics
     join plan_cells on plan_cells.cell_id = metrics.cell_id
     left join setting_parts on setting_parts.setting = plan_cells.setting
+    left join gradient_masking as masking
+        on masking.cell_id = metrics.cell_id
+        and masking.split = metrics.split
+        and masking.eps = metrics.param
     where metrics.metric = 'robust_accuracy'
         and metrics.label is null
         and metrics.split = $split
@@ -55,6 +61,7 @@ select
     robust.value as robust_accuracy,
     robust.ci_low as robust_accuracy_low,
     robust.ci_high as robust_accuracy_high,
+    robust.masked,
     robust.setting
 from robust
 left join setting_labels on setting_labels.setting = robust.setting

@@ -38,7 +38,7 @@ def certificate(results: Results, subject: Subject) -> str:
         finding(results, evidence, model, failures(results, subject)),
         evidence_table(evidence, model),
         exposed(results, subject),
-        _limits(found),
+        _limits(found, evidence.upper_bounds(found)),
         _origin(results),
         "<div class='sign'><span>Name and role</span><span>Date and signature</span></div>",
     ]
@@ -124,7 +124,7 @@ def _plain_params(text: str) -> str:
     return ", ".join(f"{name} = {value}" for name, value in json.loads(text).items()) or "none"
 
 
-def _limits(found: list[Finding]) -> str:
+def _limits(found: list[Finding], bounds: str) -> str:
     attacks = sorted({f.attack for f in found if f.attack_family != "none"})
     items = [
         "It does not prove that the data has no influence left: another attack may see what these did not"
@@ -137,6 +137,8 @@ def _limits(found: list[Finding]) -> str:
     ]
     if "per_example" not in {f.attack_family for f in found}:
         items.insert(1, "Averages can hide single examples; no per-example attack stands behind this page.")
+    if bounds:
+        items.append(f"{escape(bounds)} The query <code>robust_drop</code> has them.")
     return "<h2>What this does not show</h2><ul>" + "".join(f"<li>{i}</li>" for i in items) + "</ul>"
 
 

@@ -125,6 +125,7 @@ class Finding(Value):
     margin: float | None
     declared_after: bool
     sees: bool | None
+    masked_gradients: bool | None
     verdict: str
     visible: bool
     settles: str
@@ -246,6 +247,19 @@ class Evidence:
     def judged_models(self, place: Place, **fixed: object) -> list[ModelVerdict]:
         """Verdicts on models of a place whose fields are as given."""
         return [m for m in self.models if m.place == place and _agrees(m, fixed)]
+
+    def upper_bounds(self, findings: Iterable[Finding]) -> str:
+        """A sentence on values that masked gradients make upper bounds, plain text; empty where there are none."""
+        masked = [f for f in findings if f.masked_gradients]
+        if not masked:
+            return ""
+        attacks = ", ".join(sorted({f.attack for f in masked}))
+        models = ", ".join(sorted({self.label(f.role, *f.model) for f in masked}))
+        return (
+            f"Masked gradients: under {attacks} robust accuracy is only an upper bound, of these models or of the "
+            f"retrainings that they are held against: {models}. An attack blind to the scale of logits found more: "
+            "read its rows. Such a value shows no equivalence."
+        )
 
     def primary(self, model: ModelVerdict) -> list[Finding]:
         """What the verdict on a model rests on."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from html import escape
 from typing import TypeVar
 
-from orchestrator.report.blocks import COVERAGE, Block, Context, Figure, Missing, Section, Source, code
+from orchestrator.report.blocks import COVERAGE, Block, Context, Figure, Missing, Section, Source, Text, code
 from orchestrator.report.drawing import INK, MUTED, Look, Panel
 from orchestrator.report.evidence import ROLE_ORDER, Place, Value
 from orchestrator.report.plots import Dot, Line, Mark, curves, forest, points
@@ -103,7 +104,7 @@ def layers_section(context: Context) -> Section:
                 "the accuracy lost to the attack. To the right of 0: where a layer treats classes less evenly, "
                 "more robustness is lost. The interval is over original models, that is seeds, and needs four of "
                 "them; one that contains 0 says that they do not decide it. Gap by definition "
-                f"{code(definition)}; the SQL has the others.",
+                f"{code(definition)}; the SQL has the others.{_marked(any(r['masked'] for r in rows))}",
                 panels=panels,
                 source=Source(query="fairness_vs_robustness"),
             ),
@@ -165,7 +166,8 @@ def _layer_panel(architecture: str, attack: str, rows: list[dict]) -> Panel:
 def _gap_figure(context: Context, definition: str) -> list[Block]:
     """Mean gap over layers against robust accuracy, a dot for each model and seed."""
     dots: dict[tuple[str, str, float], list[Dot]] = defaultdict(list)
-    for row in context.results.query("gap_and_robustness", definition=definition).to_pylist():
+    rows = context.results.query("gap_and_robustness", definition=definition).to_pylist()
+    for row in rows:
         dots[row["architecture"], row["attack"], row["eps"]].append(
             Dot(
                 x=row["gap"],
@@ -193,12 +195,22 @@ def _gap_figure(context: Context, definition: str) -> list[Block]:
     return [
         Figure(
             caption="A dot is a model of one seed. Dots that fall to the right and downwards go with the "
-            "claim that uneven layers are fragile ones.",
+            f"claim that uneven layers are fragile ones.{_marked(any(r['masked'] for r in rows))}",
             panels=panels,
             source=Source(query="gap_and_robustness", params={"definition": definition}),
             key=context.key(),
         )
     ]
+
+
+def _marked(masked: bool) -> str:
+    """What a caption says where gradients are masked."""
+    if not masked:
+        return ""
+    return (
+        " Some models seem more robust here than they are: an attack blind to the scale of logits found more (masked "
+        "gradients, the column <code>masked</code>)."
+    )
 
 
 def robustness_section(context: Context) -> Section:
@@ -216,16 +228,20 @@ def robustness_section(context: Context) -> Section:
     ]
     if panels:
         scope = context.evidence.scopes[0] if context.evidence.scopes else "all"
+        source = Source(query="robust_drop", params={"split": "test"})
         blocks = [
             Figure(
                 caption="Accuracy on test examples that an attacker may move by eps (in pixels of range 0 "
                 "to 1). Curves below the retrained one are less robust than retraining; the dashed curve is a "
                 f"second retraining. Bars are {COVERAGE} intervals. Methods at scope {code(scope)}.",
                 panels=panels,
-                source=Source(query="robust_drop", params={"split": "test"}),
+                source=source,
                 key=context.key(scopes=False),
             )
         ]
+        drawn = (f for place in context.drawn() for f in context.evidence.judged(place, split="test"))
+        if bounds := context.evidence.upper_bounds(drawn):
+            blocks.append(Text(html=f"<p>{escape(bounds)}</p>", sources=(source,)))
     return Section(
         anchor="robustness",
         title="Robust accuracy over eps",

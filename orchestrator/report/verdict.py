@@ -19,7 +19,9 @@ from orchestrator.report.evidence import (
 )
 from orchestrator.report.verdict_tables import exploratory, overview, primary_measures
 
-COUNTS, MODELS, MEASURES = (Source(query=q) for q in ("verdict_counts", "model_verdicts", "verdict"))
+COUNTS, MODELS, MEASURES, ROBUST = (
+    Source(query=q) for q in ("verdict_counts", "model_verdicts", "verdict", "robust_drop")
+)
 CLEAREST = 3
 """Models in sight at each place, of those that are told apart; a reader unfolds the others."""
 WIDEST = 6
@@ -49,6 +51,8 @@ def verdict_section(context: Context) -> Section:
             overview(evidence, places[i : i + WIDEST], source=MODELS) for i in range(0, len(places), WIDEST)
         ]
         blocks.append(Text(html=_caveat(evidence, counts[None]), sources=(COUNTS,)))
+        if bounds := evidence.upper_bounds(f for place in places for f in evidence.judged(place)):
+            blocks.append(Text(html=f"<p>{escape(bounds)}</p>", sources=(ROBUST,)))
         answers = "".join(_place_html(evidence, place, counts[place]) for place in places)
         blocks.append(Text(html=answers, sources=(COUNTS, MODELS, MEASURES)))
         blocks += [

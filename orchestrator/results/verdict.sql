@@ -1,6 +1,7 @@
 -- The verdict: what each model's difference from retraining shows, measure by measure (`verdicts`) and as a whole
 -- (`model_verdicts`). Made after views.sql and shipped with every export; it reads `leaderboard`, `settings`, `declared`
--- (primary measures and margins of the run) and `metric_declarations` (what each metric is).
+-- (primary measures and margins of the run), `metric_declarations` (what each metric is), `gradient_masking` and
+-- `plan_references`.
 --
 -- Statistic. Over the seeds k that all three have: mean of m_k - (a_k + r_k) / 2, of the model, the retrained model and
 -- the second retraining. A metric that itself compares with the retrained model is 0 or 1 for that one by construction:
@@ -25,6 +26,10 @@
 -- within the margin, each for itself; a model is shown equivalent if all its primary measures are, which needs no
 -- correction (intersection-union).
 --
+-- Masked gradients. Where an attack that is blind to the scale of logits finds more than one along gradients, robust
+-- accuracy under the latter is an upper bound, of the model or of a retraining that it is held against. Two bounds that
+-- agree show no equivalence: such a row is undecided, whatever its number of seeds, unless it is told apart.
+--
 -- Columns of `verdicts`, beside the place (dataset, architecture, forget_set, method, scope, role, setting, conditions,
 -- model_setting) and the measure (attack, attack_family, metric, split, variant, param, game, higher_is):
 -- kind                   forgetting or utility
@@ -44,6 +49,8 @@
 -- margin, declared_after declared difference that counts as equal; whether it was declared after rows were there
 -- sees                   whether the same measure tells doing nothing apart, and not within the margin; null where it
 --                        was not tested
+-- masked_gradients       robust accuracy, its area (at any radius) and gap: whether that is so in any seed that counts;
+--                        null for other metrics, and where no attack could tell
 -- verdict                told apart, shown equivalent, undecided
 -- visible                shown equivalent, and yet told apart: a difference within the margin is visible
 -- reason, settles        why it is undecided (empty if it is not), and what would settle it, in words
@@ -103,10 +110,52 @@ create or replace temp macro spread_df(sm, sr, k, sr_df) as
     k - 1 + (1 - 1 / k) * ((sm + sr) ** 2 / (sm ** 2 / (k - 1) + sr ** 2 / sr_df) - k + 1);
 
 create or replace temp view verdicts as
-with rows_taken as (
-    select *
+with bounds as (
+    select
+        own.cell_id,
+        own.split,
+        own.eps,
+        coalesce(
+            own.masked_gradients or retrained.masked_gradients,
+            own.masked_gradients,
+            retrained.masked_gradients
+        ) as masked
+    from gradient_masking as own
+    left join plan_references on plan_references.cell_id = own.cell_id
+    left join gradient_masking as retrained
+        on retrained.cell_id = plan_references.reference_cell_id
+        and retrained.split = own.split
+        and retrained.eps = own.eps
+),
+bounded_measures as (
+    select
+        cell_id,
+        split,
+        unnest(['robust_accuracy', 'robust_accuracy_gap']) as metric,
+        eps as param,
+        masked
+    from bounds
+    union all
+    select
+        cell_id,
+        split,
+        'robust_accuracy_area' as metric,
+        max(eps) as param,
+        bool_or(masked) as masked
+    from bounds
+    group by cell_id, split
+),
+rows_taken as (
+    select
+        leaderboard.*,
+        bounded_measures.masked
     from leaderboard
-    where label is null and role in ('audited', 'ceiling', 'control', 'noise_floor')
+    left join bounded_measures
+        on bounded_measures.cell_id = leaderboard.cell_id
+        and bounded_measures.split = leaderboard.split
+        and bounded_measures.metric = leaderboard.metric
+        and bounded_measures.param = leaderboard.param
+    where leaderboard.label is null and leaderboard.role in ('audited', 'ceiling', 'control', 'noise_floor')
 ),
 -- What each setting says of the model alone: the same for all attacks on it. Controls are one kind of model as such and
 -- as shadow models, although one is trained and the other runs a method: of them what they are trained by says all.
@@ -211,6 +260,7 @@ beside as (
         judged.retrained,
         again.value as again,
         if(measures.compares, again.value, (judged.retrained + again.value) / 2) as control,
+        coalesce(judged.masked or again.masked, judged.masked, again.masked) as masked,
         judged.group_id is not null as of_shadows,
         judged.difference as seed_difference,
         judged.difference_error,
@@ -260,6 +310,7 @@ gathered as (
             retrained,
             again,
             control,
+            masked,
             seed_difference,
             difference_error,
             difference_df,
@@ -276,6 +327,7 @@ gathered as (
         max(ci_high) as value_high,
         coalesce(avg(retrained) filter (control is not null), avg(retrained)) as retrained,
         coalesce(avg(again) filter (control is not null), avg(again)) as again,
+        coalesce(bool_or(masked) filter (control is not null), bool_or(masked)) as masked_gradients,
         avg(seed_difference) as seed_difference,
         coalesce(avg(abs(seed_difference)) filter (control is not null), avg(abs(seed_difference))) as distance,
         avg(abs(again - retrained)) as noise_floor,
@@ -419,7 +471,8 @@ decided as (
     select
         *,
         case
-            when within and (kind = 'utility' or coalesce(sees, false)) then 'shown equivalent'
+            when within and (kind = 'utility' or coalesce(sees, false))
+                then if(coalesce(masked_gradients, false), 'undecided', 'shown equivalent')
             when apart then 'told apart'
             else 'undecided'
         end as verdict
@@ -430,6 +483,7 @@ reasoned as (
         *,
         case
             when verdict <> 'undecided' then ''
+            when masked_gradients then 'masked gradients'
             when of_shadows and p is null then 'no paired difference'
             when p is null and seeds_retrained = 0 then 'no retrained model'
             when p is null and seeds_again = 0 then 'no second retraining'
@@ -529,11 +583,13 @@ select
     margin,
     declared_after,
     sees,
+    masked_gradients,
     verdict,
     apart and verdict = 'shown equivalent' as visible,
     reason,
     case reason
         when '' then ''
+        when 'masked gradients' then 'a scale-free attack found more: read its rows'
         when 'one seed' then 'one seed says nothing of another training: a second, better a third'
         when 'no retrained model' then 'no retrained model of the same seeds under the same conditions'
         when 'no second retraining' then 'no second retraining (retrain_again) of the same seeds'

@@ -65,6 +65,7 @@ class Truth:
 LEADERBOARD = """
 create temp view leaderboard as
 select
+    cast(null as varchar) as cell_id,
     'simulated' as dataset,
     truth as architecture,
     cast(audit as varchar) as forget_set,

@@ -27,6 +27,15 @@ DECLARED = pa.schema(
     ]
 )
 LABELS = pa.schema([("setting", pa.string()), ("label", pa.string())])
+MASKING = pa.schema(
+    [
+        ("cell_id", pa.string()),
+        ("split", pa.string()),
+        ("eps", pa.float64()),
+        ("masked_gradients", pa.bool_()),
+    ]
+)
+REFERENCES = pa.schema([("cell_id", pa.string()), ("reference_cell_id", pa.string())])
 SETTINGS = pa.schema([("setting", pa.string()), ("key", pa.string()), ("value", pa.string())])
 
 
@@ -51,7 +60,13 @@ def judge(
         leaderboard: statement that makes that view of `tables`.
         params: of the query.
     """
-    usual = {"settings": SETTINGS.empty_table(), "setting_labels": LABELS.empty_table()}
+    empty = {
+        "settings": SETTINGS,
+        "setting_labels": LABELS,
+        "gradient_masking": MASKING,
+        "plan_references": REFERENCES,
+    }
+    usual = {name: schema.empty_table() for name, schema in empty.items()}
     made = {**usual, "metric_declarations": metric_declarations(), **tables}
     with duckdb.connect(":memory:") as session:
         session.execute("set threads = 1")

@@ -13,13 +13,13 @@ from scipy import stats
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.metric_declarations import metric_declarations
 from tests.benchmarks.verdict_power import Truth, shares
-from tests.support.verdict_session import SETTINGS, declared, judge
+from tests.support.verdict_session import MASKING, REFERENCES, SETTINGS, declared, judge
 
 LEADERBOARD = pa.schema(
     [
         *(
             (name, pa.string())
-            for name in ("dataset", "architecture", "forget_set", "method", "scope", "role")
+            for name in ("cell_id", "dataset", "architecture", "forget_set", "method", "scope", "role")
         ),
         *((name, pa.string()) for name in ("setting", "conditions", "attack", "attack_family", "metric")),
         *((name, pa.string()) for name in ("split", "variant", "game", "higher_is", "group_id")),
@@ -69,11 +69,13 @@ def ask(
     *said: Mapping[str, Any],
     view: str = "verdicts",
     settings: Sequence[Mapping[str, str]] = (),
+    more: Mapping[str, pa.Table] | None = None,
 ) -> list[dict[str, Any]]:
     tables = {
         "leaderboard": pa.Table.from_pylist(taken, schema=LEADERBOARD),
         "declared": declared(*(said or (PRIMARY,))),
         "settings": pa.Table.from_pylist(list(settings), schema=SETTINGS),
+        **(more or {}),
     }
     found: list[dict[str, Any]] = judge(tables, f"from {view}").to_pylist()
     return found
@@ -244,6 +246,85 @@ def test_doing_nothing_within_the_margin_shows_no_forgetting() -> None:
         assert row["verdict"] != "shown equivalent"
         assert row["sees"] is False
     assert "lies within the margin" in next(r["settles"] for r in found if r["method"] == "m")
+
+
+EQUAL = {"m": (0.9, 0.901, 0.902), "retrain_again": AGAIN, "no_op": NO_OP}
+RADII = (0.1, 0.2)
+ROBUST = ("robust_accuracy", "robust_accuracy_gap", "robust_accuracy_area")
+
+
+def under_attack(
+    masked: Mapping[tuple[str, float], bool] | None,
+    models: Mapping[str, Sequence[float]] = EQUAL,
+    margin: float = 0.02,
+) -> dict[tuple[str, float], dict[str, Any]]:
+    """What is said of `m` under an attack, by metric and radius.
+
+    Args:
+        masked: by cell and radius, whether a scale-free attack found more; no other cell is masked. None: none was run.
+        models: robust accuracies by method, at each radius the same.
+        margin: of each metric.
+    """
+    places = [(metric, eps) for metric in ROBUST for eps in RADII if (metric, eps) != (ROBUST[-1], RADII[0])]
+    taken = [
+        row | {"cell_id": f"{row['method']}-{row['seed']}"}
+        for metric, eps in places
+        for row in rows(models, metric=metric, param=eps, split="test", attack="pgd")
+    ]
+    cells = {row["cell_id"] for row in taken} | {f"retrain-{seed}" for seed in range(3)}
+    flags = [
+        {"cell_id": c, "split": "test", "eps": eps}
+        | {"masked_gradients": None if masked is None else masked.get((c, eps), False)}
+        for c in cells
+        for eps in RADII
+    ]
+    paired = [{"cell_id": c, "reference_cell_id": f"retrain-{c.split('-')[1]}"} for c in cells]
+    more = {
+        "gradient_masking": pa.Table.from_pylist(flags, schema=MASKING),
+        "plan_references": pa.Table.from_pylist(paired, schema=REFERENCES),
+    }
+    said = [{"metric": metric, "is_primary": True, "margin": margin} for metric in ROBUST]
+    found = ask(taken, *said, more=more)
+    return {(r["metric"], r["param"]): r for r in found if r["method"] == "m"}
+
+
+@pytest.mark.parametrize("cell", ["m-1", "retrain-1", "retrain_again-1"])
+def test_values_that_masked_gradients_bound_show_no_equivalence(cell: str) -> None:
+    """Masked in one seed, at the smaller radius: the area reaches over it, the larger radius does not."""
+    found = under_attack({(cell, 0.1): True})
+    bounded = {(metric, 0.1) for metric in ROBUST[:2]} | {(ROBUST[-1], 0.2)}
+    assert len(found) == 5
+    for place, row in found.items():
+        assert row["masked_gradients"] is (place in bounded)
+        answer = row["verdict"], row["reason"], row["settles"]
+        if place in bounded:
+            remedy = "a scale-free attack found more: read its rows"
+            assert answer == ("undecided", "masked gradients", remedy)
+            assert row["seeds_needed"] is None
+        else:
+            assert answer == ("shown equivalent", "", "")
+
+
+def test_masked_gradients_count_in_the_seeds_that_count() -> None:
+    models = EQUAL | {"retrain_again": AGAIN[:2]}
+    for seed, masked in ((1, True), (2, False)):
+        assert under_attack({(f"m-{seed}", 0.1): True}, models)[ROBUST[0], 0.1]["masked_gradients"] is masked
+
+
+def test_what_nothing_could_tell_and_other_metrics_are_not_masked() -> None:
+    for row in under_attack(None).values():
+        assert (row["masked_gradients"], row["verdict"]) == (None, "shown equivalent")
+    assert verdict_of(controls() + rows({"m": (0.9, 0.901, 0.902)}))["masked_gradients"] is None
+
+
+def test_what_is_told_apart_stays_so_with_masked_gradients_and_what_is_visible_does_not() -> None:
+    """A difference within the margin, told apart: equivalent and visible without masks, and no reason to blame it."""
+    masked = {("m-1", eps): True for eps in RADII}
+    far, near = EQUAL | {"m": (0.8, 0.801, 0.802)}, EQUAL | {"m": (0.910, 0.911, 0.9105)}
+    for models, verdicts in ((far, ("told apart", "told apart")), (near, ("shown equivalent", "undecided"))):
+        for flags, verdict in zip(({}, masked), verdicts, strict=True):
+            row = under_attack(flags, models)[ROBUST[0], 0.1]
+            assert (row["verdict"], row["p_adjusted"] < 0.05) == (verdict, True)
 
 
 def shadow_row(method: str, difference: float, error: float | None, df: float, **more: Any) -> dict[str, Any]:

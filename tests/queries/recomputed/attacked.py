@@ -76,6 +76,7 @@ def _masked(at: Standing, row: Row, best: Row | None, share: float | None) -> bo
 @recomputed({"definition": "norm_sigma", "split": "forget"})
 def gap_and_robustness(at: Standing, definition: str | None = None, split: str = "test") -> Iterator[Row]:
     even: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    masked = _masked_cells(at)
     for cell in at.cells.values():
         for row in at.layers.get(cell["cell_id"], []):
             if asked_for(row["definition"], definition) and math.isfinite(row["gap"]):
@@ -93,7 +94,14 @@ def gap_and_robustness(at: Standing, definition: str | None = None, split: str =
                     "robust_accuracy": row["value"],
                     "robust_accuracy_low": row["ci_low"],
                     "robust_accuracy_high": row["ci_high"],
+                    "masked": masked[row["cell_id"], row["split"], row["eps"]],
                 }
+
+
+def _masked_cells(at: Standing) -> dict[tuple[str, str, float], bool | None]:
+    return {
+        (row["cell_id"], row["split"], row["eps"]): row["masked_gradients"] for row in gradient_masking(at)
+    }
 
 
 def _stands(cell: Row) -> tuple[Any, ...]:
@@ -109,6 +117,7 @@ def fairness_vs_robustness(
         for row in at.layers.get(cell["cell_id"], []):
             for layer in (row["layer"], "(mean)") if math.isfinite(row["gap"]) else ():
                 gaps[cell["model_id"], row["definition"], layer].append(row["gap"])
+    masked = _masked_cells(at)
     pairs = []
     for row in robust(at):
         if (
@@ -120,6 +129,7 @@ def fairness_vs_robustness(
             for (model_id, definition, layer), some in gaps.items():
                 if model_id == row["model_id"]:
                     more = {"definition": definition, "layer": layer, "gap": mean(some)}
+                    more |= {"masked": masked[row["cell_id"], split, row["eps"]] is True}
                     pairs.append(row | more | {"drop": row["clean"] - row["value"]})
     axes = ("conditions", "dataset", "architecture", "definition", "layer", "attack", "eps")
     for key, rows in gathered(pairs, *axes):
@@ -136,6 +146,7 @@ def fairness_vs_robustness(
                 "originals": len(originals),
                 "strata": sum(map(len, originals)),
                 "models": len(rows),
+                "masked": sum(column(rows, "masked")),
                 "mean_gap": mean(column(rows, "gap")),
                 "mean_robust_drop": mean(column(rows, "drop")),
             }

@@ -1,0 +1,125 @@
+"""Logits times a thousand hide their gradients: verdict, pages and queries say so, of rows with known answers."""
+
+import re
+from html import unescape
+
+import pytest
+
+from orchestrator.report.blocks import Context
+from orchestrator.report.certificate import certificate
+from orchestrator.report.evidence import gather
+from orchestrator.report.models import layers_section, robustness_section
+from orchestrator.report.subject import Subject
+from orchestrator.report.verdict import verdict_section
+from orchestrator.results.connection import Results
+from orchestrator.store.store import Store
+from tests.support.audited import write_cell, write_run
+
+EPS = 0.1
+MEASURE = f"robust_accuracy:test,param={EPS}"
+CLEAN = 0.9
+HIDDEN = {"retrain": 0.3, "retrain_again": 0.302, "no_op": 0.31, "kept": 0.6}
+"""Accuracy that an attack blind to the scale of logits leaves; logits times a thousand leave PGD with `CLEAN`."""
+SENTENCE = (
+    "Masked gradients: under pgd robust accuracy is only an upper bound, of these models or of the retrainings that "
+    "they are held against: doing nothing, kept."
+)
+CAPTION = "Some models seem more robust here than they are"
+
+
+def write_attacked(store, method, seed, attack, accuracy, *, zero=None, scale_free):
+    """Robust accuracy +- .02 at eps 0 and `EPS`, and what the attack could not try."""
+    more = {
+        "attack_family": "adversarial",
+        "attack_params_json": '{"norm": "Linf"}',
+        "scale_free": scale_free,
+    }
+    cell = write_cell(store, method, seed=seed, attack=attack, **more)
+    rows = []
+    for eps, value in ((0.0, CLEAN), (EPS, accuracy)):
+        row = {"split": "test", "variant": "", "param": eps, "n": 400, "higher_is": "better"}
+        ends = {"ci_low": value - 0.02, "ci_high": value + 0.02}
+        rows.append(row | {"metric": "robust_accuracy", "value": value} | ends)
+        if zero is not None:
+            rows.append(row | {"metric": "zero_gradient_share", "value": zero})
+    store.write("metrics", cell, rows)
+
+
+def write_layers(store, method, seed, gap):
+    """The gap of one layer."""
+    cell = write_cell(store, method, seed=seed)
+    row = {"layer": "norm", "layer_index": 0, "definition": "post_norm", "gap": gap}
+    store.write("layers", cell, [row | {"ci_low": gap - 0.1, "ci_high": gap + 0.1}])
+
+
+@pytest.fixture(params=[True, False], ids=["with APGD", "PGD alone"], scope="module")
+def attacked(request, tmp_path_factory):
+    """Results of PGD on logits times a thousand, beside a scale-free attack or alone; and whether that ran."""
+    store = Store(str(tmp_path_factory.mktemp("made")))
+    write_run(store, primary=(MEASURE,))
+    for place, (method, hidden) in enumerate(HIDDEN.items()):
+        for seed in range(3):
+            wobble = 0.002 * (-1) ** (seed + place)
+            write_layers(store, method, seed, gap=0.1 * place)
+            write_attacked(store, method, seed, "pgd", CLEAN + wobble, zero=0.9, scale_free=False)
+            if request.param:
+                write_attacked(store, method, seed, "apgd", hidden + wobble, zero=0.0, scale_free=True)
+    with Results(store.root) as results:
+        yield Context(results=results, root="results", evidence=gather(results)), request.param
+
+
+def words(text):
+    """What a page prints, without its SQL."""
+    text = re.sub(r"<details class='sql'>.*?</details>", "", text, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
+def test_pgd_shows_no_equivalence_where_a_scale_free_attack_found_more(attacked):
+    context, free = attacked
+    text = "select * from verdicts where method = 'kept' and metric = 'robust_accuracy' and param > 0"
+    found = {
+        r["attack"]: (r["masked_gradients"], r["verdict"], r["reason"])
+        for r in context.results.sql(text).to_pylist()
+    }
+    (model,) = context.results.sql("from model_verdicts where method = 'kept'").to_pylist()
+    if free:
+        masked = (True, "undecided", "masked gradients")
+        assert found == {"pgd": masked, "apgd": (False, "told apart", "")}
+        assert model["verdict"] == "told apart"
+    else:
+        assert found == {"pgd": (None, "shown equivalent", "")}
+        assert model["verdict"] == "shown equivalent"
+
+
+@pytest.mark.parametrize("section", [verdict_section, robustness_section])
+def test_the_report_says_so_beside_its_rows(attacked, section):
+    context, free = attacked
+    said = [b for b in section(context).blocks if SENTENCE in words(getattr(b, "html", ""))]
+    assert len(said) == free
+    assert [source.query for block in said for source in block.sources] == ["robust_drop"] * free
+
+
+def test_captions_and_rows_of_evenness_against_robustness_are_marked(attacked):
+    context, free = attacked
+    rows = context.results.query("gap_and_robustness").to_pylist()
+    assert {(r["attack"], r["masked"]) for r in rows} == (
+        {("pgd", True), ("apgd", False)} if free else {("pgd", None)}
+    )
+    rows = context.results.query("fairness_vs_robustness").to_pylist()
+    assert {(r["attack"], r["models"], r["masked"]) for r in rows} == (
+        {("pgd", 12, 12), ("apgd", 12, 0)} if free else {("pgd", 12, 0)}
+    )
+    figures = layers_section(context).blocks
+    assert len(figures) == 2
+    assert [CAPTION in figure.caption for figure in figures] == [free] * 2
+
+
+def test_the_certificate_says_so_among_what_it_does_not_show(attacked):
+    context, free = attacked
+    subject = Subject(architecture="net", forget_set="mine", method="kept", scope="all")
+    page = words(certificate(context.results, subject))
+    limits = page[page.index("What this does not show") : page.index("Origin")]
+    sentence = SENTENCE.replace("doing nothing, kept", "kept")
+    assert (sentence in limits) is free
+    assert ("The query robust_drop has them." in limits) is free
+    assert ("a scale-free attack found more: read its rows" in page) is free
