@@ -43,10 +43,16 @@ def aucs(results: Results, cell: str) -> np.ndarray:
     return np.array([r["score"] for r in table if r["statistic"] == "u_lira_online:auc"])
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    root = str(tmp_path_factory.mktemp("empty"))
+    Store(root).check_ready()
+    return Results(root)
+
+
 @pytest.mark.parametrize("query", QUERIES)
-def test_it_answers_without_results_in_the_same_columns(query: str, results: Results, tmp_path: Path) -> None:
-    Store(str(tmp_path)).check_ready()
-    nothing, something = Results(str(tmp_path)).query(query), results.query(query)
+def test_it_answers_without_results_in_the_same_columns(query: str, results: Results, empty: Results) -> None:
+    nothing, something = empty.query(query), results.query(query)
     assert nothing.num_rows == 0
     assert something.num_rows > 0
     assert nothing.schema.types == something.schema.types
@@ -116,10 +122,10 @@ def test_stopping_shows_that_no_epoch_protects_all(results: Results) -> None:
     assert found[0]["held_out_own"] < 0.3 * found[0]["held_out_single"]
 
 
-@pytest.mark.parametrize("query", ["stopping", "forgetting_order"])
-def test_two_settings_of_a_method_never_meet(results: Results, tmp_path: Path, query: str) -> None:
-    """Another layout or other hyper-parameters give another group under the same names."""
-    store = Store(str(tmp_path))
+@pytest.fixture(scope="module")
+def two_settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, ...]:
+    """Sessions over groups of one name and two settings: of the plan with one, of that with the other, of both."""
+    store = Store(str(tmp_path_factory.mktemp("two-settings")))
     store.check_ready()
     generator = np.random.Generator(np.random.PCG64(20250302))
     cells = {}
@@ -131,12 +137,18 @@ def test_two_settings_of_a_method_never_meet(results: Results, tmp_path: Path, q
         )
     write_plan(store, "first", [cells["observed"]])
     write_plan(store, "second", [cells["other"]])
-    expected = rows(results, query)
-    first, last = rows(Results(store.root, "first"), query), rows(Results(store.root), query)
+    return tuple(Results(store.root, run) for run in ("first", None, "all"))
+
+
+@pytest.mark.parametrize("query", ["stopping", "forgetting_order"])
+def test_two_settings_of_a_method_never_meet(
+    results: Results, two_settings: tuple[Results, ...], query: str
+) -> None:
+    """Another layout or other hyper-parameters give another group under the same names."""
+    expected, first, last, every = (rows(session, query) for session in (results, *two_settings))
     for ours, theirs in zip(first, expected, strict=True):
         assert ours == pytest.approx(theirs)
     assert last != first
-    every = rows(Results(store.root, "all"), query)
     assert len(every) == 2 * len(expected)
     for chosen in (first, last):
         mine = [row for row in every if row["setting"] == chosen[0]["setting"]]

@@ -134,11 +134,12 @@ def measured_again(store: Store) -> tuple[list[str], list[str]]:
 def test_answers_rest_on_the_plan_that_was_asked_for_last(tmp_path: Path) -> None:
     """Not on the clock: the later plan's cells have the older time stamps, and the first plan can be asked again."""
     store = synthetic.fill(str(tmp_path / "results"))
-    before = {name: rows(Results(store.root), name) for name in ANSWERS}
+    results = Results(store.root)
+    before = {name: rows(results, name) for name in ANSWERS}
     first, second = measured_again(store)
     write_plan(store, "first", first)
     write_plan(store, "second", second)
-    results = Results(store.root)
+    results.refresh()
     for name in ANSWERS:
         after = rows(results, name)
         assert len(after) == len(before[name]), name
@@ -158,11 +159,10 @@ def test_settings_stand_in_rows_of_their_own_when_all_runs_are_asked(tmp_path: P
     first, second = measured_again(store)
     write_plan(store, "first", first)
     write_plan(store, "second", second)
-    every = Results(store.root, "all")
+    every, *alone = (Results(store.root, run) for run in ("all", "first", "second"))
     for name in ("leaderboard", "scoreboard", "layer_scope_cost"):
-        alone = [rows(Results(store.root, run), name) for run in ("first", "second")]
         others = ("rank", "ties", "setting_label")  # these tell of the other rows
-        expected = {row for answer in alone for row in _told(answer, without=others)}
+        expected = {row for one in alone for row in _told(rows(one, name), without=others)}
         found = _told(rows(every, name), without=others)
         assert len(found) == len(set(found))
         assert set(found) == expected, name
