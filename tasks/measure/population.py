@@ -111,6 +111,7 @@ class PopulationScoring:
         results = []
         for statistic in self.statistics:
             scores, threshold = self._score(statistic, forget, retain, test, others, generator)
+            crossed = statistic == "logistic_loss"
             results.append(
                 MembershipScores(
                     statistic=statistic,
@@ -119,6 +120,7 @@ class PopulationScoring:
                     member=np.repeat([True, False], [len(forget), len(others)]),
                     score=scores,
                     threshold=threshold,
+                    folds=folds_of(self.folds, len(forget), len(others)) if crossed else 0,
                 )
             )
         return results
@@ -228,6 +230,18 @@ def svc_margins(svc: Any, x: np.ndarray) -> np.ndarray:
     return (np.concatenate(parts) + svc.intercept_[0])[inverse]
 
 
+def folds_of(folds: int, members: int, others: int) -> int:
+    """Folds that leave none without a member or a non-member.
+
+    Raises:
+        AuditError: there are fewer than 2 of either.
+    """
+    folds = min(folds, members, others)
+    if folds < 2:
+        raise AuditError("population attack: logistic_loss needs 2 forget and 2 test examples")
+    return folds
+
+
 def held_out_logits(
     losses: np.ndarray, member: np.ndarray, *, draws: int, folds: int, generator: np.random.Generator
 ) -> np.ndarray:
@@ -239,9 +253,7 @@ def held_out_logits(
 
     x = np.clip(losses, -LOSS_LIMIT, LOSS_LIMIT)[:, None]
     groups = np.flatnonzero(member), np.flatnonzero(~member)
-    folds = min(folds, *map(len, groups))
-    if folds < 2:
-        raise AuditError("population attack: logistic_loss needs 2 forget and 2 test examples")
+    folds = folds_of(folds, *map(len, groups))
     total = np.zeros(len(losses))
     for _ in range(draws):
         fold = np.empty(len(losses), dtype=np.int64)

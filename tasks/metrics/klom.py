@@ -97,7 +97,7 @@ def klom(margins: Margins, *, exchanges: int, repeats: int, generator: np.random
 
     The interval is Student's t on two variances: of the delete-d jackknife over pairs of shadow models, a quarter left
     out at random (Shao and Wu 1989: leaving out one is no use for a quantile), and of a bootstrap over examples. In
-    simulations nominal 95 % held .93 to 1.0 (`tests/benchmarks/klom_coverage.py`): the least where models differ as a
+    simulations nominal 95 % held .93 to 1.0 (`tests.benchmarks.coverage.margins`): the least where models differ as a
     whole (.8 of the variance) and share nothing; where nothing differs it is twice as wide as need be.
 
     Args:

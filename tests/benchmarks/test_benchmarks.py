@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SMALLEST = {
-    "klom_coverage": ("--repeats 3 --examples 20 --models 8", "coverage"),
+    "false_discoveries": ("--sweeps 1 --shadows 16", "worse than before"),
     "observations_scale": ("--shadows 16 --examples 2500 --epochs 0", "queries of one method"),
     "queue_utilisation": ("--hosts 2 --means 0.2 --seconds 1", "cells of 0.2 s: utilisation"),
     "scale_cells": ("--plan 50 --cells 10 --shadows 16", "ms of driver CPU"),

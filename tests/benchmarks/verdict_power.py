@@ -135,20 +135,10 @@ with rows_judged as (
         architecture as truth,
         avg(cast(coalesce(p < 0.05, false) as double)) as told_apart,
         avg(cast(verdict = 'shown equivalent' as double)) as equivalent,
-        median(seeds_needed) as seeds_needed,
-        avg(distance) as mean_distance
+        median(seeds_needed) as seeds_needed
     from verdicts
     where role = 'audited'
     group by truth
-),
-covered as (
-    select
-        architecture as truth,
-        avg(cast(coalesce(mean_distance between distance_low and distance_high, false) as double)) as covered
-    from verdicts
-    join rows_judged on rows_judged.truth = architecture
-    where role = 'audited'
-    group by architecture
 ),
 models_judged as (
     select
@@ -161,10 +151,8 @@ models_judged as (
 )
 select *
 from rows_judged
-join covered using (truth)
 join models_judged using (truth)
 """
-"""The distance that an interval must cover is the mean of all audits, which is known to a hundredth of a width."""
 
 
 def shares(
@@ -229,8 +217,6 @@ def main() -> None:
         ("told apart on any primary measure (Holm)", four, "model_told_apart"),
         (f"equivalent within {MARGIN}, one more retraining", same, "equivalent"),
         (f"equivalent within {MARGIN}, off by it", edge, "equivalent"),
-        ("interval of the distance covers, one more retraining", same, "covered"),
-        ("interval of the distance covers, off by 4 training sd", POWER, "covered"),
     )
     for head, truths, of in tables:
         print_shares(head, truths, audits=audits, of=of)

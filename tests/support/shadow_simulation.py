@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -84,6 +84,27 @@ def observe(
                 RunBlock(shadow=shadow, draw=draw, state=state, phi=phi, loss=np.logaddexp(0, -phi))
             )
     return Observations.from_blocks(blocks, method=method, scope="all", family="t", example_ids=ids)
+
+
+def before_and_after(
+    layout: ShadowLayout,
+    generator: np.random.Generator,
+    *,
+    unlearned: float | np.ndarray,
+    kept: float | np.ndarray,
+    shared: float,
+) -> tuple[Observations, Observations]:
+    """Base models, in which members lie 2 above the unseen, and unlearned ones with a part of the noise in common."""
+    base = observe(layout, generator, base=True, retained=2.0, method="none")
+    after = observe(layout, generator, shift=unlearned, retained=kept, correlation=0.5)
+    calm = observe(layout, np.random.default_rng(0), base=True, retained=2.0, spread=0.0, never_spread=0.0)
+    level = observe(
+        layout, np.random.default_rng(0), shift=unlearned, retained=kept, spread=0.0, never_spread=0.0
+    )
+    noise = np.sqrt(shared) * (base.phi - calm.phi)[after.shadow] + np.sqrt(1 - shared) * (
+        after.phi - level.phi
+    )
+    return base, replace(after, phi=(level.phi + noise).astype(np.float32))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

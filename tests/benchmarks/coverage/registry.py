@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tasks.metrics.catalogue import CATALOGUE
-from tests.benchmarks.coverage import gaps, layers, macros, population, proportions, shadows
+from tests.benchmarks.coverage import (
+    gaps,
+    layers,
+    macros,
+    margins,
+    population,
+    proportions,
+    shadows,
+    verdicts,
+)
 from tests.benchmarks.coverage.case import Case, names
 
-FAMILIES = (proportions, gaps, population, layers, macros, shadows)
+FAMILIES = (proportions, gaps, population, layers, macros, shadows, margins, verdicts)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 WITHOUT: Mapping[str, str] = shadows.WITHOUT
 """Estimates that have an interval and no case, and why."""

@@ -1,15 +1,167 @@
-"""Estimates over shadow models: drawn as pairs of shadows that share examples."""
+"""Estimates over shadow models, whose observations share models and examples."""
 
 from __future__ import annotations
 
-from tests.benchmarks.coverage.case import Case
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from scipy import stats
+
+from tasks.attacks.lira import ULiRA
+from tasks.metrics.before_after import forgotten, retained
+from tasks.metrics.harm import retain_harm
+from tasks.metrics.two_way import Estimate, mean_balanced_accuracy, mean_example_auc, pooled_auc, tpr_at_fpr
+from tasks.shadows.games import compare
+from tasks.shadows.observations import State
+from tasks.statistics.ranks import auc_interval, folded, rank_tests
+from tests.benchmarks.coverage.case import Case, Seen, about_their_mean, one_by_one, seen
+from tests.support.shadow_simulation import before_and_after, make_layout, observe
 
 FAMILY = "shadows"
-CASES: tuple[Case, ...] = ()
+FPR = 0.05
+AGGREGATES = (
+    *("auc of pooled scores", "auc of the mean example", "balanced_accuracy of pooled scores"),
+    *("tpr_at_fpr of pooled scores", "realised_fpr of pooled scores"),
+)
+
+
+def _of(estimate: Estimate) -> Seen:
+    return Seen(estimate.value, *estimate.interval(0.0, 1.0), 0.0)
+
+
+def _two_way(
+    generator: np.random.Generator, *, shadows: int, targets: int, shift: float, model_effect: float
+) -> dict[str, Seen]:
+    """Two draws of a shadow correlate with .5; each shadow model may move all its examples alike."""
+    layout = make_layout(shadows, targets, targets // 4, 2, seed=shadows)
+    observed = observe(layout, generator, shift=shift, correlation=0.5)
+    effect = model_effect * generator.normal(size=shadows)
+    observed = replace(observed, phi=(observed.phi + effect[observed.shadow][:, None]).astype(np.float32))
+    scores = ULiRA().score(compare(observed, "G2", min_shadows=2))
+    point = tpr_at_fpr(scores, FPR)
+    found = (
+        *(pooled_auc(scores), mean_example_auc(scores), mean_balanced_accuracy(scores)),
+        *(point.tpr, point.realised_fpr),
+    )
+    return dict(zip(AGGREGATES, map(_of, found), strict=True))
+
+
+def _auc_of_phi(
+    generator: np.random.Generator, runs: int, *, sides: tuple[int, int], shift: float, spread: float
+) -> dict[str, Seen]:
+    """Of single examples: one value a shadow model, normal (`shift`, `spread`) against (0, 1)."""
+    m, n = sides
+    member = np.arange(m + n) < m
+    phi = (
+        generator.normal(size=(m + n, runs)) * np.where(member, spread, 1.0)[:, None]
+        + shift * member[:, None]
+    )
+    label = np.repeat(member[:, None], runs, axis=1).astype(np.int8)
+    value = rank_tests(phi, label).auc
+    low, high = auc_interval(value, np.full(runs, m), np.full(runs, n))
+    truth = stats.norm.cdf(shift / np.hypot(1, spread))
+    return {
+        "auc of phi": Seen(value, low, high, truth),
+        "auc of phi, folded": Seen(*folded(value, low, high), max(truth, 1 - truth)),
+    }
+
+
+def _harm(generator: np.random.Generator, *, shadows: int, harm: float, shared: float) -> dict[str, Seen]:
+    """A third of the retained examples is harmed by `harm` sd; retraining harms none."""
+    layout = make_layout(shadows, 60, 8, 2, seed=5)
+    kept = np.where(np.arange(60) < 20, 0.8 + harm, 0.8)
+    base, after = before_and_after(layout, generator, unlearned=0.0, kept=kept, shared=shared)
+    base = replace(base, phi=base.phi - np.where(base.state == State.RETAINED, np.float32(1.2), 0))
+    _, other = before_and_after(layout, generator, unlearned=0.0, kept=0.8, shared=0.0)
+    row = retain_harm(
+        ULiRA(game="G3").score, *(compare(one, "G3") for one in (after.before(base), after, other))
+    )
+    apart, error, df = row.difference or 0.0, row.difference_error or 0.0, row.difference_df or 1.0
+    half = float(stats.t.ppf(0.975, df)) * error
+    return {
+        "retain_harm_auc_change": seen(row, 0.0),
+        "retain_harm_auc_change of its difference to retraining": Seen(
+            apart, apart - half, apart + half, 0.0
+        ),
+    }
+
+
+def _worse(generator: np.random.Generator, *, shadows: int, level: float, shared: float) -> dict[str, Seen]:
+    """A fifth of the examples lies at `level` above the unseen after unlearning, the others at 2 as before."""
+    layout = make_layout(shadows, 60, 15, 2, seed=3)
+    levels = np.where(np.arange(60) < 12, level, 2.0)
+    base, after = before_and_after(layout, generator, unlearned=levels, kept=levels, shared=shared)
+    ids = layout.pools[0].ids
+    return {
+        "share_worse_than_before of forgotten": _of(forgotten(base, after, ids).share()),
+        "share_worse_than_before of retained": _of(retained(base, after, ids).share()),
+    }
+
+
+CASES = (
+    *(
+        Case(
+            family=FAMILY,
+            name=f"{shadows} shadow models, {targets} examples, shift {shift}, models differ by {model_effect}",
+            estimates=AGGREGATES,
+            simulate=about_their_mean(
+                one_by_one(
+                    partial(
+                        _two_way, shadows=shadows, targets=targets, shift=shift, model_effect=model_effect
+                    )
+                )
+            ),
+            most=1000,
+            fast=60 if (shadows, targets, shift, model_effect) == (16, 16, 0.5, 0.0) else 0,
+        )
+        for shadows, targets in ((16, 16), (32, 60))
+        for shift in (0.0, 0.5, 1.5)
+        for model_effect in (0.0, 1.0)
+    ),
+    *(
+        Case(
+            family=FAMILY,
+            name=f"phi of {sides[0]} and {sides[1]} shadow models, shift {shift}, spread {spread} : 1",
+            estimates=("auc of phi", "auc of phi, folded"),
+            simulate=partial(_auc_of_phi, sides=sides, shift=shift, spread=spread),
+            fast=500 if (sides, shift, spread) == ((16, 16), 0.5, 1.0) else 0,
+        )
+        for sides in ((8, 8), (8, 16), (16, 16), (32, 64))
+        for shift, spread in ((0.0, 1.0), (0.3, 1.0), (0.5, 1.0), (1.5, 1.0), (3.0, 1.0))
+    ),
+    *(
+        Case(
+            family=FAMILY,
+            name=f"{shadows} shadow models, harm of {harm}, {shared} of the noise as before",
+            estimates=(
+                "retain_harm_auc_change",
+                "retain_harm_auc_change of its difference to retraining",
+            ),
+            simulate=about_their_mean(one_by_one(partial(_harm, shadows=shadows, harm=harm, shared=shared))),
+            most=400,
+            fast=40 if (shadows, harm, shared) == (16, 1.5, 0.7) else 0,
+        )
+        for shadows, shared in ((16, 0.7), (32, 0.7), (32, 0.0))
+        for harm in (0.0, 1.5)
+    ),
+    *(
+        Case(
+            family=FAMILY,
+            name=f"{shadows} shadow models, a fifth moved from 2 to {level}, {shared} of the noise as before",
+            estimates=("share_worse_than_before of forgotten", "share_worse_than_before of retained"),
+            simulate=about_their_mean(
+                one_by_one(partial(_worse, shadows=shadows, level=level, shared=shared))
+            ),
+            most=400,
+            fast=40 if (shadows, level, shared) == (16, 4.0, 0.7) else 0,
+        )
+        for shadows, shared in ((16, 0.7), (32, 0.7), (32, 0.0))
+        for level in (2.0, 4.0, 1.0)
+    ),
+)
 WITHOUT = {
     "forgetting_quality": "F of the NeurIPS 2023 competition is a mean of estimates of epsilon that are biased by an "
     "amount that depends on the number of models: it has no interval",
-    "retain_harm_auc_change": "no case yet",
-    "retain_harm_share_worse": "no case yet",
 }
 """Estimates of this family for which no coverage can be measured, and why."""

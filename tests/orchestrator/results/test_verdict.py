@@ -589,4 +589,3 @@ def test_the_level_holds_at_every_spread_and_power_grows_with_seeds() -> None:
     assert found["one seed"]["told_apart"] == 0
     equal = found["3 seeds, spread x 1"]["equivalent"]
     assert stats.binomtest(round(equal * audits), audits, 0.8, alternative="less").pvalue > 1e-4
-    assert found["3 seeds, spread x 1"]["covered"] > 0.93

@@ -130,6 +130,10 @@ def test_scores_keep_the_protocol(memorised):
     thresholds = {s.statistic: s.threshold for s in lists}
     assert thresholds["loss_threshold"] == pytest.approx(-retain.loss.mean())
     assert thresholds["mentr"] is None
+    assert {s.statistic: s.folds for s in lists if s.folds} == {"logistic_loss": 5}
+    few = Population(draws=1, statistics=("logistic_loss",))
+    (scores,) = few.score(forget.at(forget.ids[:3]), retain, test, generator=np.random.default_rng(0))
+    assert scores.folds == 3
 
 
 def test_same_generator_same_scores(memorised):

@@ -12,7 +12,7 @@ from tasks.contracts.small_views import SETTINGS, SmallShadows
 from tasks.errors import AuditError
 from tasks.shadows.games import compare
 from tasks.shadows.observations import State
-from tests.benchmarks.per_example_coverage import told_apart
+from tests.benchmarks.false_discoveries import told_apart
 from tests.support.shadow_simulation import make_layout, observe
 
 

@@ -8,8 +8,8 @@ from scipy import stats
 
 from tasks.metrics.before_after import forgotten, retained, worse_metrics
 from tasks.shadows.observations import Observations, RunBlock, State
-from tests.benchmarks.per_example_coverage import before_and_after, worse_than_before
-from tests.support.shadow_simulation import make_layout
+from tests.benchmarks.false_discoveries import worse_than_before
+from tests.support.shadow_simulation import before_and_after, make_layout
 
 U, R, N = State.UNLEARNED, State.RETAINED, State.NEVER
 

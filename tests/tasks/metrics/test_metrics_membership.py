@@ -1,5 +1,7 @@
 """Statistics of membership scores: closed forms, controls, and refusals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,20 @@ def test_auc_names_its_game_statistic_and_split():
     assert row.ci_low < row.value < row.ci_high
     assert auc(shifted(1.0, game="G3")).split == "retain"
     assert auc(shifted(1.0, game="G0")).split == "all"
+
+
+@pytest.mark.parametrize(("folds", "by"), [(5, 1.5), (2, np.sqrt(3))])
+def test_fits_that_judge_each_others_examples_widen_every_interval(folds, by):
+    """Nadeau and Bengio: 1 + k / (k - 1) times the variance; the ends stay within [0, 1]."""
+    apart = shifted(0.5, threshold=0.25)
+    crossed = replace(apart, folds=folds)
+    for measure in (auc, balanced_accuracy, *(lambda s, i=i: tpr_at_fpr(s, 0.1)[i] for i in (0, 1))):
+        one, other = measure(apart), measure(crossed)
+        assert other.value == one.value
+        assert other.value - other.ci_low == pytest.approx(by * (one.value - one.ci_low))
+        assert other.ci_high - other.value == pytest.approx(by * (one.ci_high - one.value))
+    assert auc(replace(shifted(100.0, n=5), folds=folds)).ci_high == 1.0
+    assert auc(replace(shifted(100.0, n=3), folds=folds)).ci_low >= 0.0
 
 
 def test_shuffled_membership_gives_one_half():

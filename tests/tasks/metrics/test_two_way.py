@@ -23,7 +23,6 @@ from tasks.metrics.two_way import (
 )
 from tasks.shadows.games import PerExampleScores, compare
 from tasks.statistics.intervals import clopper_pearson
-from tests.benchmarks.per_example_coverage import two_way_coverage
 from tests.support.shadow_simulation import make_layout, observe
 
 
@@ -85,24 +84,6 @@ def test_at_a_limit_the_interval_is_the_exact_one_of_the_units() -> None:
     perfect = pooled_auc(raw_scores(label + 0.0, label))
     assert (perfect.value, perfect.error) == (1.0, 0.0)
     assert perfect.interval(0.0, 1.0) == pytest.approx((float(clopper_pearson(16, 16)[0]), 1.0))
-
-
-@pytest.mark.parametrize(("shadows", "shift", "run_effect"), [(16, 0.0, 0.0), (32, 0.0, 1.0), (32, 1.5, 0.0)])
-def test_intervals_cover_from_few_shadows_and_examples_on(
-    shadows: int, shift: float, run_effect: float
-) -> None:
-    """40 sweeps of 16 examples; each interval, the exact binomial test against .93 at 1 in 1,000."""
-    found = two_way_coverage(40, shadows=shadows, targets=16, shift=shift, run_effect=run_effect)
-    for name, covered in found.items():
-        assert stats.binomtest(covered, 40, 0.93, alternative="less").pvalue > 0.001, (name, covered)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("targets", [8, 60])
-@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
-def test_coverage_is_nominal_or_above(targets: int, shift: float) -> None:
-    for name, covered in two_way_coverage(400, shadows=32, targets=targets, shift=shift).items():
-        assert stats.binomtest(covered, 400, 0.94, alternative="less").pvalue > 0.001, (name, covered)
 
 
 def test_a_binomial_interval_on_pooled_counts_is_too_narrow() -> None:
