@@ -74,7 +74,9 @@ def different(name: str, one: Any, other: Any) -> bool:
         # Quantiles in the SQL have six to eight digits (Student's above 30 degrees of freedom, Wilson's), or are of
         # numbers of single precision.
         near = 2e-6 if name.endswith(("_low", "_high")) or name in QUANTILES else 1e-9
-        return one != other and not math.isclose(one, other, rel_tol=near, abs_tol=near if near > 1e-9 else 1e-12)
+        return one != other and not math.isclose(
+            one, other, rel_tol=near, abs_tol=near if near > 1e-9 else 1e-12
+        )
     return bool(one != other)
 
 
