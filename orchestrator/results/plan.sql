@@ -158,7 +158,7 @@ with placed as (
     from asked_cells
     union
     select distinct setting, {
-        kind: 'setting', dataset: dataset, architecture: architecture, method: method, scope: scope, attack: null
+        kind: kind, dataset: dataset, architecture: architecture, method: method, scope: scope, attack: null
     } as place
     from plan_models
     union

@@ -54,7 +54,9 @@ def test_shadow_models_are_sound_and_every_state_is_observed() -> None:
             "where method = 'finetune' and epoch is null group by state"
         ).to_pylist()
         harm = results.query("retain_harm").to_pylist()
+        labels = results.sql("select distinct label from setting_labels").to_pylist()
         resting = results.sql("select distinct attack_family, num_shadows from cells").to_pylist()
+    assert labels == [{"label": ""}]  # a model and shadow models of one name are no two settings
     assert {(r["attack_family"] == "per_example", r["num_shadows"]) for r in resting} <= {
         (True, 16),
         (False, None),
