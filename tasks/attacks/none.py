@@ -19,7 +19,6 @@ from tasks.metrics.base import Metric
 class NoAttack(Attack):
     """Measure the model as it is."""
 
-    version: ClassVar[int] = 2
     family: ClassVar[str] = "none"
     version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
