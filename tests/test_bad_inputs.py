@@ -243,6 +243,7 @@ ANSWERS = [
     answers('primary = ["tpr_at_fpr,param=low"]', "param: expected float, got 'low'"),
     answers('primary = [""]', "primary[0]: expected metric:split,key=value,..., got ''"),
     answers("training_sd = { acuracy = 0.1 }", "answers.training_sd: no metric 'acuracy'", "'accuracy'"),
+    answers("training_sd = { 'accuracy:tset' = 0.1 }", "answers.training_sd: no split 'tset'", "'test'"),
     answers(
         "training_sd = { accuracy = -0.1 }", "answers: training_sd.accuracy: expected 0 or more, got -0.1"
     ),

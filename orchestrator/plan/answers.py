@@ -58,8 +58,11 @@ def declare(answers: Answers, attacks: Mapping[str, NamedAttack]) -> Declared:
             raise unknown_name("metric", name, known, where="answers.margins")
         _check_margin(known[name], margin)
     for text in answers.training_sd:
-        if text.partition(":")[0] not in known:
-            raise unknown_name("metric", text.partition(":")[0], known, where="answers.training_sd")
+        name, _, split = text.partition(":")
+        if name not in known:
+            raise unknown_name("metric", name, known, where="answers.training_sd")
+        if split and split not in SPLITS:
+            raise unknown_name("split", split, SPLITS, where="answers.training_sd")
     measures = [Measure.parse(text) for text in answers.primary]
     for i, measure in enumerate(measures):
         _check_reported(measure, attacks, known, where=f"answers.primary[{i}]")

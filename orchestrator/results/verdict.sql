@@ -657,8 +657,8 @@ models_told as (
     select dataset, architecture, forget_set, method, scope, role, model_setting
     from counted
 ),
--- Primary measures of which a model has no row: their cell failed or has not run, or nothing gave such a row. The further
--- retraining is judged on what was taken of it, for there need be none of the shadow models.
+-- Primary measures of which a model has no row: their cell failed or has not run, or nothing gave such a row. The
+-- further retraining is judged on what was taken of it, for there need be none of the shadow models.
 absent as (
     select
         models_told.*,
