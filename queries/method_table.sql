@@ -41,11 +41,15 @@ population as (
         asked.model_id,
         asked.forget_digest,
         asked.surroundings,
-        first(metrics.value order by asked.attack, asked.setting) as mia_auc
+        first(
+            metrics.value
+            order by asked.attack, asked.setting, metrics.split, metrics.game
+        ) as mia_auc
     from metrics
     join asked on asked.cell_id = metrics.cell_id
     where metrics.metric = 'auc'
         and metrics.variant = 'loss_threshold'
+        and metrics.label is null
     group by all
 ),
 risks as (
@@ -63,13 +67,15 @@ risks as (
     join chosen on chosen.cell_id = metrics.cell_id
     where metrics.metric = 'auc'
         and metrics.variant like '%:example_mean'
+        and metrics.label is null
         and chosen.attack = $per_example
     group by
-        chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part, chosen.setting
+        chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part, chosen.setting,
+        metrics.variant, metrics.game, metrics.split
     qualify row_number() over (
         partition by
             chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part
-        order by chosen.setting
+        order by chosen.setting, metrics.variant, metrics.game, metrics.split
     ) = 1
 ),
 by_method as (

@@ -7,10 +7,10 @@
 -- highest end of the seeds' own. The rows of retrain show the reference itself, those of retrain_again the
 -- noise of retraining twice, those of no_op doing nothing. robust: test accuracy under the strongest of the
 -- attacks that every model here has, at its largest eps. mia_auc: loss threshold, forget against test.
--- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds
--- divided by those of the retrained model. tuning_trials: budget of the search behind the method's values;
--- null where they are those of the configuration. verdict: of the whole model (`model_verdicts`); the
--- retrained ones are not judged.
+-- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds,
+-- with the shared stages that a model rests on, divided by those of the retrained model on the same kind of
+-- device. tuning_trials: budget of the search behind the method's values; null where they are those of the
+-- configuration. verdict: of the whole model (`model_verdicts`); the retrained ones are not judged.
 with surrounded as (
     select plan_cells.*, setting_parts.surroundings
     from plan_cells
@@ -107,7 +107,11 @@ by_seed as (
         robust.robust,
         membership.mia_auc,
         fairness.fairness,
-        case when cells.role = 'ceiling' then 0.0 else made.device_seconds / nullif(retrained.device_seconds, 0) end as cost
+        if(
+            cells.role = 'ceiling',
+            0.0,
+            made.device_seconds / nullif(if(retrained.device = made.device, retrained.device_seconds, null), 0)
+        ) as cost
     from surrounded as cells
     join plain on plain.cell_id = cells.cell_id
     left join fairness on fairness.cell_id = cells.cell_id
@@ -119,8 +123,8 @@ by_seed as (
         on membership.model_id = cells.model_id
         and membership.forget_digest is not distinct from cells.forget_digest
         and membership.surroundings is not distinct from cells.surroundings
-    left join models as made on made.model_id = cells.model_id
-    left join models as retrained on retrained.model_id = cells.reference_id
+    left join model_costs as made on made.model_id = cells.model_id
+    left join model_costs as retrained on retrained.model_id = cells.reference_id
     where cells.attack_family = 'none'
         and ($forget_set is null or cells.forget_set = $forget_set)
         and ($architecture is null or cells.architecture = $architecture)

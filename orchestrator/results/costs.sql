@@ -9,7 +9,7 @@ with rests as (
         model_id,
         device,
         unnest(from_json(rests_on_json, '["VARCHAR"]')) as stage_id
-    from models
+    from plan_models as models
     where status = 'finished'
 ),
 shared as (
@@ -44,7 +44,7 @@ added as (
         coalesce(shared.forward_samples, 0) as shared_forward_samples,
         greatest(models.peak_bytes, shared.peak_bytes) as peak_bytes,
         coalesce(shared.same_device, true) as same_device
-    from models
+    from plan_models as models
     left join shared on shared.model_id = models.model_id
     where models.status = 'finished'
         and models.kind <> 'shadow'

@@ -25,10 +25,15 @@ def robust(at: Standing) -> list[Row]:
 
 @recomputed({"split": "forget", "attack": "apgd"})
 def robust_drop(at: Standing, split: str | None = None, attack: str | None = None) -> Iterator[Row]:
+    masking = {(row["cell_id"], row["split"], row["eps"]): row for row in gradient_masking(at)}
     for row in robust(at):
         if asked_for(row["split"], split) and asked_for(row["attack"], attack):
+            told = masking[row["cell_id"], row["split"], row["eps"]]
             shown = (*AT, "attack", "split", "variant", "eps", *MODEL, *OWN, "retrained", *BESIDE, *IDENTITY)
-            yield picked(row, *shown, "n", "higher_is") | {"robust_drop": row["clean"] - row["value"]}
+            yield picked(row, *shown, "n", "higher_is") | {
+                "robust_drop": row["clean"] - row["value"],
+                **picked(told, "zero_gradient_share", "masked_gradients"),
+            }
 
 
 RIVALS = ("model_id", "forget_digest", "seed", "split", "attack_params_json", "eps")

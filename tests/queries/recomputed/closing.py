@@ -54,11 +54,38 @@ def membership(at: Standing) -> dict[tuple[Any, ...], float]:
 
 
 def price(at: Standing, cell: Row, *, absolute: bool = False) -> float | None:
-    """Device seconds of a model, by those of the retrained one unless `absolute`; the original costs nothing."""
+    """Device seconds of a model with the stages that it rests on; the original costs nothing.
+
+    Unless `absolute` by those of the retrained model, on the same kind of device.
+    """
     if cell["role"] == "ceiling":
         return 0.0
-    made = at.models_by_id[cell["model_id"]]["device_seconds"]
-    return made if absolute else over(made, at.models_by_id[cell["reference_id"]]["device_seconds"])
+    made, retrained = (at.cost_of.get(cell[key], UNPRICED) for key in ("model_id", "reference_id"))
+    if absolute:
+        return made["device_seconds"]
+    alike = made["device"] == retrained["device"]
+    return over(made["device_seconds"], retrained["device_seconds"]) if alike else None
+
+
+UNPRICED = dict.fromkeys(("device", "device_seconds"))
+"""Where a model, or that which it is compared with, has failed."""
+
+
+def whole_verdicts(at: Standing) -> dict[tuple[Any, ...], str]:
+    """Verdict of the whole model, by place, model and setting of a cell; of none that is not judged."""
+    judged = (*AT, "method", "scope", "role")
+    of_model = {
+        tuple(row[key] for key in (*judged, "model_setting")): row["verdict"]
+        for row in at.view("model_verdicts")
+    }
+    return {
+        tuple(row[key] for key in JUDGED): of_model[tuple(row[key] for key in (*judged, "model_setting"))]
+        for row in at.view("verdicts")
+    }
+
+
+JUDGED = (*AT, "method", "scope", "role", "setting")
+"""Whose verdict that of a whole model is."""
 
 
 def _strongest(at: Standing) -> dict[tuple[Any, ...], float]:
@@ -79,7 +106,7 @@ def _strongest(at: Standing) -> dict[tuple[Any, ...], float]:
 
 @recomputed({"forget_set": "random:fraction=0.1", "architecture": "wide"})
 def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | None = None) -> Iterator[Row]:
-    robust, mia = _strongest(at), membership(at)
+    robust, mia, verdicts = _strongest(at), membership(at), whole_verdicts(at)
     rows = []
     for cell in at.cells.values():
         chosen = asked_for(cell["forget_set"], forget_set) and asked_for(cell["architecture"], architecture)
@@ -101,6 +128,7 @@ def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | 
             | {name: mean(column(some, name)) for name in (*means, *more)}
             | {
                 "setting_label": at.labels.get(key["setting"]),
+                "verdict": verdicts.get(tuple(key[name] for name in JUDGED)),
                 "seeds": len(set(column(some, "seed"))),
                 "gap_low": not_below_zero(low),
                 "gap_high": high,
@@ -119,7 +147,7 @@ def method_table(
     forget_set: str | None = None,
     per_example: str = "u_lira_g2",
 ) -> Iterator[Row]:
-    mia = membership(at)
+    mia, verdicts = membership(at), whole_verdicts(at)
     cells = [
         cell
         for cell in at.cells.values()
@@ -139,7 +167,7 @@ def method_table(
         if cell["attack_family"] == "none" and asked_for(cell["forget_set"], forget_set)
     ]
     risks = _risks(at, cells, per_example)
-    for key, some in gathered(rows, *AT, "method", "role", "setting", "surroundings", "method_part"):
+    for key, some in gathered(rows, *JUDGED, "surroundings", "method_part"):
         low, high = of_seeds(*(column(some, name) for name in ("average_gap", "gap_low", "gap_high")))
         about = said.get(key["method"], {})
         kept = (
@@ -153,6 +181,7 @@ def method_table(
             "passes": about.get("passes"),
             "needs": ", ".join(filter(None, (*kept, about.get("second_model")))),
             "seeds": len(set(column(some, "seed"))),
+            "verdict": verdicts.get(tuple(key[name] for name in JUDGED)),
             "gap_low": _rounded(not_below_zero(low), 4),
             "gap_high": _rounded(high, 4),
             "average_gap": _rounded(mean(column(some, "average_gap")), 4),

@@ -10,30 +10,27 @@ from tests.queries.recomputed.arithmetic import (
     Row,
     column,
     gathered,
+    least,
     mean,
     most,
     not_below_zero,
     of_seeds,
     over,
+    student,
     total,
 )
 from tests.queries.recomputed.beside_retraining import whole
 from tests.queries.recomputed.register import asked_for, recomputed
 from tests.queries.recomputed.standing import AT, Standing
 
+MEASURED = (*AT, "variant", "param", "game")
+"""Where one measure is taken."""
 STAGE = ("stage", "device", "dataset", "architecture", "method", "scope", "attack", "setting")
-
-
-def paid(row: Row | None) -> float | None:
-    """Device seconds, or seconds where these were not taken."""
-    if row is None:
-        return None
-    return row["seconds"] if row["device_seconds"] is None else row["device_seconds"]
 
 
 @recomputed()
 def model_costs(at: Standing) -> Iterator[Row]:
-    yield from at.model_costs
+    yield from at.cost_of.values()
 
 
 @recomputed()
@@ -74,27 +71,26 @@ def stage_totals(at: Standing) -> Iterator[Row]:
 @recomputed()
 def unlearning_cost(at: Standing) -> Iterator[Row]:
     rows = [row for row in at.models if (row["kind"], row["status"]) == ("unlearned", "finished")]
+    means = ("own_device_seconds", "shared_device_seconds", "device_seconds", "retrained_device_seconds")
+    more = ("ratio", "own_samples", "shared_samples", "samples", "forward_samples")
     for key, some in gathered(rows, *AT, "method", "scope", "setting", "device"):
-        retrained = [_finished(at.models_by_id.get(row["retrained_id"])) for row in some]
-        ratios = [over(paid(row), paid(other)) for row, other in zip(some, retrained, strict=True)]
-        shares = [over(row["trainable_parameters"], row["num_parameters"]) for row in some]
-        yield key | {
-            "setting_label": at.labels.get(key["setting"]),
-            "seeds": len(some),
-            "device_seconds": mean(map(paid, some)),
-            "retrained_device_seconds": mean(map(paid, retrained)),
-            "ratio": mean(ratios),
-            "ratio_least": min(ratios, key=lambda ratio: math.inf if ratio is None else ratio),
-            "ratio_most": most(ratios),
-            "samples": mean(column(some, "samples")),
-            "peak_bytes": most(column(some, "peak_bytes")),
-            "trainable_parameters": most(column(some, "trainable_parameters")),
-            "trainable_share": most(shares),
-        }
-
-
-def _finished(row: Row | None) -> Row | None:
-    return row if row and row["status"] == "finished" else None
+        priced = [at.cost_of[row["model_id"]] for row in some]
+        ratios = column(priced, "ratio")
+        yield (
+            key
+            | {name: mean(column(priced, name)) for name in (*means, *more)}
+            | {
+                "setting_label": at.labels.get(key["setting"]),
+                "seeds": len(some),
+                "ratio_least": least(ratios),
+                "ratio_most": most(ratios),
+                "peak_bytes": most(column(priced, "peak_bytes")),
+                "trainable_parameters": most(column(some, "trainable_parameters")),
+                "trainable_share": most(
+                    over(row["trainable_parameters"], row["num_parameters"]) for row in some
+                ),
+            }
+        )
 
 
 @recomputed(
@@ -106,35 +102,58 @@ def layer_scope_cost(
     at: Standing, metric: str = "accuracy", split: str = "forget", attack: str = "none"
 ) -> Iterator[Row]:
     rows = [
-        row
+        row | {"cost": at.cost_of[row["model_id"]], "gap": abs(row["difference"])}
         for row in whole(at)
         if (row["metric"], row["split"], row["attack"], row["role"]) == (metric, split, attack, "audited")
         and row["difference"] is not None
-        and row["model_id"] in at.models_by_id
+        and row["model_id"] in at.cost_of
     ]
-    for key, some in gathered(rows, *AT, "variant", "param", "game", "method", "scope", "setting"):
-        models = [at.models_by_id[row["model_id"]] for row in some]
-        retrained = [at.models_by_id[row["retrained_id"]]["device_seconds"] for row in models]
+    for key, some in gathered(rows, *MEASURED, "method", "scope", "setting"):
+        costs = column(some, "cost")
         pairs = [(row["difference_low"], row["difference_high"]) for row in some]
         low, high = of_seeds(
-            [abs(row["difference"]) for row in some],
+            column(some, "gap"),
             [None if low is None else max(low, -high, 0.0) for low, high in pairs],
             [None if low is None else max(-low, high) for low, high in pairs],
         )
+        beside_all = [(row, of_all) for row in some if (of_all := _of_scope_all(at, row, rows))]
+        apart = [row["gap"] - of_all["gap"] for row, of_all in beside_all]
+        apart_low, apart_high = student(apart)
         yield key | {
             "setting_label": at.labels.get(key["setting"]),
             "seeds": len(some),
-            "trainable_parameters": mean(column(models, "trainable_parameters")),
-            "trainable_share": mean(row["trainable_parameters"] / row["num_parameters"] for row in models),
-            "device_seconds": mean(column(models, "device_seconds")),
-            "retrained_device_seconds": mean(retrained),
-            "speedup": mean(
-                over(other, row["device_seconds"]) for row, other in zip(models, retrained, strict=True)
-            ),
-            "samples": mean(column(models, "samples")),
-            "peak_bytes": most(column(models, "peak_bytes")),
-            "gap": mean(abs(row["difference"]) for row in some),
+            "trainable_parameters": mean(column(costs, "trainable_parameters")),
+            "trainable_share": mean(row["trainable_parameters"] / row["num_parameters"] for row in costs),
+            "device_seconds": mean(column(costs, "device_seconds")),
+            "retrained_device_seconds": mean(column(costs, "retrained_device_seconds")),
+            "speedup": mean(over(row["retrained_device_seconds"], row["device_seconds"]) for row in costs),
+            "samples": mean(column(costs, "samples")),
+            "peak_bytes": most(column(costs, "peak_bytes")),
+            "gap": mean(column(some, "gap")),
             "gap_low": not_below_zero(low),
             "gap_high": high,
             "noise_floor": mean(column(some, "noise_floor")),
+            "paired_seeds": len(apart),
+            "gap_difference": mean(apart),
+            "gap_difference_low": apart_low,
+            "gap_difference_high": apart_high,
+            "cost_of_all": mean(
+                over(row["cost"]["device_seconds"], of_all["cost"]["device_seconds"])
+                for row, of_all in beside_all
+                if row["cost"]["device"] == of_all["cost"]["device"]
+            ),
         }
+
+
+def _of_scope_all(at: Standing, row: Row, rows: list[Row]) -> Row | None:
+    """The same method at scope `all`, seed and measure; of several the same setting, then the same values."""
+    same = ("method", "conditions", "seed", *MEASURED)
+    found = [
+        other for other in rows if other["scope"] == "all" and all(other[key] == row[key] for key in same)
+    ]
+
+    def far(other: Row) -> tuple[bool, bool, str]:
+        values = [at.models_by_id[model["model_id"]]["params_json"] for model in (row, other)]
+        return other["setting"] != row["setting"], values[0] != values[1], other["setting"]
+
+    return min(found, key=far, default=None)

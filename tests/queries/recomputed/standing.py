@@ -222,9 +222,8 @@ class Standing:
             places["setting", *at, *model, cell["attack"]].add(cell["setting"])
             places["conditions", *at, cell["attack"]].add(cell["conditions"])
         for row in self.models:
-            places["setting", row["dataset"], row["architecture"], row["method"], row["scope"], None].add(
-                row["setting"]
-            )
+            at = (row["kind"], row["dataset"], row["architecture"])
+            places[*at, row["method"], row["scope"], None].add(row["setting"])
         for row in self.table("settings"):
             if not OF_THE_METHOD.match(row["key"]):
                 entries.setdefault(row["conditions"], {})[row["key"]] = row["value"]
@@ -318,11 +317,11 @@ class Standing:
         return rows
 
     @cached_property
-    def model_costs(self) -> list[Row]:
-        """The view of that name."""
+    def cost_of(self) -> dict[str, Row]:
+        """The view `model_costs`, by id."""
         by_stage = {row["stage_id"]: row for row in self.table("costs")}
         found = {}
-        for model in self.table("models"):
+        for model in self.models:
             if model["status"] != "finished" or model["kind"] == "shadow":
                 continue
             shared = [by_stage[key] for key in json.loads(model["rests_on_json"])]
@@ -344,7 +343,7 @@ class Standing:
             same = other is not None and other["device"] == row["device"]
             row["retrained_device_seconds"] = other["device_seconds"] if other and same else None
             row["ratio"] = over(row["device_seconds"], row["retrained_device_seconds"])
-        return list(found.values())
+        return found
 
     def examples_of(self, cell_id: str | None) -> list[Row]:
         """Rows of `examples` of a cell."""
