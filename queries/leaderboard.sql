@@ -10,7 +10,8 @@
 -- or without a second retraining, there is none. rank is 1 more than the number of models that are surely
 -- closer: whose whole interval lies below. Models whose intervals overlap so tie, and one without an
 -- interval ties with all; ties counts them. difference and verdict are those of the query verdict;
--- noise_floor is the distance of a second retraining.
+-- noise_floor is the distance of a second retraining. seeds: those behind value, which are those of both
+-- retrainings where there is one.
 with placed as (
     select
         *,
@@ -58,7 +59,7 @@ select
     scope,
     role,
     setting_labels.label as setting_label,
-    seeds,
+    if(seeds = 0, seeds_measured, seeds) as seeds,
     value,
     retrained,
     distance,

@@ -38,6 +38,8 @@ VIEWS = (
 VERDICTS = "verdicts"
 EXPORTED_VIEWS = "views.sql"
 VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)
+QUOTED = re.compile(r"'[^']*'|--[^\n]*")
+"""Literals and comments of our own views, which name no table that is read; a user's text is taken as it stands."""
 USER_ERRORS = (
     duckdb.ParserException,
     duckdb.BinderException,
@@ -89,7 +91,7 @@ class Results:
         self._kept = [*(name for name, _ in VIEW.findall(PLAN.read_text(encoding="utf-8"))), VERDICTS]
         self._behind: dict[str, set[str]] = {}
         for name, body in VIEW.findall(_views()):
-            words = _words(body)
+            words = _words(QUOTED.sub(" ", body))
             through = (self._behind[view] for view in words & self._behind.keys())
             self._behind[name] = (words & TABLES.keys()).union(*through) | ({name} & set(self._kept))
         self._connection.execute("set enable_external_access = false; set lock_configuration = true")

@@ -87,9 +87,10 @@ def leaderboard(
     for _, rivals in gathered(rows, *AT, "conditions", *WHERE, "game", "role"):
         ends = [_ends(row) for row in rivals]
         for row, (nearest, farthest) in zip(rivals, ends, strict=True):
-            same = (*AT, *WHERE, "game", "method", "scope", "role", "seeds", "value", "retrained", "distance")
+            same = (*AT, *WHERE, "game", "method", "scope", "role", "value", "retrained", "distance")
             more = ("distance_low", "distance_high", "verdict", "higher_is", "setting", "conditions")
             yield picked(row, *same, *more, *BESIDE) | {
+                "seeds": row["seeds"] or row["seeds_measured"],
                 "rank": 1 + sum(high < nearest for _, high in ends),
                 "ties": sum(high >= nearest and farthest >= low for low, high in ends) - 1,
                 "setting_label": at.labels.get(row["setting"]),
