@@ -21,7 +21,6 @@ class NoAttack(Attack):
 
     version: ClassVar[int] = 2
     family: ClassVar[str] = "none"
-    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
     metrics: ClassVar[tuple[Metric, ...]] = (*utility.METRICS, *reference.METRICS)
 
