@@ -181,10 +181,10 @@ CASES = (
                 one_by_one(partial(_fitted, statistic=statistic, sizes=(m, n), margin=margin))
             ),
             most=400,
-            fast=40 if (statistic, m, n, margin) == ("logistic_loss", 60, 60, 0.3) else 0,
+            fast=20 if (statistic, m, n, margin) == ("logistic_loss", 36, 120, 1.0) else 0,
         )
         for statistic in FITTED
-        for m, n in ((60, 60), (120, 360), (240, 450))
+        for m, n in ((36, 120), (120, 360), (240, 450))
         for margin in (0.0, 0.3, 1.0)
     ),
     *(

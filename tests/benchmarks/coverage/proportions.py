@@ -7,7 +7,13 @@ from functools import partial
 import numpy as np
 
 from tasks.metrics.reference import agreement
-from tasks.metrics.robustness import RobustOutputs, robust_accuracies, robust_area, robust_gaps
+from tasks.metrics.robustness import (
+    RobustOutputs,
+    robust_accuracies,
+    robust_area,
+    robust_gaps,
+    zero_gradient_shares,
+)
 from tasks.metrics.utility import (
     ACCURACY,
     RA,
@@ -63,7 +69,10 @@ def _class_gap(generator: np.random.Generator, *, n: int, rates: np.ndarray) -> 
 
 
 def _robust(generator: np.random.Generator, *, n: int, falls: tuple[float, ...]) -> dict[str, Seen]:
-    """Two models under attack at four radii; `falls`: share that first errs at each, the rest at none."""
+    """Two models under attack at four radii; `falls`: share that first errs at each, the rest at none.
+
+    The gradient vanishes at three of ten images.
+    """
     eps, stages = np.array([0.0, 0.01, 0.02, 0.04]), np.arange(5)
     chances = np.r_[falls, 1 - sum(falls)]
     first = generator.choice(5, size=n, p=chances)
@@ -76,6 +85,7 @@ def _robust(generator: np.random.Generator, *, n: int, falls: tuple[float, ...])
             eps=eps,
             correct=part[None] > np.arange(4)[:, None],
             predictions=ids[None],
+            blind=generator.random(n) < 0.3,
         )
         for part in (first, other)
     )
@@ -84,6 +94,9 @@ def _robust(generator: np.random.Generator, *, n: int, falls: tuple[float, ...])
     whole = [row for row in robust_accuracies("test", ours) if row.label is None][2]
     return {
         "robust_accuracy": seen(whole, float(chances[stages > 2].sum())),
+        "zero_gradient_share": seen(
+            zero_gradient_shares("test", ours)[2], 0.3 * float(chances[stages > 2].sum())
+        ),
         "robust_accuracy_area": seen(robust_area("test", ours), area),
         "robust_accuracy_gap": seen(robust_gaps("test", ours, theirs)[2], 0.0),
     }
@@ -127,7 +140,12 @@ CASES = (
         Case(
             family=FAMILY,
             name=f"{n} attacked examples, {words}",
-            estimates=("robust_accuracy", "robust_accuracy_area", "robust_accuracy_gap"),
+            estimates=(
+                "robust_accuracy",
+                "robust_accuracy_area",
+                "robust_accuracy_gap",
+                "zero_gradient_share",
+            ),
             simulate=one_by_one(partial(_robust, n=n, falls=falls)),
             fast=100 if (n, words) == (100, "most hold") else 0,
         )

@@ -113,7 +113,7 @@ CASES = (
                 )
             ),
             most=1000,
-            fast=60 if (shadows, targets, shift, model_effect) == (16, 16, 0.5, 0.0) else 0,
+            fast=40 if (shadows, targets, shift, model_effect) == (16, 16, 0.5, 0.0) else 0,
         )
         for shadows, targets in ((16, 16), (32, 60))
         for shift in (0.0, 0.5, 1.5)
@@ -140,7 +140,7 @@ CASES = (
             ),
             simulate=about_their_mean(one_by_one(partial(_harm, shadows=shadows, harm=harm, shared=shared))),
             most=400,
-            fast=40 if (shadows, harm, shared) == (16, 1.5, 0.7) else 0,
+            fast=20 if (shadows, harm, shared) == (16, 1.5, 0.7) else 0,
         )
         for shadows, shared in ((16, 0.7), (32, 0.7), (32, 0.0))
         for harm in (0.0, 1.5)
@@ -154,7 +154,7 @@ CASES = (
                 one_by_one(partial(_worse, shadows=shadows, level=level, shared=shared))
             ),
             most=400,
-            fast=40 if (shadows, level, shared) == (16, 4.0, 0.7) else 0,
+            fast=20 if (shadows, level, shared) == (16, 4.0, 0.7) else 0,
         )
         for shadows, shared in ((16, 0.7), (32, 0.7), (32, 0.0))
         for level in (2.0, 4.0, 1.0)
