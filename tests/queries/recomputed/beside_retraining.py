@@ -114,7 +114,9 @@ def verdict_counts(at: Standing) -> Iterator[Row]:
     ):
         here = [row for row in controls if picked(row, *AT) == place]
         places.append(
-            place | _counted(models) | {"forgetting": len(here), "seeing": sum(row["sees"] for row in here)}
+            place
+            | _counted(models)
+            | {"forgetting": len(here), "seeing": sum(row["sees"] is True for row in here)}
         )
     yield from (place | {"places": 1, "blind": int(place["seeing"] == 0)} for place in places)
     summed = {key for place in places for key in place} - {*AT, "fewest_seeds", "most_seeds"}
