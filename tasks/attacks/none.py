@@ -19,6 +19,7 @@ from tasks.metrics.base import Metric
 class NoAttack(Attack):
     """Measure the model as it is."""
 
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "none"
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
     metrics: ClassVar[tuple[Metric, ...]] = (*utility.METRICS, *reference.METRICS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections import defaultdict
@@ -61,12 +62,18 @@ def not_below_zero(low: float | None) -> float | None:
     return None if low is None else max(0.0, low)
 
 
+@functools.cache
+def t_975(df: float) -> float:
+    """Quantile of Student's t."""
+    return float(stats.t.ppf(0.975, df))
+
+
 def student(values: Iterable[Any]) -> tuple[float | None, float | None]:
     """95 % interval of a mean."""
     there = known(values)
     if len(there) < 2:
         return None, None
-    half = stats.t.ppf(0.975, len(there) - 1) * statistics.stdev(there) / math.sqrt(len(there))
+    half = t_975(len(there) - 1) * statistics.stdev(there) / math.sqrt(len(there))
     centre = math.fsum(there) / len(there)
     return centre - half, centre + half
 

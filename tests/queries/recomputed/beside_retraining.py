@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,7 +118,7 @@ def verdict_counts(at: Standing) -> Iterator[Row]:
         places.append(
             place
             | _counted(models)
-            | {"forgetting": len(here), "seeing": sum(bool(row["sees"]) for row in here)}
+            | {"forgetting": len(here), "seeing": sum(row["sees"] is True for row in here)}
         )
     yield from (place | {"places": 1, "blind": int(place["seeing"] == 0)} for place in places)
     summed = {key for place in places for key in place} - {*AT, "fewest_seeds", "most_seeds"}
@@ -237,13 +238,14 @@ def published_vs_ours(
     printed = [_printed(row) for row in at.table("published") if _fit_to_compare(row)]
     printed = [row for row in printed if asked_for(row["row_set"], row_set)]
     gold = {(row["row_set"], row["metric"]): row["value"] for row in printed if row["method"] == "retrain"}
+    measured: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for ours in whole(at):
+        if ours["scope"] == scope and ours["variant"] != "svc_loss":
+            measured[ours["metric"], ours["method"].split(":")[0]].append(ours)
     for row in printed:
-        for ours in whole(at):
-            names = (row["metric"], row["method"])
-            if (ours["metric"], ours["method"].split(":")[0]) != names or ours["scope"] != scope:
-                continue
-            if not asked_for(row["method"], method) or ours["variant"] == "svc_loss":
-                continue
+        if not asked_for(row["method"], method):
+            continue
+        for ours in measured[row["metric"], row["method"]]:
             retrained = gold.get((row["row_set"], row["metric"]))
             yield {
                 **picked(row, "row_set", "paper", "mark", "method", "metric", "note"),

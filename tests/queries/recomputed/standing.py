@@ -9,10 +9,8 @@ from collections import defaultdict
 from functools import cached_property
 from typing import Any
 
-from scipy import stats
-
 from orchestrator.results.connection import SHIPPED, Results
-from tests.queries.recomputed.arithmetic import Row, gathered, known, less, mean, over, total
+from tests.queries.recomputed.arithmetic import Row, gathered, known, less, mean, over, t_975, total
 
 MEASURE = ("metric", "split", "variant", "label", "param", "game")
 OF_THE_METHOD = re.compile(r"(method|unlearning)\.|scope$|shadows\.trajectories$")
@@ -195,7 +193,7 @@ class Standing:
         if itself:
             low = high = 0.0
         elif row["difference"] is not None:
-            half = stats.t.ppf(0.975, row["difference_df"]) * row["difference_error"]
+            half = t_975(row["difference_df"]) * row["difference_error"]
             low, high = row["difference"] - half, row["difference"] + half
         else:
             low, high = self.of_difference(row, other)
