@@ -103,9 +103,8 @@ def test_it_is_what_plain_python_makes_of_the_rows(made: Recomputation, case: Ca
         shown = [{key: row[key] for key in rows[0]} for row in wanted]
         free = {key for row in shown for key, value in row.items() if isinstance(value, set)}
         for got, made_here in zip(in_order(rows, free), in_order(shown, free), strict=True):
-            wrong = {
-                key: (got[key], made_here[key]) for key in got if different(key, got[key], made_here[key])
-            }
+            unequal = {key: (got[key], made_here[key]) for key in got if got[key] != made_here[key]}
+            wrong = {key: pair for key, pair in unequal.items() if different(key, *pair)}
             assert not wrong, {key: value for key, value in got.items() if key not in wrong}
 
 
