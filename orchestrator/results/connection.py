@@ -85,7 +85,7 @@ class Results:
         for name, shipped in SHIPPED.items():
             self._connection.register(name, shipped())
         self._select()
-        self._connection.execute(_views())
+        self._make_views()
         # A view is read again whenever it is used, and so is what it, or a view before it, names. Those of the plan
         # stand behind every answer, and the verdicts are the dearest: the session keeps them, as it keeps tables.
         self._kept = [*(name for name, _ in VIEW.findall(PLAN.read_text(encoding="utf-8"))), VERDICTS]
@@ -115,7 +115,7 @@ class Results:
         self._held.clear()
         self._scanned.clear()
         self._select()
-        self._connection.execute(_views())
+        self._make_views()
 
     @property
     def names(self) -> list[str]:
@@ -202,6 +202,13 @@ class Results:
             raise damage or AuditError(f"export: cannot write {directory}: {reason}") from error
         return [*(directory / f"{name}.parquet" for name in names), directory / EXPORTED_VIEWS]
 
+    def _make_views(self) -> None:
+        try:
+            self._connection.execute(_views())
+        except duckdb.Error as error:
+            _pass_interrupts(error)
+            raise
+
     def _statements(self, text: str) -> list[Any]:
         try:
             statements = self._connection.extract_statements(text)
@@ -220,6 +227,7 @@ class Results:
             except USER_ERRORS as error:
                 raise _sql_error(error) from error
             except (duckdb.Error, pa.ArrowException, OSError) as error:
+                _pass_interrupts(error)
                 damage = self.store.diagnose(sorted(used & TABLES.keys()))
                 if damage or not left:
                     raise damage or _sql_error(error) from error
@@ -308,6 +316,12 @@ def _views() -> str:
 
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
+
+
+def _pass_interrupts(error: Exception) -> None:
+    """DuckDB asks Python for the rows of a table, and makes an error of its own of a Ctrl-C that comes meanwhile."""
+    if isinstance(error, duckdb.InvalidInputException) and "failed: KeyboardInterrupt" in str(error):
+        raise KeyboardInterrupt from error
 
 
 def _sql_error(error: Exception) -> AuditError:

@@ -78,6 +78,18 @@ def opened(results: Results, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
+def test_a_ctrl_c_that_reaches_duckdb_is_still_one(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes while DuckDB asks Python for rows, and must not be taken for a file that moved and be tried again."""
+    told = "counting the rows of the object registered as 'metrics' failed: KeyboardInterrupt: "
+
+    def interrupted(*_: object) -> None:
+        raise duckdb.InvalidInputException(told)
+
+    monkeypatch.setattr(results, "_execute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        results.sql("from metrics")
+
+
 def test_the_queries_of_a_session_read_each_table_once(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
