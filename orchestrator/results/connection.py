@@ -31,7 +31,7 @@ VIEWS = (
     PLAN,
     *(
         Path(__file__).with_name(f"{name}.sql")
-        for name in ("declared", "views", "costs", "masking", "verdict")
+        for name in ("declared", "student", "views", "costs", "masking", "verdict")
     ),
 )
 """The SQL of all views, in the order in which they build on one another."""

@@ -57,54 +57,6 @@
 -- seeds_needed, shadows_needed  for a power of 80 % to show equivalence where there is no difference, which is a little
 --                        more than it takes to tell a difference of the margin; from the spread that was seen
 
--- P(N > z) for z >= 0, to 1.2e-7 of itself: the rational approximation of erfc in Press et al., Numerical Recipes, 6.2.
-create or replace temp macro erfc_series(x, t) as
-    t * exp(-x * x - 1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806
-        + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277)))))))));
-
-create or replace temp macro normal_tail(z) as
-    erfc_series(z / 1.4142135623730951, 1 / (1 + z / 2.8284271247461903)) / 2;
-
--- What Student's t is as a normal deviate: Hill (1970), Algorithm 395, with y = (df - 1/2) ln(1 + t^2 / df).
-create or replace temp macro hill_deviate(y, df) as
-    sqrt(y) * (1 + (3 + y + (((-0.4 * y - 3.3) * y - 24) * y - 85.5) / (0.8 * y * y + 100 + 48 * (df - 0.5) ** 2))
-        / (48 * (df - 0.5) ** 2));
-
--- Two-sided p-value for real df >= 1, to 1e-7. With x = df / (df + t^2) and a = df / 2 it is the incomplete beta
--- function I_x(a, 1/2) = x^a (1 - x)^(1/2) / (a B(a, 1/2)) + I_x(a + 1, 1/2): ten such steps, then Hill's. A macro writes
--- an argument out wherever it stands: the deviate, ten steps on, is a column made before (else planning takes longer
--- than all the rest).
-create or replace temp macro t_deviate(t, df) as
-    hill_deviate((df + 19.5) * ln(1 + t * t / df), df + 20);
-
-create or replace temp macro beta_step(x, a, rest) as 1 + x * (a + 0.5) / (a + 1) * rest;
-
-create or replace temp macro beta_steps(x, a) as
-    beta_step(x, a, beta_step(x, a + 1, beta_step(x, a + 2, beta_step(x, a + 3, beta_step(x, a + 4,
-        beta_step(x, a + 5, beta_step(x, a + 6, beta_step(x, a + 7, beta_step(x, a + 8, 1)))))))));
-
-create or replace temp macro t_two_sided(t, df, deviate) as
-    least(
-        1,
-        exp(lgamma(df / 2 + 0.5) - lgamma(df / 2 + 1) - 0.5723649429247001 - df / 2 * ln(1 + t * t / df))
-            * abs(t) / sqrt(df + t * t) * beta_steps(df / (df + t * t), df / 2)
-            + 2 * normal_tail(deviate)
-    );
-
--- P(T > t).
-create or replace temp macro t_tail(t, df, deviate) as
-    0.5 - sign(t) * (0.5 - t_two_sided(t, df, deviate) / 2);
-
--- Quantiles .975 and .95 for real df >= 1, to 2e-6: their logarithm as a polynomial in 1 / df, fitted at Chebyshev nodes
--- (derived here).
-create or replace temp macro t_975(df) as
-    exp(0.672926258 + (1.210338084 + (0.708298888 + (0.145004219 + (-0.199505914 + (-0.157769154
-        + (0.276733792 + (-0.139098581 + 0.025162767 / df) / df) / df) / df) / df) / df) / df) / df);
-
-create or replace temp macro t_95(df) as
-    exp(0.497651484 + (0.926373063 + (0.434627046 + (0.060446319 + (-0.101148105 + (0.037478092
-        + (-0.032598082 + (0.028232167 - 0.008332033 / df) / df) / df) / df) / df) / df) / df) / df);
-
 -- Degrees of freedom of (sm + sr) / K, where sm rests on K - 1 of them and sr on sr_df.
 create or replace temp macro spread_df(sm, sr, k, sr_df) as
     k - 1 + (1 - 1 / k) * ((sm + sr) ** 2 / (sm ** 2 / (k - 1) + sr ** 2 / sr_df) - k + 1);
@@ -522,7 +474,7 @@ needed as (
                                 ) as df_then
                             from range(2, 101) as counts(k)
                         )
-                        where reach >= t_95(df_then) + 1.281552 + 0.846586 / df_then
+                        where reach >= t95(df_then) + 1.281552 + 0.846586 / df_then
                     ),
                     ceil(8.563847 * seeds * (error / margin) ** 2)
                 )
@@ -566,13 +518,13 @@ select
     retrained,
     again,
     difference,
-    difference - t_975(df) * error as difference_low,
-    difference + t_975(df) * error as difference_high,
+    difference - t975(df) * error as difference_low,
+    difference + t975(df) * error as difference_high,
     error as difference_error,
     df as difference_df,
     distance,
-    if(distance_error is null, null, greatest(0, distance - t_975(distance_df) * distance_error)) as distance_low,
-    distance + t_975(distance_df) * distance_error as distance_high,
+    if(distance_error is null, null, greatest(0, distance - t975(distance_df) * distance_error)) as distance_low,
+    distance + t975(distance_df) * distance_error as distance_high,
     noise_floor,
     if(replicated, sqrt(model_variance), null) as model_sd,
     if(replicated, sqrt(retraining_variance), null) as retraining_sd,

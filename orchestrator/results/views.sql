@@ -8,22 +8,6 @@ create or replace temp macro difference_low(value, low, high, reference, referen
 create or replace temp macro difference_high(value, low, high, reference, reference_low, reference_high) as
     value - reference + sqrt((high - value) ** 2 + (reference - reference_low) ** 2);
 
--- 0.975 quantile of Student's t: a table up to 30 degrees of freedom, then its expansion about the normal
--- quantile (Abramowitz and Stegun 26.7.5), good to 6 digits there.
-create or replace temp macro t975(df) as
-    case
-        when df < 1 then null
-        when df <= 30 then [
-            12.706204736174698, 4.302652729749462, 3.182446305283710, 2.776445105197794, 2.570581835636314,
-            2.446911851144969, 2.364624251592785, 2.306004135204166, 2.262157162798205, 2.228138851986274,
-            2.200985160091640, 2.178812829667228, 2.160368656462793, 2.144786687917804, 2.131449545559776,
-            2.119905299221255, 2.109815577833318, 2.100922040241038, 2.093024054408309, 2.085963447265863,
-            2.079613844727681, 2.073873067904020, 2.068657610419050, 2.063898561628026, 2.059538552753294,
-            2.055529438642872, 2.051830516480281, 2.048407141795245, 2.045229642132703, 2.042272456301238
-        ][cast(df as integer)]
-        else 1.959963984540054 + 2.372271230 / df + 2.822502050 / df ** 2 + 2.555850000 / df ** 3
-    end;
-
 -- 95 % interval of a mean over seeds: Student's t from three seeds on; with fewer it reaches from the lowest to the
 -- highest end of the seeds' own intervals.
 create or replace temp macro seeds_low(mean, sd, seeds, lowest) as

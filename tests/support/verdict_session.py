@@ -12,7 +12,7 @@ import pyarrow as pa
 from orchestrator.results import connection
 from orchestrator.results.metric_declarations import metric_declarations
 
-VERDICT = Path(connection.__file__).with_name("verdict.sql")
+STUDENT, VERDICT = (Path(connection.__file__).with_name(f"{name}.sql") for name in ("student", "verdict"))
 DECLARED = pa.schema(
     [
         ("metric", pa.string()),
@@ -72,5 +72,7 @@ def judge(
         session.execute("set threads = 1")
         for name, table in made.items():
             session.register(name, table)
-        session.execute(leaderboard + VERDICT.read_text(encoding="utf-8"))
+        session.execute(
+            STUDENT.read_text(encoding="utf-8") + leaderboard + VERDICT.read_text(encoding="utf-8")
+        )
         return session.sql(ask, params=params).to_arrow_table()

@@ -19,7 +19,8 @@ FAMILY = "macros"
 @cache
 def session() -> duckdb.DuckDBPyConnection:
     """A session that holds the macros alone."""
-    text = (files("orchestrator.results") / "views.sql").read_text()
+    here = files("orchestrator.results")
+    text = "\n".join((here / f"{name}.sql").read_text() for name in ("student", "views"))
     connection = duckdb.connect()
     for statement in re.findall(r"^create or replace temp macro .*?;$", text, flags=re.DOTALL | re.MULTILINE):
         connection.execute(statement)

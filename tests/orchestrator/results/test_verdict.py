@@ -111,8 +111,8 @@ def test_students_t_agrees_with_scipy_at_real_degrees_of_freedom() -> None:
         select
             t_two_sided(t, df, t_deviate(t, df)) as p,
             t_tail(t, df, t_deviate(t, df)) as tail,
-            t_975(df) as a,
-            t_95(df) as b
+            t975(df) as a,
+            t95(df) as b
         from given
     """
     found = judge(given, text).to_pydict()
