@@ -56,17 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write("".join(f"{line}\n" for line in listing()))
         return Exit.FINISHED
     if command.verify or command.repair:
-        from orchestrator.store.store import Store  # pyarrow: not for --help and --list
-
-        store = Store(command.results)
-        store.check_exists()
-        damage = store.verify(repair=command.repair)
-        moved = ": moved to _damaged" if command.repair else ""
-        sys.stdout.write("".join(f"{found.file}: {found.reason}{moved}\n" for found in damage))
-        sys.stderr.write(
-            f"{len(damage)} damaged file{'' if len(damage) == 1 else 's'} in {command.results}\n"
-        )
-        return Exit.FINISHED if command.repair or not damage else Exit.CELLS_FAILED
+        return _check(command)
     form = command.format or form_of(command.output)
     from orchestrator.results.connection import Results  # duckdb, likewise
 
@@ -80,6 +70,34 @@ def main(arguments: list[str] | None = None) -> int:
             rows = answer(results, command.query, **params)
             write(rows, form, command.output)
     return Exit.FINISHED
+
+
+def _check(command: Command) -> int:
+    """Name every damage on stdout, set it aside with --repair, and say on stderr how many there were."""
+    from orchestrator.store.store import Store  # pyarrow: not for --help and --list
+    from orchestrator.store.verify import nested, remarks, repair, verify
+
+    store = Store(command.results)
+    store.check_exists()
+    count, left = 0, 0
+    for place in (store, *nested(store)):
+        where = "" if place is store else f"{place.root.removeprefix(store.root)[1:]}/"
+        for damage in repair(place) if command.repair else verify(place):
+            moved = command.repair and damage.state == "damaged"
+            told = (
+                "; moved to _damaged"
+                if moved
+                else "; recorded as lost"
+                if command.repair and damage.lost
+                else ""
+            )
+            resting = f"; {damage.cells} cells rest on it" if damage.cells else ""
+            sys.stdout.write(f"{where}{damage.file}: {damage.reason}{resting}{told}\n")
+            count, left = count + 1, left + (not told)
+    sys.stderr.write(f"{count} damaged or missing in {command.results}\n")
+    for line in remarks(store) if left == 0 else ():
+        sys.stderr.write(f"{line}\n")
+    return Exit.CELLS_FAILED if left else Exit.FINISHED
 
 
 if __name__ == "__main__":

@@ -165,6 +165,11 @@ def _conclude(outcome: Outcome, command: Command) -> None:
         )
     if failed or outcome.failed_shadows:
         lines.append(f"failures: python -m orchestrator.query failures --results {command.out}")
+    if outcome.lost:
+        lines.append(
+            f"{outcome.lost} records of earlier runs are missing: python -m orchestrator.query --verify --results "
+            f"{command.out} names them, --repair records that they are lost"
+        )
     if outcome.stopped:
         lines.append("interrupted: the same command goes on where it stopped")
     for line in lines:

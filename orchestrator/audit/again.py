@@ -8,7 +8,11 @@ from orchestrator.audit.missing import Rerun, failed_rows, shadow_keys
 from orchestrator.plan.cells import Cell, Plan
 from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.records.observations import path_of
+from orchestrator.store import inventory
 from orchestrator.store.store import Store
+
+CELL_TABLES = ("cells", "metrics", "layers", "examples", "costs")
+"""Where a cell has rows under its own id."""
 
 
 def to_forget(
@@ -27,17 +31,21 @@ def to_forget(
 
 def forget_results(plan: Plan, store: Store, cells: Sequence[Cell], rerun: Rerun) -> None:
     """Remove what is to be computed again: rows of cells, and the models behind them."""
-    store.delete_all("cells", [cell.cell_id for cell in cells])
+    again = [cell.cell_id for cell in cells]
     wanted, shadows = to_forget(plan, store, cells, rerun)
+    made = wanted | shadows.keys()
+    inventory.strike(
+        store,
+        {(table, key) for table in CELL_TABLES for key in again}
+        | {(table, key) for table in ("models", "costs", "weights", "observations") for key in made},
+    )
+    for table in ("cells", "metrics", "layers"):
+        store.delete_all(table, again)
+    for cell in cells:
+        store.delete("examples", cell.cell_id, attack=cell.attack)
     # Observations first: a kill in between leaves rows of models that are then written again.
     for key, group in shadows.items():
         store.delete("observations", key, **path_of(group))
     store.delete_all("models", wanted | shadows.keys())
     for model_id in wanted:
-        store.delete_blob("weights", model_id)
-
-
-def discard_unrecorded(plan: Plan, store: Store) -> None:
-    """Remove weights whose row in `models` is lost or was never written, so that both are made again."""
-    for model_id in (plan.models.keys() & store.blob_keys("weights")) - store.keys("models"):
         store.delete_blob("weights", model_id)

@@ -90,8 +90,8 @@ def run(
 
         def search(trials: Plan, results: Store) -> None:
             results.check_ready()
-            compute(trials, results, rerun="none", listener=listener, stop=stop)
-            tidy(results, listener, stop)
+            searched = compute(trials, results, rerun="none", listener=listener, stop=stop)
+            tidy(results, searched, listener, stop)
 
         chosen = tuning.tuned(plan, store, search) if config.tuning.trials else config
         run_id = None
@@ -100,7 +100,7 @@ def run(
         else:
             plan = plan if chosen is config else planned(chosen, only=only, limit=limit)
             run_id = compute(plan, store, rerun=rerun, listener=listener, stop=stop)
-        tidy(store, listener, stop)
+            tidy(store, run_id, listener, stop)
     return outcome(plan, store, run=run_id, stopped=stop.is_set(), seconds=time.perf_counter() - began)
 
 

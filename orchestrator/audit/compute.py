@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 
-from orchestrator.audit.again import discard_unrecorded, forget_results
+from orchestrator.audit.again import forget_results
+from orchestrator.audit.incomplete import discard, incomplete
 from orchestrator.audit.missing import Rerun, missing_cells, missing_models
 from orchestrator.backends.choose import make_backend
 from orchestrator.backends.work import Work
@@ -18,6 +19,7 @@ from orchestrator.progress.events import Event, Listener
 from orchestrator.records import provenance, retained_copies
 from orchestrator.records.plans import recorded, write_run
 from orchestrator.records.shadow_batches import shadow_batches
+from orchestrator.store import inventory
 from orchestrator.store.store import SMALL_FILES, Store
 from tasks.errors import AuditError
 
@@ -34,16 +36,17 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
     started = datetime.now(UTC)
     cells = missing_cells(plan, store, rerun)
     before = len(store.keys("cells") & {cell.cell_id for cell in plan.cells})
+    discard(incomplete(plan, store), plan, store)
     if rerun != "none":
         forget_results(plan, store, cells, rerun)
-    if not cells:
+    models = missing_models(plan, store, cells)
+    new = retained_copies.unrecorded(plan.data, store)
+    if not (cells or models or new):
         return recorded(plan, store) or write_run(plan, store, started, before=before)
-    discard_unrecorded(plan, store)
     for line in (*plan.notes, *provenance.changed_plugins(plan, store)):
         listener(Event(kind="note", name=line))
     run_id = write_run(plan, store, started, before=before)
     listener(Event(kind="note", name=f"{run_id}: {len(cells)} cells, results in {store.root}"))
-    new = retained_copies.unrecorded(plan.data, store)
     if new:
         listener(Event(kind="note", name=f"looking for copies that stay of forget sets: {', '.join(new)}"))
     for warning in retained_copies.write_forget_sets(plan.data, store, new, dataset=plan.config.data.name):
@@ -52,7 +55,7 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
         plan=plan,
         store=store,
         run_id=run_id,
-        models=missing_models(plan, store, cells),
+        models=models,
         shadows=shadow_batches(plan, store, cells),
         cells=cells,
         listener=listener,
@@ -77,12 +80,14 @@ def announcement(work: Work) -> Event:
     return Event(kind="stages", name=work.run_id, stages=found, workers=workers)
 
 
-def tidy(store: Store, listener: Listener, stop: threading.Event) -> None:
-    """Merge the small files of a sweep that has come to its end; what is left as it is can be read all the same."""
-    if stop.is_set():
-        return
+def tidy(store: Store, run_id: str, listener: Listener, stop: threading.Event) -> None:
+    """Merge the small files of a sweep that has come to its end, and write down what is there.
+
+    What is left as it is can be read all the same.
+    """
     try:
-        merged = store.compact(at_least=SMALL_FILES)
+        merged = 0 if stop.is_set() else store.compact(at_least=SMALL_FILES)
+        inventory.take(store, run_id)
     except AuditError as error:
         listener(Event(kind="note", name=f"small files are not merged: {one_line(error)}"))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from orchestrator.audit.incomplete import incomplete
 from orchestrator.plan.cells import Cell, ModelSpec, Plan
 from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.store.store import Store
@@ -25,24 +26,31 @@ def missing_cells(plan: Plan, store: Store, rerun: Rerun) -> list[Cell]:
 
 
 def whole_cells(plan: Plan, store: Store) -> set[str]:
-    """Ids of the cells that failed, or that finished and still have all that they wrote.
+    """Ids of the cells that failed, or that finished and still have all that they wrote and were measured on.
 
-    A file that was removed or moved aside since (`query --repair`) takes its cell with it.
+    A file that was removed or moved aside since (`query --repair`) takes its cell with it. A failure beside numbers
+    was copied over a cell that another had finished.
     """
+    done, failed = store.keys("cells"), failed_rows(store, "cells")
+    metrics = store.keys("metrics")
+    measured = metrics & store.keys("examples") & store.keys("costs")
     plain = {cell.cell_id for cell in plan.cells if cell.attack == "none"}
-    unrecorded = plan.models.keys() - store.keys("models")
-    on_unrecorded = {cell.cell_id for cell in plan.cells if cell.subject.id in unrecorded}
-    measured = store.keys("metrics") & store.keys("examples")
-    lost = (plain - store.keys("layers")) | on_unrecorded
-    done = store.keys("cells")
-    return (done & measured) - lost | (failed_rows(store, "cells") & done)
+    lost = plain - store.keys("layers")
+    unmade = {m.model_id for m in plan.models.values() if m.kind == "unlearned"} - store.keys("models")
+    again = incomplete(plan, store)
+    lost |= {cell.cell_id for cell in plan.cells if cell.subject.id in unmade or again.concerns(plan, cell)}
+    return ((done - failed) & measured) - lost | ((failed & done) - metrics)
 
 
 def missing_models(plan: Plan, store: Store, cells: Sequence[Cell]) -> list[ModelSpec]:
-    """Models to train from scratch for the given cells, costliest kinds spread by their order."""
-    wanted = plan.only(cell.cell_id for cell in cells).trained()
-    stored = store.blob_keys("weights")
-    return [spec for spec in wanted if spec.model_id not in stored]
+    """Models to train from scratch, costliest kinds spread by their order: those of the given cells, and the lost."""
+    needed = plan.only(cell.cell_id for cell in cells).models
+    stored, failed = store.blob_keys("weights"), failed_rows(store, "models")
+    return [
+        spec
+        for spec in plan.trained()
+        if spec.model_id not in stored and (spec.model_id in needed or spec.model_id not in failed)
+    ]
 
 
 def failed_rows(store: Store, table: Literal["cells", "models"]) -> set[str]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from orchestrator.audit.missing import failed_shadows
 from orchestrator.plan.cells import Plan
 from orchestrator.results.connection import Results
+from orchestrator.store.inventory import gone
 from orchestrator.store.store import Store
 
 
@@ -29,6 +30,8 @@ class Outcome:
     data frame of them."""
     failed_shadows: int
     """Trainings and unlearnings of shadow models that failed: cells rest on what is left."""
+    lost: int
+    """What an earlier run had left in these results and is neither there nor recorded as lost: `query --verify`."""
     stopped: bool
     """Whether it was asked to stop; the same call goes on where it stopped."""
     seconds: float
@@ -45,8 +48,9 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        """Whether every cell of the plan was measured and nothing failed; the command then returns 0."""
-        return len(self.cells) == len(self.plan.cells) and not len(self.failed) and not self.failed_shadows
+        """Whether every cell of the plan was measured, nothing failed and nothing is missing; the command returns 0."""
+        measured = len(self.cells) == len(self.plan.cells)
+        return measured and not (len(self.failed) or self.failed_shadows or self.lost)
 
     @cached_property
     def results(self) -> Results:
@@ -73,6 +77,7 @@ def outcome(plan: Plan, store: Store, *, run: str | None, stopped: bool, seconds
         run=run,
         cells=rows.take(pc.drop_null(places)),
         failed_shadows=failed_shadows(plan, store),
+        lost=len(gone(store)),
         stopped=stopped,
         seconds=seconds,
     )

@@ -34,13 +34,12 @@ from orchestrator.plan.grid import make_plan
 from orchestrator.plan.names import NamedMethod, place
 from orchestrator.plan.search import FORGET_SET, SearchConfig
 from orchestrator.plan.search_space import points
+from orchestrator.store.inventory import held, left_behind
+from orchestrator.store.paths import SEARCH
 from orchestrator.store.store import Store
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.registry import parse_text
-
-FOLDER = "search"
-"""Below the results of the audit: the results of its search, which every query can read too."""
 
 RunPlan = Callable[[Plan, Store], None]
 Place = tuple[str, str, str]
@@ -163,12 +162,13 @@ def tuned(plan: Plan, store: Store, run_plan: RunPlan) -> SweepConfig | None:
     Returns:
         None where the run was interrupted before every trial had ended.
     """
-    search = plan_search(plan)
+    search, inner = plan_search(plan), search_store(store)
     missing = search.missing(store)
-    if missing:
-        wanted = {cell.cell_id for where in missing for cell in search.cells[where]}
+    damaged = inner.files.usable() and bool(left_behind(inner) - held(inner) or not inner.marked())
+    if missing or damaged:
+        again = search.cells if damaged else missing
+        wanted = {cell.cell_id for where in again for cell in search.cells[where]}
         references = {c.cell_id for c in search.plan.cells if c.role != "audited"}
-        inner = search_store(store)
         run_plan(search.plan.only(wanted | references), inner)
         if wanted - inner.keys("cells"):
             return None
@@ -189,7 +189,7 @@ def summarise(search: Search, store: Store) -> SearchEstimate:
 
 def search_store(store: Store) -> Store:
     """Where the cells of the search lie."""
-    return Store(f"{store.root.rstrip('/')}/{FOLDER}")
+    return Store(f"{store.root.rstrip('/')}/{SEARCH}")
 
 
 def with_choices(config: SweepConfig, search: Search, store: Store) -> SweepConfig:

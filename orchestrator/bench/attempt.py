@@ -105,6 +105,7 @@ class Stages:
                     "samples": extra.get("samples"),
                     "forward_samples": extra.get("forward_samples"),
                     "trainable_parameters": extra.get("trainable_parameters"),
+                    "output_digest": extra.get("output_digest"),
                     "finished_at": datetime.now(UTC),
                     **dataclasses.asdict(cost),
                 }

@@ -27,8 +27,6 @@ from tasks.training.resident import Subset
 from tasks.training.train import train
 from tasks.unlearn.run import Meter, Tensors, UnlearningRun, unlearn
 
-_STAGES = {"original": "train", "retrained": "retrain", "unlearned": "unlearn"}
-
 
 class ModelBench:
     """Trains and unlearns the models of one plan.
@@ -118,7 +116,7 @@ class ModelBench:
         row |= details | dataclasses.asdict(cost)
         row |= {"weights_digest": weights.digest(data), "finished_at": datetime.now(UTC)}
         self.store.write("models", spec.model_id, [row])
-        self._stages.write_cost(spec.model_id, _STAGES[spec.kind], cost, row)
+        self._stages.write_cost(spec.model_id, spec.stage, cost, row)
         return model
 
     def _train(self, spec: ModelSpec) -> tuple[nn.Module, dict[str, Any]]:
@@ -220,8 +218,10 @@ class ModelBench:
         with measure(self.engine.device) as cost:
             tensors, meter = compute()
         counts = {"samples": meter.samples, "forward_samples": meter.forward_samples}
-        self._stages.write_cost(key, "share", cost, {"model_id": spec.original_id, **counts})
-        self.store.put_blob("shared", key, weights.dump_tensors(tensors))
+        data = weights.dump_tensors(tensors)
+        told = {"model_id": spec.original_id, "output_digest": weights.digest(data), **counts}
+        self._stages.write_cost(key, "share", cost, told)
+        self.store.put_blob("shared", key, data)
         return tensors
 
     def _keep(self, model_id: str, model: nn.Module) -> None:

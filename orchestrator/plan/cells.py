@@ -47,6 +47,11 @@ class ModelSpec:
         """Name on the method axis, which may be a variant of a registered method; empty for an original."""
         return self.named_method.text if self.named_method else ""
 
+    @property
+    def stage(self) -> str:
+        """Name in `costs` of what makes it."""
+        return {"original": "train", "retrained": "retrain", "unlearned": "unlearn"}[self.kind]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSubject:

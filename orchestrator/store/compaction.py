@@ -31,7 +31,7 @@ def compact(arrow_files: ArrowFiles, table: Table, at_least: int) -> int:
         return 0
     # The stamps come first: a file that is written again after its stamp was taken is seen to differ.
     stamps = arrow_files.each(files.stamp, [entry.file for entry in snapshot.singles])
-    loaded = arrow_files.each(lambda entry: arrow_files.load(table, entry.file), snapshot.singles)
+    loaded = arrow_files.each(lambda entry: arrow_files.load_whole(table, entry.file), snapshot.singles)
     merged = [
         (entry, stamp, arrow)
         for entry, stamp, arrow in zip(snapshot.singles, stamps, loaded, strict=True)
@@ -59,7 +59,7 @@ def drop(arrow_files: ArrowFiles, table: Table, unwanted: frozenset[str]) -> Non
     for name, keys in layout.compacted(arrow_files, table).items():
         if keys & unwanted:
             if rest := keys - unwanted:
-                arrow = arrow_files.load(table, name)
+                arrow = arrow_files.load_whole(table, name)
                 kept = pc.is_in(arrow[table.key], pa.array(sorted(rest), pa.string()))
                 publish(arrow_files, table, arrow.filter(kept), rest)
             arrow_files.files.remove(name)

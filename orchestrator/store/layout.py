@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -64,14 +64,18 @@ def snapshot(arrow_files: ArrowFiles, table: Table) -> Snapshot:
     return Snapshot(singles=entries, parts=tuple(parts))
 
 
+def keys_besides(arrow_files: ArrowFiles, table: Table, damaged: Collection[str]) -> set[str]:
+    """Finished keys, without those that only damaged files hold."""
+    found = {entry.key for entry in _entries(arrow_files, table) if entry.file not in damaged}
+    for file in _compacted_files(arrow_files, table):
+        if file not in damaged:
+            found |= arrow_files.keys_held(file)
+    return found
+
+
 def compacted(arrow_files: ArrowFiles, table: Table) -> dict[str, frozenset[str]]:
     """Compacted files and the keys they hold, most keys first."""
-    if not table.compactable:
-        return {}
-    directory = f"{table.name}/{COMPACTED}"
-    names = arrow_files.files.names(directory)
-    files = [f"{directory}/{name}" for name in names if name.endswith(".arrow")]
-    held = {file: arrow_files.keys_held(file) for file in files}
+    held = {file: arrow_files.keys_held(file) for file in _compacted_files(arrow_files, table)}
     return dict(sorted(held.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
@@ -79,6 +83,13 @@ def served(arrow_files: ArrowFiles, table: Table, part: Part) -> pa.Table:
     """The rows that are read from a compacted file."""
     arrow = arrow_files.load(table, part.file)
     return arrow.filter(pc.is_in(arrow[table.key], pa.array(sorted(part.serves), pa.string())))
+
+
+def _compacted_files(arrow_files: ArrowFiles, table: Table) -> list[str]:
+    if not table.compactable:
+        return []
+    directory = f"{table.name}/{COMPACTED}"
+    return [f"{directory}/{name}" for name in arrow_files.files.names(directory) if name.endswith(".arrow")]
 
 
 def _entries(arrow_files: ArrowFiles, table: Table) -> tuple[Entry, ...]:

@@ -15,6 +15,8 @@ from tasks.errors import AuditError
 MARKER = "store.json"
 COMPACTED = "_compacted"
 DAMAGED = "_damaged"
+SEARCH = "search"
+"""Results of a search for hyper-parameters, below those of the audit that it serves."""
 MAX_DIRECTORY = 200
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=+-]{0,199}")
 BLOB_SUFFIX = ".safetensors"

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tasks.errors import AuditError, unknown_name
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised only when old files can no longer be read; a new column is added without raising it."""
 
 STRING, BOOL, BINARY = pa.string(), pa.bool_(), pa.binary()

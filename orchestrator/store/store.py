@@ -7,7 +7,6 @@ key is read from one place: its own file if there is one, else the compacted fil
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -16,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.store import compaction, layout, paths
+from orchestrator.store import compaction, layout, marker, paths
 from orchestrator.store.arrow_files import ArrowFiles
+from orchestrator.store.damage import damaged_tables
 from orchestrator.store.files import Files
 from orchestrator.store.layout import Snapshot, persistently
-from orchestrator.store.paths import DAMAGED, MARKER, Entry
-from orchestrator.store.schema import SCHEMA_VERSION, Table, to_arrow
+from orchestrator.store.paths import MARKER, Entry
+from orchestrator.store.schema import Table, to_arrow
 from orchestrator.store.tables import TABLES, table_named
-from orchestrator.store.verify import Damage, damaged_tables, damaged_tensors
 from tasks.errors import AuditError, UnknownName
 
 if TYPE_CHECKING:
@@ -43,12 +42,12 @@ class Store:
 
     def __init__(self, root: str) -> None:
         self.root = str(root)
-        self._arrow_files = ArrowFiles(root)
+        self.arrow_files = ArrowFiles(root)
 
     @property
     def files(self) -> Files:
         """Where the files are."""
-        return self._arrow_files.files
+        return self.arrow_files.files
 
     def check_ready(self) -> None:
         """Make the root, mark it with the schema version, prove that it can be written, clear stale files.
@@ -60,9 +59,13 @@ class Store:
         probe = f"probe-{secrets.token_hex(4)}"
         self.files.write(probe, b"")
         self.files.remove(probe)
-        if not self.files.exists(MARKER):
-            self.files.write(MARKER, json.dumps({"schema_version": SCHEMA_VERSION}).encode())
-        self._clear_stale()
+        if not self.marked():
+            marker.write(self.files)
+        self.clear_stale()
+
+    def marked(self) -> bool:
+        """Whether the root is marked as one of results."""
+        return self.files.exists(MARKER)
 
     def check_exists(self) -> None:
         """Refuse a root that is no directory."""
@@ -73,21 +76,19 @@ class Store:
 
     def check_version(self) -> None:
         """Refuse results that another schema version wrote."""
-        place = self.files.describe(MARKER)
         try:
-            version = json.loads(self.files.read(MARKER).to_pybytes())["schema_version"]
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AuditError(f"results: {place} is no marker of a results directory: {error}") from error
-        self._arrow_files.require_version(str(version), MARKER)
+            version = marker.read(self.files)
+        except (OSError, ValueError) as error:
+            raise self.arrow_files.broken(MARKER, error) from error
+        if version is not None:
+            self.arrow_files.require_version(version, MARKER)
 
     def has(self, table: str, key: str, **path: str) -> bool:
         """Whether the key is finished; tables with path columns need their values."""
         known = table_named(table)
         if self.files.exists(paths.file_name(known, key, path)):
             return True
-        parts = persistently(lambda: layout.compacted(self._arrow_files, known))
+        parts = persistently(lambda: layout.compacted(self.arrow_files, known))
         return any(key in keys for keys in parts.values())
 
     def keys(self, table: str) -> set[str]:
@@ -111,14 +112,14 @@ class Store:
         """
         known = table_named(table)
         name = paths.file_name(known, key, path)
-        self._arrow_files.write(name, to_arrow(known, rows, key=key))
+        self.arrow_files.write(name, to_arrow(known, rows, key=key))
 
     def write_all(self, table: str, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Publish the rows of many keys of a compactable table in one file; none of the keys may be there yet."""
         known = table_named(table)
         if rows:
             merged = pa.concat_tables(to_arrow(known, some, key=key) for key, some in rows.items())
-            compaction.publish(self._arrow_files, known, merged, rows)
+            compaction.publish(self.arrow_files, known, merged, rows)
 
     def read(self, table: str, key: str | None = None, **path: str) -> pa.Table:
         """The rows of one key, or of all keys where none is given.
@@ -138,19 +139,19 @@ class Store:
         For the driver only: a compaction that another process runs at the same time may keep the key.
         """
         known = table_named(table)
-        persistently(lambda: compaction.drop(self._arrow_files, known, frozenset([key])))
+        persistently(lambda: compaction.drop(self.arrow_files, known, frozenset([key])))
         self.files.remove(paths.file_name(known, key, path))
 
     def delete_all(self, table: str, keys: Iterable[str]) -> None:
         """Forget many keys of a table without path columns, rewriting compacted files once."""
         known, unwanted = table_named(table), frozenset(keys)
         names = [paths.file_name(known, key, {}) for key in unwanted]
-        persistently(lambda: compaction.drop(self._arrow_files, known, unwanted))
-        self._arrow_files.each(self.files.remove, names)
+        persistently(lambda: compaction.drop(self.arrow_files, known, unwanted))
+        self.arrow_files.each(self.files.remove, names)
 
     def snapshot(self, table: str) -> Snapshot:
         """Decide for every key of a table which file it is read from."""
-        return persistently(lambda: layout.snapshot(self._arrow_files, table_named(table)))
+        return persistently(lambda: layout.snapshot(self.arrow_files, table_named(table)))
 
     def dataset(self, table: str) -> ds.Dataset:
         """The table as an Arrow dataset whose path columns prune files; files are opened when scanned."""
@@ -161,8 +162,8 @@ class Store:
         whole = [part.file for part in snapshot.parts if part.serves == part.holds]
         names = whole + [entry.file for entry in snapshot.singles]
         if names:
-            version = self._arrow_files.metadata(names[0]).get(b"schema_version", b"none").decode()
-            self._arrow_files.require_version(version, names[0])
+            version = self.arrow_files.metadata(names[0]).get(b"schema_version", b"none").decode()
+            self.arrow_files.require_version(version, names[0])
         files = ds.FileSystemDataset.from_paths(
             [self.files.full(name) for name in names],
             schema=known.query_schema,
@@ -171,7 +172,7 @@ class Store:
             partitions=[pc.scalar(True)] * len(whole) + [_expression(entry) for entry in snapshot.singles],
         )
         overlapping = [
-            layout.served(self._arrow_files, known, part)
+            layout.served(self.arrow_files, known, part)
             for part in snapshot.parts
             if part.serves and part.serves != part.holds
         ]
@@ -192,36 +193,21 @@ class Store:
         """
         names = [t.name for t in TABLES.values() if t.compactable] if tables is None else tables
         return sum(
-            persistently(partial(compaction.compact, self._arrow_files, table_named(name), at_least))
+            persistently(partial(compaction.compact, self.arrow_files, table_named(name), at_least))
             for name in names
         )
 
-    def verify(self, *, repair: bool = False) -> list[Damage]:
-        """Open and read every file, and name those that are truncated, corrupt or misplaced.
-
-        Args:
-            repair: move them below `_damaged/`, so that the next sweep computes them again, and remove what
-                killed writers left behind.
-        """
-        damage = [
-            *damaged_tables(self._arrow_files, TABLES),
-            *damaged_tensors(self._arrow_files, self._weights_digests()),
-        ]
-        if repair:
-            for found in damage:
-                self.files.move(found.file, f"{DAMAGED}/{found.file}")
-            self._clear_stale()
-        return damage
-
-    def _clear_stale(self) -> None:
+    def clear_stale(self) -> None:
         """Remove what killed writers left behind; younger files may belong to a writer that lives."""
         for name in self.files.stale(seconds=STALE_SECONDS):
             self.files.remove(name)
 
     def diagnose(self, tables: Iterable[str]) -> AuditError | None:
         """The error that names the first unreadable file of some tables, if there is one."""
-        for found in damaged_tables(self._arrow_files, tables):
-            return self._arrow_files.broken(found.file, found.reason)
+        for found in damaged_tables(self.arrow_files, tables):
+            if found.state == "unreadable":
+                return AuditError(found.reason)
+            return self.arrow_files.broken(found.file, found.reason)
         return None
 
     def put_blob(self, kind: str, key: str, data: bytes) -> None:
@@ -252,21 +238,14 @@ class Store:
         """Every key of a kind of blob."""
         return paths.blob_keys(self.files, kind)
 
-    def _weights_digests(self) -> dict[str, str | None]:
-        try:
-            models = self.read("models").select(["model_id", "weights_digest"]).to_pylist()
-        except AuditError:  # named among the damaged tables
-            return {}
-        return {row["model_id"]: row["weights_digest"] for row in models}
-
     def _read_key(self, table: Table, key: str, path: Mapping[str, str]) -> pa.Table:
         name = paths.file_name(table, key, path)
         if self.files.exists(name):
-            arrow = self._arrow_files.load(table, name)
+            arrow = self.arrow_files.load(table, name)
             return _with_path(table, arrow, {table.key: key, **path})
-        for part, keys in layout.compacted(self._arrow_files, table).items():
+        for part, keys in layout.compacted(self.arrow_files, table).items():
             if key in keys:
-                return self._arrow_files.load(table, part).filter(pc.field(table.key) == key)
+                return self.arrow_files.load(table, part).filter(pc.field(table.key) == key)
         raise UnknownName(f"{self.files.describe(table.name)}: no {table.key} '{key}' has finished")
 
     def _scan(self, table: Table) -> pa.Table:

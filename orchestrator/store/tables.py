@@ -19,6 +19,9 @@ from orchestrator.store.schema import (
 )
 from tasks.errors import unknown_name
 
+INVENTORY = "inventory"
+"""The table of what there was: it does not list itself."""
+
 
 def _tables(*tables: Table) -> dict[str, Table]:
     return {table.name: table for table in tables}
@@ -57,6 +60,23 @@ TABLES = _tables(
         key="run_id",
         columns={"run_id": STRING, "cell_id": STRING},  # of each cell that the run asked for
         required=("cell_id",),
+    ),
+    Table(
+        name=INVENTORY,
+        key="run_id",
+        columns={"run_id": STRING, "part": STRING, "part_key": STRING},  # what there was when the run ended
+        required=("part", "part_key"),
+    ),
+    Table(
+        name="losses",
+        key="loss_id",
+        columns={
+            "loss_id": STRING,
+            "part": STRING,  # a table, or weights
+            "part_key": STRING,
+            "noticed_at": TIME,
+        },
+        required=("part", "part_key", "noticed_at"),
     ),
     Table(
         name="settings",
@@ -294,6 +314,7 @@ TABLES = _tables(
             "samples": INT64,
             "forward_samples": INT64,
             "trainable_parameters": INT64,
+            "output_digest": STRING,  # SHA-256 of the tensors that a shared stage left; null for others
             "finished_at": TIME,
         },
         required=("stage", "device", "seconds"),

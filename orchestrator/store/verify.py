@@ -1,81 +1,138 @@
-"""Files that cannot be read whole, or are not what they are named."""
+"""Whether results are as they were written: every damage named in one pass, and set aside."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
 
-import pyarrow as pa
-
-from orchestrator.store import paths
-from orchestrator.store.arrow_files import ArrowFiles, WrongVersion
-from orchestrator.store.paths import COMPACTED
-from orchestrator.store.schema import Table
-from orchestrator.store.tables import table_named
+from orchestrator.store.damage import WEIGHTS, Damage, damaged_marker, damaged_tables, damaged_tensors
+from orchestrator.store.inventory import Held, gone, record_losses, still_lost, unlisted
+from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, DAMAGED, SEARCH
+from orchestrator.store.store import Store
+from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
 
-TENSORS = ("weights", "shared")
-"""Kinds of blobs that are safetensors files."""
+NAMED = 3
+"""Keys of a table that the line on what is missing names."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Damage:
-    """A file that cannot be read whole."""
+def verify(store: Store) -> list[Damage]:
+    """Read every file and name those that are damaged, misplaced or unreadable, and what has gone.
 
-    file: str
-    reason: str
-
-
-def damaged_tables(arrow_files: ArrowFiles, tables: Iterable[str]) -> Iterator[Damage]:
-    """Files of some tables that are truncated, corrupt, misplaced or of another schema version."""
-    for name in tables:
-        table = table_named(name)
-        for directory in (name, f"{name}/{COMPACTED}"):
-            for inside in sorted(arrow_files.files.names(directory)):
-                file = f"{directory}/{inside}"
-                misplaced = directory == name and paths.parse(table, inside) is None
-                reason = "not a result file" if misplaced else _unreadable(arrow_files, table, file)
-                if reason:
-                    yield Damage(file=file, reason=reason)
-
-
-def damaged_tensors(arrow_files: ArrowFiles, digests: Mapping[str, str | None]) -> Iterator[Damage]:
-    """Tensors that are cut short, or not those that the row of their model names.
-
-    Args:
-        arrow_files: the results.
-        digests: SHA-256 of the weights by model; None where it is unknown.
+    Each file is compared with the checksum that it carries, or that the row of its model carries, and its name with
+    the one that it was written under; what is there is compared with what the last runs left.
     """
-    for kind in TENSORS:
-        for key in sorted(paths.blob_keys(arrow_files.files, kind)):
-            name = paths.blob_name(kind, key)
-            data = memoryview(arrow_files.files.read(name))
-            if not _whole_tensors(data):
-                yield Damage(file=name, reason="truncated or corrupt")
-            elif kind == "weights" and digests.get(key) not in (None, hashlib.sha256(data).hexdigest()):
-                yield Damage(file=name, reason="not the weights that were written for this model")
+    found = [
+        *damaged_marker(store.files, expected=_has_results(store)),
+        *damaged_tables(store.arrow_files, TABLES),
+        *damaged_tensors(store.files, _digests(store)),
+    ]
+    lost = gone(store, besides={damage.file for damage in found})
+    found = [_with_keys(damage, lost) for damage in found]
+    found += _missing(lost - {(damage.part, key) for damage in found for key in damage.keys})
+    resting = _cells_on(store)
+    return [
+        replace(damage, cells=len(set().union(*(resting[key] for key in damage.keys)))) for damage in found
+    ]
 
 
-def _unreadable(arrow_files: ArrowFiles, table: Table, file: str) -> str:
+def repair(store: Store) -> list[Damage]:
+    """Move what is damaged below `_damaged/`, record what is lost, and remove what killed writers left behind.
+
+    The next sweep computes again what it can. What cannot be read is left where it is: it may be whole.
+    """
+    found = verify(store)
+    for damage in found:
+        if damage.state == "damaged":
+            store.files.move(damage.file, f"{DAMAGED}/{damage.file}")
+    store.clear_stale()
+    record_losses(store, {(damage.part, key) for damage in found if damage.lost for key in damage.keys})
+    return found
+
+
+def nested(store: Store) -> list[Store]:
+    """Results within these: those of a search for hyper-parameters."""
+    inner = any(True for _ in store.files.names(SEARCH))
+    return [Store(f"{store.root.rstrip('/')}/{SEARCH}")] if inner else []
+
+
+def remarks(store: Store) -> list[str]:
+    """What is known to be lost and has not come back, a line for each table; and whether the last run has ended."""
+    counts = Counter(part for part, _ in still_lost(store))
+    lines = [f"{part}: {count} recorded as lost (table losses)" for part, count in sorted(counts.items())]
+    if (run_id := unlisted(store)) is not None:
+        lines.append(
+            f"run {run_id} has left no list of its results, so what has gone cannot be told; the same sweep ends it"
+        )
+    return lines
+
+
+def _has_results(store: Store) -> bool:
+    return any(True for name in TABLES for _ in store.files.names(name))
+
+
+def _with_keys(damage: Damage, lost: set[Held]) -> Damage:
+    """What has gone with a file: of a compacted one, which says no more what it held, all that its table lacks."""
+    own = frozenset(key for part, key in lost if part == damage.part)
+    if f"/{COMPACTED}/" in damage.file:
+        return replace(damage, keys=own)
+    return replace(damage, keys=damage.keys & own) if damage.misplaced else damage
+
+
+def _missing(gone: set[Held]) -> Iterator[Damage]:
+    """One line for each table, or for weights, of which keys have gone."""
+    by_part: dict[str, list[str]] = defaultdict(list)
+    for part, key in sorted(gone):
+        by_part[part].append(key)
+    for part, keys in by_part.items():
+        told = ", ".join(keys[:NAMED]) + (f" and {len(keys) - NAMED} more" if len(keys) > NAMED else "")
+        yield Damage(
+            file=f"{part}/{keys[0]}{BLOB_SUFFIX}" if part == WEIGHTS and len(keys) == 1 else part,
+            reason=f"missing, though a run left it: {told}",
+            state="missing",
+            keys=frozenset(keys),
+        )
+
+
+def _digests(store: Store) -> dict[str, str]:
+    """SHA-256 of tensors by the model, the shadow model or the stage that they belong to."""
+    found: dict[str, str] = {}
+    for table, column in (
+        ("models", "weights_digest"),
+        ("shadows", "weights_digest"),
+        ("costs", "output_digest"),
+    ):
+        for key, digest in _columns(store, table, TABLES[table].key, column):
+            if digest:
+                found[key] = digest
+    return found
+
+
+def _cells_on(store: Store) -> dict[str, set[str]]:
+    """Ids of the cells that rest on each thing that has an id: no two kinds of things share one."""
+    resting: dict[str, set[str]] = defaultdict(set)
+    names = ("cell_id", "model_id", "reference_id", "group_id", "setting", "run_id", "shadow_set")
+    for cell_id, *others in _columns(store, "cells", *names):
+        for key in {cell_id, *others} - {None}:
+            resting[key].add(cell_id)
+    for model_id, kind, parent, retrained in _columns(
+        store, "models", "model_id", "kind", "parent_id", "retrained_id"
+    ):
+        if kind == "shadow":  # its parent is the group that cells rest on
+            resting[model_id] |= resting[parent]
+        else:
+            for key in {parent, retrained} - {None}:
+                resting[key] |= resting[model_id]
+    for shadow_id, shadow_set in _columns(store, "shadows", "shadow_id", "shadow_set"):
+        resting[shadow_id] |= resting[shadow_set]
+    return resting
+
+
+def _columns(store: Store, table: str, *names: str) -> Iterator[tuple[str, ...]]:
+    """Rows of some columns; none where a file of the table is damaged, which is named by itself."""
     try:
-        arrow_files.load(table, file).validate(full=True)
-    except FileNotFoundError:  # a compaction has just taken it in
-        return ""
-    except WrongVersion:
-        return "of another schema version"
-    except (AuditError, pa.ArrowException):
-        return "truncated or corrupt"
-    return ""
-
-
-def _whole_tensors(data: memoryview) -> bool:
-    """Whether a safetensors file is as long as its header says."""
-    length = int.from_bytes(data[:8], "little")
-    try:
-        header = json.loads(bytes(data[8 : 8 + length]))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return False
-    return len(data) == 8 + length + max(ends, default=0)
+        rows = store.read(table).select(names)
+    except AuditError:
+        return iter(())
+    return zip(*(rows[name].to_pylist() for name in names), strict=True)

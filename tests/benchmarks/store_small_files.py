@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
+from orchestrator.store.verify import verify
 
 ROWS = 40
 ROW = {"metric": "accuracy", "split": "test", "variant": "", "n": 100, "higher_is": "better"}
@@ -51,7 +52,7 @@ def main(count: int, directory: str) -> None:
         timed(f"keys, {state}", lambda: len(store.keys("metrics")))
         timed(f"average, {state}", lambda: average(directory))
         if state == "small files":
-            timed("verify", lambda: len(store.verify()))
+            timed("verify", lambda: len(verify(store)))
             timed("compact", store.compact)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
+from orchestrator.store.verify import verify
 from tests.chaos.processes import Process, kill, left_after, of_run, start
 from tests.support.grains import MEASURED
 
@@ -165,7 +166,7 @@ def differences(out: Path, expected: dict[str, list[str]]) -> list[str]:
         if rows != expected[table]:
             odd = set(rows) ^ set(expected[table])
             found.append(f"{out.name}: {table}: {len(odd)} rows differ, such as {sorted(odd)[:1]}")
-    found += [f"{out.name}: {d.file} is {d.reason}" for d in Store(str(out)).verify()]
+    found += [f"{out.name}: {d.file} is {d.reason}" for d in verify(Store(str(out)))]
     return found
 
 

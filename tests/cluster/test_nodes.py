@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store.store import Store
+from orchestrator.store.verify import verify
 from tests.chaos.harness import content
 from tests.chaos.processes import MARK, kill, of_run
 from tests.support.sweeps import TINY
@@ -105,7 +106,7 @@ def test_a_sweep_survives_the_death_of_a_node_and_uses_one_that_joins(cluster, t
         assert run.wait(timeout=400) == 0, log.read_text()
     print(log.read_text())  # noqa: T201
     assert content(results) == content(tmp_path / "undisturbed")
-    assert Store(str(results)).verify() == []
+    assert verify(Store(str(results))) == []
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from orchestrator.store.store import Store
+from orchestrator.store.verify import verify
 from tests.chaos.harness import content
 from tests.cluster.machines import HOME, NUMBER, Machines, missing
 from tests.support.sweeps import TINY
@@ -131,7 +132,7 @@ def test_a_sweep_outlives_a_worker_and_ray_down_leaves_nothing(machines, tmp_pat
     assert "21 of 21 cells finished, 0 failed" in log.read_text()
 
     assert content(results) == content(tmp_path / "undisturbed")
-    assert Store(str(results)).verify() == []
+    assert verify(Store(str(results))) == []
 
     at_the_laptop(machines, f"ray down --yes {FILE}")
     for name in (HEAD, WORKERS[1]):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store.store import Store
+from orchestrator.store.verify import verify
 from tests.chaos.harness import content
 from tests.support.sweeps import TINY
 
@@ -76,7 +77,7 @@ def test_a_sweep_writes_to_a_bucket_resumes_from_it_and_is_read_from_it(bucket, 
 
     run("sweep", config, "--out", tmp_path / "local")
     assert content(RESULTS) == content(tmp_path / "local")
-    assert Store(RESULTS).verify() == []
+    assert verify(Store(RESULTS)) == []
     assert (
         run("query", "select count(*) from cells", "--results", RESULTS, "--format", "csv").split()[-1]
         == "21"

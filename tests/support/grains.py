@@ -73,6 +73,9 @@ GRAINS: Mapping[str, Grain] = {
 }
 """By table; `weights` is made of the files of that name."""
 
+OF_FILES = {"inventory", "losses"}
+"""Tables about files, not about numbers: never compared."""
+
 REFERENCES = (
     "cell_id",
     "model_id",

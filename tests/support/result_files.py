@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import AuditError
-from tests.support.grains import GRAINS
+from tests.support.grains import GRAINS, OF_FILES
 
 COMPACTED = "_compacted"
 
@@ -29,7 +29,9 @@ def read_tables(root: Path) -> dict[str, pa.Table]:
         )
     folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and folder.name[0] not in "._"]
     listed = {folder.name: _files(folder) for folder in folders if not (folder / "store.json").is_file()}
-    tables = {name: _read(root / name, files) for name, files in listed.items() if files}
+    tables = {
+        name: _read(root / name, files) for name, files in listed.items() if files and name not in OF_FILES
+    }
     if not tables:
         raise AuditError(
             f"{root}: expected a results directory, found no .arrow files in it; name the --out of a sweep"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store.store import Store
+from orchestrator.store.verify import repair, verify
 from tests.chaos.processes import left_after, start
 from tests.support.shadow_sweeps import TEXT as SHADOWS
 from tests.support.sweeps import BAD_METHODS, ROOT, TINY, changed, content, sweep
@@ -91,7 +92,7 @@ def test_a_full_disk_ends_the_sweep_in_one_line_and_more_space_completes_it(undi
     store = Store(str(results))
     for table in ("cells", "models"):
         assert "failed" not in store.read(table)["status"].to_pylist()
-    assert store.verify() == []
+    assert verify(store) == []
     disk("size=64m")
     ran = sweep(undisturbed / "audit.toml", "--out", results)
     assert ran.returncode == 0, ran.stderr
@@ -172,7 +173,7 @@ def test_truncated_weights_are_named_moved_aside_and_made_again(undisturbed, tmp
     model = next(r for r in store.read("models").to_pylist() if r["kind"] == "original")
     damaged = results / "weights" / f"{model['model_id']}.safetensors"
     os.truncate(damaged, damaged.stat().st_size - 100)
-    found = store.verify(repair=True)
+    found = repair(store)
     assert [d.file for d in found] == [f"weights/{damaged.name}"]
     assert not damaged.exists()
     cell = next(r for r in store.read("cells").to_pylist() if r["model_id"] == model["model_id"])

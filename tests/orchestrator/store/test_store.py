@@ -19,6 +19,7 @@ from orchestrator.store.files import LocalFiles, RemoteFiles
 from orchestrator.store.paths import MAX_DIRECTORY, SAFE_NAME, file_name, parse
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES, table_named
+from orchestrator.store.verify import repair, verify
 from tasks.errors import AuditError, UnknownName
 
 ROW = {"metric": "auc", "split": "forget", "variant": "", "value": 0.5, "n": 3, "higher_is": "worse"}
@@ -176,12 +177,15 @@ def test_a_full_disk_leaves_nothing_behind(store: Store, monkeypatch: pytest.Mon
 def test_other_versions_are_refused(filled: Store) -> None:
     for version in (1, 99):
         path_of(filled, "store.json").write_text(f'{{"schema_version": {version}}}')
-        told = f"has schema version {version}, this program reads 3: use another --out, or read it with the version"
+        told = f"has schema version {version}, this program reads 4: use another --out, or read it with the version"
         with pytest.raises(AuditError, match=told):
             Store(filled.root).check_ready()
     path_of(filled, "store.json").write_text("{")
-    with pytest.raises(AuditError, match="no marker"):
-        Store(filled.root).check_version()
+    zeros = f'{{"schema_version": 4, "checksum": "sha256:{"0" * 64}"}}'
+    for broken in ("{", '{"schema_version": 4}', zeros, "x" * 10**6):
+        path_of(filled, "store.json").write_text(broken)
+        with pytest.raises(AuditError, match=r"cannot read .*store\.json .*--repair"):
+            Store(filled.root).check_version()
 
 
 def test_a_file_of_another_version_is_refused(store: Store) -> None:
@@ -191,16 +195,14 @@ def test_a_file_of_another_version_is_refused(store: Store) -> None:
         writer.write_table(schema.empty_table())
     with pytest.raises(AuditError, match="has schema version 0"):
         store.read("metrics")
-    assert [d.reason for d in store.verify()] == ["of another schema version"]
+    assert [d.reason for d in verify(store)] == ["of another schema version"]
 
 
 def test_files_of_an_older_schema_get_nulls(store: Store) -> None:
     old = table_named("metrics").file_schema
     old = old.remove(old.get_field_index("game"))
     table = pa.Table.from_pylist([ROW | {"cell_id": "k0"}], schema=old)
-    path_of(store, "metrics").mkdir()
-    with pa.ipc.new_file(str(path_of(store, "metrics/k0.arrow")), old) as writer:
-        writer.write_table(table)
+    store.arrow_files.write("metrics/k0.arrow", table)
     store.write("metrics", "k1", [ROW | {"game": "G1"}])
     assert store.read("metrics").sort_by("cell_id")["game"].to_pylist() == [None, "G1"]
     store.compact()
@@ -219,9 +221,9 @@ def test_a_truncated_file_is_named_and_repaired(filled: Store, share: float) -> 
         with pytest.raises(AuditError, match=r"cannot read .*k5\.arrow .*--repair --results") as error:
             read()
         assert "\n" not in str(error.value)
-    assert [d.file for d in filled.verify()] == ["metrics/k5.arrow"]
-    filled.verify(repair=True)
-    assert filled.verify() == []
+    assert [d.file for d in verify(filled)] == ["metrics/k5.arrow"]
+    repair(filled)
+    assert verify(filled) == []
     assert filled.keys("metrics") == {f"k{k}" for k in range(8)} - {"k5"}
     assert path_of(filled, "_damaged/metrics/k5.arrow").exists()
 
@@ -232,7 +234,7 @@ def test_a_truncated_compacted_file_is_named_and_repaired(filled: Store) -> None
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(AuditError, match=r"cannot read .*_compacted.*--repair"):
         Store(filled.root).keys("metrics")
-    Store(filled.root).verify(repair=True)
+    repair(Store(filled.root))
     assert Store(filled.root).keys("metrics") == set()
 
 
@@ -241,7 +243,7 @@ def test_strangers_are_no_results_and_are_named(filled: Store) -> None:
     path_of(filled, "metrics/.k9.arrow.ab12cd34").write_text("left by a killed writer")
     assert len(filled.keys("metrics")) == 8
     assert sum(counts(filled).values()) == 24
-    assert [(d.file, d.reason) for d in filled.verify()] == [("metrics/notes.txt", "not a result file")]
+    assert [(d.file, d.reason) for d in verify(filled)] == [("metrics/notes.txt", "not a result file")]
 
 
 def test_repair_removes_old_leftovers_only(filled: Store) -> None:
@@ -249,7 +251,7 @@ def test_repair_removes_old_leftovers_only(filled: Store) -> None:
     old.write_text("")
     new.write_text("")
     os.utime(old, (0, 0))
-    filled.verify(repair=True)
+    repair(filled)
     assert not old.exists()
     assert new.exists()
 
@@ -323,7 +325,7 @@ class Mortal(LocalFiles):
 
 def mortal(root: str, left: int) -> Store:
     store = Store(root)
-    store._arrow_files.files = Mortal(Path(root))
+    store.arrow_files.files = Mortal(Path(root))
     store.files.left = left
     return store
 
@@ -371,7 +373,7 @@ def test_two_compactions_at_once_double_nothing(filled: Store) -> None:
     tables = [second.read("metrics", entry.key) for entry in snapshot.singles[:5]]
     filled.compact()
     compaction.publish(
-        second._arrow_files,
+        second.arrow_files,
         table_named("metrics"),
         pa.concat_tables(tables),
         [e.key for e in snapshot.singles[:5]],
@@ -388,7 +390,7 @@ def test_overlapping_compacted_files_serve_each_key_once(filled: Store) -> None:
     for chosen in (range(5), range(3, 7)):
         keys = [f"k{k}" for k in chosen]
         compaction.publish(
-            filled._arrow_files, table, pa.concat_tables([filled.read("metrics", key) for key in keys]), keys
+            filled.arrow_files, table, pa.concat_tables([filled.read("metrics", key) for key in keys]), keys
         )
     for k in range(7):
         path_of(filled, f"metrics/k{k}.arrow").unlink()
@@ -444,7 +446,7 @@ def test_an_object_store_keeps_the_same_promises() -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = pafs.PyFileSystem(pafs.FSSpecHandler(fsspec.filesystem("memory")))
     store = Store("unused")
-    store._arrow_files.files = RemoteFiles(memory, "bucket/results", "memory://bucket/results")
+    store.arrow_files.files = RemoteFiles(memory, "bucket/results", "memory://bucket/results")
     store.check_ready()
     for k in range(5):
         store.write("metrics", f"k{k}", rows(f"k{k}"))
@@ -458,8 +460,8 @@ def test_an_object_store_keeps_the_same_promises() -> None:
     store.put_blob("weights", "w", no_tensors)
     assert store.get_blob("weights", "w") == no_tensors
     store.files.write("metrics/k9.arrow", b"ARROW1")
-    assert [d.file for d in store.verify(repair=True)] == ["metrics/k9.arrow"]
-    assert store.verify() == []
+    assert [d.file for d in repair(store)] == ["metrics/k9.arrow"]
+    assert verify(store) == []
 
 
 def test_an_unknown_scheme_is_one_line() -> None:

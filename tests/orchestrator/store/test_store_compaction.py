@@ -20,6 +20,7 @@ from orchestrator.audit.compute import tidy
 from orchestrator.results.connection import Results
 from orchestrator.store.files import CannotWrite, RemoteFiles
 from orchestrator.store.store import SMALL_FILES, Store
+from orchestrator.store.verify import verify
 from tests.support.sweeps import ROOT, content, sweep, write_config
 
 ROW = {"metric": "auc", "split": "forget", "variant": "", "n": 3, "higher_is": "worse"}
@@ -108,7 +109,7 @@ def test_a_process_killed_at_any_step_of_a_merge_loses_doubles_and_revives_nothi
             assert values(store, "layers", "gap") == expected, step
             assert store.keys("metrics") == {f"k{k}" for k in range(6)}
             assert all(store.has("layers", f"k{k}") for k in range(6))
-            assert store.verify() == []
+            assert verify(store) == []
             with Results(root) as results:
                 assert results.sql("select count(*) as n from metrics").to_pylist() == [{"n": 18}]
             store.compact(at_least=1)
@@ -124,7 +125,7 @@ def test_rows_that_are_written_again_during_a_merge_stay(
     store, other = Store(str(tmp_path)), Store(str(tmp_path))
     for k in range(4):
         write(store, f"k{k}", 0.0)
-    real = store._arrow_files.load
+    real = store.arrow_files.load
 
     def load(table, file):
         found = real(table, file)
@@ -132,7 +133,7 @@ def test_rows_that_are_written_again_during_a_merge_stay(
             write(other, "k2", 1.0, count=2)
         return found
 
-    monkeypatch.setattr(store._arrow_files, "load", load)
+    monkeypatch.setattr(store.arrow_files, "load", load)
     store.compact()
     for reader in (store, other, Store(str(tmp_path))):
         assert values(reader) == {("k0", 0.0): 3, ("k1", 0.0): 3, ("k2", 1.0): 2, ("k3", 0.0): 3}
@@ -168,14 +169,14 @@ def test_two_processes_merge_while_one_writes_and_one_reads(tmp_path: Path) -> N
         children = [child for child in children if child != ended]
     assert all(set(found.values()) <= {3} for found in seen)
     assert values(Store(root)) == {(f"k{k}", float(k)): 3 for k in range(count)}
-    assert Store(root).verify() == []
+    assert verify(Store(root)) == []
 
 
 def test_an_object_store_merges_the_same(tmp_path: Path) -> None:
     fsspec = pytest.importorskip("fsspec")
     memory = pafs.PyFileSystem(pafs.FSSpecHandler(fsspec.filesystem("memory")))
     store = Store("unused")
-    store._arrow_files.files = RemoteFiles(
+    store.arrow_files.files = RemoteFiles(
         memory, f"bucket/{tmp_path.name}", f"memory://bucket/{tmp_path.name}"
     )
     for k in range(40):
@@ -218,7 +219,7 @@ def test_a_sweep_killed_while_it_merges_is_whole_and_the_same_command_ends_it(
     )
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert content(results) == content(finished / "results")
-    assert Store(str(results)).verify() == []
+    assert verify(Store(str(results))) == []
     again = sweep(*arguments)
     assert again.returncode == 0, again.stderr
     assert "21 of 21 cells finished" in again.stderr
@@ -252,13 +253,13 @@ def test_a_merge_that_cannot_be_written_is_a_note(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(store.files, "write", full)
     notes: list[str] = []
-    tidy(store, lambda event: notes.append(event.name), threading.Event())
+    tidy(store, "r", lambda event: notes.append(event.name), threading.Event())
     assert notes == ["small files are not merged: results: cannot write there: No space left on device"]
     monkeypatch.undo()
     interrupted = threading.Event()
     interrupted.set()
-    tidy(store, lambda event: notes.append(event.name), interrupted)
+    tidy(store, "r", lambda event: notes.append(event.name), interrupted)
     assert len(notes) == 1
-    tidy(store, lambda event: notes.append(event.name), threading.Event())
+    tidy(store, "r", lambda event: notes.append(event.name), threading.Event())
     assert notes[1:] == [f"merged {SMALL_FILES} small files"]
     assert len(Store(str(tmp_path)).keys("metrics")) == SMALL_FILES

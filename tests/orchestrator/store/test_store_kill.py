@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store.store import Store
+from orchestrator.store.verify import verify
 
 ROWS = 4
 WRITER = """
@@ -57,7 +58,7 @@ def check(root: str, rounds: int, seed: int) -> None:
         assert acknowledged <= set(found)
         assert set(found.values()) <= {ROWS}
         assert store.keys("metrics") == set(found)
-        assert store.verify() == []
+        assert verify(store) == []
     store.compact(at_least=1)
     assert Counter(store.read("metrics")["cell_id"].to_pylist()) == found
 

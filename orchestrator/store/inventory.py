@@ -1,0 +1,106 @@
+"""What results held when a run ended, so that what has gone since is missed; and what is known to be lost."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+
+from orchestrator.store import layout, paths
+from orchestrator.store.damage import WEIGHTS
+from orchestrator.store.runs import named_run
+from orchestrator.store.store import Store
+from orchestrator.store.tables import INVENTORY, TABLES
+
+Held = tuple[str, str]
+"""A table, or weights, and a key there."""
+
+
+def held(store: Store, besides: Collection[str] = ()) -> set[Held]:
+    """Everything that is there now, but for inventories and tensors that are kept to save time.
+
+    Args:
+        store: the results.
+        besides: damaged files, which hold nothing.
+    """
+    tables = {
+        (name, key)
+        for name, table in TABLES.items()
+        if name != INVENTORY
+        for key in layout.keys_besides(store.arrow_files, table, besides)
+    }
+    weights = {key for key in store.blob_keys(WEIGHTS) if paths.blob_name(WEIGHTS, key) not in besides}
+    return tables | {(WEIGHTS, key) for key in weights}
+
+
+def take(store: Store, run_id: str) -> None:
+    """Write down what is there at the end of a run; earlier lists that miss nothing now go."""
+    now = held(store)
+    lists = _lists(store)
+    if lists.get(run_id) != now:
+        _write(store, run_id, now)
+    accounted = now | known_losses(store)
+    store.delete_all(
+        INVENTORY, [run for run, listed in lists.items() if run != run_id and listed <= accounted]
+    )
+
+
+def strike(store: Store, dropped: AbstractSet[Held]) -> None:
+    """Take off the lists what is about to be removed on purpose: it is computed again, or fails and leaves less."""
+    for run_id, listed in _lists(store).items():
+        if listed & dropped:
+            _write(store, run_id, listed - dropped)
+
+
+def gone(store: Store, besides: Collection[str] = ()) -> set[Held]:
+    """What some run left behind that is not there any more, and that nobody has been told is lost."""
+    return left_behind(store, besides) - held(store, besides) - known_losses(store, besides)
+
+
+def left_behind(store: Store, besides: Collection[str] = ()) -> set[Held]:
+    """What there was when some run ended, or was found to be lost."""
+    listed: set[Held] = set().union(*_lists(store, besides).values())
+    return listed | known_losses(store, besides)
+
+
+def unlisted(store: Store) -> str | None:
+    """The run that was begun last, if there is no list of what it left: it was killed, or still runs."""
+    latest = named_run(store, None)
+    return None if latest is None or latest.run_id in store.keys(INVENTORY) else latest.run_id
+
+
+def known_losses(store: Store, besides: Collection[str] = ()) -> set[Held]:
+    """What was recorded as lost, whether or not a sweep has computed it again."""
+    return set().union(*_pairs(store, "losses", besides).values())
+
+
+def still_lost(store: Store) -> set[Held]:
+    """Of what was recorded as lost, what no sweep has brought back."""
+    return known_losses(store) - held(store)
+
+
+def record_losses(store: Store, lost: Iterable[Held]) -> None:
+    """Record that something is lost; it stays on record when a sweep computes it again."""
+    now = datetime.now(UTC)
+    for part, key in sorted(lost):
+        loss_id = hashlib.sha256(f"{part}\n{key}".encode()).hexdigest()[:32]
+        store.write("losses", loss_id, [{"part": part, "part_key": key, "noticed_at": now}])
+
+
+def _write(store: Store, run_id: str, listed: AbstractSet[Held]) -> None:
+    rows = [{"part": part, "part_key": key} for part, key in sorted(listed)]
+    store.write(INVENTORY, run_id, rows)
+
+
+def _lists(store: Store, besides: Collection[str] = ()) -> dict[str, set[Held]]:
+    """What each run that ended left, by its id."""
+    return _pairs(store, INVENTORY, besides)
+
+
+def _pairs(store: Store, table: str, besides: Collection[str]) -> dict[str, set[Held]]:
+    found: dict[str, set[Held]] = {}
+    for key in layout.keys_besides(store.arrow_files, TABLES[table], besides):
+        rows = store.read(table, key)
+        found[key] = set(zip(rows["part"].to_pylist(), rows["part_key"].to_pylist(), strict=True))
+    return found
