@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from tasks.errors import AuditError
 from tasks.metrics.per_example import comparisons_by_fold, decide
@@ -51,7 +51,7 @@ class Estimate:
             units = len(self.units)
             ends = clopper_pearson((self.value - low) / (high - low) * units, units)
             return tuple(low + (high - low) * float(end) for end in ends)  # type: ignore[return-value]
-        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, max(self.df, 1))) * self.error
+        half = float(special.stdtrit(max(self.df, 1), 0.5 + CONFIDENCE / 2)) * self.error
         return max(low, self.value - half), min(high, self.value + half)
 
     def minus(self, other: Estimate) -> Estimate | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from tasks.statistics.intervals import CONFIDENCE, Ends
 
@@ -51,6 +51,8 @@ def rank_tests(values: np.ndarray, label: np.ndarray) -> RankTests:
         values: `R x b`.
         label: `R x b`, int8: 1 = H1, 0 = H0, -1 = left out; both sides occur in every column.
     """
+    from scipy import stats  # takes a second
+
     member = label == 1
     ordered = np.where(label >= 0, values, np.inf)
     first, last = (stats.rankdata(ordered, method=method, axis=0) for method in ("min", "max"))
@@ -72,6 +74,8 @@ def _wins(
     ordered: np.ndarray, member: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Comparisons that H1 wins where it loses every tie, and where it wins them."""
+    from scipy import stats  # takes a second
+
     own = member.sum(0) * (member.sum(0) + 1) / 2
     worst, best = ((rank * member).sum(0) - own for rank in (first, last))
     tied = np.flatnonzero(worst < best)
@@ -110,7 +114,7 @@ def _spread(first: np.ndarray, last: np.ndarray, label: np.ndarray, m: int, n: i
     found, mean = (score * (label == 1)).sum(0), score.sum(0) / (m + n)
     scatter = (np.where(present, score - mean, 0.0) ** 2).sum(0)
     error = np.sqrt(m * n * scatter / (m + n) / max(m + n - 1, 1))
-    p_value = 2 * stats.norm.sf(np.abs(np.divide(found - m * mean, error, out=0 * error, where=error > 0)))
+    p_value = 2 * special.ndtr(-np.abs(np.divide(found - m * mean, error, out=0 * error, where=error > 0)))
     exact = np.flatnonzero((low == high).all(0) & (m + n <= MOST_EXACT))
     if len(exact):
         tail = mood(m, n)
@@ -189,7 +193,7 @@ def auc_interval(auc: np.ndarray, positives: np.ndarray, negatives: np.ndarray) 
 
     Unlike estimate +- z SE it keeps its width at 0 and 1.
     """
-    z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
+    z = float(special.ndtri(0.5 + CONFIDENCE / 2))
     ends = []
     for edge in (0.0, 1.0):
         outside, inside = np.full(auc.shape, edge), auc.copy()
