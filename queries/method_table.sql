@@ -105,12 +105,11 @@ by_method as (
         ) as gap_high,
         avg(if(asked.role = 'ceiling', 0.0, made.device_seconds)) as seconds,
         avg(
-            case asked.role
-                when 'audited' then made.ratio
-                when 'ceiling' then 0.0
-                else made.device_seconds
-                    / nullif(if(retrained.device = made.device, retrained.device_seconds, null), 0)
-            end
+            if(
+                asked.role = 'ceiling',
+                0.0,
+                device_ratio(made.device_seconds, made.device, retrained.device_seconds, retrained.device)
+            )
         ) as ratio,
         avg(population.mia_auc) as mia_auc
     from asked
@@ -123,26 +122,6 @@ by_method as (
         and population.surroundings is not distinct from asked.surroundings
     where asked.attack_family = 'none'
     group by all
-),
-judged as (
-    select distinct
-        verdicts.dataset,
-        verdicts.architecture,
-        verdicts.forget_set,
-        verdicts.method,
-        verdicts.role,
-        verdicts.setting,
-        model_verdicts.verdict
-    from verdicts
-    join model_verdicts
-        on model_verdicts.dataset = verdicts.dataset
-        and model_verdicts.architecture = verdicts.architecture
-        and model_verdicts.forget_set = verdicts.forget_set
-        and model_verdicts.method = verdicts.method
-        and model_verdicts.scope = verdicts.scope
-        and model_verdicts.role = verdicts.role
-        and model_verdicts.model_setting = verdicts.model_setting
-    where verdicts.scope = $scope or verdicts.role <> 'audited'
 )
 select
     by_method.dataset,
@@ -175,7 +154,7 @@ select
 from by_method
 left join setting_labels on setting_labels.setting = by_method.setting
 left join methods on methods.method = split_part(by_method.method, ':', 1)
-left join judged
+left join setting_verdicts as judged
     on judged.dataset = by_method.dataset
     and judged.architecture = by_method.architecture
     and judged.forget_set = by_method.forget_set

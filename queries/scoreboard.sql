@@ -110,7 +110,7 @@ by_seed as (
         if(
             cells.role = 'ceiling',
             0.0,
-            made.device_seconds / nullif(if(retrained.device = made.device, retrained.device_seconds, null), 0)
+            device_ratio(made.device_seconds, made.device, retrained.device_seconds, retrained.device)
         ) as cost
     from surrounded as cells
     join plain on plain.cell_id = cells.cell_id
@@ -128,26 +128,6 @@ by_seed as (
     where cells.attack_family = 'none'
         and ($forget_set is null or cells.forget_set = $forget_set)
         and ($architecture is null or cells.architecture = $architecture)
-),
-judged as (
-    select distinct
-        verdicts.dataset,
-        verdicts.architecture,
-        verdicts.forget_set,
-        verdicts.method,
-        verdicts.scope,
-        verdicts.role,
-        verdicts.setting,
-        model_verdicts.verdict
-    from verdicts
-    join model_verdicts
-        on model_verdicts.dataset = verdicts.dataset
-        and model_verdicts.architecture = verdicts.architecture
-        and model_verdicts.forget_set = verdicts.forget_set
-        and model_verdicts.method = verdicts.method
-        and model_verdicts.scope = verdicts.scope
-        and model_verdicts.role = verdicts.role
-        and model_verdicts.model_setting = verdicts.model_setting
 )
 select
     by_seed.dataset,
@@ -176,7 +156,7 @@ select
     by_seed.setting
 from by_seed
 left join setting_labels on setting_labels.setting = by_seed.setting
-left join judged
+left join setting_verdicts as judged
     on judged.dataset = by_seed.dataset
     and judged.architecture = by_seed.architecture
     and judged.forget_set = by_seed.forget_set

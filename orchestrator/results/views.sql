@@ -194,53 +194,6 @@ left join noise
     and noise.param is not distinct from measured.param
     and noise.game is not distinct from measured.game;
 
--- One row per measure (whole, not by class), model and setting, over seeds. The interval of the mean
--- difference is Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of
--- the seeds' own, and is unknown where one of them has none. noise_floor: mean distance of a second retrained model,
--- largest_noise_floor the largest over seeds.
-create or replace temp view over_seeds as
-select
-    dataset,
-    architecture,
-    forget_set,
-    attack,
-    attack_family,
-    metric,
-    split,
-    variant,
-    param,
-    game,
-    method,
-    scope,
-    role,
-    setting,
-    conditions,
-    higher_is,
-    count(distinct seed) as seeds,
-    avg(value) as value,
-    min(ci_low) as value_low,
-    max(ci_high) as value_high,
-    avg(retrained) as retrained,
-    avg(difference) as difference,
-    seeds_low(
-        avg(difference),
-        stddev_samp(difference),
-        count(difference),
-        if(count(difference) = count(difference_low), min(difference_low), null)
-    ) as difference_low,
-    seeds_high(
-        avg(difference),
-        stddev_samp(difference),
-        count(difference),
-        if(count(difference) = count(difference_high), max(difference_high), null)
-    ) as difference_high,
-    avg(noise_floor) as noise_floor,
-    max(noise_floor) as largest_noise_floor,
-    max(n) as n
-from leaderboard
-where label is null
-group by all;
-
 -- The work on each shadow model behind the cells, as trained or under a method; stage_id names its observations.
 create or replace temp view plan_shadow_stages as
 select model_id as stage_id, shadow_set, setting, dataset, dataset_digest
