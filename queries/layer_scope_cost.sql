@@ -4,9 +4,9 @@
 -- param metric = "accuracy": measure of closeness
 -- param split = "forget": where it is measured
 -- param attack = "none": the cells it is taken from
--- gap is the mean distance to the retrained model of the same seed; its 95 % interval is the wider of Student's
--- t over seeds and the mean of the seeds' own, and with fewer than three seeds reaches from the lowest to the
--- highest end of these; it is unknown where one of them has none.
+-- gap is the mean distance to the retrained model of the same seed; its 95 % interval is the wider of
+-- Student's t over seeds and the mean of the seeds' own, and with fewer than three seeds reaches from the
+-- lowest to the highest end of these; it is unknown where one of them has none.
 -- noise_floor: the same distance for a second retrained model. speedup is retraining's device seconds
 -- divided by unlearning's, with the shared stages that it rests on. paired_seeds: those at which scope `all`
 -- of the method stands in the answer too; there gap_difference is gap less that of scope `all`, with its 95
@@ -55,12 +55,16 @@ paired as (
         if(
             whole.model_id = audited.model_id,
             0.0,
-            difference_low(audited.gap, audited.gap_low, audited.gap_high, whole.gap, whole.gap_low, whole.gap_high)
+            difference_low(
+                audited.gap, audited.gap_low, audited.gap_high, whole.gap, whole.gap_low, whole.gap_high
+            )
         ) as apart_low,
         if(
             whole.model_id = audited.model_id,
             0.0,
-            difference_high(audited.gap, audited.gap_low, audited.gap_high, whole.gap, whole.gap_low, whole.gap_high)
+            difference_high(
+                audited.gap, audited.gap_low, audited.gap_high, whole.gap, whole.gap_low, whole.gap_high
+            )
         ) as apart_high,
         if(audited.device = whole.device, audited.device_seconds / nullif(whole.device_seconds, 0), null)
             as cost_of_all
@@ -104,11 +108,19 @@ select
     avg(gap) as gap,
     distance_low(
         seeds_or_own_low(
-            avg(gap), stddev_samp(gap), count(*), if(count(gap_low) = count(*), avg(gap_low), null), min(gap_low)
+            avg(gap),
+            stddev_samp(gap),
+            count(*),
+            if(count(gap_low) = count(*), avg(gap_low), null),
+            min(gap_low)
         )
     ) as gap_low,
     seeds_or_own_high(
-        avg(gap), stddev_samp(gap), count(*), if(count(gap_high) = count(*), avg(gap_high), null), max(gap_high)
+        avg(gap),
+        stddev_samp(gap),
+        count(*),
+        if(count(gap_high) = count(*), avg(gap_high), null),
+        max(gap_high)
     ) as gap_high,
     avg(noise_floor) as noise_floor,
     count(gap_difference) as paired_seeds,
