@@ -19,6 +19,7 @@ from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.cells import Plan
 from orchestrator.progress import display as displays
 from orchestrator.progress.events import Event
+from orchestrator.store.modes import Share
 from orchestrator.store.store import Store
 from tasks.errors import AuditError, unknown_name
 
@@ -27,6 +28,7 @@ def run(
     source: str | Path | SweepConfig,
     *,
     out: str | Path = "results",
+    share: Share | None = None,
     backend: Literal["inline", "local", "cluster"] | None = None,
     set: Mapping[str, Any] | None = None,
     only: str = "",
@@ -49,6 +51,8 @@ def run(
     Args:
         source: path of a TOML file, the name of a preset, or a configuration.
         out: results directory: a path or URI that every node can reach.
+        share: who may read the results besides their owner: nobody, or the group; None: as they are, and nobody where
+            they are new.
         backend: this process (inline), Ray on this machine (local), or the running Ray cluster (cluster); None: as
             configured.
         set: other values by dotted key: `{"axes.seed": [0, 1], "methods.scrub.lr": 0.01}`.
@@ -64,6 +68,8 @@ def run(
             nothing: it is a row, of `Outcome.failed`.
     """
     _check_choice("rerun", rerun, Rerun)
+    if share is not None:
+        _check_choice("share", share, Share)
     _check_choice("display", display, displays.DisplayName)
     for name, value, kinds in (
         ("source", source, (str, Path, SweepConfig)),
@@ -83,18 +89,20 @@ def run(
     named_by = "the configuration" if isinstance(source, SweepConfig) else str(source)
     load_plugins(config.plugins, named_by=named_by)
     plan, store = planned(config, only=only, limit=limit), Store(str(out))
-    store.check_ready()
+    store.check_ready(share)
     stop = threading.Event() if stop is None else stop
     began = time.perf_counter()
     with displays.display(display) as listener, interruptible(stop, listener):
 
         def search(trials: Plan, results: Store) -> None:
-            results.check_ready()
+            results.check_ready(store.files.shared())
             compute(trials, results, rerun="none", listener=listener, stop=stop)
             tidy(results, listener, stop)
 
         chosen = tuning.tuned(plan, store, search) if config.tuning.trials else config
         run_id = None
+        if line := store.files.open_root():
+            listener(Event(kind="note", name=line))
         if chosen is None:
             listener(Event(kind="note", name="tuning has not ended: nothing is audited yet"))
         else:

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         write.check_no_file(command.figures, flag="--figures")
     load_plugins(command.plugins, named_by="--plugins")
     page, sections = write.build(command.results, command.run, images=command.images)
-    write.write_text(command.output, page, flag="--output")
+    write.write_page(command.output, page, flag="--output")
     sys.stderr.write(f"report in {command.output}: open it in a browser\n")
     if command.figures is not None:
         count = write.write_figures(command.figures, sections)

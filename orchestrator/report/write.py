@@ -18,6 +18,7 @@ from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
+from orchestrator.store.modes import create
 from orchestrator.store.runs import check_one
 from orchestrator.store.store import existing
 from tasks.errors import AuditError
@@ -104,14 +105,15 @@ def check_no_file(directory: Path, *, flag: str) -> None:
         raise AuditError(f"{flag}: expected a directory, got the file {directory}")
 
 
-def write_text(path: Path, text: str, *, flag: str) -> None:
+def write_page(path: Path, text: str, *, flag: str) -> None:
     """Write a text file.
 
     Raises:
         AuditError: it cannot be written; the message begins with the flag that named it.
     """
     try:
-        path.write_text(text, encoding="utf-8")
+        with create(path) as sink:
+            sink.write(text.encode())
     except OSError as error:
         raise AuditError(f"{flag}: cannot write {path}: {error.strerror}") from error
 

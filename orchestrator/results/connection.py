@@ -21,6 +21,7 @@ from orchestrator.results.known_methods import known_methods
 from orchestrator.results.metric_declarations import metric_declarations
 from orchestrator.results.reading import check_reads, statement_trees
 from orchestrator.results.replaced import replaced
+from orchestrator.store.modes import create
 from orchestrator.store.runs import selected_run
 from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
@@ -188,14 +189,16 @@ class Results:
             with replaced(directory) as partial:
                 for name in names:
                     source = self.store.dataset(name) if name in TABLES else shipped[name]
-                    with pq.ParquetWriter(
-                        partial / f"{name}.parquet", source.schema, compression="zstd"
-                    ) as writer:
+                    with (
+                        create(partial / f"{name}.parquet") as sink,
+                        pq.ParquetWriter(sink, source.schema, compression="zstd") as writer,
+                    ):
                         for batch in source.to_batches():
                             writer.write_batch(batch)
                 reading = [f"create or replace temp view {n} as from '{n}.parquet';\n" for n in names]
                 views = "".join(reading) + "\n" + _views()
-                (partial / EXPORTED_VIEWS).write_text(views, encoding="utf-8")
+                with create(partial / EXPORTED_VIEWS) as sink:
+                    sink.write(views.encode())
         except (OSError, pa.ArrowException) as error:
             damage = self.store.diagnose(TABLES)
             reason = (isinstance(error, OSError) and error.strerror) or one_line(error)

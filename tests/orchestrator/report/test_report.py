@@ -29,7 +29,7 @@ from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
 from orchestrator.report.plots import Mark, forest
 from orchestrator.report.verdict import verdict_section
-from orchestrator.report.write import build, write_text
+from orchestrator.report.write import build, write_page
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tasks.datasets.base import datasets
@@ -267,7 +267,7 @@ def test_unusable_places_are_one_line(tmp_path):
     with pytest.raises(AuditError, match="--output: cannot write"):
         main([audited_root(), "--output", str(tmp_path / "absent" / "r.html")])
     with pytest.raises(AuditError, match="--output: cannot write"):
-        write_text(tmp_path, "text", flag="--output")
+        write_page(tmp_path, "text", flag="--output")
 
 
 def test_failures_are_listed_and_counted(tmp_path):
