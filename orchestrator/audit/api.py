@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from orchestrator.audit import tuning
 from orchestrator.audit.compute import compute, tidy
 from orchestrator.audit.interrupt import interruptible
-from orchestrator.audit.missing import Rerun
+from orchestrator.audit.missing import Rerun, check_purged
 from orchestrator.audit.outcome import Outcome, outcome
 from orchestrator.audit.request import configured, planned
 from orchestrator.config.plugins import load_plugins
@@ -20,6 +20,7 @@ from orchestrator.plan.cells import Plan
 from orchestrator.progress import display as displays
 from orchestrator.progress.events import Event
 from orchestrator.store.modes import Share
+from orchestrator.store.purges import purge_line
 from orchestrator.store.store import Store
 from tasks.errors import AuditError, unknown_name
 
@@ -96,17 +97,19 @@ def run(
 
         def search(trials: Plan, results: Store) -> None:
             results.check_ready(store.files.shared())
+            check_purged(trials, results, rerun)
             compute(trials, results, rerun="none", listener=listener, stop=stop)
             tidy(results, listener, stop)
 
         chosen = tuning.tuned(plan, store, search) if config.tuning.trials else config
         run_id = None
-        if line := store.files.open_root():
+        for line in filter(None, (store.files.open_root(), purge_line(store))):
             listener(Event(kind="note", name=line))
         if chosen is None:
             listener(Event(kind="note", name="tuning has not ended: nothing is audited yet"))
         else:
             plan = plan if chosen is config else planned(chosen, only=only, limit=limit)
+            check_purged(plan, store, rerun)
             run_id = compute(plan, store, rerun=rerun, listener=listener, stop=stop)
         tidy(store, listener, stop)
     return outcome(plan, store, run=run_id, stopped=stop.is_set(), seconds=time.perf_counter() - began)

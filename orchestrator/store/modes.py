@@ -32,8 +32,8 @@ def open_line(root: Path) -> str:
     if not mode & 0o077:
         return ""
     return (
-        f"{root} has mode {mode:04o}, as it was found: new files in it are for you alone, those of earlier versions may "
-        "be open to others; --share nobody closes all, --share group opens all to the group"
+        f"{root} has mode {mode:04o}, as it was found: new files in it are for you alone, those of earlier versions "
+        "may be open to others; --share nobody closes all, --share group opens all to the group"
     )
 
 

@@ -85,7 +85,9 @@ class Store:
             version = json.loads(self.files.read(MARKER).to_pybytes())["schema_version"]
         except (FileNotFoundError, NotADirectoryError):
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise AuditError(f"results: cannot read {place}: {error.strerror or error}") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise AuditError(f"results: {place} is no marker of a results directory: {error}") from error
         self._arrow_files.require_version(str(version), MARKER)
 
