@@ -11,13 +11,10 @@ import pyarrow as pa
 
 from orchestrator.store import paths
 from orchestrator.store.arrow_files import ArrowFiles, WrongVersion
-from orchestrator.store.paths import COMPACTED
+from orchestrator.store.paths import COMPACTED, TENSORS
 from orchestrator.store.schema import Table
 from orchestrator.store.tables import table_named
 from tasks.errors import AuditError
-
-TENSORS = ("weights", "shared")
-"""Kinds of blobs that are safetensors files."""
 
 
 @dataclass(frozen=True, kw_only=True)
