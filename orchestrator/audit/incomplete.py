@@ -17,6 +17,7 @@ from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.records.observations import path_of
 from orchestrator.store import inventory
 from orchestrator.store.damage import SHARED, WEIGHTS
+from orchestrator.store.purges import purged
 from orchestrator.store.store import Store
 
 COST_COLUMNS = (
@@ -116,7 +117,7 @@ def _observations(
         partial: of these, what rests on a stage that has gone.
         lost: what the results held once.
     """
-    if not plan.shadow_groups:
+    if not plan.shadow_groups or "observations" in purged(store):
         return {}
     shadows, observed = store.keys("shadows"), store.keys("observations")
     found: dict[str, ShadowGroup] = {}

@@ -8,8 +8,11 @@ from typing import Literal
 from orchestrator.audit.incomplete import incomplete
 from orchestrator.plan.cells import Cell, ModelSpec, Plan
 from orchestrator.plan.shadows import ShadowGroup
+from orchestrator.store.inventory import left_behind
+from orchestrator.store.purges import purge_line, purged
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
+from tasks.errors import AuditError
 
 Rerun = Literal["none", "failed", "all"]
 """What is computed again of the cells that are there: nothing, those that failed, or all."""
@@ -25,15 +28,32 @@ def missing_cells(plan: Plan, store: Store, rerun: Rerun) -> list[Cell]:
     return [cell for cell in plan.cells if cell.cell_id not in done]
 
 
+def check_purged(plan: Plan, store: Store, rerun: Rerun) -> None:
+    """Refuse to compute anew what was purged, unless that is asked for.
+
+    Raises:
+        AuditError: results are purged, and cells of the plan are missing: what they rest on would be made again.
+    """
+    line = purge_line(store) if rerun == "none" else ""
+    if line and (missing := missing_cells(plan, store, rerun)):
+        raise AuditError(
+            f"results: {store.root} was {line}; {len(missing)} cells of this plan are missing, and what they rest on "
+            "would be computed again: --rerun failed does so, and keeps the cells that are there; or use another --out"
+        )
+
+
 def whole_cells(plan: Plan, store: Store) -> set[str]:
     """Ids of the cells that failed, or that finished and still have all that they wrote and were measured on.
 
     A file that was removed or moved aside since (`query --repair`) takes its cell with it. A failure beside numbers
-    was copied over a cell that another had finished.
+    was copied over a cell that another had finished. What was purged is not lost.
     """
     done, failed = store.keys("cells"), failed_rows(store, "cells")
     metrics = store.keys("metrics")
-    measured = metrics & store.keys("examples") & store.keys("costs")
+    examples = store.keys("examples")
+    if "examples" in purged(store):
+        examples |= metrics - {key for part, key in left_behind(store) if part == "examples"}
+    measured = metrics & examples & store.keys("costs")
     plain = {cell.cell_id for cell in plan.cells if cell.attack == "none"}
     lost = plain - store.keys("layers")
     unmade = {m.model_id for m in plan.models.values() if m.kind == "unlearned"} - store.keys("models")
@@ -46,10 +66,11 @@ def missing_models(plan: Plan, store: Store, cells: Sequence[Cell]) -> list[Mode
     """Models to train from scratch, costliest kinds spread by their order: those of the given cells, and the lost."""
     needed = plan.only(cell.cell_id for cell in cells).models
     stored, failed = store.blob_keys("weights"), failed_rows(store, "models")
+    lost = plan.models.keys() - failed if "weights" not in purged(store) else set()
     return [
         spec
         for spec in plan.trained()
-        if spec.model_id not in stored and (spec.model_id in needed or spec.model_id not in failed)
+        if spec.model_id not in stored and (spec.model_id in needed or spec.model_id in lost)
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.store.modes import create
 from tasks.errors import AuditError
 
 PROVENANCE = "provenance"
@@ -82,7 +83,8 @@ def write_scores(path: Path, values: Mapping[str, np.ndarray], provenance: Mappi
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     try:
-        path.write_bytes(content.getvalue())
+        with create(path) as sink:
+            sink.write(content.getvalue())
     except OSError as error:
         raise AuditError(f"--output: cannot write {path}: {error.strerror}") from error
     return hashlib.sha256(content.getvalue()).hexdigest()

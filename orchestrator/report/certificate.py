@@ -12,6 +12,7 @@ from orchestrator.report.evidence import Finding, gather
 from orchestrator.report.own_queries import ask
 from orchestrator.report.page import document
 from orchestrator.report.subject import Subject, failures
+from orchestrator.store.purges import purge_line
 from tasks.forget_sets.retained_copies import NEAR
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def copies(rows: list[dict[str, Any]]) -> str:
     """Examples of which an exact or near copy is retained: whether these are forgotten cannot be decided."""
     if any(r["retained_distance"] is None for r in rows):
         found = json.loads(rows[0]["provenance_json"] or "{}").get("retained_copies", {})
+        if "purged" in found:
+            return escape(found["purged"])
         return (
             f"not looked for: {escape(found.get('not_searched', 'these results are older than the search'))}"
         )
@@ -155,5 +158,6 @@ def _origin(results: Results) -> str:
             "configuration": f"<code>{escape((row['config_digest'] or 'unknown')[:32])}</code>",
             "data set": f"{escape(row['dataset'] or 'unknown')} "
             f"<code>{escape((row['dataset_digest'] or '')[:32])}</code>",
+            "deleted since": escape(purge_line(results.store)),
         }
     )

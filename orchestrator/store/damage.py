@@ -10,15 +10,13 @@ from typing import Literal
 
 from orchestrator.store import marker, paths
 from orchestrator.store.arrow_files import MISPLACED, ArrowFiles, Unreadable
-from orchestrator.store.files import Files
-from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, MARKER
+from orchestrator.store.files import MARKER, Files
+from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, TENSORS
 from orchestrator.store.schema import Table
 from orchestrator.store.tables import INVENTORY, TABLES, table_named
 from tasks.errors import AuditError
 
-SHARED, WEIGHTS = "shared", "weights"
-TENSORS = (WEIGHTS, SHARED)
-"""Kinds of blobs that are safetensors files."""
+WEIGHTS, SHARED = TENSORS
 COPIED = "the tensors of another name"
 STRANGER = "not a result file"
 

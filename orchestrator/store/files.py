@@ -14,19 +14,32 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from orchestrator.store.modes import (
+    FILE_MODES,
+    PRIVATE,
+    Share,
+    create,
+    make_directories,
+    mode_beside,
+    open_line,
+    set_mode,
+    set_modes,
+)
 from tasks.errors import AuditError
 from tasks.runtime.time_limit import unlimited
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 """Names of unfinished files; no other hidden file is ours."""
 PASSWORD = re.compile(r"[^/]+://[^/]*:[^/]*@")
+MARKER = "store.json"
+"""Makes a directory one of results."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -92,6 +105,22 @@ class Files(Protocol):
         """Whether the root exists; an object store has no directories and always says so."""
         ...
 
+    def share(self, share: Share, names: Iterable[str]) -> None:
+        """Make the root, and files and directories in it, readable for nobody else or for the group.
+
+        Raises:
+            AuditError: this place has no modes.
+        """
+        ...
+
+    def shared(self) -> Share | None:
+        """Who may read what is written besides its owner; None: nobody, or the place has no modes."""
+        ...
+
+    def open_root(self) -> str:
+        """A line where the root is open to others though its files are not; else empty."""
+        ...
+
     @property
     def filesystem(self) -> pafs.FileSystem:
         """The Arrow file system of `full`."""
@@ -138,6 +167,7 @@ class LocalFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.filesystem = pafs.LocalFileSystem()
+        self._mode = PRIVATE  # of files before there is a marker
 
     def describe(self, path: str = "") -> str:
         return str(self.root / path)
@@ -177,11 +207,12 @@ class LocalFiles:
         target = self.root / path
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
+            mode = mode_beside(self.root / MARKER, self._mode)
             try:
-                _write_synced(temporary, data)
+                _write_synced(temporary, data, mode)
             except FileNotFoundError:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write_synced(temporary, data)
+                make_directories(target.parent, mode)
+                _write_synced(temporary, data, mode)
             os.replace(temporary, target)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -224,10 +255,25 @@ class LocalFiles:
 
     def move(self, path: str, target: str) -> None:
         try:
-            (self.root / target).parent.mkdir(parents=True, exist_ok=True)
+            make_directories((self.root / target).parent, mode_beside(self.root / MARKER))
             os.replace(self.root / path, self.root / target)
         except OSError as error:
             raise CannotWrite(f"results: cannot move {self.root / path}: {self._hint(error)}") from error
+
+    def share(self, share: Share, names: Iterable[str]) -> None:
+        self._mode = FILE_MODES[share]
+        try:
+            make_directories(self.root, self._mode)
+            set_mode(self.root, self._mode)
+            set_modes((self.root / name for name in names), self._mode)
+        except OSError as error:
+            raise CannotWrite(f"results: cannot change who may read {self.root}: {_reason(error)}") from error
+
+    def shared(self) -> Share | None:
+        return None if mode_beside(self.root / MARKER, self._mode) == PRIVATE else "group"
+
+    def open_root(self) -> str:
+        return "" if self.shared() else open_line(self.root)
 
     def stale(self, *, seconds: float) -> list[str]:
         limit = time.time() - seconds
@@ -324,15 +370,23 @@ class RemoteFiles:
         self.write(target, self.read(path))
         self.remove(path)
 
+    def share(self, share: Share, names: Iterable[str]) -> None:
+        raise AuditError(f"--share: {self._uri} has no file modes: who may read is set at the object store")
+
+    def shared(self) -> Share | None:
+        return None
+
+    def open_root(self) -> str:
+        return ""
+
     def stale(self, *, seconds: float) -> list[str]:
         return []
 
 
-def _write_synced(path: Path, data: bytes | pa.Buffer) -> None:
-    with open(path, "xb", buffering=0) as sink:
-        view = memoryview(data).cast("B")
-        while view:
-            view = view[sink.write(view) :]
+def _write_synced(path: Path, data: bytes | pa.Buffer, mode: int) -> None:
+    with create(path, mode, new=True) as sink:
+        sink.write(memoryview(data).cast("B"))
+        sink.flush()
         os.fsync(sink.fileno())
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from orchestrator.store.checksum import BLANK, intact, seal
-from orchestrator.store.files import Files
-from orchestrator.store.paths import MARKER
+from orchestrator.store.files import MARKER, Files
 from orchestrator.store.schema import SCHEMA_VERSION
 
 LONGEST = 1000

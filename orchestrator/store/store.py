@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 from orchestrator.store import compaction, layout, marker, paths
 from orchestrator.store.arrow_files import ArrowFiles
 from orchestrator.store.damage import damaged_tables
-from orchestrator.store.files import Files
+from orchestrator.store.files import MARKER, Files
 from orchestrator.store.layout import Snapshot, persistently
-from orchestrator.store.paths import MARKER, Entry
+from orchestrator.store.modes import Share
+from orchestrator.store.paths import OURS, Entry
 from orchestrator.store.schema import Table, to_arrow
 from orchestrator.store.tables import TABLES, table_named
 from tasks.errors import AuditError, UnknownName
@@ -49,13 +50,19 @@ class Store:
         """Where the files are."""
         return self.arrow_files.files
 
-    def check_ready(self) -> None:
+    def check_ready(self, share: Share | None = None) -> None:
         """Make the root, mark it with the schema version, prove that it can be written, clear stale files.
+
+        Args:
+            share: who may read the results besides their owner, those that are there too; None: as it is, and nobody
+                where they are new.
 
         Raises:
             AuditError: it is not a directory, cannot be written, or holds results of another version.
         """
         self.check_version()
+        if share is not None:
+            self.files.share(share, OURS)
         probe = f"probe-{secrets.token_hex(4)}"
         self.files.write(probe, b"")
         self.files.remove(probe)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from orchestrator.store.damage import WEIGHTS, Damage, damaged_marker, damaged_tables, damaged_tensors
 from orchestrator.store.inventory import Held, gone, record_losses, still_lost, unlisted
 from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, DAMAGED, SEARCH
+from orchestrator.store.purges import purge_line
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
@@ -58,14 +59,14 @@ def nested(store: Store) -> list[Store]:
 
 
 def remarks(store: Store) -> list[str]:
-    """What is known to be lost and has not come back, a line for each table; and whether the last run has ended."""
+    """What is known to be lost and has not come back, a line for each table; a purge; a last run that has not ended."""
     counts = Counter(part for part, _ in still_lost(store))
     lines = [f"{part}: {count} recorded as lost (table losses)" for part, count in sorted(counts.items())]
     if (run_id := unlisted(store)) is not None:
         lines.append(
             f"run {run_id} has left no list of its results, so what has gone cannot be told; the same sweep ends it"
         )
-    return lines
+    return [*lines, *filter(None, [purge_line(store)])]
 
 
 def _has_results(store: Store) -> bool:
