@@ -18,6 +18,7 @@ from orchestrator.report.__main__ import main as report
 from orchestrator.report.write import write_page
 from orchestrator.store.modes import create, make_directories
 from orchestrator.store.store import Store
+from orchestrator.store.verify import repair
 from orchestrator.sweep import main as sweep
 from tasks.errors import AuditError
 from tests.support.sweeps import write_config
@@ -77,7 +78,7 @@ def fill(store: Store) -> None:
     store.compact()
     store.write("metrics", "c", [])
     store.put_blob("weights", "w", b"torn")
-    store.verify(repair=True)
+    repair(store)
 
 
 def test_everything_in_the_results_is_private_whatever_the_umask(umask: int, tmp_path: Path) -> None:
