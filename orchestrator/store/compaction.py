@@ -35,7 +35,7 @@ def compact(arrow_files: ArrowFiles, table: Table, at_least: int) -> int:
     merged = [
         (entry, stamp, arrow)
         for entry, stamp, arrow in zip(snapshot.singles, stamps, loaded, strict=True)
-        if not _failed(arrow)
+        if not layout.failed(arrow)
     ]
     if len(merged) < few and len(snapshot.parts) < 2:
         return 0
@@ -73,7 +73,3 @@ def publish(arrow_files: ArrowFiles, table: Table, arrow: pa.Table, keys: Iterab
     # One chunk, else every small file stays a batch of its own.
     arrow_files.write(name, arrow.combine_chunks().replace_schema_metadata(metadata))
     arrow_files.files.settle(directory)
-
-
-def _failed(arrow: pa.Table) -> bool:
-    return arrow.schema.get_field_index("status") >= 0 and "failed" in arrow["status"].to_pylist()

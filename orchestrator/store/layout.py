@@ -56,12 +56,20 @@ def snapshot(arrow_files: ArrowFiles, table: Table) -> Snapshot:
     """Decide for every key of a table which file it is read from."""
     # Small files first: one that a compaction removes meanwhile is missed neither here nor there.
     entries = _entries(arrow_files, table)
+    held = compacted(arrow_files, table)
+    merged: frozenset[str] = frozenset().union(*held.values())
+    entries = tuple(e for e in entries if e.key not in merged or not failed(arrow_files.load(table, e.file)))
     taken = {entry.key for entry in entries}
     parts = []
-    for name, keys in compacted(arrow_files, table).items():
+    for name, keys in held.items():
         parts.append(Part(file=name, holds=keys, serves=keys - taken))
         taken |= keys
     return Snapshot(singles=entries, parts=tuple(parts))
+
+
+def failed(rows: pa.Table) -> bool:
+    """Whether the rows of a key say that it failed: of two results in one directory the finished one counts."""
+    return rows.schema.get_field_index("status") >= 0 and "failed" in rows["status"].to_pylist()
 
 
 def keys_besides(arrow_files: ArrowFiles, table: Table, damaged: Collection[str]) -> set[str]:

@@ -2,7 +2,8 @@
 
 Writers never share a file, so there are no locks, and readers see whole files only. `compact` merges the
 small files of a table into one below `<table>/_compacted/`, which carries the list of the keys it holds. A
-key is read from one place: its own file if there is one, else the compacted file that holds most keys.
+key is read from one place: its own file if there is one, else the compacted file that holds most keys. A failure in
+its own file goes behind: it was copied there from the results of another, or what is compacted would not be there.
 """
 
 from __future__ import annotations
@@ -247,12 +248,13 @@ class Store:
 
     def _read_key(self, table: Table, key: str, path: Mapping[str, str]) -> pa.Table:
         name = paths.file_name(table, key, path)
-        if self.files.exists(name):
-            arrow = self.arrow_files.load(table, name)
-            return _with_path(table, arrow, {table.key: key, **path})
-        for part, keys in layout.compacted(self.arrow_files, table).items():
-            if key in keys:
-                return self.arrow_files.load(table, part).filter(pc.field(table.key) == key)
+        single = self.arrow_files.load(table, name) if self.files.exists(name) else None
+        if single is None or (table.compactable and layout.failed(single)):
+            for part, keys in layout.compacted(self.arrow_files, table).items():
+                if key in keys:
+                    return self.arrow_files.load(table, part).filter(pc.field(table.key) == key)
+        if single is not None:
+            return _with_path(table, single, {table.key: key, **path})
         raise UnknownName(f"{self.files.describe(table.name)}: no {table.key} '{key}' has finished")
 
     def _scan(self, table: Table) -> pa.Table:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import threading
 from collections import Counter
 from pathlib import Path
@@ -256,6 +257,26 @@ def test_repair_removes_old_leftovers_only(filled: Store) -> None:
     assert new.exists()
 
 
+def test_what_cannot_be_opened_is_not_called_damaged_and_stays(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = LocalFiles.read
+
+    def refused(files: LocalFiles, path: str) -> pa.Buffer:
+        if path == "metrics/k5.arrow":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(files, path)
+
+    monkeypatch.setattr(LocalFiles, "read", refused)
+    (found,) = repair(filled)
+    assert (found.file, found.state) == ("metrics/k5.arrow", "unreadable")
+    assert "Permission denied; nothing says that it is damaged" in found.reason
+    assert path_of(filled, "metrics/k5.arrow").exists()
+    assert filled.keys("losses") == set()
+    with pytest.raises(AuditError, match="nothing says that it is damaged"):
+        filled.compact(["metrics"])
+
+
 # -- compaction ---------------------------------------------------------------------------------------------
 
 
@@ -287,6 +308,21 @@ def test_failed_keys_stay_small_files(store: Store) -> None:
     store.write("models", "m1", [{"kind": "unlearned", "status": "finished"}])
     assert store.compact(at_least=1) == 1
     assert set(store.read("models")["status"].to_pylist()) == {"finished"}
+
+
+def test_a_failure_of_another_result_hides_nothing_that_finished(store: Store, tmp_path: Path) -> None:
+    for k in range(3):
+        store.write("models", f"m{k}", [{"kind": "unlearned", "status": "finished", "samples": k}])
+    store.compact()
+    other = Store(str(tmp_path / "other"))
+    other.write("models", "m1", [{"kind": "unlearned", "status": "failed"}])
+    shutil.copytree(other.root, store.root, dirs_exist_ok=True)
+    merged = Store(store.root)
+    assert merged.read("models").sort_by("model_id")["samples"].to_pylist() == [0, 1, 2]
+    assert merged.read("models", "m1")["status"].to_pylist() == ["finished"]
+    assert merged.keys("models") == {"m0", "m1", "m2"}
+    merged.compact(at_least=1)
+    assert Store(store.root).read("models", "m1")["status"].to_pylist() == ["finished"]
 
 
 def test_deleting_reaches_into_compacted_files(filled: Store) -> None:
