@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from orchestrator.command_line import Flag, parse
-from orchestrator.errors import Exit, run_command
+from orchestrator.errors import Exit, printable, run_command
 from orchestrator.results.answer import answer, write
 from orchestrator.results.catalogue import listing, parse_params
 from orchestrator.results.forms import Format, form_of
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         store.check_exists()
         damage = store.verify(repair=command.repair)
         moved = ": moved to _damaged" if command.repair else ""
-        sys.stdout.write("".join(f"{found.file}: {found.reason}{moved}\n" for found in damage))
+        sys.stdout.write("".join(f"{printable(found.file)}: {printable(found.reason)}{moved}\n" for found in damage))
         sys.stderr.write(
             f"{len(damage)} damaged file{'' if len(damage) == 1 else 's'} in {command.results}\n"
         )

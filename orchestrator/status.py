@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from orchestrator.command_line import Flag, parse
-from orchestrator.errors import Exit, run_command
+from orchestrator.errors import Exit, printable, run_command
 from orchestrator.progress.status import as_json, lines, read_status
 from orchestrator.store.store import existing
 
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     store = existing(command.results)
     while True:
         status = read_status(store, now=datetime.now(UTC), run_id=command.run)
-        text = json.dumps(as_json(status)) if command.format == "json" else "\n".join(lines(status))
+        text = json.dumps(as_json(status)) if command.format == "json" else "\n".join(map(printable, lines(status)))
         if command.watch and command.format == "table" and sys.stdout.isatty():
             text = f"\x1b[H\x1b[2J{text}"
         sys.stdout.write(text + "\n")

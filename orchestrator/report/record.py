@@ -90,7 +90,7 @@ def _run(row: dict[str, Any], *, last: bool) -> str:
     plan = json.loads(row["plan_json"] or "{}")
     facts = {
         "started": f"{row['started_at']:%Y-%m-%d %H:%M:%S} UTC",
-        "planned": ", ".join(f"{count} {name}" for name, count in plan.items()),
+        "planned": escape(", ".join(f"{count} {name}" for name, count in plan.items())),
         "commit": _commit(row),
         "configuration": code((row["config_digest"] or "unknown")[:16]),
         "data set": f"{escape(row['dataset'] or 'unknown')} {code((row['dataset_digest'] or '')[:16])}, "

@@ -43,12 +43,22 @@ class ArrowFiles:
             AuditError: it is truncated, corrupt or of another schema version.
         """
         with self._opened(file) as reader:
-            version = (reader.schema.metadata or {}).get(b"schema_version", b"none").decode()
-            self.require_version(version, file)
+            self.require_version(_version(reader.schema.metadata), file)
             try:
-                return conform(reader.read_all(), table.file_schema)
-            except (pa.ArrowException, OSError) as error:
+                arrow = reader.read_all()
+                arrow.validate(full=True)  # what follows trusts lengths, offsets and text
+                return conform(arrow, table.file_schema)
+            except (pa.ArrowException, OSError, MemoryError) as error:
                 raise self.broken(file, error) from error
+
+    def check(self, file: str) -> None:
+        """Refuse a file that cannot be scanned: of another schema version, no regular file, or cut short.
+
+        Raises:
+            FileNotFoundError: there is none of this name.
+            AuditError: it is one of these.
+        """
+        self.require_version(_version(self.metadata(file)), file)
 
     def write(self, file: str, arrow: pa.Table) -> None:
         """Publish a file at once, in place of an earlier one."""
@@ -65,21 +75,21 @@ class ArrowFiles:
     def keys_held(self, file: str) -> frozenset[str]:
         """The keys that a compacted file lists."""
         if file not in self._held:  # such a name is never used again for other content
-            self._held[file] = frozenset(self.metadata(file).get(b"keys", b"").decode().split())
+            self._held[file] = frozenset(self.metadata(file).get(b"keys", b"").decode(errors="replace").split())
         return self._held[file]
 
     def require_version(self, version: str, file: str) -> None:
         """Refuse a file that another schema version wrote."""
         if version != str(SCHEMA_VERSION):
             raise WrongVersion(
-                f"results: {self.files.describe(file)} has schema version {version}, this program reads "
+                f"results: {self.files.describe(file)} has schema version {version:.20}, this program reads "
                 f"{SCHEMA_VERSION}: use another --out, or read it with the version of lethe that wrote it"
             )
 
     def broken(self, file: str, reason: object) -> AuditError:
         """The error that names a file which cannot be read."""
         return AuditError(
-            f"results: cannot read {self.files.describe(file)} ({' '.join(str(reason).split())}); move it "
+            f"results: cannot read {self.files.describe(file)} ({' '.join(str(reason).split()):.300}); move it "
             f"aside with: python -m orchestrator.query --repair --results {self.root}"
         )
 
@@ -92,8 +102,13 @@ class ArrowFiles:
 
     def _opened(self, file: str) -> pa.ipc.RecordBatchFileReader:
         try:
+            self.files.check(file)
             return pa.ipc.open_file(self.files.filesystem.open_input_file(self.files.full(file)))
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
             raise self.broken(file, error) from error
+
+
+def _version(metadata: dict[bytes, bytes] | None) -> str:
+    return (metadata or {}).get(b"schema_version", b"none").decode(errors="replace")

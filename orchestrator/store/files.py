@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,13 @@ from tasks.runtime.time_limit import unlimited
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 """Names of unfinished files; no other hidden file is ours."""
 PASSWORD = re.compile(r"[^/]+://[^/]*:[^/]*@")
+DEPTH = 8
+"""Directories in one another below a table; none has more than three."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class NotAFile(OSError):
+    """A link, a pipe or a device stands in the place of a file: opening it could wait for ever, or leave the results."""
 
 
 class CannotWrite(AuditError):
@@ -45,11 +52,17 @@ class Files(Protocol):
         ...
 
     def names(self, directory: str) -> Iterator[str]:
-        """Every file below a directory, relative to it, except below names that begin with `.` or `_`."""
+        """Every file below a directory, relative to it, except below names that begin with `.` or `_`.
+
+        Links are named and not followed: they could lead outside, or in a circle."""
+        ...
+
+    def holds_directory(self, path: str) -> bool:
+        """Whether a directory of this name is there, or nothing."""
         ...
 
     def exists(self, path: str) -> bool:
-        """Whether a file of this name is there."""
+        """Whether something of this name is there."""
         ...
 
     def read(self, path: str) -> pa.Buffer:
@@ -57,6 +70,16 @@ class Files(Protocol):
 
         Raises:
             FileNotFoundError: there is no such file.
+            NotAFile: as `check`.
+        """
+        ...
+
+    def check(self, path: str) -> None:
+        """Refuse what cannot be opened without harm; the root itself may be a link.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            NotAFile: it is a link, a pipe, a socket, a device or a directory.
         """
         ...
 
@@ -149,28 +172,44 @@ class LocalFiles:
         return self.root.is_dir()
 
     def names(self, directory: str) -> Iterator[str]:
-        return self._names(self.root / directory, "")
+        folder = self.root / directory
+        return iter(()) if folder != self.root and folder.is_symlink() else self._names(folder, "", DEPTH)
 
-    def _names(self, directory: Path | str, prefix: str) -> Iterator[str]:
+    def _names(self, directory: Path | str, prefix: str, depth: int) -> Iterator[str]:
         try:
             entries = os.scandir(directory)
         except (FileNotFoundError, NotADirectoryError):
             return
+        except OSError as error:
+            raise AuditError(f"results: cannot list {directory}: {_reason(error)}") from error
         with entries:
             for entry in entries:
                 if entry.name[0] in "._":
                     continue
-                if entry.is_dir():
-                    yield from self._names(entry.path, f"{prefix}{entry.name}/")
-                else:
+                if not entry.is_dir(follow_symlinks=False):
                     yield prefix + entry.name
+                elif depth:
+                    yield from self._names(entry.path, f"{prefix}{entry.name}/", depth - 1)
+
+    def holds_directory(self, path: str) -> bool:
+        place = self.root / path
+        return not os.path.lexists(place) or (place.is_dir() and not place.is_symlink())
 
     def exists(self, path: str) -> bool:
-        return os.path.exists(self.root / path)
+        return os.path.lexists(self.root / path)
 
     def read(self, path: str) -> pa.Buffer:
-        with pa.OSFile(str(self.root / path)) as source:
+        self.check(path)
+        with pa.OSFile(self.full(path)) as source:
             return source.read_buffer()
+
+    def check(self, path: str) -> None:
+        full = os.path.join(self.root, path)
+        mode = os.lstat(full).st_mode
+        if stat.S_ISLNK(mode):
+            raise NotAFile(errno.EINVAL, "a link: results hold files alone", full)
+        if not stat.S_ISREG(mode):
+            raise NotAFile(errno.EINVAL, "no regular file", full)
 
     @unlimited()
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
@@ -205,7 +244,7 @@ class LocalFiles:
 
     def stamp(self, path: str) -> tuple[int, ...] | None:
         try:
-            found = os.stat(self.root / path)
+            found = os.lstat(self.root / path)
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
@@ -268,8 +307,14 @@ class RemoteFiles:
             if info.type == pafs.FileType.File and not any(part[0] in "._" for part in name.split("/")):
                 yield name
 
+    def holds_directory(self, path: str) -> bool:
+        return True
+
     def exists(self, path: str) -> bool:
         return self.filesystem.get_file_info(self.full(path)).type == pafs.FileType.File
+
+    def check(self, path: str) -> None:
+        """An object store holds whole objects alone."""
 
     def read(self, path: str) -> pa.Buffer:
         with self.filesystem.open_input_file(self.full(path)) as source:

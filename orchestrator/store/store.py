@@ -29,6 +29,8 @@ from tasks.errors import AuditError, UnknownName
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
+LARGEST_MARKER = 4096
+"""Bytes of `store.json`."""
 STALE_SECONDS = 3600.0
 SMALL_FILES = 100
 """Small files of a table from which on a sweep merges them when it ends; fewer cost a query some 0.05 s."""
@@ -75,11 +77,14 @@ class Store:
         """Refuse results that another schema version wrote."""
         place = self.files.describe(MARKER)
         try:
+            if self.files.size(MARKER) > LARGEST_MARKER:
+                raise ValueError(f"expected at most {LARGEST_MARKER} bytes")
             version = json.loads(self.files.read(MARKER).to_pybytes())["schema_version"]
         except (FileNotFoundError, NotADirectoryError):
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AuditError(f"results: {place} is no marker of a results directory: {error}") from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or error
+            raise AuditError(f"results: {place} is no marker of a results directory: {reason!s:.200}") from error
         self._arrow_files.require_version(str(version), MARKER)
 
     def has(self, table: str, key: str, **path: str) -> bool:
@@ -160,9 +165,9 @@ class Store:
         snapshot = self.snapshot(table)
         whole = [part.file for part in snapshot.parts if part.serves == part.holds]
         names = whole + [entry.file for entry in snapshot.singles]
+        self._arrow_files.each(self.files.check, names)
         if names:
-            version = self._arrow_files.metadata(names[0]).get(b"schema_version", b"none").decode()
-            self._arrow_files.require_version(version, names[0])
+            self._arrow_files.check(names[0])
         files = ds.FileSystemDataset.from_paths(
             [self.files.full(name) for name in names],
             schema=known.query_schema,
@@ -239,6 +244,8 @@ class Store:
             return self.files.read(name).to_pybytes()
         except FileNotFoundError:
             raise UnknownName(f"results: no file {self.files.describe(name)}") from None
+        except (OSError, MemoryError) as error:
+            raise AuditError(f"results: cannot read {self.files.describe(name)}: {error!s:.200}") from error
 
     def has_blob(self, kind: str, key: str) -> bool:
         """Whether the blob is there."""
@@ -271,7 +278,9 @@ class Store:
 
     def _scan(self, table: Table) -> pa.Table:
         try:
-            return self.dataset(table.name).to_table()
+            arrow = self.dataset(table.name).to_table()
+            arrow.validate(full=True)
+            return arrow
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
