@@ -62,7 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
         store.check_exists()
         damage = store.verify(repair=command.repair)
         moved = ": moved to _damaged" if command.repair else ""
-        sys.stdout.write("".join(f"{printable(found.file)}: {printable(found.reason)}{moved}\n" for found in damage))
+        sys.stdout.write(
+            "".join(f"{printable(found.file)}: {printable(found.reason)}{moved}\n" for found in damage)
+        )
         sys.stderr.write(
             f"{len(damage)} damaged file{'' if len(damage) == 1 else 's'} in {command.results}\n"
         )

@@ -41,7 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     store = existing(command.results)
     while True:
         status = read_status(store, now=datetime.now(UTC), run_id=command.run)
-        text = json.dumps(as_json(status)) if command.format == "json" else "\n".join(map(printable, lines(status)))
+        text = (
+            json.dumps(as_json(status))
+            if command.format == "json"
+            else "\n".join(map(printable, lines(status)))
+        )
         if command.watch and command.format == "table" and sys.stdout.isatty():
             text = f"\x1b[H\x1b[2J{text}"
         sys.stdout.write(text + "\n")

@@ -180,7 +180,10 @@ class _RichDisplay:
         stages = [stage for stage in self._tally.stages.values() if stage.total]
         parts: list[RenderableType] = [self._table(stages)] if stages else []
         if not self._over and stages:
-            parts += [Text(printable(line), style="dim", no_wrap=True, overflow="ellipsis") for line in self._footer()]
+            parts += [
+                Text(printable(line), style="dim", no_wrap=True, overflow="ellipsis")
+                for line in self._footer()
+            ]
         return Group(*parts)
 
     def _table(self, stages: list[StageTally]) -> Table:

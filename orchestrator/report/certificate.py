@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from orchestrator.report.evidence import Finding, gather
 from orchestrator.report.own_queries import ask
 from orchestrator.report.page import document
 from orchestrator.report.subject import Subject, failures
+from orchestrator.store.json_columns import json_column
 from tasks.forget_sets.retained_copies import NEAR
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def _asked(results: Results, subject: Subject) -> str:
 def copies(rows: list[dict[str, Any]]) -> str:
     """Examples of which an exact or near copy is retained: whether these are forgotten cannot be decided."""
     if any(r["retained_distance"] is None for r in rows):
-        found = json.loads(rows[0]["provenance_json"] or "{}").get("retained_copies", {})
+        found = json_column(rows[0]["provenance_json"], dict, where="forget_sets.provenance_json").get(
+            "retained_copies", {}
+        )
         return (
             f"not looked for: {escape(found.get('not_searched', 'these results are older than the search'))}"
         )
@@ -121,7 +123,13 @@ def _done(results: Results, subject: Subject) -> str:
 
 
 def _plain_params(text: str) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in json.loads(text).items()) or "none"
+    return (
+        ", ".join(
+            f"{name} = {value}"
+            for name, value in json_column(text, dict, where="cells.method_params_json").items()
+        )
+        or "none"
+    )
 
 
 def _limits(found: list[Finding], bounds: str) -> str:

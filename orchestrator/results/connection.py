@@ -254,7 +254,7 @@ class Results:
         """Put tables in place for a query, held by the session or scanned when the query runs; then views it keeps."""
         for name in sorted(used & TABLES.keys() - self._held):
             if self._keeps(name):
-                self._connection.register("incoming", self.store.read(name))
+                self._connection.register("incoming", self.store.dataset(name))
                 self._hold(name, "incoming")
                 self._connection.unregister("incoming")
             else:

@@ -34,6 +34,7 @@ class ArrowFiles:
         self.root = str(root)
         self.files: Files = files_at(root)
         self._held: dict[str, frozenset[str]] = {}
+        self._sound: dict[str, tuple[int, ...] | None] = {}
 
     def load(self, table: Table, file: str) -> pa.Table:
         """A file in the schema of today.
@@ -52,13 +53,26 @@ class ArrowFiles:
                 raise self.broken(file, error) from error
 
     def check(self, file: str) -> None:
-        """Refuse a file that cannot be scanned: of another schema version, no regular file, or cut short.
+        """Refuse a file that a scan would trust: Arrow and DuckDB read past the end of what claims too many rows.
+
+        It is read once more for that, a second a gigabyte, and again only when it was written anew.
 
         Raises:
             FileNotFoundError: there is none of this name.
-            AuditError: it is one of these.
+            NotAFile: it is none that can be opened.
+            AuditError: it is truncated, corrupt or of another schema version.
         """
-        self.require_version(_version(self.metadata(file)), file)
+        stamp = self.files.stamp(file)
+        if self._sound.get(file) == stamp:
+            return
+        with self._opened(file) as reader:
+            self.require_version(_version(reader.schema.metadata), file)
+            try:
+                for place in range(reader.num_record_batches):
+                    reader.get_batch(place).validate(full=True)
+            except (pa.ArrowException, OSError, MemoryError) as error:
+                raise self.broken(file, error) from error
+        self._sound[file] = stamp
 
     def write(self, file: str, arrow: pa.Table) -> None:
         """Publish a file at once, in place of an earlier one."""
@@ -75,7 +89,9 @@ class ArrowFiles:
     def keys_held(self, file: str) -> frozenset[str]:
         """The keys that a compacted file lists."""
         if file not in self._held:  # such a name is never used again for other content
-            self._held[file] = frozenset(self.metadata(file).get(b"keys", b"").decode(errors="replace").split())
+            self._held[file] = frozenset(
+                self.metadata(file).get(b"keys", b"").decode(errors="replace").split()
+            )
         return self._held[file]
 
     def require_version(self, version: str, file: str) -> None:

@@ -34,7 +34,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class NotAFile(OSError):
-    """A link, a pipe or a device stands in the place of a file: opening it could wait for ever, or leave the results."""
+    """A link, pipe or device in the place of a file: opening it could wait for ever, or leave the results."""
 
 
 class CannotWrite(AuditError):
@@ -205,6 +205,8 @@ class LocalFiles:
 
     def check(self, path: str) -> None:
         full = os.path.join(self.root, path)
+        if not path.isprintable():  # so are halves of characters, which stand for bytes that are no UTF-8
+            raise NotAFile(errno.EINVAL, "a name that no result file has", full)
         mode = os.lstat(full).st_mode
         if stat.S_ISLNK(mode):
             raise NotAFile(errno.EINVAL, "a link: results hold files alone", full)

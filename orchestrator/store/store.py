@@ -84,7 +84,9 @@ class Store:
             return
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or error
-            raise AuditError(f"results: {place} is no marker of a results directory: {reason!s:.200}") from error
+            raise AuditError(
+                f"results: {place} is no marker of a results directory: {reason!s:.200}"
+            ) from error
         self._arrow_files.require_version(str(version), MARKER)
 
     def has(self, table: str, key: str, **path: str) -> bool:
@@ -165,9 +167,7 @@ class Store:
         snapshot = self.snapshot(table)
         whole = [part.file for part in snapshot.parts if part.serves == part.holds]
         names = whole + [entry.file for entry in snapshot.singles]
-        self._arrow_files.each(self.files.check, names)
-        if names:
-            self._arrow_files.check(names[0])
+        self._arrow_files.each(self._arrow_files.check, names)
         files = ds.FileSystemDataset.from_paths(
             [self.files.full(name) for name in names],
             schema=known.query_schema,
@@ -278,12 +278,10 @@ class Store:
 
     def _scan(self, table: Table) -> pa.Table:
         try:
-            arrow = self.dataset(table.name).to_table()
-            arrow.validate(full=True)
-            return arrow
+            return self.dataset(table.name).to_table()
         except FileNotFoundError:
             raise
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, MemoryError) as error:
             raise self.diagnose([table.name]) or error from error
 
 

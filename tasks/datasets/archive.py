@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import BinaryIO
 
 from tasks.errors import AuditError
 
@@ -80,7 +80,7 @@ def read_tar(path: Path, sizes: Mapping[str, FileSize]) -> dict[str, bytes]:
 class _Bounded(io.RawIOBase):
     """The bytes of a file up to so many: tarfile holds headers of any length, and skips members of any length."""
 
-    def __init__(self, file: IO[bytes], most: int) -> None:
+    def __init__(self, file: BinaryIO | gzip.GzipFile, most: int) -> None:
         self._file, self._left, self._most = file, most, most
 
     def read(self, size: int = -1) -> bytes:
@@ -91,7 +91,7 @@ class _Bounded(io.RawIOBase):
         return data
 
 
-def _unpacked(path: Path) -> IO[bytes]:
+def _unpacked(path: Path) -> BinaryIO | gzip.GzipFile:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return gzip.open(path) if packed else path.open("rb")

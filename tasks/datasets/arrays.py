@@ -1,4 +1,4 @@
-"""Arrays of .npy and .npz files: what a header claims is held against the bytes that are there, then memory is taken."""
+"""Arrays of .npy and .npz files: what a header claims is held against the bytes, then memory is taken."""
 
 from __future__ import annotations
 

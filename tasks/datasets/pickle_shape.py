@@ -59,12 +59,12 @@ def check_shape(data: bytes) -> None:
             stack.append(0)
             length = len(argument) if isinstance(argument, (str, bytes)) else 0
         elif name in PUTS:
-            place = len(memo) if name == "MEMOIZE" else int(argument)
+            place = len(memo) if name == "MEMOIZE" else int(str(argument))
             if place > OPCODES:  # the memo is an array of that length
                 raise pickle.UnpicklingError(f"expected at most {OPCODES} values to be kept")
             memo[place] = length if stack[-1] == 0 else SHARED + 1
         elif name in GETS:
-            if memo.get(int(argument), SHARED + 1) > SHARED:
+            if memo.get(int(str(argument)), SHARED + 1) > SHARED:
                 raise pickle.UnpicklingError("expected a table, got values that hold the same value twice")
             stack.append(0)
         else:

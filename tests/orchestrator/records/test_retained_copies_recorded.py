@@ -140,7 +140,7 @@ def test_a_large_search_is_left_to_the_sweep_or_out(tmp_path: Path, monkeypatch:
 def test_images_that_no_cell_can_read_are_bad_input(tmp_path: Path) -> None:
     plan = planned(tmp_path, exact=1)
     (tmp_path / "mine.npz").write_bytes(b"no archive")
-    with pytest.raises(AuditError, match="expected a .npz file"):
+    with pytest.raises(AuditError, match=r"expected a \.npz file"):
         retained_copies.plan_lines(plan.data)
 
 
