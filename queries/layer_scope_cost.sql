@@ -4,13 +4,14 @@
 -- param metric = "accuracy": measure of closeness
 -- param split = "forget": where it is measured
 -- param attack = "none": the cells it is taken from
--- gap is the mean distance to the retrained model of the same seed; its 95 % interval is Student's t over
--- seeds from three seeds on, and with fewer reaches from the lowest to the highest end of the seeds' own.
+-- gap is the mean distance to the retrained model of the same seed; its 95 % interval is the wider of
+-- Student's t over seeds and the mean of the seeds' own, and with fewer than three seeds reaches from the
+-- lowest to the highest end of these; it is unknown where one of them has none.
 -- noise_floor: the same distance for a second retrained model. speedup is retraining's device seconds
 -- divided by unlearning's, with the shared stages that it rests on. paired_seeds: those at which scope `all`
 -- of the method stands in the answer too; there gap_difference is gap less that of scope `all`, with its 95
--- % interval (Student's t over seeds; null with one), and cost_of_all the device seconds of this scope by
--- those of scope `all`, on the same kind of device.
+-- % interval, got likewise, and cost_of_all the device seconds of this scope by those of scope `all`, on the
+-- same kind of device.
 with audited as (
     select
         leaderboard.model_id,
@@ -51,6 +52,20 @@ paired as (
     select
         audited.*,
         audited.gap - whole.gap as gap_difference,
+        if(
+            whole.model_id = audited.model_id,
+            0.0,
+            difference_low(
+                audited.gap, audited.gap_low, audited.gap_high, whole.gap, whole.gap_low, whole.gap_high
+            )
+        ) as apart_low,
+        if(
+            whole.model_id = audited.model_id,
+            0.0,
+            difference_high(
+                audited.gap, audited.gap_low, audited.gap_high, whole.gap, whole.gap_low, whole.gap_high
+            )
+        ) as apart_high,
         if(audited.device = whole.device, audited.device_seconds / nullif(whole.device_seconds, 0), null)
             as cost_of_all
     from audited
@@ -91,17 +106,13 @@ select
     avg(samples) as samples,
     max(peak_bytes) as peak_bytes,
     avg(gap) as gap,
-    distance_low(seeds_low(avg(gap), stddev_samp(gap), count(*), min(gap_low))) as gap_low,
-    seeds_high(avg(gap), stddev_samp(gap), count(*), max(gap_high)) as gap_high,
+    distance_low(distances_low(gap, gap_low)) as gap_low,
+    distances_high(gap, gap_high) as gap_high,
     avg(noise_floor) as noise_floor,
     count(gap_difference) as paired_seeds,
     avg(gap_difference) as gap_difference,
-    avg(gap_difference)
-        - t975(count(gap_difference) - 1) * stddev_samp(gap_difference) / sqrt(count(gap_difference))
-        as gap_difference_low,
-    avg(gap_difference)
-        + t975(count(gap_difference) - 1) * stddev_samp(gap_difference) / sqrt(count(gap_difference))
-        as gap_difference_high,
+    distances_low(gap_difference, apart_low) as gap_difference_low,
+    distances_high(gap_difference, apart_high) as gap_difference_high,
     avg(cost_of_all) as cost_of_all,
     paired.setting
 from paired

@@ -6,7 +6,7 @@
 -- param per_example = "u_lira_g2": attack whose AUC is the per-example risk
 -- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is
 -- the mean over seeds; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
--- reaches from the lowest to the highest end of the seeds' own. The row of retrain_again is what retraining
+-- reaches from the lowest to the highest end of the seeds' own; never within their mean ends. The row of retrain_again is what retraining
 -- twice differs by. verdict: of the whole model (`model_verdicts`). seconds are those of the device, with
 -- the shared stages that a model rests on; ratio is to retraining, on the same kind of device. mia_auc: loss
 -- threshold, forget against test, 0.5 is no signal. risk_auc: the per-example attack on any forget set, mean
@@ -92,25 +92,15 @@ by_method as (
         avg(plain.forget_accuracy) as forget_accuracy,
         avg(plain.test_accuracy) as test_accuracy,
         avg(plain.average_gap) as average_gap,
-        distance_low(
-            seeds_low(
-                avg(plain.average_gap),
-                stddev_samp(plain.average_gap),
-                count(plain.average_gap),
-                min(plain.gap_low)
-            )
-        ) as gap_low,
-        seeds_high(
-            avg(plain.average_gap), stddev_samp(plain.average_gap), count(plain.average_gap), max(plain.gap_high)
-        ) as gap_high,
+        distance_low(distances_low(plain.average_gap, plain.gap_low)) as gap_low,
+        distances_high(plain.average_gap, plain.gap_high) as gap_high,
         avg(if(asked.role = 'ceiling', 0.0, made.device_seconds)) as seconds,
         avg(
-            case asked.role
-                when 'audited' then made.ratio
-                when 'ceiling' then 0.0
-                else made.device_seconds
-                    / nullif(if(retrained.device = made.device, retrained.device_seconds, null), 0)
-            end
+            if(
+                asked.role = 'ceiling',
+                0.0,
+                device_ratio(made.device_seconds, made.device, retrained.device_seconds, retrained.device)
+            )
         ) as ratio,
         avg(population.mia_auc) as mia_auc
     from asked
@@ -123,26 +113,6 @@ by_method as (
         and population.surroundings is not distinct from asked.surroundings
     where asked.attack_family = 'none'
     group by all
-),
-judged as (
-    select distinct
-        verdicts.dataset,
-        verdicts.architecture,
-        verdicts.forget_set,
-        verdicts.method,
-        verdicts.role,
-        verdicts.setting,
-        model_verdicts.verdict
-    from verdicts
-    join model_verdicts
-        on model_verdicts.dataset = verdicts.dataset
-        and model_verdicts.architecture = verdicts.architecture
-        and model_verdicts.forget_set = verdicts.forget_set
-        and model_verdicts.method = verdicts.method
-        and model_verdicts.scope = verdicts.scope
-        and model_verdicts.role = verdicts.role
-        and model_verdicts.model_setting = verdicts.model_setting
-    where verdicts.scope = $scope or verdicts.role <> 'audited'
 )
 select
     by_method.dataset,
@@ -175,7 +145,7 @@ select
 from by_method
 left join setting_labels on setting_labels.setting = by_method.setting
 left join methods on methods.method = split_part(by_method.method, ':', 1)
-left join judged
+left join setting_verdicts as judged
     on judged.dataset = by_method.dataset
     and judged.architecture = by_method.architecture
     and judged.forget_set = by_method.forget_set

@@ -4,7 +4,7 @@
 -- param architecture = null: only this architecture
 -- Means over seeds. average_gap: mean distance of the three accuracies to those of the retrained model; its
 -- 95 % interval is Student's t over seeds from three seeds on, and with fewer reaches from the lowest to the
--- highest end of the seeds' own. The rows of retrain show the reference itself, those of retrain_again the
+-- highest end of the seeds' own; never within their mean ends (`distances_low`). The rows of retrain show the reference itself, those of retrain_again the
 -- noise of retraining twice, those of no_op doing nothing. robust: test accuracy under the strongest of the
 -- attacks that every model here has, at its largest eps. mia_auc: loss threshold, forget against test.
 -- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds,
@@ -110,7 +110,7 @@ by_seed as (
         if(
             cells.role = 'ceiling',
             0.0,
-            made.device_seconds / nullif(if(retrained.device = made.device, retrained.device_seconds, null), 0)
+            device_ratio(made.device_seconds, made.device, retrained.device_seconds, retrained.device)
         ) as cost
     from surrounded as cells
     join plain on plain.cell_id = cells.cell_id
@@ -128,26 +128,6 @@ by_seed as (
     where cells.attack_family = 'none'
         and ($forget_set is null or cells.forget_set = $forget_set)
         and ($architecture is null or cells.architecture = $architecture)
-),
-judged as (
-    select distinct
-        verdicts.dataset,
-        verdicts.architecture,
-        verdicts.forget_set,
-        verdicts.method,
-        verdicts.scope,
-        verdicts.role,
-        verdicts.setting,
-        model_verdicts.verdict
-    from verdicts
-    join model_verdicts
-        on model_verdicts.dataset = verdicts.dataset
-        and model_verdicts.architecture = verdicts.architecture
-        and model_verdicts.forget_set = verdicts.forget_set
-        and model_verdicts.method = verdicts.method
-        and model_verdicts.scope = verdicts.scope
-        and model_verdicts.role = verdicts.role
-        and model_verdicts.model_setting = verdicts.model_setting
 )
 select
     by_seed.dataset,
@@ -164,10 +144,8 @@ select
     avg(retain_accuracy) as retain_accuracy,
     avg(test_accuracy) as test_accuracy,
     avg(average_gap) as average_gap,
-    distance_low(
-        seeds_low(avg(average_gap), stddev_samp(average_gap), count(average_gap), min(gap_low))
-    ) as gap_low,
-    seeds_high(avg(average_gap), stddev_samp(average_gap), count(average_gap), max(gap_high)) as gap_high,
+    distance_low(distances_low(average_gap, gap_low)) as gap_low,
+    distances_high(average_gap, gap_high) as gap_high,
     avg(js_forget) as js_forget,
     avg(mia_auc) as mia_auc,
     avg(robust) as robust,
@@ -176,7 +154,7 @@ select
     by_seed.setting
 from by_seed
 left join setting_labels on setting_labels.setting = by_seed.setting
-left join judged
+left join setting_verdicts as judged
     on judged.dataset = by_seed.dataset
     and judged.architecture = by_seed.architecture
     and judged.forget_set = by_seed.forget_set

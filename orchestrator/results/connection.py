@@ -7,7 +7,7 @@ example can be larger than memory: they are scanned file by file, and held only 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from orchestrator.errors import one_line
+from orchestrator.results import views
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
 from orchestrator.results.metric_declarations import metric_declarations
@@ -26,20 +27,7 @@ from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
 from tasks.errors import AuditError, unknown_name
 
-PLAN = Path(__file__).with_name("plan.sql")
-VIEWS = (
-    PLAN,
-    *(
-        Path(__file__).with_name(f"{name}.sql")
-        for name in ("declared", "student", "views", "costs", "masking", "verdict")
-    ),
-)
-"""The SQL of all views, in the order in which they build on one another."""
-VERDICTS = "verdicts"
 EXPORTED_VIEWS = "views.sql"
-VIEW = re.compile(r"^create or replace temp view (\w+) as(.*?);$", re.DOTALL | re.MULTILINE)
-QUOTED = re.compile(r"'[^']*'|--[^\n]*")
-"""Literals and comments of our own views, which name no table that is read; a user's text is taken as it stands."""
 USER_ERRORS = (
     duckdb.ParserException,
     duckdb.BinderException,
@@ -79,21 +67,14 @@ class Results:
         self.store, self._asked = existing(root), run
         self._held: set[str] = set()
         self._scanned: set[str] = set()
+        self._made: set[str] = set()
         self._connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
         for table in TABLES.values():
             self._connection.register(table.name, table.query_schema.empty_table())
         for name, shipped in SHIPPED.items():
             self._connection.register(name, shipped())
         self._select()
-        self._make_views()
-        # A view is read again whenever it is used, and so is what it, or a view before it, names. Those of the plan
-        # stand behind every answer, and the verdicts are the dearest: the session keeps them, as it keeps tables.
-        self._kept = [*(name for name, _ in VIEW.findall(PLAN.read_text(encoding="utf-8"))), VERDICTS]
-        self._behind: dict[str, set[str]] = {}
-        for name, body in VIEW.findall(_views()):
-            words = _words(QUOTED.sub(" ", body))
-            through = (self._behind[view] for view in words & self._behind.keys())
-            self._behind[name] = (words & TABLES.keys()).union(*through) | ({name} & set(self._kept))
+        self._connection.execute(views.macros())
         self._connection.execute("set enable_external_access = false; set lock_configuration = true")
 
     def __enter__(self) -> Results:
@@ -115,12 +96,11 @@ class Results:
         self._held.clear()
         self._scanned.clear()
         self._select()
-        self._make_views()
 
     @property
     def names(self) -> list[str]:
         """Tables and views that a query may name."""
-        return [*TABLES, *SHIPPED, ASKED, *self._behind]
+        return [*TABLES, *SHIPPED, ASKED, *views.bodies()]
 
     @property
     def run(self) -> str | None:
@@ -147,7 +127,7 @@ class Results:
         known = {name: value for name, value in query.defaults.items() if name in named}
         needed = tuple(sorted(named - known.keys()))
         bound = Query(name="query", text=text, defaults=known, required=needed).bind(params)
-        return self._run(statements, bound, used=self._tables(text))
+        return self._run(text, statements, bound)
 
     def query(self, name: str, **params: Any) -> pa.Table:
         """Run a query that ships, or a .sql file, by name."""
@@ -194,20 +174,13 @@ class Results:
                         for batch in source.to_batches():
                             writer.write_batch(batch)
                 reading = [f"create or replace temp view {n} as from '{n}.parquet';\n" for n in names]
-                views = "".join(reading) + "\n" + _views()
-                (partial / EXPORTED_VIEWS).write_text(views, encoding="utf-8")
+                made = "".join(reading) + "\n" + views.statements()
+                (partial / EXPORTED_VIEWS).write_text(made, encoding="utf-8")
         except (OSError, pa.ArrowException) as error:
             damage = self.store.diagnose(TABLES)
             reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
             raise damage or AuditError(f"export: cannot write {directory}: {reason}") from error
         return [*(directory / f"{name}.parquet" for name in names), directory / EXPORTED_VIEWS]
-
-    def _make_views(self) -> None:
-        try:
-            self._connection.execute(_views())
-        except duckdb.Error as error:
-            _pass_interrupts(error)
-            raise
 
     def _statements(self, text: str) -> list[Any]:
         try:
@@ -219,12 +192,18 @@ class Results:
         check_reads(self._connection, text)
         return statements
 
-    def _run(self, statements: list[Any], bound: Mapping[str, Any], *, used: set[str]) -> pa.Table:
+    def _run(self, text: str, statements: list[Any], bound: Mapping[str, Any]) -> pa.Table:
+        used, complete = views.needed(text), views.lists_all(text)
         for left in reversed(range(LISTINGS)):
             try:
+                if complete:
+                    self._make(views.bodies().keys() - self._held)
                 self._provide(used)
                 return self._execute(statements, bound)
             except USER_ERRORS as error:
+                if left and not complete and isinstance(error, duckdb.CatalogException):
+                    complete = True  # its message then names the nearest of all views
+                    continue
                 raise _sql_error(error) from error
             except (duckdb.Error, pa.ArrowException, OSError) as error:
                 _pass_interrupts(error)
@@ -246,23 +225,29 @@ class Results:
             self._connection.rollback()
         return rows
 
-    def _tables(self, text: str) -> set[str]:
-        words = _words(text)
-        return (words & TABLES.keys()).union(*(self._behind[v] for v in words & self._behind.keys()))
-
     def _provide(self, used: set[str]) -> None:
-        """Put tables in place for a query, held by the session or scanned when the query runs; then views it keeps."""
+        """Put tables in place for a query, held by the session or scanned when the query runs; then its views."""
         for name in sorted(used & TABLES.keys() - self._held):
             if self._keeps(name):
                 self._connection.register("incoming", self.store.dataset(name))
-                self._hold(name, "incoming")
+                self._hold(name, "from incoming")
                 self._connection.unregister("incoming")
             else:
                 self._connection.register(name, self.store.dataset(name))
                 self._scanned.add(name)
-        for name in self._kept:
-            if name in used - self._held:
-                self._hold(name, name)
+        for name in views.bodies():
+            if name in used & views.kept() - self._held:
+                self._hold(name, views.bodies()[name])
+                self._made.discard(name)
+            elif name in used - self._held:
+                self._make({name})
+
+    def _make(self, names: Set[str]) -> None:
+        """Make views, of those names that have none; each when it is first named, for binding it takes its time."""
+        for name, body in views.bodies().items():
+            if name in names - self._made:
+                self._connection.execute(f"create or replace temp view {name} as {body}")
+                self._made.add(name)
 
     def _keeps(self, name: str) -> bool:
         per_example = bool(TABLES[name].path)
@@ -270,7 +255,7 @@ class Results:
 
     def _hold(self, name: str, source: str) -> None:
         # DuckDB's own tables have statistics and decoded strings: joins are several times as fast as over Arrow.
-        self._connection.execute(f"create or replace temp table held_{name} as from {source}")
+        self._connection.execute(f"create or replace temp table held_{name} as {source}")
         self._connection.execute(f"drop view if exists {name}")
         self._connection.execute(f"alter table held_{name} rename to {name}")
         self._held.add(name)
@@ -308,14 +293,6 @@ def _check_replaceable(directory: Path) -> None:
 
 def _asked(run_id: str | None) -> pa.Table:
     return pa.table({"run_id": pa.array([run_id], pa.string())})
-
-
-def _views() -> str:
-    return "\n".join(path.read_text(encoding="utf-8") for path in VIEWS)
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower()))
 
 
 def _pass_interrupts(error: Exception) -> None:

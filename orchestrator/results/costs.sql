@@ -1,3 +1,7 @@
+-- Device seconds by those of another model; null where the other ran on another kind of device, or took none.
+create or replace temp macro device_ratio(seconds, device, other_seconds, other_device) as
+    seconds / nullif(if(other_device = device, other_seconds, null), 0);
+
 -- What models cost: one row per finished model behind the plan.
 -- own_*: its training or unlearning alone. shared_*: the stages that it rests on and shares with others (saliency, Fisher
 -- information), in full, whichever model asked for them first. Without a prefix: both together. Times of several kinds
@@ -61,7 +65,6 @@ summed as (
 select
     summed.* exclude (retrained_id),
     if(retrained.device = summed.device, retrained.device_seconds, null) as retrained_device_seconds,
-    summed.device_seconds
-        / nullif(if(retrained.device = summed.device, retrained.device_seconds, null), 0) as ratio
+    device_ratio(summed.device_seconds, summed.device, retrained.device_seconds, retrained.device) as ratio
 from summed
 left join summed as retrained on retrained.model_id = summed.retrained_id;

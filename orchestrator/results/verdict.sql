@@ -61,6 +61,15 @@
 create or replace temp macro spread_df(sm, sr, k, sr_df) as
     k - 1 + (1 - 1 / k) * ((sm + sr) ** 2 / (sm ** 2 / (k - 1) + sr ** 2 / sr_df) - k + 1);
 
+-- Whether a declaration covers a measure of its metric: it leaves null what it does not restrict, and `variant` is a pattern
+-- with *.
+create or replace temp macro covers(declaration, measure) as
+    (declaration.split is null or declaration.split = measure.split)
+    and (declaration.game is null or declaration.game = measure.game)
+    and (declaration.variant is null or measure.variant glob declaration.variant)
+    and (declaration.attack is null or declaration.attack = measure.attack)
+    and (declaration.param is null or declaration.param = measure.param);
+
 create or replace temp view verdicts as
 with bounds as (
     select
@@ -134,8 +143,7 @@ taken as (
         game
     from rows_taken
 ),
--- A declaration leaves null what it does not restrict, and `variant` is a pattern with *; of several margins that of the
--- closest restriction counts.
+-- Of several margins that of the closest restriction counts.
 declared_of as (
     select
         taken.*,
@@ -152,11 +160,7 @@ declared_of as (
     from taken
     join declared
         on declared.metric = taken.metric
-        and (declared.split is null or declared.split = taken.split)
-        and (declared.game is null or declared.game = taken.game)
-        and (declared.variant is null or taken.variant glob declared.variant)
-        and (declared.attack is null or declared.attack = taken.attack)
-        and (declared.param is null or declared.param = taken.param)
+        and covers(declared, taken)
     group by all
 ),
 measures as (
@@ -633,11 +637,7 @@ absent as (
         and judged.role = models_told.role
         and judged.model_setting = models_told.model_setting
         and judged.metric = asked.metric
-        and (asked.split is null or judged.split = asked.split)
-        and (asked.game is null or judged.game = asked.game)
-        and (asked.variant is null or judged.variant glob asked.variant)
-        and (asked.attack is null or judged.attack = asked.attack)
-        and (asked.param is null or judged.param = asked.param)
+        and covers(asked, judged)
     group by all
 ),
 complete as (
@@ -664,3 +664,24 @@ select
         else remedies
     end as settles
 from complete;
+
+-- The verdict on the model of each setting, of which one model may have several: its attacks differ in theirs.
+create or replace temp view setting_verdicts as
+select distinct
+    verdicts.dataset,
+    verdicts.architecture,
+    verdicts.forget_set,
+    verdicts.method,
+    verdicts.scope,
+    verdicts.role,
+    verdicts.setting,
+    model_verdicts.verdict
+from verdicts
+join model_verdicts
+    on model_verdicts.dataset = verdicts.dataset
+    and model_verdicts.architecture = verdicts.architecture
+    and model_verdicts.forget_set = verdicts.forget_set
+    and model_verdicts.method = verdicts.method
+    and model_verdicts.scope = verdicts.scope
+    and model_verdicts.role = verdicts.role
+    and model_verdicts.model_setting = verdicts.model_setting;

@@ -8,13 +8,31 @@ create or replace temp macro difference_low(value, low, high, reference, referen
 create or replace temp macro difference_high(value, low, high, reference, reference_low, reference_high) as
     value - reference + sqrt((high - value) ** 2 + (reference - reference_low) ** 2);
 
--- 95 % interval of a mean over seeds: Student's t from three seeds on; with fewer it reaches from the lowest to the
--- highest end of the seeds' own intervals.
+-- 95 % interval of a mean over seeds: Student's t from three seeds on, of what other seeds would give on the same
+-- examples; with fewer it reaches from the lowest to the highest end of the seeds' own intervals.
 create or replace temp macro seeds_low(mean, sd, seeds, lowest) as
     case when seeds >= 3 then mean - t975(seeds - 1) * sd / sqrt(seeds) else lowest end;
 
 create or replace temp macro seeds_high(mean, sd, seeds, highest) as
     case when seeds >= 3 then mean + t975(seeds - 1) * sd / sqrt(seeds) else highest end;
+
+-- 95 % interval of a mean over seeds of distances, or of differences of distances. Student's t of absolute values does not
+-- hold 0, and has no width where the seeds agree: it counts where it is wider than the seeds' own intervals, whose mean ends
+-- hold a distance of 0 and what the seeds share by their examples (derived here). Null where a seed has no interval.
+-- Aggregates of one value and one end for each seed.
+create or replace temp macro distances_low(value, low) as
+    if(
+        count(low) < count(value),
+        null,
+        least(seeds_low(avg(value), stddev_samp(value), count(value), min(low)), avg(low))
+    );
+
+create or replace temp macro distances_high(value, high) as
+    if(
+        count(high) < count(value),
+        null,
+        greatest(seeds_high(avg(value), stddev_samp(value), count(value), max(high)), avg(high))
+    );
 
 -- The lower end of an interval of a distance; greatest passes over null, and no interval would begin at 0.
 create or replace temp macro distance_low(low) as case when low is not null then greatest(0, low) end;
@@ -193,53 +211,6 @@ left join noise
     and noise.label is not distinct from measured.label
     and noise.param is not distinct from measured.param
     and noise.game is not distinct from measured.game;
-
--- One row per measure (whole, not by class), model and setting, over seeds. The interval of the mean
--- difference is Student's t over seeds from three seeds on; with fewer it reaches from the lowest to the highest end of
--- the seeds' own, and is unknown where one of them has none. noise_floor: mean distance of a second retrained model,
--- largest_noise_floor the largest over seeds.
-create or replace temp view over_seeds as
-select
-    dataset,
-    architecture,
-    forget_set,
-    attack,
-    attack_family,
-    metric,
-    split,
-    variant,
-    param,
-    game,
-    method,
-    scope,
-    role,
-    setting,
-    conditions,
-    higher_is,
-    count(distinct seed) as seeds,
-    avg(value) as value,
-    min(ci_low) as value_low,
-    max(ci_high) as value_high,
-    avg(retrained) as retrained,
-    avg(difference) as difference,
-    seeds_low(
-        avg(difference),
-        stddev_samp(difference),
-        count(difference),
-        if(count(difference) = count(difference_low), min(difference_low), null)
-    ) as difference_low,
-    seeds_high(
-        avg(difference),
-        stddev_samp(difference),
-        count(difference),
-        if(count(difference) = count(difference_high), max(difference_high), null)
-    ) as difference_high,
-    avg(noise_floor) as noise_floor,
-    max(noise_floor) as largest_noise_floor,
-    max(n) as n
-from leaderboard
-where label is null
-group by all;
 
 -- The work on each shadow model behind the cells, as trained or under a method; stage_id names its observations.
 create or replace temp view plan_shadow_stages as

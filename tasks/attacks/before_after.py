@@ -27,7 +27,7 @@ class BeforeAfter(PerExample):
 
     needs: ClassVar[frozenset[Need]] = frozenset(("shadows", "reference_shadows"))
     metrics: ClassVar[tuple[Metric, ...]] = (*before_after.METRICS, RUNS_MISSING)
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     fdr: float = 0.1
     """False-discovery rate at which single examples count as worse off (Benjamini-Hochberg)."""

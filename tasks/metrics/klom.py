@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from tasks.metrics.base import Metric, MetricValue, Reading, SamplingError
 from tasks.statistics.binned_divergence import BINS, bin_members, divergence
@@ -117,7 +117,7 @@ def klom(margins: Margins, *, exchanges: int, repeats: int, generator: np.random
     of_models = np.quantile(thinned, PERCENTILE, axis=1).var(ddof=1) * (len(pairs) - dropped) / dropped
     drawn = found[generator.integers(len(found), size=thinned.shape)]
     of_examples = np.quantile(drawn, PERCENTILE, axis=1).var(ddof=1)
-    quantile = stats.t.ppf(0.5 + CONFIDENCE / 2, max(len(pairs) - 1, 1))
+    quantile = special.stdtrit(max(len(pairs) - 1, 1), 0.5 + CONFIDENCE / 2)
     return Klom(
         split=margins.split,
         example_ids=margins.example_ids,

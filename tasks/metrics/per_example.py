@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 from scipy.special import expit
 
 from tasks.errors import AuditError
@@ -117,6 +116,8 @@ def comparisons_by_fold(scores: PerExampleScores) -> tuple[np.ndarray, np.ndarra
     An H1 and an H0 run are compared only where one fit scored both: across the folds of a cross-fit the
     learnt direction correlates with what was left out, and the null would lie below one half.
     """
+    from scipy import stats  # takes a second
+
     folds = np.unique(scores.fold)
     above, compared = np.zeros((2, len(folds), len(scores.example_ids)))
     for number, one in enumerate(folds):

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special  # not stats, which takes a second to import
 
 from tasks.errors import AuditError
 
@@ -26,13 +26,13 @@ _FEW = 10
 def _normal_quantile(confidence: float) -> float:
     if not 0 < confidence < 1:
         raise AuditError(f"confidence: expected a number in (0, 1), got {confidence}")
-    return float(stats.norm.ppf(0.5 + confidence / 2))
+    return float(special.ndtri(0.5 + confidence / 2))
 
 
 @cache
 def _poisson_limits(confidence: float) -> np.ndarray:
     """One-sided lower limits of a Poisson mean by its count, from 0 to `_FEW`; then none."""
-    limits = stats.chi2.ppf(1 - confidence, 2 * np.arange(1, _FEW + 1)) / 2
+    limits = special.gammaincinv(np.arange(1, _FEW + 1), 1 - confidence)
     return np.concatenate([[0.0], limits, [np.inf]])
 
 
@@ -65,8 +65,8 @@ def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, confidence: float = C
     s, m = _counts(successes, n)
     tail = (1 - confidence) / 2
     _normal_quantile(confidence)
-    low = np.where(s == 0, 0.0, stats.beta.ppf(tail, np.maximum(s, 1), m - s + 1))
-    high = np.where(s == m, 1.0, stats.beta.ppf(1 - tail, s + 1, np.maximum(m - s, 1)))
+    low = np.where(s == 0, 0.0, special.betaincinv(np.maximum(s, 1), m - s + 1, tail))
+    high = np.where(s == m, 1.0, special.betaincinv(s + 1, np.maximum(m - s, 1), 1 - tail))
     return low, high
 
 

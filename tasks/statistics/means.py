@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from tasks.errors import AuditError
 from tasks.statistics.intervals import CONFIDENCE, Ends
@@ -20,7 +20,7 @@ _SKEWNESS_LOST = 10.0
 def _student(n: int, confidence: float) -> float:
     if n < 1:
         raise AuditError("interval of a mean: expected at least 1 value, got 0")
-    return float(stats.t.ppf(0.5 + confidence / 2, max(n - 1, 1)))
+    return float(special.stdtrit(max(n - 1, 1), 0.5 + confidence / 2))
 
 
 def bounded_mean(values: np.ndarray, *, largest: ArrayLike = 1.0, confidence: float = CONFIDENCE) -> Ends:

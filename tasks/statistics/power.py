@@ -13,7 +13,7 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 POINTS = 128
 """Quantiles of each estimated variance that are averaged over."""
@@ -28,6 +28,8 @@ def difference_told_apart(sd: float, seeds: int, *, level: float, power: float) 
         level: of the test.
         power: above `level` and below 1.
     """
+    from scipy import optimize  # takes half a second
+
     critical = _critical(seeds, level / 2)
 
     def excess(shift: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special
 
 from tasks.errors import AuditError
 from tasks.statistics.intervals import CONFIDENCE
@@ -33,6 +33,8 @@ def auc_interval(score: np.ndarray, member: np.ndarray, *, confidence: float = C
     has the interval of a bounded mean, and their distances to it add in squares (derived here). It stays honest where
     the scores are separated, binary, or few on one side, where DeLong's normal interval falls short.
     """
+    from scipy import stats  # takes a second
+
     member = np.asarray(member, dtype=bool)
     m, n = int(member.sum()), int((~member).sum())
     if not m or not n:
@@ -62,6 +64,8 @@ def tpr_interval(
         fpr: within (0, 1).
         confidence: of the interval.
     """
+    from scipy import optimize, stats  # take a second
+
     m, n = len(members), len(others)
     above = np.arange(n + 1)
     weight = stats.binom.pmf(above, n, fpr)

@@ -132,7 +132,12 @@ def write_scope(store: Store, scope: str, seed: int, value: float, seconds: floa
 
 
 def test_scopes_are_compared_with_all_layers_at_equal_seeds(store: Store, tmp_path: Path) -> None:
-    gaps = {"all": (0.10, 0.12, 0.30), "head": (0.15, 0.16, 0.30), "last-1": (0.20,)}
+    gaps = {
+        "all": (0.10, 0.12, 0.30),
+        "head": (0.15, 0.16, 0.30),
+        "last-1": (0.20,),
+        "last-2": (0.15, 0.17, 0.35),
+    }
     for seed in range(3):
         write_model(store, f"retrain-{seed}", "retrained", 8.0)
         write_accuracy(store, write_cell(store, "retrain", seed=seed), 0.5, 0.01)
@@ -144,6 +149,7 @@ def test_scopes_are_compared_with_all_layers_at_equal_seeds(store: Store, tmp_pa
         "all": (3, 3),
         "head": (3, 3),
         "last-1": (1, 1),
+        "last-2": (3, 3),
     }
     assert (rows["head"]["cost_of_all"], rows["head"]["speedup"]) == (0.25, 8.0)
     assert rows["head"]["gap_difference"] == pytest.approx(0.03)
@@ -151,5 +157,9 @@ def test_scopes_are_compared_with_all_layers_at_equal_seeds(store: Store, tmp_pa
     assert rows["head"]["gap_difference_low"] == pytest.approx(0.03 - half, rel=1e-4)
     assert rows["head"]["gap_difference_high"] == pytest.approx(0.03 + half, rel=1e-4)
     assert rows["last-1"]["gap_difference"] == pytest.approx(0.10)
-    assert rows["last-1"]["gap_difference_low"] is None
+    ends = [
+        (rows[name]["gap_difference_low"], rows[name]["gap_difference_high"]) for name in ("last-1", "last-2")
+    ]
+    # one seed, and three that agree to the last digit: four accuracies err by .01 each
+    assert ends == [pytest.approx((0.08, 0.12)), pytest.approx((0.03, 0.07))]
     assert (rows["all"]["gap_difference"], rows["all"]["cost_of_all"]) == (0.0, 1.0)

@@ -68,21 +68,20 @@ def observe(
     padded = {s: np.pad(np.broadcast_to(np.asarray(m, float), len(targets)), pad) for s, m in means.items()}
     wide = np.pad(np.broadcast_to(np.asarray(spread, float), len(targets)), pad, constant_values=1)
     narrow = np.pad(np.broadcast_to(np.asarray(never_spread, float), len(targets)), pad, constant_values=1)
-    blocks, states = [], _states(layout, tests, base)
-    for shadow in range(layout.num_shadows):
-        shared = generator.normal(size=len(ids))
-        for draw in range(1 if base else layout.pools[0].draws):
-            state = states[shadow, draw]
-            own = generator.normal(size=len(ids))
-            noise = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
-            trained = np.isin(state, [int(s) for s in means])
-            phi = difficulty + offset + np.where(trained, wide, narrow) * noise
-            for one, mean in padded.items():
-                phi += np.where(state == one, mean, 0.0)
-            phi = phi.astype(np.float32)
-            blocks.append(
-                RunBlock(shadow=shadow, draw=draw, state=state, phi=phi, loss=np.logaddexp(0, -phi))
-            )
+    states = _states(layout, tests, base)
+    state = np.stack(list(states.values()))
+    drawn = generator.normal(size=(layout.num_shadows, 1 + len(states) // layout.num_shadows, len(ids)))
+    noise = np.sqrt(correlation) * drawn[:, :1] + np.sqrt(1 - correlation) * drawn[:, 1:]
+    trained = np.isin(state, [int(s) for s in means])
+    phi = difficulty + offset + np.where(trained, wide, narrow) * noise.reshape(state.shape)
+    for one, mean in padded.items():
+        phi += np.where(state == one, mean, 0.0)
+    phi = phi.astype(np.float32)
+    loss = np.logaddexp(0, -phi)
+    blocks = [
+        RunBlock(shadow=shadow, draw=draw, state=state[row], phi=phi[row], loss=loss[row])
+        for row, (shadow, draw) in enumerate(states)
+    ]
     return Observations.from_blocks(blocks, method=method, scope="all", family="t", example_ids=ids)
 
 

@@ -18,7 +18,7 @@ from operator import attrgetter
 import numpy as np
 
 from tests.benchmarks.coverage.case import REQUIRED, WIDE, Coverage, measure
-from tests.benchmarks.coverage.registry import WITHOUT, metric_of, select
+from tests.benchmarks.coverage.registry import WITHOUT, select
 
 
 def lines(shown: Iterable[Coverage]) -> Iterator[str]:
@@ -28,18 +28,23 @@ def lines(shown: Iterable[Coverage]) -> Iterator[str]:
 
 
 def markdown(shown: Iterable[Coverage]) -> Iterator[str]:
-    """A row for each estimate: the range over its cases."""
-    yield "| estimate | cases | coverage, lowest | median | highest | width : ideal, median | largest |"
+    """A row for each estimate: the range over its cases, and the median width by the ideal one where it may be wide."""
+    yield f"| estimate | cases | runs | lowest | median | highest | width : ideal above {WIDE:g} |"
     yield "|---|--:|--:|--:|--:|--:|--:|"
-    by_metric = sorted(shown, key=lambda one: metric_of(one.estimate))
-    for metric, group in groupby(by_metric, key=lambda one: metric_of(one.estimate)):
+
+    def name(one: Coverage) -> str:
+        return one.estimate.split(" at ")[0]
+
+    for estimate, group in groupby(sorted(shown, key=name), key=name):
         parts = list(group)
         shares = np.array([one.share for one in parts])
-        ratios = [one.width / one.ideal for one in parts if one.ideal > 0 and np.isfinite(one.width)]
-        widths = f"{np.median(ratios):.2f} | {max(ratios):.2f}" if ratios else "one-sided | "
+        runs = "-".join(map(str, sorted({min(one.runs for one in parts), max(one.runs for one in parts)})))
+        wide = [one for one in parts if one.share > WIDE and one.ideal > 0]
+        ratio = float(np.median([one.width / one.ideal for one in wide])) if wide else 0.0
+        widths = "" if not wide else f"{ratio:.2f}" if np.isfinite(ratio) else "one-sided"
         yield (
-            f"| `{metric}` | {len(parts)} | {shares.min():.3f} | {np.median(shares):.3f} | {shares.max():.3f} "
-            f"| {widths} |"
+            f"| `{estimate}` | {len(parts)} | {runs} | {shares.min():.3f} | {np.median(shares):.3f} "
+            f"| {shares.max():.3f} | {widths} |"
         )
 
 

@@ -141,7 +141,6 @@ CASES = (
             name=f"{words} examples, {which}",
             estimates=NAMES,
             simulate=one_by_one(partial(_summaries, sizes=sizes, gaps=gaps)),
-            most=2000 if sum(sizes) < 10_000 else 1000,
             fast=100 if (words, which) == ("120/1000/360", "no gap") else 0,
         )
         for words, sizes in SIZES.items()

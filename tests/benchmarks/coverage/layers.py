@@ -63,7 +63,6 @@ CASES = tuple(
         name=f"{norm}, {count} classes of {n} examples: {shape}",
         estimates=("fairness gap",),
         simulate=one_by_one(partial(_draw, norm=norm, n=n, contrasts=contrasts(count))),
-        most=2000 if count * n <= 1000 else 300,
         fast=60 if (norm, count, n, shape) == ("batch norm", 10, 36, "equal") else 0,
     )
     for norm in NORMS

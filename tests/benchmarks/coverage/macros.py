@@ -9,6 +9,7 @@ from importlib.resources import files
 import duckdb
 import numpy as np
 import pyarrow as pa
+from scipy import stats
 
 from tasks.statistics.intervals import newcombe, wilson
 from tests.benchmarks.coverage.case import Case, Seen
@@ -54,19 +55,30 @@ def _wilson(generator: np.random.Generator, runs: int, *, n: int, share: float) 
     return {"wilson": Seen(value, *ends("wilson", {"share": value, "n": np.full(runs, n)}), share)}
 
 
-def _two_models(
-    generator: np.random.Generator, runs: int, n: int, shares: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Right answers of two models on the same examples, of which a half share their fate."""
-    shared = generator.random((runs, 1, n))
-    own = generator.random((runs, 2, n))
-    latent = np.where(generator.random((runs, 1, n)) < 0.5, shared, own)
-    hits = (latent < np.stack(shares, axis=1)[:, :, None]).sum(axis=2)
-    return hits[:, 0], hits[:, 1]
+def _models(
+    generator: np.random.Generator, n: int, shares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Right answers of models on the same examples, of which a half (shared) has the same fate under all of them.
+
+    Args:
+        generator: of all.
+        n: examples.
+        shares: expected share of right answers, `runs x models`.
+
+    Returns:
+        Number of right answers, `runs x models`; which examples are shared, and their fates, `runs x n`.
+    """
+    runs, models = shares.shape
+    fate = generator.random((runs, n))
+    shared = generator.random((runs, n)) < 0.5
+    own = generator.random((runs, models, n))
+    latent = np.where(shared[:, None], fate[:, None], own)
+    return (latent < shares[:, :, None]).sum(axis=2), shared, fate
 
 
 def _difference(generator: np.random.Generator, runs: int, *, n: int, gap: float) -> dict[str, Seen]:
-    ours, theirs = _two_models(generator, runs, n, (np.full(runs, 0.9 - gap), np.full(runs, 0.9)))
+    hits, _, _ = _models(generator, n, np.tile([0.9 - gap, 0.9], (runs, 1)))
+    ours, theirs = hits.T
     (low, high), (reference_low, reference_high) = wilson(ours, n), wilson(theirs, n)
     columns = {"value": ours / n, "low": low, "high": high, "reference": theirs / n}
     columns |= {"reference_low": reference_low, "reference_high": reference_high}
@@ -74,19 +86,54 @@ def _difference(generator: np.random.Generator, runs: int, *, n: int, gap: float
 
 
 def _seeds(
-    generator: np.random.Generator, runs: int, *, n: int, seeds: int, training: float
+    generator: np.random.Generator, runs: int, *, n: int, seeds: int, training: float, gap: float
 ) -> dict[str, Seen]:
-    """Differences between two models of each seed, whose accuracies training moves by so much."""
-    shape = runs * seeds
-    shares = tuple(np.clip(0.9 + training * generator.normal(size=shape), 0, 1) for _ in range(2))
-    ours, theirs = _two_models(generator, shape, n, shares)  # type: ignore[arg-type]
-    low, high = (end.reshape(runs, seeds) for end in newcombe(ours, n, theirs, n))
-    values = ((ours - theirs) / n).reshape(runs, seeds)
+    """Two models of each seed, `gap` apart, and a third as good as the first; training moves each by so much.
+
+    The truth of a mean difference is that of these examples, and with fewer than three seeds, which show nothing of
+    training, that of all; of a mean distance it is always that of all.
+    """
+    moved = training * generator.normal(size=(runs, 3, seeds))
+    shares = np.clip(0.9 - gap * np.array([1, 0, 1])[:, None] + moved, 0, 1)
+    hits, shared, fate = _models(generator, n, shares.reshape(runs, -1))
+    ours, theirs, others = hits.reshape(runs, 3, seeds).transpose(1, 0, 2)
+    truth = np.full(runs, -gap)
+    if seeds >= 3:
+        right = [stats.norm.cdf((rate - fate) / max(training, 1e-9)) for rate in (0.9 - gap, 0.9)]
+        truth = np.where(shared, right[0] - right[1], -gap).mean(axis=1)
+    value, low, high = (ours - theirs) / n, *newcombe(ours, n, theirs, n)
+    distances = [_distance(one, theirs, n) for one in (ours, others)]
+    far = float(np.abs(-gap + np.sqrt(2) * training * generator.normal(size=100_000)).mean())
+    (first, near, most), (second, near_2, most_2) = distances
+    apart = first - second
+    apart_low = apart - np.hypot(first - near, most_2 - second)
+    apart_high = apart + np.hypot(most - first, second - near_2)
+    return {
+        "seeds": _over_seeds("seeds", value, low, high, truth),
+        "seeds_or_own of distances": _over_seeds("seeds_or_own", *distances[0], far),
+        "seeds_or_own of their differences": _over_seeds("seeds_or_own", apart, apart_low, apart_high, 0.0),
+    }
+
+
+def _distance(ours: np.ndarray, theirs: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distance of two models and the ends of its own interval."""
+    low, high = newcombe(ours, n, theirs, n)
+    return np.abs(ours - theirs) / n, np.maximum(0.0, np.maximum(low, -high)), np.maximum(-low, high)
+
+
+def _over_seeds(
+    macro: str, values: np.ndarray, low: np.ndarray, high: np.ndarray, truth: np.ndarray | float
+) -> Seen:
+    """A mean over seeds, `runs x seeds`, with a macro's interval."""
+    runs, seeds = values.shape
     spread = values.std(axis=1, ddof=1) if seeds > 1 else np.zeros(runs)
     columns = {"mean": values.mean(axis=1), "sd": spread, "seeds": np.full(runs, seeds)}
-    lowest, _ = ends("seeds", columns | {"own": low.min(axis=1)})
-    _, highest = ends("seeds", columns | {"own": high.max(axis=1)})
-    return {"seeds": Seen(values.mean(axis=1), lowest, highest, 0.0)}
+    means = (low.mean(axis=1), high.mean(axis=1)) if macro == "seeds_or_own" else (None, None)
+    found = []
+    for end, own, outermost in ((0, means[0], low.min(axis=1)), (1, means[1], high.max(axis=1))):
+        more = {} if own is None else {"own": own}
+        found.append(ends(macro, columns | more | {"outermost": outermost})[end])
+    return Seen(values.mean(axis=1), found[0], found[1], truth)
 
 
 def _spearman(generator: np.random.Generator, runs: int, *, n: int, rho: float) -> dict[str, Seen]:
@@ -168,14 +215,14 @@ CASES = (
     *(
         Case(
             family=FAMILY,
-            name=f"{seeds} seeds of {n} examples, training moves accuracy by {training}",
-            estimates=("seeds",),
-            simulate=partial(_seeds, n=n, seeds=seeds, training=training),
-            most=1000 if n > 1000 else 2000,
-            fast=300 if (n, seeds, training) == (120, 3, 0.02) else 0,
+            name=f"{seeds} seeds of {n} examples, training moves accuracy by {training}, gap {gap}",
+            estimates=("seeds", "seeds_or_own of distances", "seeds_or_own of their differences"),
+            simulate=partial(_seeds, n=n, seeds=seeds, training=training, gap=gap),
+            fast=300 if (n, seeds, training, gap) == (120, 5, 0.005, 0.0) else 0,
         )
-        for n in (120, 1000)
-        for seeds, training in ((3, 0.0), (3, 0.02), (5, 0.02), (2, 0.002), (1, 0.002))
+        for n in (36, 120, 1000)
+        for seeds, training in ((3, 0.0), (3, 0.02), (5, 0.005), (5, 0.02), (2, 0.002), (1, 0.002))
+        for gap in (0.0, 0.05, 0.2)
     ),
     *(
         Case(

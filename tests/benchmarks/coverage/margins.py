@@ -63,7 +63,6 @@ CASES = tuple(
         simulate=about_their_mean(
             one_by_one(partial(_klom, models=models, examples=examples, setting=setting))
         ),
-        most=400,
         fast=40 if (models, examples, words) == (16, 60, "shifted by 1 and narrower") else 0,
     )
     for models, examples in ((16, 60), (16, 242), (32, 242))

@@ -109,7 +109,6 @@ CASES = (
             name=f"{n} examples, share {share:.6g}",
             estimates=(*(metric.name for metric in SHARES), "prediction_agreement"),
             simulate=one_by_one(partial(_shares, n=n, share=share)),
-            most=2000 if n <= 1000 else 500,
             fast=200 if (n, share) == (120, 0.9) else 0,
         )
         for n in (12, 36, 120, 1000, 20_000)
@@ -121,7 +120,6 @@ CASES = (
             name=f"{count} classes of {n} examples: {shape}",
             estimates=("class_accuracy_gap",),
             simulate=one_by_one(partial(_class_gap, n=n, rates=rates(count))),
-            most=2000 if count * n <= 10_000 else 500,
             fast=300 if (count, n, shape) == (10, 100, "equal at .6") else 0,
         )
         for count, n in (

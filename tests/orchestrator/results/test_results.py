@@ -47,6 +47,18 @@ def test_every_table_and_view_is_there(results: Results, name: str) -> None:
     assert len(results.sql(f"describe {name}")) >= 1
 
 
+def test_views_are_listed_and_suggested_before_any_is_asked_for(results: Results, store: Store) -> None:
+    """A session makes each when it is first named."""
+    with pytest.raises(AuditError, match='Did you mean "leaderboard"'):
+        results.sql("from leaderbord")
+    for question in ("from duckdb_views() select view_name as name", "show tables"):
+        with Results(store.root) as session:
+            assert {"leaderboard", "plan_cells", "model_verdicts"} <= set(
+                session.sql(question)["name"].to_pylist()
+            )
+            assert session.table("verdicts").num_rows == 0
+
+
 def test_parameters_are_values_not_text(results: Results) -> None:
     found = results.sql("select count(*) as n from metrics where metric = $m", m="auc' or 'a' = 'a")
     assert found.to_pylist() == [{"n": 0}]

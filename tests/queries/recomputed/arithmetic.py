@@ -86,6 +86,17 @@ def of_seeds(
     return student(there) if len(there) >= 3 else (least(lows), most(highs))
 
 
+def of_seeds_or_own(
+    values: Iterable[Any], lows: Iterable[Any], highs: Iterable[Any]
+) -> tuple[float | None, float | None]:
+    """The wider of that and of the mean ends of their own; none where one has none."""
+    there, lowest, highest = known(values), known(lows), known(highs)
+    if not there or not len(there) == len(lowest) == len(highest):
+        return None, None
+    low, high = of_seeds(there, lowest, highest)
+    return least([low, statistics.fmean(lowest)]), most([high, statistics.fmean(highest)])
+
+
 def wilson(share: float | None, n: int) -> tuple[float | None, float | None]:
     """95 % interval of a share of n; where hits or misses are at most 10 the one-sided Poisson limit, if farther."""
     if share is None:

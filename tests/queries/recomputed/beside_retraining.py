@@ -11,9 +11,7 @@ from tests.queries.recomputed.arithmetic import (
     Row,
     column,
     gathered,
-    least,
     mean,
-    most,
     of_seeds,
     picked,
     spread,
@@ -36,41 +34,6 @@ def whole(at: Standing) -> Iterator[Row]:
 @recomputed()
 def leaderboard_view(at: Standing) -> Iterator[Row]:
     yield from at.leaderboard
-
-
-@recomputed()
-def over_seeds(at: Standing) -> Iterator[Row]:
-    axes = (
-        *AT,
-        "attack",
-        "attack_family",
-        "metric",
-        "split",
-        "variant",
-        "param",
-        "game",
-        "method",
-        "scope",
-        "role",
-    )
-    for key, rows in gathered(whole(at), *axes, "setting", "conditions", "higher_is"):
-        differences = column(rows, "difference")
-        lows = [row["difference_low"] for row in rows if row["difference"] is not None]
-        highs = [row["difference_high"] for row in rows if row["difference"] is not None]
-        low, high = of_seeds(differences, [] if None in lows else lows, [] if None in highs else highs)
-        yield key | {
-            "seeds": len(set(column(rows, "seed"))),
-            "value": mean(column(rows, "value")),
-            "value_low": least(column(rows, "ci_low")),
-            "value_high": most(column(rows, "ci_high")),
-            "retrained": mean(column(rows, "retrained")),
-            "difference": mean(differences),
-            "difference_low": low,
-            "difference_high": high,
-            "noise_floor": mean(column(rows, "noise_floor")),
-            "largest_noise_floor": most(column(rows, "noise_floor")),
-            "n": most(column(rows, "n")),
-        }
 
 
 @recomputed({"metric": "accuracy", "split": "forget", "attack": "none", "forget_set": "random:fraction=0.1"})

@@ -13,7 +13,7 @@ from tests.queries.recomputed.arithmetic import (
     mean,
     most,
     not_below_zero,
-    of_seeds,
+    of_seeds_or_own,
     over,
 )
 from tests.queries.recomputed.beside_retraining import whole
@@ -120,7 +120,7 @@ def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | 
             }
             rows.append(cell | plain_values(at, cell) | measured)
     for key, some in gathered(rows, *AT, "method", "scope", "role", "tuning_trials", "setting"):
-        low, high = of_seeds(*(column(some, name) for name in ("average_gap", "gap_low", "gap_high")))
+        low, high = of_seeds_or_own(*(column(some, name) for name in ("average_gap", "gap_low", "gap_high")))
         means = ("forget_accuracy", "retain_accuracy", "test_accuracy", "average_gap", "js_forget")
         more = ("mia_auc", "robust", "fairness", "cost")
         yield (
@@ -168,7 +168,7 @@ def method_table(
     ]
     risks = _risks(at, cells, per_example)
     for key, some in gathered(rows, *JUDGED, "surroundings", "method_part"):
-        low, high = of_seeds(*(column(some, name) for name in ("average_gap", "gap_low", "gap_high")))
+        low, high = of_seeds_or_own(*(column(some, name) for name in ("average_gap", "gap_low", "gap_high")))
         about = said.get(key["method"], {})
         kept = (
             "retain" if about.get("needs_retain") else "",

@@ -14,9 +14,8 @@ from tests.queries.recomputed.arithmetic import (
     mean,
     most,
     not_below_zero,
-    of_seeds,
+    of_seeds_or_own,
     over,
-    student,
     total,
 )
 from tests.queries.recomputed.beside_retraining import whole
@@ -111,14 +110,16 @@ def layer_scope_cost(
     for key, some in gathered(rows, *MEASURED, "method", "scope", "setting"):
         costs = column(some, "cost")
         pairs = [(row["difference_low"], row["difference_high"]) for row in some]
-        low, high = of_seeds(
+        low, high = of_seeds_or_own(
             column(some, "gap"),
             [None if low is None else max(low, -high, 0.0) for low, high in pairs],
             [None if low is None else max(-low, high) for low, high in pairs],
         )
         beside_all = [(row, of_all) for row in some if (of_all := _of_scope_all(at, row, rows))]
         apart = [row["gap"] - of_all["gap"] for row, of_all in beside_all]
-        apart_low, apart_high = student(apart)
+        apart_low, apart_high = of_seeds_or_own(
+            apart, *zip(*(_apart(*pair) for pair in beside_all), strict=True)
+        )
         yield key | {
             "setting_label": at.labels.get(key["setting"]),
             "seeds": len(some),
@@ -143,6 +144,21 @@ def layer_scope_cost(
                 if row["cost"]["device"] == of_all["cost"]["device"]
             ),
         }
+
+
+def _apart(row: Row, of_all: Row) -> tuple[float | None, float | None]:
+    """Interval of the difference of the distances of two models: Newcombe's, from the distances' own."""
+    if row is of_all:
+        return 0.0, 0.0
+    ends = [(one["difference_low"], one["difference_high"]) for one in (row, of_all)]
+    if any(low is None for low, _ in ends):
+        return None, None
+    (near, far), (near_all, far_all) = ((max(low, -high, 0.0), max(-low, high)) for low, high in ends)
+    gap, gap_all = row["gap"], of_all["gap"]
+    return (
+        gap - gap_all - math.hypot(gap - near, far_all - gap_all),
+        gap - gap_all + math.hypot(far - gap, gap_all - near_all),
+    )
 
 
 def _of_scope_all(at: Standing, row: Row, rows: list[Row]) -> Row | None:

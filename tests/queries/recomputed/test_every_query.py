@@ -37,7 +37,7 @@ NOT_RECOMPUTED = {
     "model_verdicts": "the rows of the view model_verdicts: the same",
 }
 OF_ONE_RUN = {*catalogue(), *OWN, "leaderboard_view"}
-"""Not asked for all runs: queries, whose views are, and the largest view, which over_seeds sums up."""
+"""Not asked for all runs: queries, whose views are, and the largest view."""
 QUANTILES = ("q05", "q25", "median", "q75", "q95", "floor_q95")
 SHIPPED = {*catalogue(), *OWN}
 CASES = [(made, case) for made in RECOMPUTED.values() for case in made.cases]

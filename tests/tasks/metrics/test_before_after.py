@@ -94,3 +94,18 @@ def test_the_share_stands_beside_that_of_the_retrained_models() -> None:
     assert share.difference == pytest.approx(share.value - reference.share().value)
     assert share.difference_df == 15
     assert share.difference - 2.13 * share.difference_error > 0.1  # type: ignore[operator]
+
+
+def test_the_error_of_the_share_knows_of_the_units_that_all_pairs_have_in_common() -> None:
+    """120 simulations in which nothing changed: without the units the error is .76 of what the share varies by."""
+    layout, generator = make_layout(32, 60, 15, 2, seed=3), np.random.default_rng(8)
+    shares = [
+        forgotten(
+            *before_and_after(layout, generator, unlearned=2.0, kept=2.0, shared=0.7), layout.pools[0].ids
+        ).share()
+        for _ in range(120)
+    ]
+    assert np.mean([one.error for one in shares]) == pytest.approx(
+        1.12 * np.std([one.value for one in shares]), rel=0.2
+    )
+    assert max(abs(one.deviation.sum()) for one in shares) < 1e-9

@@ -73,10 +73,23 @@ def test_the_variance_is_that_of_cameron_gelbach_and_miller_by_hand() -> None:
     )
     by_unit, by_example, by_cell = 2 * (9 + 9), 1.5 * (1 + 1 + 4), 1 + 4 + 1 + 4
     assert estimate.error == pytest.approx(np.sqrt(max(by_unit + by_example - by_cell, by_unit)) / 10)
-    low, high = estimate.interval(0.0, 1.0)
-    assert (low, high) == (0.0, 1.0)
-    half = stats.t.ppf(0.975, 1) * estimate.error
-    assert estimate.interval(-9, 9) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_the_interval_is_wilsons_with_students_t_within_the_range() -> None:
+    """Of 200 decisions of as many units, one of which is wrong: neither end is where Student's t would have it."""
+    units, share = 200, 0.995
+    deviation = (np.arange(units) > 0).astype(float)[:, None] / units - share / units
+    estimate = Estimate(
+        value=share, n=units, units=np.arange(units), example_ids=np.arange(1), deviation=deviation
+    )
+    observations = share * (1 - share) / estimate.error**2
+    with_normal = stats.binomtest(199, 200).proportion_ci(method="wilson")
+    square = stats.t.ppf(0.975, 199) ** 2
+    for end in estimate.interval(0.0, 1.0):
+        assert observations * (share - end) ** 2 == pytest.approx(square * end * (1 - end))
+    assert estimate.interval(0.0, 1.0) == pytest.approx(with_normal, abs=1e-3)
+    wide = [end / 2 for end in estimate.interval(0.0, 2.0)]
+    assert wide[0] < estimate.interval(0.0, 1.0)[0] < estimate.interval(0.0, 1.0)[1] < 1
 
 
 def test_at_a_limit_the_interval_is_the_exact_one_of_the_units() -> None:

@@ -82,6 +82,32 @@ def test_signed_ranks_are_scipys_and_leave_out_what_is_absent() -> None:
     assert signed_rank_p(values, np.zeros(values.shape, dtype=bool)).tolist() == [1.0] * 6
 
 
+def test_components_are_the_shares_that_each_value_beats() -> None:
+    """Ties, a value left out, and sides of unlike size; Satterthwaite's df as Welch's test has it."""
+    values = np.round(np.random.default_rng(4).normal(size=(14, 3)), 1)
+    label = sides(5, 9, 3)
+    label[6, 0] = -1
+    found = rank_tests(values, label)
+    for x in range(3):
+        high, low = (values[label[:, x] == side, x] for side in (1, 0))
+        wins = (high[:, None] > low) + 0.5 * (high[:, None] == low)
+        error = [part.var(ddof=1) / len(part) for part in (wins.mean(1), wins.mean(0))]
+        assert found.auc_error[x] == pytest.approx(np.sqrt(sum(error)))
+        welch = stats.ttest_ind(wins.mean(1), wins.mean(0), equal_var=False)
+        assert found.auc_df[x] == pytest.approx(welch.df)
+
+
+def test_unequal_spreads_and_counts_widen_the_interval() -> None:
+    """Three times the spread on the smaller side: the counts alone cover .90 of 2,000."""
+    values = np.random.default_rng(5).normal(size=(24, 2000))
+    values[:8] = 3 * values[:8] - 4.5
+    found = rank_tests(values, sides(8, 16, 2000))
+    low, high = auc_interval(found)
+    truth = stats.norm.cdf(-4.5 / np.sqrt(10))
+    covered = int(((low <= truth) & (truth <= high)).sum())
+    assert stats.binomtest(covered, 2000, 0.95, alternative="less").pvalue > 0.001
+
+
 @pytest.mark.parametrize(("m", "n"), [(8, 8), (8, 16), (16, 16), (64, 64)])
 @pytest.mark.parametrize("shift", [0.0, 0.3, 1.0, 2.5])
 def test_the_interval_of_an_auc_covers_and_folding_keeps_it(m: int, n: int, shift: float) -> None:
@@ -89,7 +115,7 @@ def test_the_interval_of_an_auc_covers_and_folding_keeps_it(m: int, n: int, shif
     values = np.random.default_rng([m, n]).normal(size=(m + n, 2000))
     values[:m] -= shift
     found = rank_tests(values, sides(m, n, 2000))
-    low, high = auc_interval(found.auc, found.positives, found.negatives)
+    low, high = auc_interval(found)
     truth = stats.norm.cdf(-shift / np.sqrt(2))
     covered = int(((low <= truth) & (truth <= high)).sum())
     assert stats.binomtest(covered, 2000, 0.94, alternative="less").pvalue > 0.001
