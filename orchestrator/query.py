@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from orchestrator.command_line import Flag, parse
-from orchestrator.errors import Exit, run_command
+from orchestrator.errors import Exit, printable, run_command
 from orchestrator.results.answer import answer, write
 from orchestrator.results.catalogue import listing, parse_params
 from orchestrator.results.forms import Format, form_of
@@ -92,11 +92,11 @@ def _check(command: Command) -> int:
                 else ""
             )
             resting = f"; {damage.cells} cells rest on it" if damage.cells else ""
-            sys.stdout.write(f"{where}{damage.file}: {damage.reason}{resting}{told}\n")
+            sys.stdout.write(printable(f"{where}{damage.file}: {damage.reason}{resting}{told}") + "\n")
             count, left = count + 1, left + (not told)
     sys.stderr.write(f"{count} damaged or missing in {command.results}\n")
     for line in remarks(store) if left == 0 else ():
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{printable(line)}\n")
     return Exit.CELLS_FAILED if left else Exit.FINISHED
 
 

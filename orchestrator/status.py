@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from orchestrator.command_line import Flag, parse
-from orchestrator.errors import Exit, run_command
+from orchestrator.errors import Exit, printable, run_command
 from orchestrator.progress.status import Status, as_json, lines, read_status
 from orchestrator.store.files import MARKER
 from orchestrator.store.store import Store, existing
@@ -44,7 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     while True:
         status = _look(store, command.run, seen=seen)
         seen = store.files.exists(MARKER)
-        text = json.dumps(as_json(status)) if command.format == "json" else "\n".join(lines(status))
+        text = (
+            json.dumps(as_json(status))
+            if command.format == "json"
+            else "\n".join(map(printable, lines(status)))
+        )
         if command.watch and command.format == "table" and sys.stdout.isatty():
             text = f"\x1b[H\x1b[2J{text}"
         sys.stdout.write(text + "\n")

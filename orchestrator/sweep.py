@@ -16,7 +16,7 @@ from orchestrator.command_line import Flag, parse
 from orchestrator.config.describe import describe
 from orchestrator.config.plugins import load_plugins
 from orchestrator.config.settings import SweepConfig, parse_assignment
-from orchestrator.errors import Exit, run_command
+from orchestrator.errors import Exit, printable, run_command
 from orchestrator.estimate.lines import plan_lines
 from orchestrator.progress.display import DisplayName
 from orchestrator.results.leaderboard import print_leaderboard
@@ -180,11 +180,11 @@ def _conclude(outcome: Outcome, command: Command) -> None:
     if outcome.stopped:
         lines.append("interrupted: the same command goes on where it stopped")
     for line in lines:
-        print(line, file=sys.stderr)  # noqa: T201
+        print(printable(line), file=sys.stderr)  # noqa: T201
 
 
 def _print(lines: list[str]) -> None:
-    print("\n".join(lines))  # noqa: T201
+    print("\n".join(map(printable, lines)))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store.files import files_at
+from orchestrator.store.root import files_at
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
 from tests.support.sweeps import TINY

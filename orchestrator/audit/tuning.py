@@ -35,6 +35,7 @@ from orchestrator.plan.names import NamedMethod, place
 from orchestrator.plan.search import FORGET_SET, SearchConfig
 from orchestrator.plan.search_space import points
 from orchestrator.store.inventory import held, left_behind
+from orchestrator.store.json_columns import json_column
 from orchestrator.store.paths import SEARCH
 from orchestrator.store.store import Store
 from tasks import fields
@@ -196,7 +197,7 @@ def with_choices(config: SweepConfig, search: Search, store: Store) -> SweepConf
     """The configuration with what the finished searches have chosen."""
     by_id = {search.search_id(where): where for where in search.trials}
     chosen = {
-        place(*by_id[row["search_id"]]): json.loads(row["params_json"])
+        place(*by_id[row["search_id"]]): json_column(row["params_json"], dict, where="tuning.params_json")
         for row in store.read("tuning").to_pylist()
         if row["chosen"] and row["search_id"] in by_id
     }

@@ -23,6 +23,9 @@ from tasks.training.strategy_text import Strategy
 LARGEST = 1e9
 """Seconds and GiB: thirty years and an exabyte are no limit, and clocks overflow not far above."""
 
+LONGEST = 1 << 20
+"""Bytes of a configuration file."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
@@ -316,11 +319,15 @@ def read_toml(source: str) -> dict[str, Any]:
         text = _read_text(path)
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise AuditError(f"{source}: not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+        raise AuditError(f"{source}: not valid TOML: {error!s:.200}") from None
 
 
 def _read_text(path: Path) -> str:
+    if path.stat().st_size > LONGEST:
+        raise AuditError(
+            f"{path}: expected a configuration of at most {LONGEST} bytes, got {path.stat().st_size}"
+        )
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -349,7 +356,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise AuditError(f"--set: expected key=value, got '{text}'")
     try:
         return key.strip(), tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
+    except RecursionError:
+        raise AuditError(f"--set: {key}: nested too deeply") from None
+    except ValueError:
         return key.strip(), literal(value)
 
 

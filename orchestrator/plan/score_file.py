@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.store.modes import create
+from tasks.datasets.arrays import npz_names, read_npz
 from tasks.errors import AuditError
 
 PROVENANCE = "provenance"
@@ -98,22 +98,26 @@ def read_scores(source: str, *, num_examples: int, dataset_digest: str) -> RiskS
     """
     if not source:
         return RiskScores()
+    path = Path(source)
+    if not path.is_file():
+        raise AuditError(f"data.scores: no file '{source}'; {COMMAND} makes it")
     try:
-        with np.load(source, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-    except FileNotFoundError:
-        raise AuditError(f"data.scores: no file '{source}'; {COMMAND} makes it") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        reason = error.strerror if isinstance(error, OSError) else "expected a .npz file of plain numbers"
-        raise AuditError(f"data.scores: cannot read {source}: {reason}; {COMMAND} makes it") from None
-    provenance = json.loads(str(arrays.pop(PROVENANCE, "{}")))
-    if provenance.get("dataset_digest", dataset_digest) != dataset_digest:
+        arrays = {name: read_npz(path, name) for name in npz_names(path)}
+        provenance = json.loads(str(arrays.pop(PROVENANCE, "{}")))
+        digest = str(provenance.get("dataset_digest", dataset_digest))
+    except AuditError as error:
+        raise AuditError(f"data.scores: {error}; {COMMAND} makes it") from None
+    except (ValueError, RecursionError, AttributeError):  # no JSON, too deep, no object
         raise AuditError(
-            f"data.scores: {source} is of other data (digest {provenance['dataset_digest'][:12]}, "
+            f"data.scores: {source}: expected a JSON object as {PROVENANCE}; {COMMAND} makes it"
+        ) from None
+    if digest != dataset_digest:
+        raise AuditError(
+            f"data.scores: {source} is of other data (digest {digest[:12]}, "
             f"this data set has {dataset_digest[:12]})"
         )
     for name, array in arrays.items():
-        if array.dtype.kind != "f" or len(array) != num_examples:
+        if array.dtype.kind != "f" or array.shape[:1] != (num_examples,):
             raise AuditError(
                 f"data.scores: '{name}': expected a number for each of {num_examples} examples, "
                 f"got {array.dtype} {array.shape}"

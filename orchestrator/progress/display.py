@@ -17,6 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.errors import printable
 from orchestrator.progress.duration import duration
 from orchestrator.progress.events import Event, Listener, Memory
 from orchestrator.progress.tally import StageTally, Tally
@@ -106,7 +107,7 @@ class _Plain:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    print(printable(line), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _left(tally: Tally, stage: StageTally) -> str:
@@ -167,19 +168,22 @@ class _RichDisplay:
     def __call__(self, event: Event) -> None:
         self._tally(event)
         if event.kind == "note":
-            self._console.print(event.name, highlight=False, markup=False)
+            self._console.print(printable(event.name), highlight=False, markup=False)
         elif event.kind == "stopping":
-            self._console.print(event.name, style="yellow", highlight=False, markup=False)
+            self._console.print(printable(event.name), style="yellow", highlight=False, markup=False)
         elif event.status == "failed":
             line = f"failed: {event.name}: {event.error}"
-            self._console.print(line, style="red", highlight=False, markup=False)
+            self._console.print(printable(line), style="red", highlight=False, markup=False)
 
     def panel(self) -> RenderableType:
         """The panel as it is now; at the end only what was done."""
         stages = [stage for stage in self._tally.stages.values() if stage.total]
         parts: list[RenderableType] = [self._table(stages)] if stages else []
         if not self._over and stages:
-            parts += [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self._footer()]
+            parts += [
+                Text(printable(line), style="dim", no_wrap=True, overflow="ellipsis")
+                for line in self._footer()
+            ]
         return Group(*parts)
 
     def _table(self, stages: list[StageTally]) -> Table:

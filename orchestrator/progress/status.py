@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.progress.duration import duration
+from orchestrator.store.json_columns import json_column
 from orchestrator.store.purges import purge_line
 from orchestrator.store.runs import Run, named_run, planned_cells
 from orchestrator.store.store import Store
@@ -129,7 +129,9 @@ def _planned(store: Store, run: Run | None) -> tuple[int | None, set[str] | None
     if run is None:
         return None, None
     ids = planned_cells(store, run)
-    return json.loads(run.row["plan_json"] or "{}").get("cells") if ids is None else len(ids), ids
+    return json_column(run.row["plan_json"], dict, where="runs.plan_json").get(
+        "cells"
+    ) if ids is None else len(ids), ids
 
 
 def _pace(times: Sequence[datetime | None]) -> float | None:

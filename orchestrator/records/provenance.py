@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.config.settings import SweepConfig, canonical, digest
 from orchestrator.plan.cells import Plan
+from orchestrator.store.json_columns import json_column
 from orchestrator.store.schema import SCHEMA_VERSION
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
@@ -114,7 +115,9 @@ def _runs(store: Store) -> list[dict[str, Any]]:
     """Rows of `runs`, the latest first."""
     rows = store.read("runs").select(["ordinal", "run_id", "config_digest", "plugins_json"]).to_pylist()
     rows.sort(key=lambda row: (row["ordinal"], row["run_id"]), reverse=True)
-    return [{**row, "plugins": json.loads(row["plugins_json"] or "{}")} for row in rows]
+    return [
+        {**row, "plugins": json_column(row["plugins_json"], dict, where="runs.plugins_json")} for row in rows
+    ]
 
 
 def git_state(folder: Path) -> tuple[str | None, bool | None, str | None]:

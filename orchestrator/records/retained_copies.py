@@ -14,6 +14,7 @@ from orchestrator.plan.data import DataPlan
 from orchestrator.store.store import Store
 from tasks.datasets.checks import checked_images
 from tasks.datasets.contents import hash_images
+from tasks.errors import AuditError
 from tasks.forget_sets.retained_copies import (
     MOST_PRODUCTS,
     MOST_VALUES,
@@ -74,9 +75,9 @@ def search(data: DataPlan, names: Iterable[str]) -> dict[str, RetainedCopies | s
     if affordable:
         try:
             images = checked_images(data.source, data.labels)
-        except (
-            Exception
-        ) as error:  # the cells that need the images fail as rows; a search must not end the sweep
+        except AuditError:  # a file that no cell can read either: bad input, and no cell's failure
+            raise
+        except Exception as error:  # of a plug-in: the cells that need the images fail as rows
             return found | dict.fromkeys(affordable, f"the images cannot be read: {one_line(error)}")
         hashes = hash_images(images)
         for name in affordable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from orchestrator.report.evidence import Finding, gather
 from orchestrator.report.own_queries import ask
 from orchestrator.report.page import document
 from orchestrator.report.subject import Subject, failures
+from orchestrator.store.json_columns import json_column
 from orchestrator.store.purges import purge_line
 from tasks.forget_sets.retained_copies import NEAR
 
@@ -75,7 +75,8 @@ def _asked(results: Results, subject: Subject) -> str:
 def copies(rows: list[dict[str, Any]]) -> str:
     """Examples of which an exact or near copy is retained: whether these are forgotten cannot be decided."""
     if any(r["retained_distance"] is None for r in rows):
-        found = json.loads(rows[0]["provenance_json"] or "{}").get("retained_copies", {})
+        origin = json_column(rows[0]["provenance_json"], dict, where="forget_sets.provenance_json")
+        found = origin.get("retained_copies", {})
         if "purged" in found:
             return escape(found["purged"])
         return (
@@ -124,7 +125,13 @@ def _done(results: Results, subject: Subject) -> str:
 
 
 def _plain_params(text: str) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in json.loads(text).items()) or "none"
+    return (
+        ", ".join(
+            f"{name} = {value}"
+            for name, value in json_column(text, dict, where="cells.method_params_json").items()
+        )
+        or "none"
+    )
 
 
 def _limits(found: list[Finding], bounds: str) -> str:

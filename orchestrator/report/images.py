@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from orchestrator.config.plugins import without_code_of
 from orchestrator.report.own_queries import ask
+from orchestrator.store.json_columns import json_column
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def read_examples(results: Results, ids: Iterable[int], *, asked: bool) -> Examp
     rows = ask(results, "latest_run")
     if not rows:
         return Examples(images={}, why_not="no run is recorded, so the data set is unknown")
-    recorded = json.loads(rows[0]["config_json"] or "{}")
+    recorded = json_column(rows[0]["config_json"], dict, where="runs.config_json")
     config = recorded.get("data")
     if config is None:
         return Examples(images={}, why_not="the run recorded no configuration, so the data set is unknown")

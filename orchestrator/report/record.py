@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.report.blocks import Block, Context, Missing, Section, Source, Table, Text, code
 from orchestrator.report.own_queries import ask
+from orchestrator.store.json_columns import json_column
 
 FAILURES_SHOWN = 40
 IDS_SHOWN = 12
@@ -87,21 +88,21 @@ def _copies(context: Context) -> list[Block]:
 
 
 def _run(row: dict[str, Any], *, last: bool) -> str:
-    plan = json.loads(row["plan_json"] or "{}")
+    plan = json_column(row["plan_json"], dict, where="runs.plan_json")
     facts = {
         "started": f"{row['started_at']:%Y-%m-%d %H:%M:%S} UTC",
-        "planned": ", ".join(f"{count} {name}" for name, count in plan.items()),
+        "planned": escape(", ".join(f"{count} {name}" for name, count in plan.items())),
         "commit": _commit(row),
         "configuration": code((row["config_digest"] or "unknown")[:16]),
         "data set": f"{escape(row['dataset'] or 'unknown')} {code((row['dataset_digest'] or '')[:16])}, "
         f"split {code((row['splits_digest'] or '')[:16])}",
-        "seeds": escape(", ".join(map(str, json.loads(row["seeds_json"] or "[]")))),
+        "seeds": escape(", ".join(map(str, json_column(row["seeds_json"], list, where="runs.seeds_json")))),
         "host": escape(_listed(row["host_json"])),
         "devices": escape(_listed(row["devices_json"])),
         "packages": escape(_listed(row["packages_json"])),
     }
     items = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items() if value)
-    config = json.dumps(json.loads(row["config_json"] or "{}"), indent=1)
+    config = json.dumps(json_column(row["config_json"], dict, where="runs.config_json"), indent=1)
     shown = (
         f"<details class='sql'><summary>resolved configuration</summary><pre>{escape(config)}</pre></details>"
     )
@@ -121,7 +122,7 @@ def _commit(row: dict[str, Any]) -> str:
 
 
 def _listed(text: str | None) -> str:
-    found = json.loads(text) if text else {}
+    found = json_column(text, (dict, list), where="runs")
     if isinstance(found, dict):
         shown = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in found.items()}
         return ", ".join(f"{name} {value}" for name, value in shown.items() if value not in (None, ""))

@@ -20,12 +20,13 @@ from orchestrator.results import views
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
 from orchestrator.results.metric_declarations import metric_declarations
+from orchestrator.results.published import PUBLISHED
 from orchestrator.results.reading import check_reads, statement_trees
 from orchestrator.results.replaced import replaced
 from orchestrator.store.modes import create
 from orchestrator.store.runs import selected_run
 from orchestrator.store.store import existing
-from orchestrator.store.tables import PUBLISHED, TABLES
+from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError, unknown_name
 
 EXPORTED_VIEWS = "views.sql"

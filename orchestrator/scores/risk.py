@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from orchestrator.plan.score_file import score_digest
 from orchestrator.plan.shadows import BASE_METHOD
 from orchestrator.plan.sources import read_source
 from orchestrator.records.observations import run_blocks
+from orchestrator.store.json_columns import json_column
 from orchestrator.store.runs import candidates, planned_cells, runs
 from orchestrator.store.store import Store, existing
 from tasks import fields
@@ -75,7 +75,9 @@ def shadow_scores(
 
 def config_of(run: Mapping[str, Any]) -> SweepConfig:
     """The configuration of a row of `runs`."""
-    return fields.build(SweepConfig, json.loads(run["config_json"]), where="runs.config_json")
+    return fields.build(
+        SweepConfig, json_column(run["config_json"], dict, where="runs.config_json"), where="runs.config_json"
+    )
 
 
 def _asked_set(store: Store, architecture: str, run_id: str | None) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import TypeVar
 import pyarrow as pa
 
 from orchestrator.store.checksum import BLANK, intact, seal
-from orchestrator.store.files import Files, files_at
+from orchestrator.store.files import Files, NotAFile
+from orchestrator.store.root import files_at
 from orchestrator.store.schema import SCHEMA_VERSION, Table, conform
 from tasks.errors import AuditError
 
@@ -40,6 +41,7 @@ class ArrowFiles:
         self.root = str(root)
         self.files: Files = files_at(root)
         self._held: dict[str, frozenset[str]] = {}
+        self._sound: dict[str, tuple[int, ...] | None] = {}
 
     def load(self, table: Table, file: str) -> pa.Table:
         """A file in the schema of today.
@@ -49,11 +51,12 @@ class ArrowFiles:
             AuditError: it is truncated, corrupt or of another schema version.
         """
         with self._opened(file) as reader:
-            version = (reader.schema.metadata or {}).get(b"schema_version", b"none").decode()
-            self.require_version(version, file)
+            self.require_version(_version(reader.schema.metadata), file)
             try:
-                return conform(reader.read_all(), table.file_schema)
-            except (pa.ArrowException, OSError) as error:
+                arrow = reader.read_all()
+                arrow.validate(full=True)  # what follows trusts lengths, offsets and text
+                return conform(arrow, table.file_schema)
+            except (pa.ArrowException, OSError, MemoryError) as error:
                 raise self.broken(file, error) from error
 
     def load_whole(self, table: Table, file: str) -> pa.Table:
@@ -66,6 +69,28 @@ class ArrowFiles:
         if reason := self.damage(table, file):
             raise self.broken(file, reason)
         return self.load(table, file)
+
+    def check(self, file: str) -> None:
+        """Refuse a file that a scan would trust: Arrow and DuckDB read past the end of what claims too many rows.
+
+        It is read once more for that, a second a gigabyte, and again only when it was written anew.
+
+        Raises:
+            FileNotFoundError: there is none of this name.
+            NotAFile: it is none that can be opened.
+            AuditError: it is truncated, corrupt or of another schema version.
+        """
+        stamp = self.files.stamp(file)
+        if self._sound.get(file) == stamp:
+            return
+        with self._opened(file) as reader:
+            self.require_version(_version(reader.schema.metadata), file)
+            try:
+                for place in range(reader.num_record_batches):
+                    reader.get_batch(place).validate(full=True)
+            except (pa.ArrowException, OSError, MemoryError) as error:
+                raise self.broken(file, error) from error
+        self._sound[file] = stamp
 
     def write(self, file: str, arrow: pa.Table) -> None:
         """Publish a file at once, in place of an earlier one."""
@@ -87,6 +112,8 @@ class ArrowFiles:
             content = self.files.read(file)
         except FileNotFoundError:
             raise
+        except NotAFile as error:
+            return str(error.strerror)
         except OSError as error:
             raise self.unreadable(file, error) from error
         try:
@@ -110,23 +137,33 @@ class ArrowFiles:
     def keys_held(self, file: str) -> frozenset[str]:
         """The keys that a compacted file lists."""
         if file not in self._held:  # such a name is never used again for other content
-            self._held[file] = frozenset(self.metadata(file).get(b"keys", b"").decode().split())
+            self._held[file] = frozenset(
+                self.metadata(file).get(b"keys", b"").decode(errors="replace").split()
+            )
         return self._held[file]
 
     def require_version(self, version: str, file: str) -> None:
         """Refuse a file that another schema version wrote."""
         if version != str(SCHEMA_VERSION):
             raise WrongVersion(
-                f"results: {self.files.describe(file)} has schema version {version}, this program reads "
+                f"results: {self.files.describe(file)} has schema version {version:.20}, this program reads "
                 f"{SCHEMA_VERSION}: use another --out, or read it with the version of lethe that wrote it"
             )
 
     def broken(self, file: str, reason: object) -> AuditError:
         """The error that names a file which cannot be read."""
         return AuditError(
-            f"results: cannot read {self.files.describe(file)} ({' '.join(str(reason).split())}); move it "
+            f"results: cannot read {self.files.describe(file)} ({' '.join(str(reason).split()):.300}); move it "
             f"aside with: python -m orchestrator.query --repair --results {self.root}"
         )
+
+    def refusal(self, file: str, error: Exception) -> AuditError:
+        """The error for a file that could not be opened: damaged, or merely out of reach."""
+        if isinstance(error, NotAFile):
+            return self.broken(file, error.strerror)
+        if isinstance(error, OSError) and error.errno:
+            return self.unreadable(file, error)
+        return self.broken(file, error)
 
     def unreadable(self, file: str, error: OSError) -> Unreadable:
         """The error that names a file which this user, or this machine, cannot open."""
@@ -144,10 +181,13 @@ class ArrowFiles:
 
     def _opened(self, file: str) -> pa.ipc.RecordBatchFileReader:
         try:
+            self.files.check(file)
             return pa.ipc.open_file(self.files.filesystem.open_input_file(self.files.full(file)))
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise self.unreadable(file, error) from error
-            raise self.broken(file, error) from error
+            raise self.refusal(file, error) from error
+
+
+def _version(metadata: dict[bytes, bytes] | None) -> str:
+    return (metadata or {}).get(b"schema_version", b"none").decode(errors="replace")

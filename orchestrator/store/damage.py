@@ -10,13 +10,15 @@ from typing import Literal
 
 from orchestrator.store import marker, paths
 from orchestrator.store.arrow_files import MISPLACED, ArrowFiles, Unreadable
-from orchestrator.store.files import MARKER, Files
+from orchestrator.store.files import MARKER, Files, NotAFile
 from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, TENSORS
 from orchestrator.store.schema import Table
 from orchestrator.store.tables import INVENTORY, TABLES, table_named
 from tasks.errors import AuditError
 
 WEIGHTS, SHARED = TENSORS
+LONGEST_HEADER = 100_000_000
+"""Bytes that the safetensors library admits."""
 COPIED = "the tensors of another name"
 STRANGER = "not a result file"
 
@@ -72,6 +74,9 @@ def damaged_tables(arrow_files: ArrowFiles, tables: Iterable[str]) -> Iterator[D
     """Files of some tables that are damaged, misplaced, unreadable or of another schema version."""
     for name in tables:
         table = table_named(name)
+        if not arrow_files.files.holds_directory(name):
+            yield Damage(file=name, reason="no directory: results hold a directory for each table")
+            continue
         for directory in (name, f"{name}/{COMPACTED}"):
             try:
                 inside = sorted(arrow_files.files.names(directory))
@@ -118,8 +123,12 @@ def damaged_tensors(files: Files, digests: Mapping[str, str]) -> Iterator[Damage
                 content = memoryview(files.read(file))
             except FileNotFoundError:
                 continue
-            except OSError as error:
-                yield Damage(file=file, reason=str(error.strerror or error), state="unreadable", keys=keys)
+            except NotAFile as error:
+                yield Damage(file=file, reason=str(error.strerror))
+                continue
+            except (OSError, MemoryError) as error:
+                reason = getattr(error, "strerror", None) or "too large for this machine"
+                yield Damage(file=file, reason=reason, state="unreadable", keys=keys)
                 continue
             if reason := _foreign(content, key, digests):
                 yield Damage(file=file, reason=reason, keys=keys, misplaced=reason == COPIED)
@@ -141,6 +150,8 @@ def _foreign(content: memoryview, key: str, digests: Mapping[str, str]) -> str:
 def _whole_tensors(data: memoryview) -> bool:
     """Whether a safetensors file is as long as its header says."""
     length = int.from_bytes(data[:8], "little")
+    if length > LONGEST_HEADER:
+        return False
     try:
         header = json.loads(bytes(data[8 : 8 + length]))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]

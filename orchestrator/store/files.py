@@ -7,40 +7,21 @@ killed local writer leaves its dotted file behind (`stale` finds them), and a fi
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import re
-import secrets
-import shutil
-import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from orchestrator.store.modes import (
-    FILE_MODES,
-    PRIVATE,
-    Share,
-    create,
-    make_directories,
-    mode_beside,
-    open_line,
-    set_mode,
-    set_modes,
-)
+from orchestrator.store.modes import Share
 from tasks.errors import AuditError
-from tasks.runtime.time_limit import unlimited
 
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
-"""Names of unfinished files; no other hidden file is ours."""
-PASSWORD = re.compile(r"[^/]+://[^/]*:[^/]*@")
 MARKER = "store.json"
 """Makes a directory one of results."""
-FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class NotAFile(OSError):
+    """A link, pipe or device in the place of a file: opening it could wait for ever, or leave the results."""
 
 
 class CannotWrite(AuditError):
@@ -58,11 +39,17 @@ class Files(Protocol):
         ...
 
     def names(self, directory: str) -> Iterator[str]:
-        """Every file below a directory, relative to it, except below names that begin with `.` or `_`."""
+        """Every file below a directory, relative to it, except below names that begin with `.` or `_`.
+
+        Links are named and not followed: they could lead outside, or in a circle."""
+        ...
+
+    def holds_directory(self, path: str) -> bool:
+        """Whether a directory of this name is there, or nothing."""
         ...
 
     def exists(self, path: str) -> bool:
-        """Whether a file of this name is there."""
+        """Whether something of this name is there."""
         ...
 
     def read(self, path: str) -> pa.Buffer:
@@ -70,6 +57,16 @@ class Files(Protocol):
 
         Raises:
             FileNotFoundError: there is no such file.
+            NotAFile: as `check`.
+        """
+        ...
+
+    def check(self, path: str) -> None:
+        """Refuse what cannot be opened without harm; the root itself may be a link.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            NotAFile: it is a link, a pipe, a socket, a device or a directory.
         """
         ...
 
@@ -136,260 +133,7 @@ class Files(Protocol):
         ...
 
 
-def files_at(root: str | os.PathLike[str]) -> Files:
-    """Files under a local path or a URI such as s3://bucket/prefix.
-
-    Raises:
-        AuditError: the URI names no known file system, or it cannot be reached.
-    """
-    text = os.fspath(root)
-    if "://" not in text:
-        return LocalFiles(Path(text))
-    if PASSWORD.match(text):
-        raise AuditError(
-            "results: expected a URI without a key or password, which would be shown and recorded; give them in "
-            "the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) or the provider's own files"
-        )
-    try:
-        filesystem, base = pafs.FileSystem.from_uri(text)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise AuditError(f"results: cannot use '{text}': {_reason(error)}") from error
-    if isinstance(filesystem, pafs.LocalFileSystem):
-        return LocalFiles(Path(base))
-    return RemoteFiles(filesystem, base, text)
-
-
-class LocalFiles:
-    """A directory on a local or network disk."""
-
-    lanes = 1
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.filesystem = pafs.LocalFileSystem()
-        self._mode = PRIVATE  # of files before there is a marker
-
-    def describe(self, path: str = "") -> str:
-        return str(self.root / path)
-
-    def full(self, path: str) -> str:
-        return str(self.root / path)
-
-    def usable(self) -> bool:
-        return self.root.is_dir()
-
-    def names(self, directory: str) -> Iterator[str]:
-        return self._names(self.root / directory, "")
-
-    def _names(self, directory: Path | str, prefix: str) -> Iterator[str]:
-        try:
-            entries = os.scandir(directory)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        with entries:
-            for entry in entries:
-                if entry.name[0] in "._":
-                    continue
-                if entry.is_dir():
-                    yield from self._names(entry.path, f"{prefix}{entry.name}/")
-                else:
-                    yield prefix + entry.name
-
-    def exists(self, path: str) -> bool:
-        return os.path.exists(self.root / path)
-
-    def read(self, path: str) -> pa.Buffer:
-        with pa.OSFile(str(self.root / path)) as source:
-            return source.read_buffer()
-
-    @unlimited()
-    def write(self, path: str, data: bytes | pa.Buffer) -> None:
-        target = self.root / path
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        try:
-            mode = mode_beside(self.root / MARKER, self._mode)
-            try:
-                _write_synced(temporary, data, mode)
-            except FileNotFoundError:
-                make_directories(target.parent, mode)
-                _write_synced(temporary, data, mode)
-            os.replace(temporary, target)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise CannotWrite(f"results: cannot write {target}: {self._hint(error)}") from error
-
-    def settle(self, directory: str) -> None:
-        if os.name != "posix":  # directories cannot be opened elsewhere
-            return
-        descriptor = os.open(self.root / directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def remove(self, path: str) -> None:
-        try:
-            (self.root / path).unlink(missing_ok=True)
-        except OSError as error:
-            raise CannotWrite(f"results: cannot remove {self.root / path}: {self._hint(error)}") from error
-
-    def stamp(self, path: str) -> tuple[int, ...] | None:
-        try:
-            found = os.stat(self.root / path)
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
-    def size(self, path: str) -> int:
-        return (self.stamp(path) or (0,))[-1]
-
-    def _hint(self, error: OSError) -> str:
-        """The reason, how much space is left where that is the reason, and what to do."""
-        if error.errno not in FULL:
-            return f"{_reason(error)}; once it can be written the same command goes on"
-        place = next(p for p in (self.root, *self.root.absolute().parents) if p.is_dir())
-        usage = shutil.disk_usage(place)
-        left = f"{usage.free / 2**20:.1f} of {usage.total / 2**20:,.0f} MiB are free"
-        return f"{_reason(error)} ({left}); with more space the same command goes on"
-
-    def move(self, path: str, target: str) -> None:
-        try:
-            make_directories((self.root / target).parent, mode_beside(self.root / MARKER))
-            os.replace(self.root / path, self.root / target)
-        except OSError as error:
-            raise CannotWrite(f"results: cannot move {self.root / path}: {self._hint(error)}") from error
-
-    def share(self, share: Share, names: Iterable[str]) -> None:
-        self._mode = FILE_MODES[share]
-        try:
-            make_directories(self.root, self._mode)
-            set_mode(self.root, self._mode)
-            set_modes((self.root / name for name in names), self._mode)
-        except OSError as error:
-            raise CannotWrite(f"results: cannot change who may read {self.root}: {_reason(error)}") from error
-
-    def shared(self) -> Share | None:
-        return None if mode_beside(self.root / MARKER, self._mode) == PRIVATE else "group"
-
-    def open_root(self) -> str:
-        return "" if self.shared() else open_line(self.root)
-
-    def stale(self, *, seconds: float) -> list[str]:
-        limit = time.time() - seconds
-        found = []
-        for directory, below, names in os.walk(self.root):
-            below[:] = [name for name in below if not name.startswith(".")]
-            for path in (Path(directory, name) for name in names if TEMPORARY.fullmatch(name)):
-                with contextlib.suppress(FileNotFoundError):  # its writer has just finished
-                    if path.stat().st_mtime < limit:
-                        found.append(path.relative_to(self.root).as_posix())
-        return sorted(found)
-
-
-class RemoteFiles:
-    """A prefix of an object store, where a finished put is atomic and an unfinished one is invisible."""
-
-    lanes = 16
-
-    def __init__(self, filesystem: pafs.FileSystem, base: str, uri: str) -> None:
-        self.filesystem = filesystem
-        self._base = base.rstrip("/")
-        self._uri = uri.rstrip("/")
-
-    def describe(self, path: str = "") -> str:
-        return f"{self._uri}/{path}".rstrip("/")
-
-    def full(self, path: str) -> str:
-        return f"{self._base}/{path}".rstrip("/")
-
-    def usable(self) -> bool:
-        return True
-
-    def names(self, directory: str) -> Iterator[str]:
-        base = self.full(directory)
-        selector = pafs.FileSelector(base, recursive=True, allow_not_found=True)
-        for info in self.filesystem.get_file_info(selector):
-            name = info.path.lstrip("/")[len(base.lstrip("/")) :].lstrip("/")
-            if info.type == pafs.FileType.File and not any(part[0] in "._" for part in name.split("/")):
-                yield name
-
-    def exists(self, path: str) -> bool:
-        return self.filesystem.get_file_info(self.full(path)).type == pafs.FileType.File
-
-    def read(self, path: str) -> pa.Buffer:
-        with self.filesystem.open_input_file(self.full(path)) as source:
-            return source.read_buffer()
-
-    @unlimited()
-    def write(self, path: str, data: bytes | pa.Buffer) -> None:
-        target = self.full(path)
-        try:
-            try:
-                self._put(target, data)
-            except FileNotFoundError:  # stores that do have directories want them first
-                self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
-                self._put(target, data)
-        except (OSError, pa.ArrowException) as error:
-            raise self._refused("write", path, error) from error
-
-    def _put(self, target: str, data: bytes | pa.Buffer) -> None:
-        sink = self.filesystem.open_output_stream(target)
-        try:
-            sink.write(data)
-        except BaseException:
-            sink.close()  # publishes what was sent: only a whole file may stay
-            self.filesystem.delete_file(target)
-            raise
-        sink.close()
-
-    def settle(self, directory: str) -> None:
-        """A put that returned is durable."""
-
-    def remove(self, path: str) -> None:
-        try:
-            if self.exists(path):
-                self.filesystem.delete_file(self.full(path))
-        except FileNotFoundError:  # another process has just removed it
-            return
-        except (OSError, pa.ArrowException) as error:
-            raise self._refused("remove", path, error) from error
-
-    def stamp(self, path: str) -> tuple[int, ...] | None:
-        info = self.filesystem.get_file_info(self.full(path))
-        return (info.mtime_ns or 0, info.size) if info.type == pafs.FileType.File else None
-
-    def size(self, path: str) -> int:
-        return (self.stamp(path) or (0,))[-1]
-
-    def _refused(self, action: str, path: str, error: Exception) -> CannotWrite:
-        what = f"results: cannot {action} {self.describe(path)}: {_reason(error)}"
-        return CannotWrite(f"{what}; once it can be written the same command goes on")
-
-    def move(self, path: str, target: str) -> None:
-        self.write(target, self.read(path))
-        self.remove(path)
-
-    def share(self, share: Share, names: Iterable[str]) -> None:
-        raise AuditError(f"--share: {self._uri} has no file modes: who may read is set at the object store")
-
-    def shared(self) -> Share | None:
-        return None
-
-    def open_root(self) -> str:
-        return ""
-
-    def stale(self, *, seconds: float) -> list[str]:
-        return []
-
-
-def _write_synced(path: Path, data: bytes | pa.Buffer, mode: int) -> None:
-    with create(path, mode, new=True) as sink:
-        sink.write(memoryview(data).cast("B"))
-        sink.flush()
-        os.fsync(sink.fileno())
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """The words of an error of the file system, in one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split())

@@ -87,7 +87,7 @@ class Store:
         try:
             version = marker.read(self.files)
         except (OSError, ValueError) as error:
-            raise self.arrow_files.broken(MARKER, error) from error
+            raise self.arrow_files.refusal(MARKER, error) from error
         if version is not None:
             self.arrow_files.require_version(version, MARKER)
 
@@ -169,9 +169,7 @@ class Store:
         snapshot = self.snapshot(table)
         whole = [part.file for part in snapshot.parts if part.serves == part.holds]
         names = whole + [entry.file for entry in snapshot.singles]
-        if names:
-            version = self.arrow_files.metadata(names[0]).get(b"schema_version", b"none").decode()
-            self.arrow_files.require_version(version, names[0])
+        self.arrow_files.each(self.arrow_files.check, names)
         files = ds.FileSystemDataset.from_paths(
             [self.files.full(name) for name in names],
             schema=known.query_schema,
@@ -233,6 +231,8 @@ class Store:
             return self.files.read(name).to_pybytes()
         except FileNotFoundError:
             raise UnknownName(f"results: no file {self.files.describe(name)}") from None
+        except (OSError, MemoryError) as error:
+            raise AuditError(f"results: cannot read {self.files.describe(name)}: {error!s:.200}") from error
 
     def has_blob(self, kind: str, key: str) -> bool:
         """Whether the blob is there."""
@@ -262,7 +262,7 @@ class Store:
             return self.dataset(table.name).to_table()
         except FileNotFoundError:
             raise
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, MemoryError) as error:
             raise self.diagnose([table.name]) or error from error
 
 

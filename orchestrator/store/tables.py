@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-
 from orchestrator.store.schema import (
     BINARY,
     BOOL,
@@ -378,27 +376,6 @@ TABLES = _tables(
         required=("purged_at", "what", "files", "finished"),
     ),
 )
-
-PUBLISHED = pa.schema(
-    [
-        ("row_set", STRING),
-        ("paper", STRING),
-        ("mark", STRING),
-        ("dataset", STRING),
-        ("architecture", STRING),
-        ("forget_set", STRING),
-        ("method", STRING),
-        ("attack", STRING),
-        ("metric", STRING),
-        ("param", FLOAT64),
-        ("value", FLOAT64),
-        ("spread", FLOAT64),
-        ("unit", STRING),
-        ("misprint", BOOL),
-        ("note", STRING),
-    ]
-)
-"""Numbers that papers print; not results of ours, they ship with the queries."""
 
 
 def table_named(name: str) -> Table:

@@ -85,9 +85,12 @@ class Contents:
         if self.layout.format == "python":
             name = self.layout.meta[0]
             table = load_table(self.files[name], where=f"{self.place}/{name}")
-            return tuple(map(str, _entry(table, f"{kind}_names", where=f"{self.place}/{name}")))
+            names = _entry(table, f"{kind}_names", where=f"{self.place}/{name}")
+            if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+                raise AuditError(f"{self.place}/{name}: {kind}_names: expected a list of text")
+            return tuple(names)
         name = "batches.meta.txt" if kind == "label" else f"{kind}_names.txt"
-        return tuple(self.files[name].decode().split())
+        return tuple(self.files[name].decode("utf-8", "replace").split())
 
 
 def _read_records(data: bytes, label_bytes: int, count: int, *, where: str) -> Part:
@@ -115,13 +118,17 @@ def _read_pickle(data: bytes, label_bytes: int, count: int, *, where: str) -> Pa
 
 def _entry(table: dict[str, Any], key: str, *, where: str) -> Any:
     if key not in table:
-        raise AuditError(f"{where}: no '{key}' in the pickle; found {', '.join(sorted(map(str, table)))}")
+        found = ", ".join(f"{name!s:.40}" for name in list(table)[:20])
+        raise AuditError(f"{where}: no '{key}' in the pickle; found {found or 'nothing'}")
     return table[key]
 
 
-def _integers(values: Sequence[int], count: int, *, where: str) -> np.ndarray:
-    if len(values) != count or not all(isinstance(value, (int, np.integer)) for value in values):
-        raise AuditError(f"{where}: expected {count} integers, got {len(values)} values")
+def _integers(values: Any, count: int, *, where: str) -> np.ndarray:
+    if not isinstance(values, (list, np.ndarray)) or len(values) != count:
+        found = f"{len(values)} values" if hasattr(values, "__len__") else type(values).__name__
+        raise AuditError(f"{where}: expected {count} integers, got {found}")
+    if not all(isinstance(value, (int, np.integer)) and abs(int(value)) < 2**31 for value in values):
+        raise AuditError(f"{where}: expected {count} integers, each the number of a class")
     return np.asarray(values, dtype=np.int64)
 
 

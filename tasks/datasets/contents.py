@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.datasets.arrays import read_npy
 from tasks.datasets.base import DataSource
+from tasks.datasets.pixels import load_image
 from tasks.errors import AuditError
 
 _CHUNK = 256
@@ -78,7 +80,7 @@ def read_file(source: DataSource, path: Path) -> np.ndarray:
         return source.read_file(path)
     shape = source.read_labels().image_shape
     if path.suffix.lower() == ".npy":
-        dtype, image = (np.uint8 if source.decodes else source.read_images().dtype), _array(path)
+        dtype, image = (np.uint8 if source.decodes else source.read_images().dtype), read_npy(path)
     else:
         dtype, image = source.read_images().dtype, _pixels(path, shape[0])
     if image.shape != shape or image.dtype != dtype:
@@ -88,22 +90,6 @@ def read_file(source: DataSource, path: Path) -> np.ndarray:
     return image
 
 
-def _array(path: Path) -> np.ndarray:
-    try:
-        image = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise AuditError(f"{path}: cannot read this array: {error}") from None
-    if not isinstance(image, np.ndarray):
-        raise AuditError(f"{path}: expected one array, got an archive")
-    return image
-
-
 def _pixels(path: Path, channels: int) -> np.ndarray:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as opened:
-            pixels = np.asarray(opened.convert(_MODES[channels]))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise AuditError(f"{path}: cannot decode this image: {error}") from None
+    pixels = np.asarray(load_image(path, _MODES[channels]))
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

@@ -15,13 +15,13 @@ import numpy as np
 
 from tasks.datasets.base import Labels
 from tasks.datasets.contents import content_hash, hash_images
+from tasks.datasets.pixels import check_pixels, load_image
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 _CHUNK = 256
 
 
@@ -148,15 +148,13 @@ def decode(path: Path, geometry: Geometry) -> np.ndarray:
     """One image, `C x H x W`, uint8.
 
     Raises:
-        AuditError: the file is no readable PNG, JPEG, BMP or WebP image.
+        AuditError: as `load_image`; or it has too many pixels once its shorter side is long enough.
     """
-    from PIL import Image
-
+    image = load_image(path, "L" if geometry.channels == 1 else "RGB")
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            pixels = np.asarray(_fit(image.convert("L" if geometry.channels == 1 else "RGB"), geometry))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise AuditError(f"{path}: cannot decode this image: {error}") from None
+        pixels = np.asarray(_fit(image, geometry))
+    except ValueError as error:
+        raise AuditError(f"{path}: cannot fit this image: {error}") from None
     return pixels[None] if geometry.channels == 1 else pixels.transpose(2, 0, 1)
 
 
@@ -166,6 +164,7 @@ def _fit(image: Image, geometry: Geometry) -> Image:
     shorter = min(image.size)
     if shorter != geometry.resize:
         width, height = (max(geometry.resize, round(s * geometry.resize / shorter)) for s in image.size)
+        check_pixels(width, height)
         image = image.resize((width, height), Resampling.BILINEAR)
     left, top = ((s - geometry.size) // 2 for s in image.size)
     return image.crop((left, top, left + geometry.size, top + geometry.size))

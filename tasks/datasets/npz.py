@@ -11,10 +11,13 @@ from typing import Literal
 import numpy as np
 
 from tasks.datasets.archive import file_digest
+from tasks.datasets.arrays import npz_names, npz_shape, read_npz
 from tasks.datasets.base import DataSource, Labels, register
 from tasks.errors import AuditError
 
 _CHANNELS = (1, 3, 4)
+_CLASSES = 1 << 20
+"""More than any data set has; each class gets a name and a row of the last layer."""
 Order = Literal["auto", "nchw", "nhwc"]
 
 
@@ -46,8 +49,12 @@ class Npz(DataSource):
             is_test = np.repeat(np.array([False, True]), [len(part) for part in parts])
         else:
             is_test = self._flags(len(labels)) if "is_test" in keys else np.zeros(len(labels), dtype=bool)
+        if not len(labels):
+            raise AuditError(f"{self.path}: labels: expected at least one, got none")
         if labels.min() < 0:
             raise AuditError(f"{self.path}: labels: expected 0 or more, got {labels.min()}")
+        if labels.max() >= _CLASSES:
+            raise AuditError(f"{self.path}: labels: expected less than {_CLASSES}, got {labels.max()}")
         shapes = {self._image_shape(key) for key in self._pairs().values()}
         if len(shapes) > 1:
             raise AuditError(f"{self.path}: train and test images differ in shape: {sorted(shapes)}")
@@ -79,14 +86,13 @@ class Npz(DataSource):
         return path
 
     def _keys(self) -> set[str]:
-        with zipfile.ZipFile(self._file()) as archive:
-            keys = {name.removesuffix(".npy") for name in archive.namelist()}
+        keys = set(npz_names(self._file()))
         for wanted in ({"x_train", "y_train", "x_test", "y_test"}, {"images", "labels"}):
             if wanted <= keys:
                 return keys
         raise AuditError(
             f"{self.path}: expected x_train, y_train, x_test, y_test or images, labels[, is_test]; "
-            f"found {', '.join(sorted(keys)) or 'nothing'}"
+            f"found {', '.join(sorted(keys)[:20]) or 'nothing'}"
         )
 
     def _pairs(self) -> dict[str, str]:
@@ -94,26 +100,19 @@ class Npz(DataSource):
         split = "x_train" in self._keys()
         return {"y_train": "x_train", "y_test": "x_test"} if split else {"labels": "images"}
 
-    def _array(self, key: str) -> np.ndarray:
-        try:
-            with np.load(self._file(), allow_pickle=False) as arrays:
-                return arrays[key]
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise AuditError(f"{self.path}: cannot read array '{key}': {error}") from None
-
     def _integers(self, key: str, *, images: str) -> np.ndarray:
-        values, count = self._array(key), self._header_shape(images)[0]
+        values, count = read_npz(self._file(), key), npz_shape(self._file(), images)[:1]
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
-        if values.ndim != 1 or values.dtype.kind not in "iu" or len(values) != count:
+        if values.ndim != 1 or values.dtype.kind not in "iu" or values.shape != count:
             raise AuditError(
-                f"{self.path}: {key}: expected {count} integers as there are {images}, "
+                f"{self.path}: {key}: expected {', '.join(map(str, count))} integers as there are {images}, "
                 f"got {values.dtype} {values.shape}"
             )
         return values.astype(np.int64)
 
     def _flags(self, count: int) -> np.ndarray:
-        flags = self._array("is_test")
+        flags = read_npz(self._file(), "is_test")
         if flags.shape != (count,) or flags.dtype != np.bool_:
             raise AuditError(f"{self.path}: is_test: expected {count} bool, got {flags.dtype} {flags.shape}")
         return flags
@@ -121,25 +120,15 @@ class Npz(DataSource):
     def _class_names(self, num_classes: int) -> tuple[str, ...]:
         if "class_names" not in self._keys():
             return tuple(map(str, range(num_classes)))
-        names = tuple(map(str, self._array("class_names").ravel()))
+        names = tuple(map(str, read_npz(self._file(), "class_names").ravel()))
         if len(names) < num_classes:
             raise AuditError(
                 f"{self.path}: class_names: expected {num_classes} names or more, got {len(names)}"
             )
         return names
 
-    def _header_shape(self, key: str) -> tuple[int, ...]:
-        with zipfile.ZipFile(self._file()) as archive, archive.open(f"{key}.npy") as file:
-            try:
-                version = np.lib.format.read_magic(file)
-                first = version == (1, 0)
-                read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-                return tuple(read(file)[0])
-            except (ValueError, zipfile.BadZipFile) as error:
-                raise AuditError(f"{self.path}: cannot read array '{key}': {error}") from None
-
     def _channel_axis(self, key: str) -> int:
-        shape = self._header_shape(key)
+        shape = npz_shape(self._file(), key)
         if len(shape) == 3:
             return 0
         if len(shape) != 4:
@@ -152,13 +141,13 @@ class Npz(DataSource):
         return axes[0]
 
     def _image_shape(self, key: str) -> tuple[int, int, int]:
-        shape, axis = self._header_shape(key), self._channel_axis(key)
+        shape, axis = npz_shape(self._file(), key), self._channel_axis(key)
         if axis == 0:
             return (1, shape[1], shape[2])
         return (shape[1], shape[2], shape[3]) if axis == 1 else (shape[3], shape[1], shape[2])
 
     def _channels_first(self, key: str) -> np.ndarray:
-        images, axis = self._array(key), self._channel_axis(key)
+        images, axis = read_npz(self._file(), key), self._channel_axis(key)
         if axis == 0:
             return images[:, None]
         return images if axis == 1 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))

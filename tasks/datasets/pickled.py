@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from tasks.datasets.pickle_shape import check_shape
 from tasks.errors import AuditError
 
+_TOLD = 200
+"""Characters of a reason that are shown: it may repeat what the file holds."""
 _INTEGER_TYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
 
 
@@ -85,23 +88,30 @@ def load_table(data: bytes, *, where: str) -> dict[str, Any]:
         Values by key; byte strings become text, arrays are integer `numpy.ndarray`.
 
     Raises:
-        AuditError: the pickle names anything but integer arrays, is damaged, or holds no dictionary.
+        AuditError: the pickle names anything but integer arrays, asks for more than a table needs, is damaged, or
+            holds no dictionary.
     """
     try:
+        check_shape(data)
         loaded = _ArrayUnpickler(io.BytesIO(data), encoding="bytes").load()
     except Exception as error:  # a damaged or hostile pickle may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise AuditError(f"{where}: cannot read the pickle of {len(data)} bytes: {reason}") from None
+        told = f"{where}: cannot read the pickle of {len(data)} bytes: {reason:.{_TOLD}}"
+        raise AuditError(told) from None
     if not isinstance(loaded, dict):
         raise AuditError(f"{where}: expected a pickled dict, got {type(loaded).__name__}")
-    return {_plain(key): _plain(value) for key, value in loaded.items()}
+    texts: dict[bytes, str] = {}
+    return {_plain(key, texts): _plain(value, texts) for key, value in loaded.items()}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, texts: dict[bytes, str]) -> Any:
+    """The value with text for bytes, equal ones once, and arrays for what stood for them."""
     if isinstance(value, _Array):
         return value.array
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        if value not in texts:
+            texts[value] = value.decode("utf-8", "replace")
+        return texts[value]
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, texts) for item in value]
     return value

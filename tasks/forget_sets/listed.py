@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.datasets.arrays import read_npy
 from tasks.datasets.splits import Splits
 from tasks.errors import AuditError, unknown_name
 from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, register
@@ -20,6 +22,8 @@ Cell = tuple[int, str]
 
 _SUFFIXES = (".csv", ".npy", ".txt")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
+_LARGEST = 1 << 28
+"""Bytes of a list, enough for four million content hashes."""
 _NEAR = 48
 """Hexadecimal digits of 64 that a misread hash shares with the one meant; unrelated ones share about 4."""
 
@@ -66,24 +70,36 @@ class Listed(ForgetKind):
 
 
 def _npy_cells(path: Path) -> list[Cell]:
-    try:
-        listed = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise AuditError(f"{path}: cannot read this array: {error}") from None
-    if not isinstance(listed, np.ndarray) or listed.ndim != 1 or listed.dtype.kind not in "iuU":
-        found = f"{listed.dtype} {listed.shape}" if isinstance(listed, np.ndarray) else "an archive"
-        raise AuditError(f"{path}: expected integers or text of shape (n,), got {found}")
+    listed = read_npy(path)
+    if listed.ndim != 1 or listed.dtype.kind not in "iuU":
+        raise AuditError(
+            f"{path}: expected integers or text of shape (n,), got {listed.dtype} {listed.shape}"
+        )
     return list(enumerate(map(str, listed.tolist()), start=1))
 
 
+def _text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > _LARGEST:
+        raise AuditError(f"{path}: expected a list of at most {_LARGEST} bytes, got {size}")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AuditError(f"{path}: expected UTF-8 text, got byte {error.object[error.start]:#x}") from None
+
+
 def _txt_cells(path: Path) -> list[Cell]:
-    lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line.partition("#")[0].strip() for line in _text(path).splitlines()]
     return [(number, line) for number, line in enumerate(lines, start=1) if line]
 
 
 def _csv_cells(path: Path, column: str) -> list[Cell]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
+    try:
+        rows = [
+            (n, row) for n, row in enumerate(csv.reader(io.StringIO(_text(path), newline="")), start=1) if row
+        ]
+    except csv.Error as error:
+        raise AuditError(f"{path}: cannot read this table: {error}") from None
     if not rows:
         return []
     header = [cell.strip() for cell in rows[0][1]]
@@ -91,7 +107,7 @@ def _csv_cells(path: Path, column: str) -> list[Cell]:
         place = header.index(column)
         return [(number, row[place].strip() if place < len(row) else "") for number, row in rows[1:]]
     if len(header) > 1:
-        raise unknown_name("column", column, header, where=str(path))
+        raise unknown_name("column", column, [f"{name:.40}" for name in header[:20]], where=str(path))
     return [(number, row[0].strip()) for number, row in rows]
 
 
@@ -108,11 +124,10 @@ def _ids(cells: Sequence[Cell], copies: Mapping[str, np.ndarray], path: str) -> 
 
 
 def _integer(text: str, path: str, line: int) -> int:
-    try:
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         return int(text)
-    except ValueError:
-        expected = "an example id, or a content hash of 64 hexadecimal digits"
-        raise AuditError(f"{path}: line {line}: expected {expected}, got '{text}'") from None
+    expected = "an example id, or a content hash of 64 hexadecimal digits"
+    raise AuditError(f"{path}: line {line}: expected {expected}, got '{text:.100}'")
 
 
 def _copies(hashed: Sequence[Cell], request: ForgetRequest, path: str) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from orchestrator.purge import main as purge
 from orchestrator.query import main as query
 from orchestrator.report.write import build
 from orchestrator.status import main as status
-from orchestrator.store.files import LocalFiles
+from orchestrator.store.local_files import LocalFiles
 from orchestrator.store.purges import purge_line, purged
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES

@@ -20,6 +20,7 @@ from orchestrator.report.record import provenance_section
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from orchestrator.sweep import main
+from tasks.errors import AuditError
 from tests.support.audited import write_run
 from tests.support.sweeps import TINY, changed
 
@@ -136,9 +137,20 @@ def test_a_large_search_is_left_to_the_sweep_or_out(tmp_path: Path, monkeypatch:
     assert len(write(plan, store)) == 1
 
 
-def test_images_that_cannot_be_read_end_neither_plan_nor_sweep(tmp_path: Path) -> None:
+def test_images_that_no_cell_can_read_are_bad_input(tmp_path: Path) -> None:
     plan = planned(tmp_path, exact=1)
     (tmp_path / "mine.npz").write_bytes(b"no archive")
+    with pytest.raises(AuditError, match=r"expected a \.npz file"):
+        retained_copies.plan_lines(plan.data)
+
+
+def test_a_data_set_that_breaks_ends_neither_plan_nor_sweep(tmp_path: Path, monkeypatch) -> None:
+    plan = planned(tmp_path, exact=1)
+
+    def broken(self: object) -> None:
+        raise RuntimeError("of a plug-in")
+
+    monkeypatch.setattr(type(plan.data.source), "read_images", broken)
     assert retained_copies.plan_lines(plan.data) == []
     store = Store(str(tmp_path / "results"))
     store.check_ready()

@@ -130,7 +130,7 @@ def test_what_is_not_ours_keeps_its_modes_and_is_told(tmp_path: Path) -> None:
 def test_an_object_store_has_no_modes(tmp_path: Path) -> None:
     from pyarrow.fs import LocalFileSystem
 
-    from orchestrator.store.files import RemoteFiles
+    from orchestrator.store.remote_files import RemoteFiles
 
     remote = RemoteFiles(LocalFileSystem(), str(tmp_path), "s3://bucket/audit")
     with pytest.raises(AuditError, match="--share: s3://bucket/audit has no file modes"):

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.store import compaction, files
-from orchestrator.store.files import LocalFiles, RemoteFiles
+from orchestrator.store import compaction, local_files
+from orchestrator.store.local_files import LocalFiles
 from orchestrator.store.paths import MAX_DIRECTORY, SAFE_NAME, file_name, parse
+from orchestrator.store.remote_files import RemoteFiles
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES, table_named
 from orchestrator.store.verify import repair, verify
@@ -167,7 +168,7 @@ def test_a_full_disk_leaves_nothing_behind(store: Store, monkeypatch: pytest.Mon
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(local_files.os, "fsync", full)
     with pytest.raises(AuditError, match=r"cannot write .*No space left on device"):
         store.write("metrics", "k0", rows("k0"))
     monkeypatch.undo()

@@ -18,7 +18,8 @@ import pytest
 
 from orchestrator.audit.compute import tidy
 from orchestrator.results.connection import Results
-from orchestrator.store.files import CannotWrite, RemoteFiles
+from orchestrator.store.files import CannotWrite
+from orchestrator.store.remote_files import RemoteFiles
 from orchestrator.store.store import SMALL_FILES, Store
 from orchestrator.store.verify import verify
 from tests.support.sweeps import ROOT, content, sweep, write_config

@@ -201,6 +201,11 @@ def test_hostile_batch_is_refused_without_executing(tmp_path: Path) -> None:
         ),
         ({"data": np.zeros((NUM_TRAIN, 3072), np.uint8), "labels": ["a"] * 4}, "labels: expected 4 integers"),
         ({"data": np.zeros((NUM_TRAIN, 3072), np.uint8), "labels": [0, 1, 2, 10]}, "expected labels 0..9"),
+        (
+            {"data": np.zeros((NUM_TRAIN, 3072), np.uint8), "labels": 5},
+            "labels: expected 4 integers, got int",
+        ),
+        ({"data": np.zeros((NUM_TRAIN, 3072), np.uint8), "labels": [2**31 - 1] * 4}, "expected labels 0..9"),
     ],
 )
 def test_wrong_contents_of_a_pickle(table: dict[str, object], message: str, tmp_path: Path) -> None:

@@ -149,3 +149,41 @@ def test_every_truncation_is_an_audit_error(data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(whole) - 1))
     with pytest.raises(AuditError, match="cannot read the pickle of"):
         load_table(whole[:cut], where="f")
+
+
+def shared_tuples(levels: int) -> bytes:
+    """A key whose hash takes 2 ** levels steps: each tuple holds the one before twice."""
+    doubled = b"".join(b"h" + bytes([n]) + b"\x86q" + bytes([n + 1]) for n in range(levels))
+    return b"\x80\x02}K\x01\x85q\x00" + doubled + b"K\x01s."
+
+
+COSTLY = {
+    "tuples that hold the one before twice": (shared_tuples(60), "hold the same value twice"),
+    "a list that holds itself": (b"\x80\x02}U\x01a]q\x00h\x00as.", "hold the same value twice"),
+    "a text fetched again and again": (
+        b"\x80\x02}X\x00\x10\x00\x00" + b"x" * 4096 + b"q\x00](" + b"h\x00" * 9 + b"es.",
+        "hold the same value twice",
+    ),
+    "a key too deep for the stack": (b"\x80\x02})" + b"\x85" * 10**6 + b"K\x01s.", "at most 8 containers"),
+    "a list as deep": (b"\x80\x02}K\x01" + b"]" * 9 + b"a" * 8 + b"s.", "at most 8 containers"),
+    "a memo of 64 GB": (b"\x80\x02}r\xff\xff\xff\x7f.", "values to be kept"),
+    "the top twice": (b"\x80\x02}K\x012K\x01s.", "got DUP"),
+    "a set": (b"\x80\x04}\x8f(K\x01\x90K\x01s.", "got EMPTY_SET"),
+    "a text of 8 EB": (b"\x80\x04}\x8e" + b"\xff" * 7 + b"\x7fabc", "only 3 remain"),
+    "a number of a million digits": (b"\x80\x02}I" + b"9" * 10**6 + b"\nK\x01s.", "digits"),
+    "a long name": (b"\x80\x02}c" + b"x" * 10**6 + b"\ny\nK\x01s.", "refused to load 'xxx"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), COSTLY.values(), ids=COSTLY)
+def test_what_costs_more_than_a_table_is_refused_before_it_is_built(data: bytes, reason: str) -> None:
+    with pytest.raises(AuditError, match=reason) as caught:
+        load_table(data, where="f")
+    assert len(str(caught.value)) < 300
+
+
+def test_more_values_than_a_table_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.datasets.pickle_shape.OPCODES", 100)
+    assert load_table(pickle.dumps({"labels": [1] * 80}), where="f")
+    with pytest.raises(AuditError, match="at most 100 opcodes"):
+        load_table(pickle.dumps({"labels": [1] * 100}), where="f")

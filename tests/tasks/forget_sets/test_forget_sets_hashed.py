@@ -192,7 +192,7 @@ def test_files_of_another_shape_or_type_are_refused(tmp_path: Path) -> None:
     for name, message in {
         "wide.png": r"expected uint8 \(3, 6, 6\) as the examples are, got uint8 \(3, 6, 5\)",
         "float.npy": r"expected uint8 .*, got float32",
-        "two.npy": "expected one array, got an archive",
+        "two.npy": "cannot read this array: expected one array, got an archive",
     }.items():
         with pytest.raises(AuditError, match=f"{name}: {message}"):
             read_file(source, tmp_path / name)
