@@ -7,7 +7,6 @@ by itself, or be half of two results that were copied into one directory.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.records.observations import path_of
 from orchestrator.store import inventory
 from orchestrator.store.damage import SHARED, WEIGHTS
+from orchestrator.store.json_columns import json_column
 from orchestrator.store.purges import purged
 from orchestrator.store.store import Store
 
@@ -61,7 +61,10 @@ def incomplete(plan: Plan, store: Store) -> Incomplete:
     rows = {row["model_id"]: row for row in table.select(columns).to_pylist()}
     costs, weights = store.keys("costs"), store.blob_keys(WEIGHTS)
     lost = inventory.left_behind(store) - inventory.held(store)
-    stages = {key: set(json.loads(row["rests_on_json"] or "[]")) - costs for key, row in rows.items()}
+    stages = {
+        key: set(json_column(row["rests_on_json"], list, where="models.rests_on_json")) - costs
+        for key, row in rows.items()
+    }
     finished = {key for key, row in rows.items() if row["status"] == "finished"}
     measured = _measured(store)
     models = set()

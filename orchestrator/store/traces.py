@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.store import inventory
 from orchestrator.store.files import Files
+from orchestrator.store.json_columns import json_column
 from orchestrator.store.paths import COMPACTED, DAMAGED, TENSORS
 from orchestrator.store.purges import TABLE, unfinished
 from orchestrator.store.store import Store
@@ -144,7 +145,7 @@ def _forget_copies(store: Store, now: datetime) -> None:
         told = f"purged on {now:%Y-%m-%d}; {exact} of {len(rows)} had an exact copy that stays"
         for row in rows:
             if row["retained_nearest"] is not None:
-                provenance = json.loads(row["provenance_json"] or "{}")
+                provenance = json_column(row["provenance_json"], dict, where="forget_sets.provenance_json")
                 row["provenance_json"] = json.dumps({**provenance, "retained_copies": {"purged": told}})
                 row["retained_exact"] = row["retained_nearest"] = row["retained_distance"] = None
         store.write("forget_sets", record, rows)
