@@ -20,6 +20,7 @@ from orchestrator.records import provenance, retained_copies
 from orchestrator.records.plans import recorded, write_run
 from orchestrator.records.shadow_batches import shadow_batches
 from orchestrator.store import inventory
+from orchestrator.store.purges import purged
 from orchestrator.store.store import SMALL_FILES, Store
 from tasks.errors import AuditError
 
@@ -40,7 +41,7 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
     if rerun != "none":
         forget_results(plan, store, cells, rerun)
     models = missing_models(plan, store, cells)
-    new = retained_copies.unrecorded(plan.data, store)
+    new = [] if rerun == "none" and purged(store) else retained_copies.unrecorded(plan.data, store)
     if not (cells or models or new):
         return recorded(plan, store) or write_run(plan, store, started, before=before)
     for line in (*plan.notes, *provenance.changed_plugins(plan, store)):

@@ -18,6 +18,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 MISPLACED = "what was written as"
+OTHER_VERSION = "of another schema version"
 BATCH_ROWS = 131_072
 IPC_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
 
@@ -122,7 +123,7 @@ class ArrowFiles:
             return "truncated or corrupt"
         metadata = schema.metadata or {}
         if metadata.get(b"schema_version") != str(SCHEMA_VERSION).encode():
-            return "of another schema version"
+            return OTHER_VERSION
         if not intact(content, metadata.get(b"checksum", b"")):
             return "changed since it was written"
         if metadata.get(b"file") != file.encode() or metadata.get(b"table") != table.name.encode():

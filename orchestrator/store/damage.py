@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.store import marker, paths
-from orchestrator.store.arrow_files import MISPLACED, ArrowFiles, Unreadable
+from orchestrator.store.arrow_files import MISPLACED, OTHER_VERSION, ArrowFiles, Unreadable
 from orchestrator.store.files import MARKER, Files, NotAFile
 from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, TENSORS
 from orchestrator.store.schema import Table
@@ -102,7 +102,9 @@ def _damaged_table_file(arrow_files: ArrowFiles, table: Table, directory: str, n
         yield Damage(file=file, reason=str(error), state="unreadable", keys=keys)
         return
     if reason:
-        yield Damage(file=file, reason=reason, keys=keys, misplaced=reason.startswith(MISPLACED))
+        state: Literal["damaged", "unreadable"] = "unreadable" if reason == OTHER_VERSION else "damaged"
+        misplaced = reason.startswith(MISPLACED)
+        yield Damage(file=file, reason=reason, state=state, keys=keys, misplaced=misplaced)
 
 
 def damaged_tensors(files: Files, digests: Mapping[str, str]) -> Iterator[Damage]:

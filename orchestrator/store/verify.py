@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
+from orchestrator.store import marker
 from orchestrator.store.damage import WEIGHTS, Damage, damaged_marker, damaged_tables, damaged_tensors
+from orchestrator.store.files import MARKER
 from orchestrator.store.inventory import Held, gone, record_losses, still_lost, unlisted
 from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, DAMAGED, SEARCH
 from orchestrator.store.purges import purge_line
+from orchestrator.store.schema import SCHEMA_VERSION
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
@@ -23,7 +27,12 @@ def verify(store: Store) -> list[Damage]:
 
     Each file is compared with the checksum that it carries, or that the row of its model carries, and its name with
     the one that it was written under; what is there is compared with what the last runs left.
+
+    Raises:
+        WrongVersion: the results are of another schema version.
     """
+    with contextlib.suppress(OSError, ValueError):  # named below
+        store.arrow_files.require_version(marker.read(store.files) or str(SCHEMA_VERSION), MARKER)
     found = [
         *damaged_marker(store.files, expected=_has_results(store)),
         *damaged_tables(store.arrow_files, TABLES),
@@ -47,6 +56,8 @@ def repair(store: Store) -> list[Damage]:
     for damage in found:
         if damage.state == "damaged":
             store.files.move(damage.file, f"{DAMAGED}/{damage.file}")
+    if any(damage.file == MARKER and damage.state != "unreadable" for damage in found):
+        marker.write(store.files)
     store.clear_stale()
     record_losses(store, {(damage.part, key) for damage in found if damage.lost for key in damage.keys})
     return found

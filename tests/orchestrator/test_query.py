@@ -100,7 +100,7 @@ def test_verify_and_repair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert query.main(["--results", made, "--verify"]) == 1
     assert capsys.readouterr().out == "metrics/aa.arrow: truncated or corrupt\n"
     assert query.main(["--results", made, "--repair"]) == 0
-    assert capsys.readouterr().out == "metrics/aa.arrow: truncated or corrupt: moved to _damaged\n"
+    assert capsys.readouterr().out == "metrics/aa.arrow: truncated or corrupt; moved to _damaged\n"
     assert query.main(["--results", made, "--verify"]) == 0
 
 

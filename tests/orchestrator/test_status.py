@@ -91,13 +91,13 @@ def test_results_that_cannot_be_read_are_one_line(store, monkeypatch):
         raise refused
 
     monkeypatch.setattr("os.scandir", scan)
-    with pytest.raises(AuditError, match="results: cannot read cells: Permission denied"):
+    with pytest.raises(AuditError, match=r"results: cannot list .*: Permission denied"):
         main([store.root])
 
     def read(files, path):
         raise refused
 
-    monkeypatch.setattr("orchestrator.store.files.LocalFiles.read", read)
+    monkeypatch.setattr("orchestrator.store.local_files.LocalFiles.read", read)
     with pytest.raises(AuditError, match=r"results: cannot read .*store\.json: Permission denied$"):
         main([store.root])
 
