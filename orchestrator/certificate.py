@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = parse(Command, arguments, prog="python -m orchestrator.certificate", examples=EXAMPLES)
     from orchestrator.report.certificate import certificate  # matplotlib, duckdb: not for --help
     from orchestrator.report.subject import choose
-    from orchestrator.report.write import check_folder, write_text
+    from orchestrator.report.write import check_folder, write_page
     from orchestrator.results.connection import Results
     from orchestrator.store.runs import check_one
 
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             scope=command.scope,
         )
         page = certificate(results, subject)
-    write_text(command.output, page, flag="--output")
+    write_page(command.output, page, flag="--output")
     sys.stderr.write(f"certificate in {command.output}\n")
     return Exit.FINISHED
 

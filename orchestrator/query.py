@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write("".join(f"{line}\n" for line in listing()))
         return Exit.FINISHED
     if command.verify or command.repair:
-        from orchestrator.store.store import Store  # pyarrow: not for --help and --list
+        from orchestrator.store.purges import purge_line  # pyarrow: not for --help and --list
+        from orchestrator.store.store import Store
 
         store = Store(command.results)
         store.check_exists()
@@ -68,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(
             f"{len(damage)} damaged file{'' if len(damage) == 1 else 's'} in {command.results}\n"
         )
+        if line := purge_line(store):
+            sys.stderr.write(f"{line}\n")
         return Exit.FINISHED if command.repair or not damage else Exit.CELLS_FAILED
     form = command.format or form_of(command.output)
     from orchestrator.results.connection import Results  # duckdb, likewise

@@ -11,8 +11,10 @@ from typing import Annotated, Literal
 
 from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, printable, run_command
-from orchestrator.progress.status import as_json, lines, read_status
-from orchestrator.store.store import existing
+from orchestrator.progress.status import Status, as_json, lines, read_status
+from orchestrator.store.files import MARKER
+from orchestrator.store.store import Store, existing
+from tasks.errors import AuditError
 
 EXAMPLES = """examples:
   python -m orchestrator.status                     how far the sweep is
@@ -38,14 +40,12 @@ class Command:
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and show; 0 when nothing failed, 1 when a cell failed."""
     command = parse(Command, arguments, prog="python -m orchestrator.status", examples=EXAMPLES)
-    store = existing(command.results)
+    store, seen = existing(command.results), False
     while True:
-        status = read_status(store, now=datetime.now(UTC), run_id=command.run)
-        text = (
-            json.dumps(as_json(status))
-            if command.format == "json"
-            else "\n".join(map(printable, lines(status)))
-        )
+        status = _look(store, command.run, seen=seen)
+        seen = store.files.exists(MARKER)
+        shown = [json.dumps(as_json(status))] if command.format == "json" else lines(status)
+        text = "\n".join(map(printable, shown))
         if command.watch and command.format == "table" and sys.stdout.isatty():
             text = f"\x1b[H\x1b[2J{text}"
         sys.stdout.write(text + "\n")
@@ -53,6 +53,23 @@ def main(arguments: list[str] | None = None) -> int:
         if not command.watch or status.left == 0:
             return Exit.CELLS_FAILED if status.failed else Exit.FINISHED
         time.sleep(command.watch)
+
+
+def _look(store: Store, run_id: str | None, *, seen: bool) -> Status:
+    """The status now.
+
+    Raises:
+        AuditError: the results were seen and are gone, or cannot be read.
+    """
+    try:
+        if not seen or store.files.exists(MARKER):
+            return read_status(store, now=datetime.now(UTC), run_id=run_id)
+    except FileNotFoundError:
+        if store.files.exists(MARKER):
+            raise
+    except OSError as error:
+        raise AuditError(f"results: cannot read {error.filename or store.root}: {error.strerror}") from error
+    raise AuditError(f"results: {store.root} was moved or deleted while it was watched")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from orchestrator.audit.api import run
@@ -21,6 +20,9 @@ from orchestrator.errors import Exit, printable, run_command
 from orchestrator.estimate.lines import plan_lines
 from orchestrator.progress.display import DisplayName
 from orchestrator.results.leaderboard import print_leaderboard
+from orchestrator.store.modes import Share
+from orchestrator.store.paths import PAGE
+from orchestrator.store.store import Store
 from tasks.errors import AuditError
 
 EXAMPLES = """examples:
@@ -69,6 +71,10 @@ class Command:
     """Compute again what has failed, or everything that is selected."""
     out: Annotated[str, Flag(value="RESULTS", group=PLACE)] = "results"
     """Results directory: a path or URI that every node can reach."""
+    share: Annotated[
+        Share | None, Flag(group=PLACE, otherwise="as the results are, and nobody where they are new")
+    ] = None
+    """Who may read the results besides you: nobody (modes 0600 and 0700) or your group (0640 and 0750)."""
     backend: Annotated[
         Literal["inline", "local", "cluster"] | None, Flag(group=PLACE, otherwise=AS_CONFIGURED)
     ] = None
@@ -102,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     outcome = run(
         command.source,
         out=command.out,
+        share=command.share,
         backend=command.backend,
         set=changes(command),
         only=command.only,
@@ -153,11 +160,11 @@ def _conclude(outcome: Outcome, command: Command) -> None:
         f"results in {command.out}: python -m orchestrator.query leaderboard --results {command.out}",
     ]
     if command.report and done and not outcome.stopped and "://" not in command.out:
-        from orchestrator.report.write import build, write_text  # matplotlib: the plan can do without
+        from orchestrator.report.write import build  # matplotlib: the plan can do without
 
-        page = Path(command.out) / "report.html"
-        write_text(page, build(command.out, outcome.run)[0], flag="--out")
-        lines.append(f"report in {page}")
+        files = Store(command.out).files
+        files.write(PAGE, build(command.out, outcome.run)[0].encode())
+        lines.append(f"report in {files.describe(PAGE)}")
     if outcome.failed_shadows:
         lines.append(
             f"{outcome.failed_shadows} trainings and unlearnings of shadow models failed: cells rest on what is "

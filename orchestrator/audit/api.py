@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from orchestrator.audit import tuning
 from orchestrator.audit.compute import compute, tidy
 from orchestrator.audit.interrupt import interruptible
-from orchestrator.audit.missing import Rerun
+from orchestrator.audit.missing import Rerun, check_purged
 from orchestrator.audit.outcome import Outcome, outcome
 from orchestrator.audit.request import configured, planned
 from orchestrator.config.plugins import load_plugins
@@ -19,6 +19,8 @@ from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.cells import Plan
 from orchestrator.progress import display as displays
 from orchestrator.progress.events import Event
+from orchestrator.store.modes import Share
+from orchestrator.store.purges import purge_line
 from orchestrator.store.store import Store
 from tasks.errors import AuditError, unknown_name
 
@@ -27,6 +29,7 @@ def run(
     source: str | Path | SweepConfig,
     *,
     out: str | Path = "results",
+    share: Share | None = None,
     backend: Literal["inline", "local", "cluster"] | None = None,
     set: Mapping[str, Any] | None = None,
     only: str = "",
@@ -49,6 +52,8 @@ def run(
     Args:
         source: path of a TOML file, the name of a preset, or a configuration.
         out: results directory: a path or URI that every node can reach.
+        share: who may read the results besides their owner: nobody, or the group; None: as they are, and nobody where
+            they are new.
         backend: this process (inline), Ray on this machine (local), or the running Ray cluster (cluster); None: as
             configured.
         set: other values by dotted key: `{"axes.seed": [0, 1], "methods.scrub.lr": 0.01}`.
@@ -64,6 +69,8 @@ def run(
             nothing: it is a row, of `Outcome.failed`.
     """
     _check_choice("rerun", rerun, Rerun)
+    if share is not None:
+        _check_choice("share", share, Share)
     _check_choice("display", display, displays.DisplayName)
     for name, value, kinds in (
         ("source", source, (str, Path, SweepConfig)),
@@ -83,22 +90,26 @@ def run(
     named_by = "the configuration" if isinstance(source, SweepConfig) else str(source)
     load_plugins(config.plugins, named_by=named_by)
     plan, store = planned(config, only=only, limit=limit), Store(str(out))
-    store.check_ready()
+    store.check_ready(share)
     stop = threading.Event() if stop is None else stop
     began = time.perf_counter()
     with displays.display(display) as listener, interruptible(stop, listener):
 
         def search(trials: Plan, results: Store) -> None:
-            results.check_ready()
+            results.check_ready(store.files.shared())
+            check_purged(trials, results, rerun)
             compute(trials, results, rerun="none", listener=listener, stop=stop)
             tidy(results, listener, stop)
 
         chosen = tuning.tuned(plan, store, search) if config.tuning.trials else config
         run_id = None
+        for line in filter(None, (store.files.open_root(), purge_line(store))):
+            listener(Event(kind="note", name=line))
         if chosen is None:
             listener(Event(kind="note", name="tuning has not ended: nothing is audited yet"))
         else:
             plan = plan if chosen is config else planned(chosen, only=only, limit=limit)
+            check_purged(plan, store, rerun)
             run_id = compute(plan, store, rerun=rerun, listener=listener, stop=stop)
         tidy(store, listener, stop)
     return outcome(plan, store, run=run_id, stopped=stop.is_set(), seconds=time.perf_counter() - began)

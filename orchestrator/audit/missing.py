@@ -7,8 +7,10 @@ from typing import Literal
 
 from orchestrator.plan.cells import Cell, ModelSpec, Plan
 from orchestrator.plan.shadows import ShadowGroup
+from orchestrator.store.purges import purge_line, purged
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
+from tasks.errors import AuditError
 
 Rerun = Literal["none", "failed", "all"]
 """What is computed again of the cells that are there: nothing, those that failed, or all."""
@@ -24,15 +26,31 @@ def missing_cells(plan: Plan, store: Store, rerun: Rerun) -> list[Cell]:
     return [cell for cell in plan.cells if cell.cell_id not in done]
 
 
+def check_purged(plan: Plan, store: Store, rerun: Rerun) -> None:
+    """Refuse to compute anew what was purged, unless that is asked for.
+
+    Raises:
+        AuditError: results are purged, and cells of the plan are missing: what they rest on would be made again.
+    """
+    line = purge_line(store) if rerun == "none" else ""
+    if line and (missing := missing_cells(plan, store, rerun)):
+        raise AuditError(
+            f"results: {store.root} was {line}; {len(missing)} cells of this plan are missing, and what they rest on "
+            "would be computed again: --rerun failed does so, and keeps the cells that are there; or use another --out"
+        )
+
+
 def whole_cells(plan: Plan, store: Store) -> set[str]:
     """Ids of the cells that failed, or that finished and still have all that they wrote.
 
-    A file that was removed or moved aside since (`query --repair`) takes its cell with it.
+    A file that was removed or moved aside since (`query --repair`) takes its cell with it; what was purged does not.
     """
     plain = {cell.cell_id for cell in plan.cells if cell.attack == "none"}
     unrecorded = plan.models.keys() - store.keys("models")
     on_unrecorded = {cell.cell_id for cell in plan.cells if cell.subject.id in unrecorded}
-    measured = store.keys("metrics") & store.keys("examples")
+    measured = store.keys("metrics")
+    if "examples" not in purged(store):
+        measured &= store.keys("examples")
     lost = (plain - store.keys("layers")) | on_unrecorded
     done = store.keys("cells")
     return (done & measured) - lost | (failed_rows(store, "cells") & done)

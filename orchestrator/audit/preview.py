@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.audit import tuning
 from orchestrator.audit.again import to_forget
-from orchestrator.audit.missing import Rerun, missing_cells
+from orchestrator.audit.missing import Rerun, check_purged, missing_cells
 from orchestrator.audit.request import planned
 from orchestrator.config.settings import SweepConfig
 from orchestrator.estimate.cost import Estimate, summarise
@@ -35,6 +35,7 @@ def preview(
         search = tuning.plan_search(plan)
         searches = tuning.summarise(search, store)
         plan = planned(tuning.with_choices(config, search, store), only=only, limit=limit)
+    check_purged(plan, store, rerun)
     missing, past = missing_cells(plan, store, rerun), read_past(store)
     if probe:
         from orchestrator.estimate import probe as probing  # torch: a plan without a probe does without

@@ -35,13 +35,11 @@ from orchestrator.plan.names import NamedMethod, place
 from orchestrator.plan.search import FORGET_SET, SearchConfig
 from orchestrator.plan.search_space import points
 from orchestrator.store.json_columns import json_column
+from orchestrator.store.paths import SEARCH
 from orchestrator.store.store import Store
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.registry import parse_text
-
-FOLDER = "search"
-"""Below the results of the audit: the results of its search, which every query can read too."""
 
 RunPlan = Callable[[Plan, Store], None]
 Place = tuple[str, str, str]
@@ -190,7 +188,7 @@ def summarise(search: Search, store: Store) -> SearchEstimate:
 
 def search_store(store: Store) -> Store:
     """Where the cells of the search lie."""
-    return Store(f"{store.root.rstrip('/')}/{FOLDER}")
+    return Store(f"{store.root.rstrip('/')}/{SEARCH}")
 
 
 def with_choices(config: SweepConfig, search: Search, store: Store) -> SweepConfig:

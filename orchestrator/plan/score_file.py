@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.store.modes import create
 from tasks.datasets.arrays import npz_names, read_npz
 from tasks.errors import AuditError
 
@@ -82,7 +83,8 @@ def write_scores(path: Path, values: Mapping[str, np.ndarray], provenance: Mappi
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     try:
-        path.write_bytes(content.getvalue())
+        with create(path) as sink:
+            sink.write(content.getvalue())
     except OSError as error:
         raise AuditError(f"--output: cannot write {path}: {error.strerror}") from error
     return hashlib.sha256(content.getvalue()).hexdigest()

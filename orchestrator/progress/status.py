@@ -10,9 +10,12 @@ from typing import Any
 
 from orchestrator.progress.duration import duration
 from orchestrator.store.json_columns import json_column
+from orchestrator.store.purges import purge_line
 from orchestrator.store.runs import Run, named_run, planned_cells
 from orchestrator.store.store import Store
 
+AHEAD_SECONDS = 5.0
+"""So far clocks of machines may be apart before it is said."""
 AXES = ("architecture", "method", "scope", "attack", "forget_set", "seed")
 QUIET_FACTOR = 10.0
 """A sweep whose last file is older than that many mean gaps between files has probably stopped."""
@@ -41,6 +44,8 @@ class Status:
     seconds_per_cell: float | None
     """Mean gap between the latest cells of this run."""
     now: datetime
+    purged: str = ""
+    """A line on what was deleted since (`orchestrator.purge`)."""
 
     @property
     def left(self) -> int | None:
@@ -63,12 +68,22 @@ class Status:
         return (self.now - self.last_activity).total_seconds() > patience
 
     @property
+    def ahead(self) -> float:
+        """Seconds by which the last file is younger than now, which two clocks that agree do not show; 0 if not."""
+        if self.last_activity is None:
+            return 0.0
+        seconds = (self.last_activity - self.now).total_seconds()
+        return seconds if seconds > AHEAD_SECONDS else 0.0
+
+    @property
     def state(self) -> str:
         """In one word or two."""
         if self.planned is None:
             return "no run recorded"
         if self.left == 0:
             return "done with failures" if self.failed else "done"
+        if self.ahead:
+            return "running or stopped"
         return "stopped" if self.quiet else "running"
 
 
@@ -105,6 +120,7 @@ def read_status(store: Store, *, now: datetime, run_id: str | None = None) -> St
         last_activity=max(times, default=started),
         seconds_per_cell=_pace([c["finished_at"] for c in cells if run and c["run_id"] == run.run_id]),
         now=now,
+        purged=purge_line(store),
     )
 
 
@@ -156,6 +172,7 @@ def as_json(status: Status) -> dict[str, Any]:
         "errors": [{"error": error, "times": times} for error, times in status.errors],
         "last_activity": status.last_activity.isoformat() if status.last_activity else None,
         "seconds_per_cell": status.seconds_per_cell,
+        "purged": status.purged,
         "seconds_left": status.remaining.total_seconds() if status.remaining is not None else None,
     }
 
@@ -172,8 +189,10 @@ def lines(status: Status) -> list[str]:
     made = ", ".join(f"{count} {kind}" for kind, count in sorted(status.models.items()))
     shown.append(f"{'models':<13} {made or 'none'} made")
     if status.last_activity is not None:
-        ago = duration((status.now - status.last_activity).total_seconds())
-        shown.append(f"{'activity':<13} last file {ago} ago ({status.last_activity:%Y-%m-%d %H:%M:%S} UTC)")
+        at = f"{status.last_activity:%Y-%m-%d %H:%M:%S} UTC"
+        ago = duration(max((status.now - status.last_activity).total_seconds(), 0.0))
+        ahead = f"{duration(status.ahead)} ahead of this machine's clock: one of the two clocks is wrong"
+        shown.append(f"{'activity':<13} last file {ahead if status.ahead else f'{ago} ago'} ({at})")
     shown += _outlook(status)
     for axis, values in status.by_axis.items():
         counts = ", ".join(
@@ -181,6 +200,7 @@ def lines(status: Status) -> list[str]:
         )
         if counts:
             shown.append(f"{axis:<13} {counts}")
+    shown += [f"{'purged':<13} {status.purged.removeprefix('purged ')}"] if status.purged else []
     shown += [f"{'failed':<13} {times} x {error}" for error, times in status.errors]
     return shown
 
@@ -199,4 +219,6 @@ def _outlook(status: Status) -> list[str]:
         return [
             f"{'to do':<13} {status.left} cells are missing, nothing is written: the same sweep command goes on"
         ]
+    if status.state == "running or stopped":
+        return [f"{'to do':<13} {status.left} cells are missing; look again whether more are done"]
     return []

@@ -30,8 +30,8 @@ class Command:
     """File to write."""
     figures: Annotated[Path | None, Flag(value="DIRECTORY", otherwise="in the page only")] = None
     """Also write every figure as SVG and PDF, for papers."""
-    images: Annotated[bool, Flag()] = True
-    """Show examples as images; leave them out where the page goes to people who may not see the data."""
+    examples: bool = False
+    """Show examples of your data in the page, and not their ids alone; those of embedded data are always shown."""
     plugins: Annotated[tuple[str, ...], Flag(value="MODULE", otherwise="none")] = ()
     """Your modules to import, where the images come from a data set of theirs."""
 
@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     if command.figures is not None:
         write.check_no_file(command.figures, flag="--figures")
     load_plugins(command.plugins, named_by="--plugins")
-    page, sections = write.build(command.results, command.run, images=command.images)
-    write.write_text(command.output, page, flag="--output")
+    page, sections = write.build(command.results, command.run, examples=command.examples)
+    write.write_page(command.output, page, flag="--output")
     sys.stderr.write(f"report in {command.output}: open it in a browser\n")
     if command.figures is not None:
         count = write.write_figures(command.figures, sections)

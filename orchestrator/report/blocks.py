@@ -138,8 +138,8 @@ class Context:
     results: Results
     root: str
     evidence: Evidence
-    images: bool = True
-    """Whether examples are shown as images."""
+    examples: bool = False
+    """Whether examples are shown whatever the data set (`report.images.read_examples`)."""
 
     @property
     def looks(self) -> Looks:

@@ -12,6 +12,7 @@ from orchestrator.report.own_queries import ask
 from orchestrator.report.page import document
 from orchestrator.report.subject import Subject, failures
 from orchestrator.store.json_columns import json_column
+from orchestrator.store.purges import purge_line
 from tasks.forget_sets.retained_copies import NEAR
 
 if TYPE_CHECKING:
@@ -74,12 +75,12 @@ def _asked(results: Results, subject: Subject) -> str:
 def copies(rows: list[dict[str, Any]]) -> str:
     """Examples of which an exact or near copy is retained: whether these are forgotten cannot be decided."""
     if any(r["retained_distance"] is None for r in rows):
-        found = json_column(rows[0]["provenance_json"], dict, where="forget_sets.provenance_json").get(
-            "retained_copies", {}
-        )
-        return (
-            f"not looked for: {escape(found.get('not_searched', 'these results are older than the search'))}"
-        )
+        where = "forget_sets.provenance_json"
+        found = json_column(rows[0]["provenance_json"], dict, where=where).get("retained_copies")
+        found = found if isinstance(found, dict) else {}
+        if "purged" in found:
+            return escape(str(found["purged"]))
+        return f"not looked for: {escape(str(found.get('not_searched', 'these results are older than the search')))}"
     exact = [r["example_id"] for r in rows if r["retained_exact"]]
     near = [r["example_id"] for r in rows if not r["retained_exact"] and r["retained_distance"] < NEAR]
     if not exact and not near:
@@ -163,5 +164,6 @@ def _origin(results: Results) -> str:
             "configuration": f"<code>{escape((row['config_digest'] or 'unknown')[:32])}</code>",
             "data set": f"{escape(row['dataset'] or 'unknown')} "
             f"<code>{escape((row['dataset_digest'] or '')[:32])}</code>",
+            "deleted since": escape(purge_line(results.store)),
         }
     )

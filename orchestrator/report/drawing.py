@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.store.modes import create, make_directories
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -107,10 +108,11 @@ class Panel:
 
         paths = [directory / f"{self.name}.{suffix}" for suffix in ("svg", "pdf")]
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directories(directory)
             with mpl.rc_context({**STYLE, "svg.hashsalt": self.name}):
                 for path in paths:
-                    self.canvas.savefig(path, transparent=True)
+                    with create(path) as sink:
+                        self.canvas.savefig(sink, format=path.suffix[1:], transparent=True)
         except OSError as error:
             raise AuditError(f"--figures: cannot write {directory}: {error.strerror}") from error
         return paths

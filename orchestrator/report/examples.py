@@ -111,7 +111,7 @@ def _worst(context: Context) -> list[Block]:
         return []
     places = {(p.architecture, p.forget_set) for p in context.drawn()}
     rows = [r for r in rows if (r["architecture"], r["forget_set"]) in places]
-    examples = read_examples(context.results, {r["example_id"] for r in rows}, shown=context.images)
+    examples = read_examples(context.results, {r["example_id"] for r in rows}, asked=context.examples)
     blocks: list[Block] = []
     for place in context.drawn():
         found = [

@@ -34,20 +34,29 @@ class Examples:
         return str(label)
 
 
-def read_examples(results: Results, ids: Iterable[int], *, shown: bool = True) -> Examples:
-    """Read the images of some examples, if they are to be shown and the data set still is what the run saw."""
-    if not shown:
-        return Examples(images={}, why_not="they were to be left out")
+def read_examples(results: Results, ids: Iterable[int], *, asked: bool) -> Examples:
+    """Read the images of some examples, if the data set still is what the run saw, and they may be shown.
+
+    A page goes to people who may not see the data: of a person's examples it has the ids alone, unless more is asked
+    for. What ships with a package or is made of nothing (`DataSource.embedded`) anybody may see.
+
+    Args:
+        results: the results.
+        ids: of the examples.
+        asked: whether they are to be shown whatever the data set.
+    """
     rows = ask(results, "latest_run")
     if not rows:
         return Examples(images={}, why_not="no run is recorded, so the data set is unknown")
     recorded = json_column(rows[0]["config_json"], dict, where="runs.config_json")
     config = recorded.get("data")
-    if config is None:
+    if not isinstance(config, dict) or not isinstance(config.get("name"), str):
         return Examples(images={}, why_not="the run recorded no configuration, so the data set is unknown")
     try:
         with without_code_of("the run", recorded.get("plugins", ())):
             source = _source(config)
+        if not (asked or source.embedded):
+            return Examples(images={}, why_not="the data are not embedded, and --examples was not given")
         if source.digest() != rows[0]["dataset_digest"]:
             return Examples(images={}, why_not="the data set on this machine is not the one that was audited")
         labels = source.read_labels()

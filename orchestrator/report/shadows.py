@@ -86,7 +86,7 @@ def _gallery(context: Context, place: Place, rows: list[Row]) -> Gallery:
             groups[row["example_id"]].append(row)
     means = {i: float(np.mean([r["auc"] for r in found])) for i, found in groups.items()}
     worst = sorted(means, key=lambda i: (-means[i], i))[:MOST_EXPOSED]
-    examples = read_examples(context.results, worst, shown=context.images)
+    examples = read_examples(context.results, worst, asked=context.examples)
     if place.forget_set == CANARY_POOL:
         why = "a canary need not look like the example in whose place it stands"
         examples = replace(examples, images={}, why_not=why)

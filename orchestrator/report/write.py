@@ -18,6 +18,8 @@ from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
+from orchestrator.store.modes import create
+from orchestrator.store.purges import purge_line
 from orchestrator.store.runs import check_one
 from orchestrator.store.store import existing
 from tasks.errors import AuditError
@@ -39,20 +41,20 @@ SECTIONS: tuple[Callable[[Context], Section], ...] = (
 )
 
 
-def build(root: str, run: str | None = None, *, images: bool = True) -> tuple[str, list[Section]]:
+def build(root: str, run: str | None = None, *, examples: bool = False) -> tuple[str, list[Section]]:
     """The page, and the sections with their figures.
 
     Args:
         root: the results directory.
         run: id of the run whose cells are shown; None: the latest.
-        images: whether examples are shown as images.
+        examples: whether examples are shown whatever the data set; else those of embedded data alone.
 
     Raises:
         AuditError: there is no such directory or run, or a file cannot be read.
     """
     check_one(run)
     with Results(root, run) as results:
-        context = Context(results=results, root=root, evidence=gather(results), images=images)
+        context = Context(results=results, root=root, evidence=gather(results), examples=examples)
         sections = [make(context) for make in SECTIONS]
         facts = _facts(context)
         page = render_page(
@@ -81,7 +83,9 @@ def _facts(context: Context) -> list[tuple[str, str]]:
     }
     left = read_status(existing(context.root), now=datetime.now(UTC)).left
     missing = [("cells missing", f"{left}, the same sweep command computes them")] if left else []
-    return [*((text, str(row[name])) for name, text in names.items()), *missing]
+    line = purge_line(context.results.store)
+    deleted = [("deleted since", line)] if line else []
+    return [*((text, str(row[name])) for name, text in names.items()), *missing, *deleted]
 
 
 def check_folder(path: Path, *, flag: str) -> None:
@@ -104,14 +108,15 @@ def check_no_file(directory: Path, *, flag: str) -> None:
         raise AuditError(f"{flag}: expected a directory, got the file {directory}")
 
 
-def write_text(path: Path, text: str, *, flag: str) -> None:
+def write_page(path: Path, text: str, *, flag: str) -> None:
     """Write a text file.
 
     Raises:
         AuditError: it cannot be written; the message begins with the flag that named it.
     """
     try:
-        path.write_text(text, encoding="utf-8")
+        with create(path) as sink:
+            sink.write(text.encode())
     except OSError as error:
         raise AuditError(f"{flag}: cannot write {path}: {error.strerror}") from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.forms import BINARY, Format
+from orchestrator.store.modes import create
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def write(rows: pa.Table, form: Format, output: Path | None) -> None:
         sys.stdout.buffer.write(content)
         return
     try:
-        output.write_bytes(content)
+        with create(output) as sink:
+            sink.write(content)
     except OSError as error:
         raise AuditError(f"--output: cannot write {output}: {error.strerror}") from error

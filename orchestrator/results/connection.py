@@ -22,6 +22,7 @@ from orchestrator.results.known_methods import known_methods
 from orchestrator.results.metric_declarations import metric_declarations
 from orchestrator.results.reading import check_reads, statement_trees
 from orchestrator.results.replaced import replaced
+from orchestrator.store.modes import create
 from orchestrator.store.runs import selected_run
 from orchestrator.store.store import existing
 from orchestrator.store.tables import PUBLISHED, TABLES
@@ -168,14 +169,16 @@ class Results:
             with replaced(directory) as partial:
                 for name in names:
                     source = self.store.dataset(name) if name in TABLES else shipped[name]
-                    with pq.ParquetWriter(
-                        partial / f"{name}.parquet", source.schema, compression="zstd"
-                    ) as writer:
+                    with (
+                        create(partial / f"{name}.parquet") as sink,
+                        pq.ParquetWriter(sink, source.schema, compression="zstd") as writer,
+                    ):
                         for batch in source.to_batches():
                             writer.write_batch(batch)
                 reading = [f"create or replace temp view {n} as from '{n}.parquet';\n" for n in names]
                 made = "".join(reading) + "\n" + views.statements()
-                (partial / EXPORTED_VIEWS).write_text(made, encoding="utf-8")
+                with create(partial / EXPORTED_VIEWS) as sink:
+                    sink.write(made.encode())
         except (OSError, pa.ArrowException) as error:
             damage = self.store.diagnose(TABLES)
             reason = (isinstance(error, OSError) and error.strerror) or one_line(error)

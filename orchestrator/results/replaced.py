@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from orchestrator.store.modes import make_directories
+
 CURRENT_DIRECTORY, EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux
 
 
@@ -23,9 +25,9 @@ def replaced(directory: Path) -> Iterator[Path]:
         OSError: a directory cannot be made, or put in place.
     """
     target = directory.resolve()  # a link stays a link, to the new directory
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_directories(target.parent)
     partial = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
-    partial.mkdir()
+    make_directories(partial)
     try:
         yield partial
         if target.exists():

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from orchestrator.store.files import Files, files_at
+from orchestrator.store.files import files_at
+from orchestrator.store.place import Files
 from orchestrator.store.schema import SCHEMA_VERSION, Table, conform
 from tasks.errors import AuditError
 

@@ -15,13 +15,24 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from orchestrator.store.modes import (
+    FILE_MODES,
+    PRIVATE,
+    Share,
+    create,
+    make_directories,
+    mode_beside,
+    open_line,
+    set_mode,
+    set_modes,
+)
+from orchestrator.store.place import Files
 from tasks.errors import AuditError
 from tasks.runtime.time_limit import unlimited
 
@@ -30,6 +41,8 @@ TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
 PASSWORD = re.compile(r"[^/]+://[^/]*:[^/]*@")
 DEPTH = 8
 """Directories in one another below a table; none has more than three."""
+MARKER = "store.json"
+"""Makes a directory one of results."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -42,92 +55,6 @@ class CannotWrite(AuditError):
 
     Never the fault of a cell, so it is not recorded as the failure of one: the sweep ends with this line.
     """
-
-
-class Files(Protocol):
-    """What the store needs of a place to keep files; paths are relative, with forward slashes."""
-
-    def describe(self, path: str = "") -> str:
-        """The full name of a path, for messages."""
-        ...
-
-    def names(self, directory: str) -> Iterator[str]:
-        """Every file below a directory, relative to it, except below names that begin with `.` or `_`.
-
-        Links are named and not followed: they could lead outside, or in a circle."""
-        ...
-
-    def holds_directory(self, path: str) -> bool:
-        """Whether a directory of this name is there, or nothing."""
-        ...
-
-    def exists(self, path: str) -> bool:
-        """Whether something of this name is there."""
-        ...
-
-    def read(self, path: str) -> pa.Buffer:
-        """The whole content.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            NotAFile: as `check`.
-        """
-        ...
-
-    def check(self, path: str) -> None:
-        """Refuse what cannot be opened without harm; the root itself may be a link.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            NotAFile: it is a link, a pipe, a socket, a device or a directory.
-        """
-        ...
-
-    def write(self, path: str, data: bytes | pa.Buffer) -> None:
-        """Put the whole content in place at once, replacing what was there."""
-        ...
-
-    def settle(self, directory: str) -> None:
-        """Return when earlier writes in a directory survive a power cut."""
-        ...
-
-    def remove(self, path: str) -> None:
-        """Remove a file; nothing happens where there is none."""
-        ...
-
-    def stamp(self, path: str) -> tuple[int, ...] | None:
-        """What changes whenever the file is written again; None where there is none."""
-        ...
-
-    def size(self, path: str) -> int:
-        """Bytes of a file; 0 where there is none."""
-        ...
-
-    def move(self, path: str, target: str) -> None:
-        """Rename a file, making directories."""
-        ...
-
-    def stale(self, *, seconds: float) -> list[str]:
-        """Files that killed writers left behind, older than `seconds`."""
-        ...
-
-    def usable(self) -> bool:
-        """Whether the root exists; an object store has no directories and always says so."""
-        ...
-
-    @property
-    def filesystem(self) -> pafs.FileSystem:
-        """The Arrow file system of `full`."""
-        ...
-
-    @property
-    def lanes(self) -> int:
-        """Small files that are best worked on at once."""
-        ...
-
-    def full(self, path: str) -> str:
-        """The path within `filesystem`."""
-        ...
 
 
 def files_at(root: str | os.PathLike[str]) -> Files:
@@ -161,6 +88,7 @@ class LocalFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.filesystem = pafs.LocalFileSystem()
+        self._mode = PRIVATE  # of files before there is a marker
 
     def describe(self, path: str = "") -> str:
         return str(self.root / path)
@@ -218,11 +146,12 @@ class LocalFiles:
         target = self.root / path
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         try:
+            mode = mode_beside(self.root / MARKER, self._mode)
             try:
-                _write_synced(temporary, data)
+                _write_synced(temporary, data, mode)
             except FileNotFoundError:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write_synced(temporary, data)
+                make_directories(target.parent, mode)
+                _write_synced(temporary, data, mode)
             os.replace(temporary, target)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -265,10 +194,25 @@ class LocalFiles:
 
     def move(self, path: str, target: str) -> None:
         try:
-            (self.root / target).parent.mkdir(parents=True, exist_ok=True)
+            make_directories((self.root / target).parent, mode_beside(self.root / MARKER))
             os.replace(self.root / path, self.root / target)
         except OSError as error:
             raise CannotWrite(f"results: cannot move {self.root / path}: {self._hint(error)}") from error
+
+    def share(self, share: Share, names: Iterable[str]) -> None:
+        self._mode = FILE_MODES[share]
+        try:
+            make_directories(self.root, self._mode)
+            set_mode(self.root, self._mode)
+            set_modes((self.root / name for name in names), self._mode)
+        except OSError as error:
+            raise CannotWrite(f"results: cannot change who may read {self.root}: {_reason(error)}") from error
+
+    def shared(self) -> Share | None:
+        return None if mode_beside(self.root / MARKER, self._mode) == PRIVATE else "group"
+
+    def open_root(self) -> str:
+        return "" if self.shared() else open_line(self.root)
 
     def stale(self, *, seconds: float) -> list[str]:
         limit = time.time() - seconds
@@ -371,15 +315,23 @@ class RemoteFiles:
         self.write(target, self.read(path))
         self.remove(path)
 
+    def share(self, share: Share, names: Iterable[str]) -> None:
+        raise AuditError(f"--share: {self._uri} has no file modes: who may read is set at the object store")
+
+    def shared(self) -> Share | None:
+        return None
+
+    def open_root(self) -> str:
+        return ""
+
     def stale(self, *, seconds: float) -> list[str]:
         return []
 
 
-def _write_synced(path: Path, data: bytes | pa.Buffer) -> None:
-    with open(path, "xb", buffering=0) as sink:
-        view = memoryview(data).cast("B")
-        while view:
-            view = view[sink.write(view) :]
+def _write_synced(path: Path, data: bytes | pa.Buffer, mode: int) -> None:
+    with create(path, mode, new=True) as sink:
+        sink.write(memoryview(data).cast("B"))
+        sink.flush()
         os.fsync(sink.fileno())
 
 

@@ -7,14 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from orchestrator.store.files import Files
+from orchestrator.store.files import MARKER
+from orchestrator.store.place import Files
 from orchestrator.store.schema import Table
 from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
 
-MARKER = "store.json"
 COMPACTED = "_compacted"
 DAMAGED = "_damaged"
+SEARCH = "search"
+"""Below the results of an audit: those of its search for hyper-parameters."""
+PAGE = "report.html"
+TENSORS = ("weights", "shared")
+"""Kinds of blobs that are safetensors files."""
+OURS = (MARKER, DAMAGED, SEARCH, PAGE, *TENSORS, *TABLES)
+"""Names in a results directory."""
 MAX_DIRECTORY = 200
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=+-]{0,199}")
 BLOB_SUFFIX = ".safetensors"

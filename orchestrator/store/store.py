@@ -18,9 +18,11 @@ import pyarrow.compute as pc
 
 from orchestrator.store import compaction, layout, paths
 from orchestrator.store.arrow_files import ArrowFiles
-from orchestrator.store.files import Files
+from orchestrator.store.files import MARKER
 from orchestrator.store.layout import Snapshot, persistently
-from orchestrator.store.paths import DAMAGED, MARKER, Entry
+from orchestrator.store.modes import Share
+from orchestrator.store.paths import DAMAGED, OURS, Entry
+from orchestrator.store.place import Files
 from orchestrator.store.schema import SCHEMA_VERSION, Table, to_arrow
 from orchestrator.store.tables import TABLES, table_named
 from orchestrator.store.verify import Damage, damaged_tables, damaged_tensors
@@ -52,13 +54,19 @@ class Store:
         """Where the files are."""
         return self._arrow_files.files
 
-    def check_ready(self) -> None:
+    def check_ready(self, share: Share | None = None) -> None:
         """Make the root, mark it with the schema version, prove that it can be written, clear stale files.
+
+        Args:
+            share: who may read the results besides their owner, those that are there too; None: as it is, and nobody
+                where they are new.
 
         Raises:
             AuditError: it is not a directory, cannot be written, or holds results of another version.
         """
         self.check_version()
+        if share is not None:
+            self.files.share(share, OURS)
         probe = f"probe-{secrets.token_hex(4)}"
         self.files.write(probe, b"")
         self.files.remove(probe)
@@ -82,10 +90,11 @@ class Store:
             version = json.loads(self.files.read(MARKER).to_pybytes())["schema_version"]
         except (FileNotFoundError, NotADirectoryError):
             return
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = (isinstance(error, OSError) and error.strerror) or error
+        except OSError as error:
+            raise AuditError(f"results: cannot read {place}: {error.strerror or error}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise AuditError(
-                f"results: {place} is no marker of a results directory: {reason!s:.200}"
+                f"results: {place} is no marker of a results directory: {error!s:.200}"
             ) from error
         self._arrow_files.require_version(str(version), MARKER)
 

@@ -343,6 +343,19 @@ TABLES = _tables(
         },
         required=("forget_set", "example_id"),
     ),
+    Table(
+        name="purges",
+        key="purge_id",
+        columns={
+            "purge_id": STRING,
+            "purged_at": TIME,
+            "what": STRING,  # a table, a kind of blob, or another kind of files (orchestrator.store.traces)
+            "files": INT64,
+            "bytes": INT64,
+            "finished": BOOL,  # false: it was killed, or still goes on
+        },
+        required=("purged_at", "what", "files", "finished"),
+    ),
 )
 
 PUBLISHED = pa.schema(

@@ -12,13 +12,11 @@ import pyarrow as pa
 from orchestrator.store import paths
 from orchestrator.store.arrow_files import ArrowFiles, WrongVersion
 from orchestrator.store.files import NotAFile
-from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED
+from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, TENSORS
 from orchestrator.store.schema import Table
 from orchestrator.store.tables import table_named
 from tasks.errors import AuditError
 
-TENSORS = ("weights", "shared")
-"""Kinds of blobs that are safetensors files."""
 LONGEST_HEADER = 100_000_000
 """Bytes that the safetensors library admits."""
 

@@ -44,6 +44,9 @@ class DataSource(ABC):
     decodes: ClassVar[bool] = False
     """Whether images are decoded from files one by one, so that reading all of them takes time."""
 
+    embedded: ClassVar[bool] = False
+    """Whether the data ship with a package or are made of nothing, so that anybody may see examples of them."""
+
     @abstractmethod
     def digest(self) -> str:
         """Hexadecimal digest of the content: equal content, equal digest, on any machine."""

@@ -35,6 +35,8 @@ def _table() -> np.ndarray:
 class Digits(DataSource):
     """1797 real 8 x 8 images of digits in 10 classes, float32 in [0, 1]; no test part of its own."""
 
+    embedded = True
+
     def digest(self) -> str:
         """SHA-256 of the file that scikit-learn ships."""
         return hashlib.sha256(_file().read_bytes()).hexdigest()

@@ -115,7 +115,7 @@ class Listing:
         return hashes
 
     def _write(self, path: Path, shape: tuple[int, ...], geometry: Geometry) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".npy")
         os.close(handle)
         try:

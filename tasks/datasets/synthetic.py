@@ -20,6 +20,8 @@ _COARSE_SIDE = 4
 class Synthetic(DataSource):
     """Balanced classes; each image is its class's coarse random pattern plus Gaussian pixel noise, uint8."""
 
+    embedded = True
+
     num_train: int = 1000
     """Training examples."""
     num_test: int = 200

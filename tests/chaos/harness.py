@@ -23,8 +23,8 @@ from tests.support.grains import MEASURED
 UNCOMPARED = {"runs", "plans", "costs"}
 """`runs` has a row for every start; `costs` holds nothing but what was measured on the way."""
 GIVE_UP_SECONDS = 420.0
-ORPHAN_SECONDS = 150.0
-"""Ray's own: a worker that starts while its raylet dies waits a minute for it before it ends."""
+ORPHAN_SECONDS = 5.0
+"""From the end of a driver to that of the last process of its run."""
 WORKERS = ("host", "shadow")
 CONTINUES = ("host", "trial", "dispatcher", "shadow", "term")
 """Kinds whose death the sweep must survive by itself; term is a worker that SIGTERM asks to end."""

@@ -1,4 +1,4 @@
-"""Every process of one run, found by a mark in its environment and named by what it does for Ray."""
+"""Every process of one run, found by a mark in its environment or by its session, and named by what it does for Ray."""
 
 from __future__ import annotations
 
@@ -20,9 +20,18 @@ TITLES = {
     "ResourceTrainable": "trial",
     "Dispatcher": "dispatcher",
     "run_shadows": "shadow",
+    "DashboardAgent": "agent",
+    "RuntimeEnvAgent": "agent",
     "raylet": "raylet",
     "gcs_server": "gcs",
 }
+
+
+LISTENS = "0A"
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+"""127.0.0.1, the same in IPv6, and ::1, as /proc/net writes them on a little-endian machine."""
+SESSIONS: dict[str, int] = {}
+"""The session of each run that this process has started: Ray overwrites the environment of some of its processes."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +40,13 @@ class Process:
 
     pid: int
     kind: str
-    """driver, host, trial, dispatcher, shadow, raylet, gcs, or other."""
+    """driver, host, trial, dispatcher, shadow, agent, raylet, gcs, or other."""
     title: str = ""
 
 
 def start(words: Sequence[str | Path], mark: str, *, stderr: int | IO[str]) -> subprocess.Popen[str]:
     """A command in a session of its own; every process that comes of it carries the mark."""
-    return subprocess.Popen(
+    started = subprocess.Popen(
         words,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -47,6 +56,8 @@ def start(words: Sequence[str | Path], mark: str, *, stderr: int | IO[str]) -> s
         env={**os.environ, MARK: mark, "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
+    SESSIONS[mark] = started.pid
+    return started
 
 
 def left_after(mark: str, seconds: float) -> list[Process]:
@@ -58,18 +69,39 @@ def left_after(mark: str, seconds: float) -> list[Process]:
 
 
 def of_run(mark: str) -> list[Process]:
-    """Processes whose environment carries the mark; zombies have none and are not listed."""
-    return list(_found(f"{MARK}={mark}".encode()))
+    """Living processes whose environment carries the mark, or whose session is that of its run; no zombies."""
+    return list(_found(f"{MARK}={mark}".encode(), SESSIONS.get(mark)))
 
 
-def _found(entry: bytes) -> Iterator[Process]:
+def _found(entry: bytes, session: int | None) -> Iterator[Process]:
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            if entry in (folder / "environ").read_bytes().split(b"\0"):
+            state, _, _, its_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            marked = entry in (folder / "environ").read_bytes().split(b"\0")
+            if state != "Z" and (marked or int(its_session) == session):
                 title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 yield Process(int(folder.name), _kind(title), title[:160])
+
+
+def listening(processes: Sequence[Process]) -> set[tuple[str, str]]:
+    """Kind of the process and address, in the hexadecimal of /proc/net, of every TCP socket that they listen on."""
+    addresses = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == LISTENS:
+                addresses[f"socket:[{inode}]"] = local.partition(":")[0]
+    found = set()
+    for process in processes:
+        with contextlib.suppress(OSError):
+            for handle in Path(f"/proc/{process.pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    target = os.readlink(handle)
+                    if target in addresses:
+                        found.add((process.kind, addresses[target]))
+    return found
 
 
 def _kind(title: str) -> str:

@@ -55,6 +55,53 @@ def test_a_finished_sweep_with_failures_names_them(store, capsys):
     assert "scrub: 0 (+1 failed)" in out
 
 
+def test_a_clock_that_is_behind_is_said_and_nothing_is_made_of_it(store):
+    write_run(store, cells=10)
+    for seed in range(2):
+        write_cell(store, "finetune", seed=seed, minutes=60 * 24 * 40 + seed)
+    status = read_status(store, now=at(1))
+    text = "\n".join(lines(status))
+    assert status.state == "running or stopped"
+    assert (
+        "last file 40.0 days ahead of this machine's clock: one of the two clocks is wrong (2026-04-10"
+        in text
+    )
+    assert "8 cells are missing; look again" in text
+    assert "until" not in text
+    assert (
+        read_status(store, now=at(60 * 24 * 40 + 1 - 0.05)).state == "running"
+    )  # 3 s: clocks are never equal
+    assert "last file 0 s ago" in "\n".join(lines(read_status(store, now=at(60 * 24 * 40 + 0.95))))
+
+
+def test_results_that_move_away_while_they_are_watched(store, tmp_path, monkeypatch, capsys):
+    write_run(store, cells=10)
+    write_cell(store, "finetune")
+    monkeypatch.setattr("time.sleep", lambda seconds: (tmp_path / "made").rename(tmp_path / "moved"))
+    with pytest.raises(AuditError, match="made was moved or deleted while it was watched"):
+        main([store.root, "--watch", "1"])
+    assert "1 of 10 done" in capsys.readouterr().out
+
+
+def test_results_that_cannot_be_read_are_one_line(store, monkeypatch):
+    write_run(store, cells=10)
+    refused = PermissionError(13, "Permission denied", "cells")
+
+    def scan(place):
+        raise refused
+
+    monkeypatch.setattr("os.scandir", scan)
+    with pytest.raises(AuditError, match="results: cannot read cells: Permission denied"):
+        main([store.root])
+
+    def read(files, path):
+        raise refused
+
+    monkeypatch.setattr("orchestrator.store.files.LocalFiles.read", read)
+    with pytest.raises(AuditError, match=r"results: cannot read .*store\.json: Permission denied$"):
+        main([store.root])
+
+
 def test_only_cells_of_this_run_set_the_pace(store):
     write_run(store, cells=10)
     for seed in range(3):

@@ -2,7 +2,9 @@
 
 Ray ends by itself some time after its driver was killed: a worker that starts while its raylet dies waits a
 minute first. The reaper is a process of its own that waits for the end of the sweep, however it comes. It finds
-Ray's processes by a mark in the environment that they were started with, so it needs Linux's /proc.
+Ray's processes by a mark in the environment that they were started with, and by the files of the session that they
+write to: Ray gives some a title (`ray::RuntimeEnvAgent`), which overwrites what /proc shows of their environment and
+command line. So it needs Linux's /proc.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -19,6 +22,8 @@ from pathlib import Path
 
 MARK = "LETHE_RAY"
 """Environment variable that names the folder of the session to which a process belongs."""
+OUTPUT = (".out", ".err")
+"""Endings of the files to which Ray sends what its processes print."""
 GIVE_UP_SECONDS = 30.0
 """A process that waits for a dead disk or driver cannot be killed, and nobody should wait for it."""
 QUIET_SECONDS = 1.0
@@ -65,9 +70,24 @@ def members(folder: Path) -> dict[int, str]:
     entry, found = f"{MARK}={folder.name}".encode(), {}
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if entry in (place / "environ").read_bytes().split(b"\0"):
+            if entry in (place / "environ").read_bytes().split(b"\0") or _writes_into(place, folder):
                 found[int(place.name)] = (place / "comm").read_text().strip()
     return found
+
+
+def _writes_into(place: Path, folder: Path) -> bool:
+    """Whether the output of a process, or of one that started it, goes to a file of the session, deleted or not.
+
+    Not whether it has any file there open: the driver writes a log of its own, and a reader of logs is no part of Ray.
+    """
+    session = folder.resolve()
+    for handle in (place / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = os.readlink(handle).removesuffix(" (deleted)")
+            printed = target.endswith(OUTPUT) and Path(target).is_relative_to(session)
+            if printed and handle.lstat().st_mode & stat.S_IWUSR:
+                return True
+    return False
 
 
 def end(folder: Path) -> None:

@@ -33,6 +33,7 @@ if "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().is_f
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray
+from ray._private import ray_constants
 
 from orchestrator.backends.on_ray import reaper
 from orchestrator.errors import Exit, one_line
@@ -90,10 +91,10 @@ def connected(address: str, *, slots: int) -> Iterator[Path]:
 def _started(address: str, options: dict[str, Any], folder: Path | None = None) -> Iterator[None]:
     """Ray for a while; processes of a private one carry the mark of its folder, and their end is noticed."""
     for left in reversed(range(STARTS if folder else 1)):
-        mark = reaper.marked(folder) if folder else contextlib.nullcontext()
+        private = _private(folder) if folder else contextlib.nullcontext()
         watch = _Watch(folder) if folder else None
         try:
-            with _own_signals(deaf_children=folder is not None), mark:
+            with _own_signals(deaf_children=folder is not None), private:
                 ray.init(address=address, **options)
             break
         except BaseException as error:  # Ray raises bare ones where its processes do not answer
@@ -112,6 +113,22 @@ def _started(address: str, options: dict[str, Any], folder: Path | None = None) 
         if watch:
             watch.stop()
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _private(folder: Path) -> Iterator[None]:
+    """What is started meanwhile carries the mark of its session, and every process of it listens on loopback alone.
+
+    Ray does that by itself where it knows of no clusters (macOS, Windows); an address in its place it would replace by
+    that of a network, and only this one makes its services bind to nothing else.
+    """
+    several = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        with reaper.marked(folder):
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = several
 
 
 class _Watch:

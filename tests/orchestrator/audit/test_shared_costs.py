@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator import run
-from orchestrator.audit.tuning import FOLDER
+from orchestrator.store.paths import SEARCH
 from orchestrator.store.store import Store
 from tests.support.sweeps import changed, write_config
 
@@ -79,7 +79,7 @@ def test_another_order_of_scopes_and_a_sweep_that_goes_on_cost_the_same(
 
 def test_trials_of_a_search_cost_what_models_cost(tmp_path: Path) -> None:
     results = sweep(tmp_path, ("norm-only",), tune=2)
-    trials, audited = costs(results / FOLDER), costs(results)
+    trials, audited = costs(results / SEARCH), costs(results)
     assert {own for own, _ in trials.values()} == {own for own, _ in audited.values()}
     for found in (trials, audited):
         assert sorted(len(shared) for _, shared in found.values())[-1] == 2

@@ -9,6 +9,8 @@ import time
 import pytest
 
 from orchestrator.store.store import Store
+from tests.chaos.harness import Run
+from tests.chaos.processes import LOOPBACK, listening, of_run
 from tests.support.sweeps import ROOT, TABLES, changed, content, sweep, write_config
 
 
@@ -74,9 +76,14 @@ def test_a_second_process_gives_the_same_bits(finished, tmp_path):
     assert content(tmp_path / "results") == content(finished[0] / "results")
 
 
-def test_the_local_ray_backend_gives_the_same_bits(finished, tmp_path):
-    ran = sweep(finished[0] / "audit.toml", "--out", tmp_path / "results", "--backend", "local")
-    assert ran.returncode == 0, ran.stderr
+def test_the_local_ray_backend_gives_the_same_bits_and_listens_on_loopback_alone(finished, tmp_path):
+    run, seen = Run(finished[0] / "audit.toml", tmp_path / "results", "local"), set()
+    while run.driver.poll() is None:
+        seen |= listening(of_run(run.mark))
+        time.sleep(0.5)
+    assert run.wait() == 0, run.log.read_text()
+    assert {kind for kind, _ in seen} >= {"driver", "raylet", "gcs", "host", "agent"}
+    assert {(kind, address) for kind, address in seen if address not in LOOPBACK} == set()
     assert content(tmp_path / "results") == content(finished[0] / "results")
 
 

@@ -29,7 +29,7 @@ from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
 from orchestrator.report.plots import Mark, forest
 from orchestrator.report.verdict import verdict_section
-from orchestrator.report.write import build, write_text
+from orchestrator.report.write import build, write_page
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tasks.datasets.base import datasets
@@ -267,7 +267,7 @@ def test_unusable_places_are_one_line(tmp_path):
     with pytest.raises(AuditError, match="--output: cannot write"):
         main([audited_root(), "--output", str(tmp_path / "absent" / "r.html")])
     with pytest.raises(AuditError, match="--output: cannot write"):
-        write_text(tmp_path, "text", flag="--output")
+        write_page(tmp_path, "text", flag="--output")
 
 
 def test_failures_are_listed_and_counted(tmp_path):
@@ -594,7 +594,7 @@ def test_roc_on_grid_agrees_with_counting():
 
 def test_images_are_the_pixels_of_the_data_set():
     with Results(audited_root()) as results:
-        found = read_examples(results, [3, 5])
+        found = read_examples(results, [3, 5], asked=False)
         config = json.loads(results.table("runs").to_pylist()[0]["config_json"])["data"]
     pixels = datasets.build(config["name"], config["options"], where="data").read_images()
     assert not found.why_not
@@ -605,11 +605,20 @@ def test_images_are_the_pixels_of_the_data_set():
         np.testing.assert_array_equal(shown, wanted)
 
 
-def test_images_are_left_out_on_demand():
-    with_images, without = (build(audited_root(), images=shown)[0] for shown in (True, False))
-    assert "data:image/png" in with_images
-    assert "data:image/png" not in without
-    assert "they were to be left out" in without
+def test_examples_are_shown_of_embedded_data_alone_or_on_demand(monkeypatch):
+    kind = datasets.get("synthetic")
+    assert kind.embedded
+    assert not any(datasets.get(name).embedded for name in ("cifar10", "image_folder", "imagenet", "npz"))
+    pages = [build(audited_root(), examples=asked)[0] for asked in (False,)]
+    monkeypatch.setattr(kind, "embedded", False)
+    pages += [build(audited_root(), examples=asked)[0] for asked in (False, True)]
+    assert ["data:image/png" in page for page in pages] == [True, False, True]
+    assert ["the data are not embedded, and --examples was not given" in page for page in pages] == [
+        False,
+        True,
+        False,
+    ]
+    assert all("<b>#" in page for page in pages)  # ids always
 
 
 def test_colour_images_keep_their_channels():
@@ -625,7 +634,7 @@ def test_another_data_set_gives_no_images(tmp_path):
     row = store.read("runs").to_pylist()[0]
     store.write("runs", row["run_id"], [row | {"dataset_digest": "another"}])
     with Results(root) as results:
-        assert "not the one that was audited" in read_examples(results, [1]).why_not
+        assert "not the one that was audited" in read_examples(results, [1], asked=True).why_not
 
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=12), st.floats(0.1, 10))
