@@ -44,11 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     while True:
         status = _look(store, command.run, seen=seen)
         seen = store.files.exists(MARKER)
-        text = (
-            json.dumps(as_json(status))
-            if command.format == "json"
-            else "\n".join(map(printable, lines(status)))
-        )
+        shown = [json.dumps(as_json(status))] if command.format == "json" else lines(status)
+        text = "\n".join(map(printable, shown))
         if command.watch and command.format == "table" and sys.stdout.isatty():
             text = f"\x1b[H\x1b[2J{text}"
         sys.stdout.write(text + "\n")

@@ -521,13 +521,12 @@ def test_a_bad_input_is_one_line_to_act_on(case, shelf, tmp_path, monkeypatch, c
 
 
 @pytest.mark.parametrize(("options", "told"), UNREADABLE)
-def test_pixels_that_cannot_be_read_fail_the_cells_with_the_file(
+def test_pixels_that_cannot_be_read_end_the_sweep_with_the_file(
     options, told, shelf, tmp_path, monkeypatch, capsys
 ):
-    """They are read by the hosts, so that a plan of ImageNet takes seconds: rows say what was wrong."""
+    """The sweep reads them before any cell, a plan need not, so that one of ImageNet takes seconds."""
     monkeypatch.chdir(tmp_path)
-    assert answer(data(options).running(), shelf) == 1
-    err = capsys.readouterr().err
-    assert told in err
-    assert "Traceback" not in err
-    assert "python -m orchestrator.query failures" in err
+    assert answer(data(options).running(), shelf) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert told in line

@@ -75,13 +75,12 @@ def _asked(results: Results, subject: Subject) -> str:
 def copies(rows: list[dict[str, Any]]) -> str:
     """Examples of which an exact or near copy is retained: whether these are forgotten cannot be decided."""
     if any(r["retained_distance"] is None for r in rows):
-        origin = json_column(rows[0]["provenance_json"], dict, where="forget_sets.provenance_json")
-        found = origin.get("retained_copies", {})
+        where = "forget_sets.provenance_json"
+        found = json_column(rows[0]["provenance_json"], dict, where=where).get("retained_copies")
+        found = found if isinstance(found, dict) else {}
         if "purged" in found:
-            return escape(found["purged"])
-        return (
-            f"not looked for: {escape(found.get('not_searched', 'these results are older than the search'))}"
-        )
+            return escape(str(found["purged"]))
+        return f"not looked for: {escape(str(found.get('not_searched', 'these results are older than the search')))}"
     exact = [r["example_id"] for r in rows if r["retained_exact"]]
     near = [r["example_id"] for r in rows if not r["retained_exact"] and r["retained_distance"] < NEAR]
     if not exact and not near:

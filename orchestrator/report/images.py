@@ -50,7 +50,7 @@ def read_examples(results: Results, ids: Iterable[int], *, asked: bool) -> Examp
         return Examples(images={}, why_not="no run is recorded, so the data set is unknown")
     recorded = json_column(rows[0]["config_json"], dict, where="runs.config_json")
     config = recorded.get("data")
-    if config is None:
+    if not isinstance(config, dict) or not isinstance(config.get("name"), str):
         return Examples(images={}, why_not="the run recorded no configuration, so the data set is unknown")
     try:
         with without_code_of("the run", recorded.get("plugins", ())):

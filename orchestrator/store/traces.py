@@ -125,7 +125,10 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _is_page(files: Files, name: str) -> bool:
-    text = files.read(name).to_pybytes()
+    try:
+        text = files.read(name).to_pybytes()
+    except OSError:  # a link or a pipe: none of ours
+        return False
     return any(title in text for title in PAGES)
 
 
