@@ -24,7 +24,7 @@ from orchestrator.report.__main__ import main
 from orchestrator.report.blocks import Context, Figure, Gallery, Missing, Origin, Source, Table, number
 from orchestrator.report.drawing import PALETTE, REFERENCE_LOOKS, Look, spread
 from orchestrator.report.evidence import ROLE_ORDER, ROLES, gather, signed
-from orchestrator.report.examples import roc_on_grid
+from orchestrator.report.examples import examples_section, order_section, roc_on_grid
 from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
 from orchestrator.report.plots import Mark, forest
@@ -241,10 +241,13 @@ def test_the_page_never_promises_safety(real):
     assert "noise floor" in words
 
 
-def test_command_writes_page_and_figures(tmp_path, capsys):
+def test_command_writes_page_and_figures_and_leaves_out_images_on_demand(real, tmp_path, capsys):
     page, figures = tmp_path / "r.html", tmp_path / "figures"
-    assert main([audited_root(), "--output", str(page), "--figures", str(figures)]) == 0
+    assert main([audited_root(), "--output", str(page), "--figures", str(figures), "--no-images"]) == 0
     checked(page.read_text())
+    assert "data:image/png" in real[0]
+    assert "data:image/png" not in page.read_text()
+    assert "they were to be left out" in page.read_text()
     assert len(list(figures.glob("*.svg"))) == len(list(figures.glob("*.pdf"))) > 5
     out = capsys.readouterr()
     assert out.out == ""
@@ -304,10 +307,15 @@ def judged(store, values=VALUES, **changes):
         write_models(store, {"wild": values["wild"]}, wobble=0.2, **changes)
 
 
+def section_of(make, root):
+    """One section alone, whose figures are written to no page."""
+    with Results(root) as results:
+        return make(Context(results=results, root=root, evidence=gather(results)))
+
+
 def answered(store):
     """The section of the verdict."""
-    with Results(store.root) as results:
-        return verdict_section(Context(results=results, root=store.root, evidence=gather(results)))
+    return section_of(verdict_section, store.root)
 
 
 def words_of(section):
@@ -539,8 +547,7 @@ def test_most_exposed_examples_come_first(store):
         rows = [r for r in results.query("example_auc").to_pylist() if r["method"] == "kept"]
     best = max(rows, key=lambda r: r["auc"])
     assert len(rows) == 100
-    _, sections = build(store.root)
-    blocks = next(s for s in sections if s.anchor == "examples").blocks
+    blocks = section_of(examples_section, store.root).blocks
     (gallery,) = (b for b in blocks if isinstance(b, Gallery) and b.source.query == "example_auc")
     assert f"AUC {number(best['auc'], 2)}" in gallery.images[0][1]
     assert "No images" in gallery.caption
@@ -566,8 +573,7 @@ def test_order_of_forgetting_is_drawn_from_observations(store):
     assert first["phi"] == pytest.approx(5.0)
     low, high = stats.t.interval(0.95, 2, 5.0, stats.sem([4.0, 5.0, 6.0]))
     assert (first["phi_low"], first["phi_high"]) == pytest.approx((low, high))
-    _, sections = build(store.root)
-    assert isinstance(next(s for s in sections if s.anchor == "order").blocks[0], Figure)
+    assert isinstance(section_of(order_section, store.root).blocks[0], Figure)
 
 
 def test_roc_on_grid_agrees_with_counting():
@@ -603,13 +609,6 @@ def test_images_are_the_pixels_of_the_data_set():
         shown = np.asarray(Image.open(io.BytesIO(content)))
         wanted = pixels[index][0] if pixels.dtype == np.uint8 else (pixels[index][0] * 255).astype(np.uint8)
         np.testing.assert_array_equal(shown, wanted)
-
-
-def test_images_are_left_out_on_demand():
-    with_images, without = (build(audited_root(), images=shown)[0] for shown in (True, False))
-    assert "data:image/png" in with_images
-    assert "data:image/png" not in without
-    assert "they were to be left out" in without
 
 
 def test_colour_images_keep_their_channels():
