@@ -20,11 +20,13 @@ def here(
 
     For what needs no process: no signal, no Ray, no plug-in from PYTHONPATH, nothing said at exit. A bug raises.
     """
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     arguments = [*map(str, words)]
     with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run_command(lambda: main(arguments))
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    for stream in (out, err):
+        stream.seek(0)  # which flushes
+    return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
 
 def started(

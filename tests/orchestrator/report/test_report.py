@@ -36,7 +36,6 @@ from tasks.datasets.base import datasets
 from tasks.errors import AuditError
 from tasks.statistics.intervals import wilson
 from tests.support.audited import (
-    ROOT,
     audited_root,
     copied,
     write_accuracy,
@@ -45,6 +44,7 @@ from tests.support.audited import (
     write_models,
     write_run,
 )
+from tests.support.commands import ROOT
 from tests.support.fabricated import write_plan
 
 VOID = {"meta", "link", "img", "br", "circle", "path", "rect", "use", "hr"}
