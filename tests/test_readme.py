@@ -1,5 +1,6 @@
 """The README and the guide tell the truth: every command and block is executed, every link and name resolves."""
 
+import importlib
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from orchestrator.results.connection import Results
 from tasks.datasets.base import datasets
 from tasks.datasets.splits import make_splits
 from tasks.errors import AuditError
+from tests.support.commands import here
 from tests.support.pages import ALL, COMMANDS, PAGES, README, ROOT, broken_links, unknown_pages
 
 MOST_BYTES = 9_500
@@ -90,7 +92,7 @@ def shortened(command: str) -> list[str]:
 
 
 def execute(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the words of a command in a folder, with this interpreter."""
+    """Run the words of a command in a folder, with this interpreter, in a process."""
     words = [sys.executable, *words[1:]] if words[0] == "python" else words
     environment = {
         **os.environ,
@@ -99,6 +101,14 @@ def execute(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         "HOME": str(folder),
     }
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+
+
+def typed(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the words of `python -m module ...` in a folder, in this process."""
+    module = importlib.import_module(words[2])
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{words[2]}.__main__")
+    return here(module.main, *words[3:], folder=folder)
 
 
 def write_cifar(folder: Path) -> None:
@@ -132,10 +142,20 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if runs_locally(c)])
+LOCAL = [command for command in COMMANDS if runs_locally(command)]
+STARTED = {shortened(command)[2]: command for command in reversed(LOCAL)}
+"""The first command of each module, which is run in a process as a reader does; the others need none."""
+
+
+@pytest.mark.parametrize("command", LOCAL)
 def test_every_command_runs(command, folder):
-    where = ROOT if "pytest" in command else folder
-    ran = execute(shortened(command), where)
+    words = shortened(command)
+    if words[2] == "pytest":
+        ran = execute(words, ROOT)
+    elif command in STARTED.values():
+        ran = execute(words, folder)
+    else:
+        ran = typed(words, folder)
     assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
     assert "Traceback" not in ran.stderr
     page = re.search(r"orchestrator\.(report|certificate)", command)
@@ -216,7 +236,7 @@ def test_every_cloud_command_is_well_formed(command, folder):
         elif "python -m orchestrator" in word:
             inner = shlex.split(word[word.index("python -m orchestrator") :])
             inner = [re.sub(r"^(s3|gs)://.*", "elsewhere", part) for part in inner]
-            ran = execute([*inner, "--dry-run"], folder)
+            ran = typed([*inner, "--dry-run"], folder)
             assert ran.returncode == 0, ran.stderr
     if program == "ray":
         shown = execute([str(Path(sys.executable).with_name("ray")), words[1], "--help"], folder)
@@ -256,7 +276,7 @@ def test_every_configuration_loads(page, folder):
 
 def test_every_statement_runs(folder):
     for statement in (block for page in ALL for block in page.fenced("sql")):
-        ran = execute(["python", "-m", "orchestrator.query", statement], folder)
+        ran = typed(["python", "-m", "orchestrator.query", statement], folder)
         assert ran.returncode == 0, ran.stderr
 
 

@@ -1,21 +1,21 @@
 """No pickle from outside, no secret shown or kept, no name that leaves the results directory."""
 
 import ast
-import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from orchestrator import query
+from orchestrator import sweep as sweep_command
 from orchestrator.store.root import files_at
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
+from tests.support.commands import ROOT, here, started
 from tests.support.sweeps import TINY
 
-ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for folder in ("orchestrator", "tasks") for p in (ROOT / folder).rglob("*.py"))
 READS_ARRAYS_ALONE = ROOT / "tasks" / "datasets" / "pickled.py"
 EXECUTES = {
@@ -82,11 +82,15 @@ def test_a_uri_with_a_password_is_refused_without_repeating_it(uri) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def sweep(folder: Path, text: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+WORDS = ("audit.toml", "--out", "deep/results")
+
+
+def sweep(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """In the folder, whose modules can be imported as under `python -m`."""
     (folder / "audit.toml").write_text(text)
-    command = [sys.executable, "-m", "orchestrator.sweep", "audit.toml", "--out", "deep/results", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, env=environment)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        return here(sweep_command.main, *WORDS, *arguments, folder=folder)
 
 
 def files(folder: Path) -> set[str]:
@@ -128,11 +132,7 @@ def some_results(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..", "leaderboard/../failures"])
 def test_a_query_is_no_path(some_results, name) -> None:
-    command = [sys.executable, "-m", "orchestrator.query", name, "--results", "deep/results"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(
-        command, cwd=some_results, capture_output=True, text=True, timeout=60, env=environment
-    )
+    ran = here(query.main, name, "--results", "deep/results", folder=some_results)
     assert ran.returncode == 2
     assert "root:" not in ran.stdout + ran.stderr
     assert "Traceback" not in ran.stderr
@@ -152,7 +152,7 @@ def test_a_plugin_is_a_module_and_no_path(tmp_path, name) -> None:
 def test_a_plugin_that_leaves_at_import_is_one_line(tmp_path) -> None:
     (tmp_path / "leaves_at_import.py").write_text("import sys; sys.exit(0)")
     text = TINY.replace('name = "tiny"', 'name = "tiny"\nplugins = ["leaves_at_import"]')
-    ran = sweep(tmp_path, text, "--dry-run", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    ran = sweep(tmp_path, text, "--dry-run")
     assert ran.returncode == 2, ran.stderr
     assert "error: plugins: cannot import 'leaves_at_import': SystemExit" in ran.stderr
 
@@ -175,10 +175,12 @@ def test_secrets_of_the_environment_are_neither_shown_nor_kept(tmp_path, backend
                     text = log.read_text(errors="replace")
                     seen.extend(f"{log}" for secret in SECRETS.values() if secret in text)
 
+    (tmp_path / "audit.toml").write_text(TINY)
     watcher = threading.Thread(target=look)
     watcher.start()
     try:
-        ran = sweep(tmp_path, TINY, "--backend", backend, **SECRETS)
+        words = (*WORDS, "--backend", backend)
+        ran = started("orchestrator.sweep", *words, folder=tmp_path, PYTHONPATH=str(ROOT), **SECRETS)
     finally:
         over.set()
         watcher.join()

@@ -54,7 +54,6 @@ earlier as (
         metrics.metric
     from asked_before
     join metrics on metrics.cell_id = asked_before.cell_id
-    anti join selected on selected.run_id = asked_before.run_id
 ),
 -- Of each run and each place that one of them named: its margin, whether it is primary, whether the run named it.
 said as (
@@ -106,4 +105,4 @@ select
     margin,
     false as declared_after
 from metric_declarations
-where reading = '' and metric not in (select judged.place.metric from judged where is_named);
+where reading = '' and metric not in (select judged.place.metric from judged);

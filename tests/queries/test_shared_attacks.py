@@ -9,6 +9,7 @@ import pytest
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tests.support.audited import write_accuracy, write_cell, write_run
+from tests.support.fabricated import setting_of, write_setting
 
 WEAK, STRONG = '{"steps": 1}', '{"steps": 50}'
 LEFT = (
@@ -21,6 +22,8 @@ LEFT = (
     ("theirs", "finetune", "pgd", WEAK, 0.45),
     ("theirs", "retrain", "fab", WEAK, 0.35),
     ("theirs", "finetune", "fab", WEAK, 0.25),
+    ("theirs", "scrub", "pgd", WEAK, 0.6),
+    ("theirs", "scrub", "fab", WEAK, 0.3),
 )
 """At one place a model alone met the attack in its strong setting, and one that both met at the other place."""
 
@@ -28,9 +31,9 @@ LEFT = (
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
     store = Store(str(tmp_path / "made"))
-    write_run(store, cells=12)
-    for place in ("mine", "theirs"):
-        for method in ("retrain", "finetune"):
+    write_run(store, cells=15)
+    for place, methods in (("mine", ("retrain", "finetune")), ("theirs", ("retrain", "finetune", "scrub"))):
+        for method in methods:
             write_accuracy(store, write_cell(store, method, **where(place, method, "none", "{}")), 0.9, 0.05)
     for place, method, attack, options, value in LEFT:
         cell_id = write_cell(
@@ -61,4 +64,46 @@ def test_an_attack_counts_where_every_model_met_it_in_one_setting(results: Resul
         ("mine", "finetune"): 0.4,
         ("theirs", "retrain"): 0.35,
         ("theirs", "finetune"): 0.25,
+        ("theirs", "scrub"): 0.3,
     }
+
+
+TWINS = (
+    # architecture, epochs of its training, methods, those that met fab
+    ("net", 1, ("retrain", "finetune", "ssd"), ("finetune",)),
+    ("twin", 1, ("retrain", "finetune", "scrub"), ("retrain", "finetune", "scrub")),
+    ("net", 3, ("retrain", "finetune", "scrub"), ("retrain", "finetune", "scrub")),
+)
+"""Networks of one configuration under two names, and one of them trained in two ways; ssd met no attack."""
+
+
+def test_neither_a_twin_nor_another_recipe_nor_an_attack_of_like_options_decides(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "made"))
+    write_run(store, cells=26)
+    expected = {}
+    for architecture, epochs, methods, fooled in TWINS:
+        for method in methods:
+            model = {"model_id": f"{method}-{architecture}-{epochs}", "architecture": architecture}
+            met = {"none": None} | ({} if method == "ssd" else {"pgd": 0.5})
+            met |= {"fab": 0.2} if method in fooled else {}
+            met |= {"pgd_again": 0.1} if (architecture, epochs, method) == ("net", 1, "finetune") else {}
+            for attack, value in met.items():
+                axes = {"architecture": "net", "method": method, "attack": attack.removesuffix("_again")}
+                made = setting_of(axes, **{"training.epochs": epochs})
+                write_setting(store, made)
+                told = {"setting": made.setting, "conditions": made.conditions}
+                family = "none" if attack == "none" else "adversarial"
+                names = {"cell_id": f"{model['model_id']}-{attack}", "attack_family": family}
+                cell_id = write_cell(store, method, attack=attack, **names, **model, **told)
+                if value is None:
+                    write_accuracy(store, cell_id, 0.9, 0.05)
+                    expected[architecture, made.setting] = (
+                        None if method == "ssd" else 0.2 if fooled[1:] else 0.5
+                    )
+                    continue
+                row = {"metric": "robust_accuracy", "split": "test", "variant": "", "param": 0.1}
+                row |= {"value": value, "n": 100, "higher_is": "better"}
+                store.write("metrics", cell_id, [row])
+    with Results(store.root) as results:
+        rows = results.query("scoreboard").to_pylist()
+    assert {(row["architecture"], row["setting"]): row["robust"] for row in rows} == expected

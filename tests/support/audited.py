@@ -5,10 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,9 +19,8 @@ from orchestrator.plan.answers import Declared
 from orchestrator.store.runs import named_run
 from orchestrator.store.store import Store
 from tests.support.fabricated import fabricated_setting, write_plan
-from tests.support.sweeps import changed, write_config
+from tests.support.sweeps import changed, sweep, write_config
 
-ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UNMEASURED = "unmeasured-"
 """Begins the ids of planned cells that have no row."""
@@ -42,17 +38,7 @@ def audited_root() -> str:
     folder = Path(tempfile.mkdtemp(prefix="lethe-audited-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     config = write_config(folder, changed({"[evaluation]\n": "[evaluation]\nfprs = [0.1]\n"}))
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator.sweep",
-        str(config),
-        "--out",
-        str(folder / "results"),
-        "--no-report",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=240)
+    sweep(config, "--out", folder / "results").check_returncode()
     return str(folder / "results")
 
 

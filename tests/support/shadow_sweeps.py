@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import atexit
 import functools
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 
+from orchestrator import sweep as sweep_command
 from orchestrator.store.store import Store
+from tests.support.commands import here
 
-ROOT = Path(__file__).parents[2]
 TEXT = """
 name = "tiny-shadows"
 [data]
@@ -66,22 +65,23 @@ device = "cpu"
 """
 
 
-def command(folder: Path, *arguments: str, text: str = TEXT, **changes: str) -> list[str]:
-    """The command of a sweep into `folder/results`, after writing its configuration with some changes."""
+def configured(folder: Path, text: str = TEXT, **changes: str) -> list[str]:
+    """Write its configuration with some changes; the words of a sweep of it into `folder/results`."""
     for old, new in changes.items():
         assert text.count(f"\n{old} =") == 1, old
         before, _, rest = text.partition(f"\n{old} =")
         text = f"{before}\n{old} = {new}\n{rest.partition(chr(10))[2]}"
     config = folder / "audit.toml"
     config.write_text(text)
-    out = str(folder / "results")
-    return [sys.executable, "-m", "orchestrator.sweep", str(config), "--out", out, *arguments]
+    return [str(config), "--out", str(folder / "results")]
 
 
-def sweep(folder: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
-    words = command(folder, "--display", "plain", *arguments, **changes)
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=500, env=dict(os.environ))
+def sweep(
+    folder: Path, *arguments: str, report: bool = False, text: str = TEXT, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    """Run it to its end in this process; the report, which takes longer, is left out unless asked for."""
+    words = [*configured(folder, text, **changes), "--display", "plain", *arguments]
+    return here(sweep_command.main, *words, *([] if report else ["--no-report"]))
 
 
 @functools.cache

@@ -1,15 +1,14 @@
 """Small sweeps for the tests: one TOML text, and runs of it in this process."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+from orchestrator import sweep as sweep_command
 from orchestrator.store.store import Store
+from tests.support.commands import here, started
 from tests.support.grains import MEASURED
 
-ROOT = Path(__file__).parents[2]
 TABLES = ("cells", "metrics", "layers", "examples", "models", "forget_sets")
 TINY = """
 name = "tiny"
@@ -79,15 +78,17 @@ def changed(replacements: dict[str, str]) -> str:
     return text
 
 
-def sweep(
-    *arguments: str, report: bool = False, timeout: float = 240, **environment: str
+def sweep(*arguments: object, report: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a sweep to its end in this process; the report, which takes longer, is left out unless asked for."""
+    return here(sweep_command.main, *arguments, *([] if report else ["--no-report"]))
+
+
+def started_sweep(
+    *arguments: object, report: bool = False, timeout: float = 240, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a sweep to its end; the report, a quarter of the time of a tiny one, is left out unless asked for."""
-    words = [*map(str, arguments), *([] if report else ["--no-report"])]
-    command = [sys.executable, "-m", "orchestrator.sweep", *words]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, env={**os.environ, **environment}
-    )
+    """The same in a process of its own, with more variables in its environment."""
+    words = [*arguments, *([] if report else ["--no-report"])]
+    return started("orchestrator.sweep", *words, timeout=timeout, **environment)
 
 
 def content(folder: Path) -> dict[str, list[str]]:

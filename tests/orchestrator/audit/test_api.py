@@ -20,7 +20,8 @@ from orchestrator import run
 from orchestrator.audit.outcome import Outcome
 from orchestrator.config.settings import SweepConfig, load
 from tasks.errors import AuditError
-from tests.support.sweeps import ROOT, write_config
+from tests.support.commands import ROOT
+from tests.support.sweeps import write_config
 
 PART = {"only": "method=finetune,scope=head,attack=none"}
 """One audited cell and its references: four cells."""

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import query
 from orchestrator.store.store import Store
 from orchestrator.store.verify import repair, verify
 from tests.chaos.processes import left_after, start
+from tests.support.commands import ROOT, here
 from tests.support.shadow_sweeps import TEXT as SHADOWS
-from tests.support.sweeps import BAD_METHODS, ROOT, TINY, changed, content, sweep
+from tests.support.sweeps import BAD_METHODS, changed, content, started_sweep, sweep
 
 PLUGIN = """
 _method("raises", _raises)
@@ -27,12 +29,14 @@ _method("hangs", lambda: time.sleep(1000))
 """
 ONLY_ON_THE_DRIVER = 'if "default_worker" in sys.argv[0]: raise ImportError("not installed on this machine")'
 SMALL = {'["all", "head"]': '["all"]', '["none", "fgsm", "population"]': '["none"]'}
+QUICK = {'["none", "fgsm", "population"]': '["none", "fgsm"]'}
+"""Without the attack that takes most of a tiny sweep."""
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "audit.toml").write_text(TINY)
+    (folder / "audit.toml").write_text(changed(QUICK))
     assert sweep(folder / "audit.toml", "--out", folder / "results").returncode == 0
     return folder
 
@@ -80,7 +84,7 @@ def write_plugin(folder, body=""):
 )
 def test_a_full_disk_ends_the_sweep_in_one_line_and_more_space_completes_it(undisturbed, disk, backend, size):
     results = disk(f"size={size}") / "results"
-    ran = sweep(undisturbed / "audit.toml", "--out", results, "--backend", backend)
+    ran = started_sweep(undisturbed / "audit.toml", "--out", results, "--backend", backend)
     assert ran.returncode == 2, ran.stderr
     told = one_error(ran)
     assert re.search(
@@ -104,7 +108,7 @@ def test_a_full_disk_ends_the_sweep_in_one_line_and_more_space_completes_it(undi
 def test_a_disk_that_is_full_of_shadow_models_ends_the_sweep_in_one_line(disk, tmp_path, backend):
     results = disk("size=256k") / "results"
     (tmp_path / "audit.toml").write_text(SHADOWS.replace("epochs = 12", "epochs = 1"))
-    ran = sweep(tmp_path / "audit.toml", "--out", results, "--backend", backend)
+    ran = started_sweep(tmp_path / "audit.toml", "--out", results, "--backend", backend)
     assert ran.returncode == 2, ran.stderr
     assert "No space left on device" in one_error(ran)
     store = Store(str(results))
@@ -155,11 +159,10 @@ def test_a_truncated_file_is_named_moved_aside_and_computed_again(undisturbed, t
     subprocess.run(["cp", "-r", undisturbed / "results", results], check=True)
     damaged = sorted((results / table).rglob("*.arrow"))[3]
     os.truncate(damaged, damaged.stat().st_size // 2)
-    query = [sys.executable, "-m", "orchestrator.query", "--results", results]
-    told = subprocess.run([*query, "--verify"], cwd=ROOT, capture_output=True, text=True, check=False)
+    told = here(query.main, "--results", results, "--verify")
     assert damaged.relative_to(results).as_posix() in told.stdout + told.stderr
     assert told.returncode == 1
-    subprocess.run([*query, "--repair"], cwd=ROOT, capture_output=True, check=True)
+    assert here(query.main, "--results", results, "--repair").returncode == 0
     assert not damaged.exists()
     ran = sweep(undisturbed / "audit.toml", "--out", results)
     assert ran.returncode == 0, ran.stderr
@@ -242,7 +245,7 @@ def test_methods_that_raise_exit_crash_or_hang_are_failed_rows(tmp_path):
             }
         )
     )
-    ran = sweep(path, "--out", tmp_path / "results", timeout=280, **write_plugin(tmp_path))
+    ran = started_sweep(path, "--out", tmp_path / "results", timeout=280, **write_plugin(tmp_path))
     assert ran.returncode == 1, ran.stderr
     rows = Store(str(tmp_path / "results")).read("cells").to_pylist()
     errors = {r["method"]: r["error_type"] for r in rows}
@@ -258,7 +261,7 @@ def test_a_plugin_that_workers_do_not_have_is_one_line(tmp_path):
     path = tmp_path / "audit.toml"
     path.write_text(changed({**SMALL, 'name = "tiny"': 'name = "tiny"\nplugins = ["bad_methods"]'}))
     environment = write_plugin(tmp_path, ONLY_ON_THE_DRIVER)
-    ran = sweep(path, "--out", tmp_path / "results", "--backend", "local", **environment)
+    ran = started_sweep(path, "--out", tmp_path / "results", "--backend", "local", **environment)
     assert ran.returncode == 2, ran.stderr
     assert "cannot import 'bad_methods'" in one_error(ran)
     assert "not installed on this machine" in one_error(ran)

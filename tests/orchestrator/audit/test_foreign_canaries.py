@@ -44,8 +44,8 @@ ATTACKED = {
 
 def run(folder: Path, **changes: str) -> Path:
     """A sweep in this process."""
-    words = shadow_sweeps.command(folder, "--display", "none", text=TEXT, **(CHANGES | changes))
-    assert sweep.main(words[words.index("orchestrator.sweep") + 1 :]) == 0
+    ran = shadow_sweeps.sweep(folder, report=True, text=TEXT, **(CHANGES | changes))
+    assert ran.returncode == 0, ran.stderr
     return folder
 
 
@@ -266,7 +266,7 @@ def test_a_float_data_set_gets_canaries_of_its_type_and_every_worker_the_same(tm
     path = tmp_path / "audit.toml"
     source = f'\ncanary_images = "cifar100:root={tmp_path}"'
     changes = CHANGES | {"trajectories": CHANGES["trajectories"] + source}
-    shadow_sweeps.command(tmp_path, **changes)
+    shadow_sweeps.configured(tmp_path, **changes)
     audited = {"data.name": "digits", "data.options": {}}
     worlds = []
     for name in ("one", "other"):
@@ -291,7 +291,7 @@ def test_a_float_data_set_gets_canaries_of_its_type_and_every_worker_the_same(tm
 def test_the_driver_plans_without_reading_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.datasets.digits import Digits
 
-    shadow_sweeps.command(tmp_path, **CHANGES)
+    shadow_sweeps.configured(tmp_path, **CHANGES)
 
     def refuse(_: Digits) -> np.ndarray:
         raise AssertionError("images were read")

@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.store.store import Store
 from tests.chaos.harness import SHADOWS
-from tests.support.sweeps import BAD_METHODS, ROOT, changed, sweep
+from tests.support.commands import ROOT
+from tests.support.sweeps import BAD_METHODS, changed, started_sweep
 
 PLUGIN = f"""{BAD_METHODS}
 def _hangs():
@@ -74,7 +75,9 @@ def config(folder: Path, text: str, methods: list[str], timeout: float) -> Path:
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     path = f"{folder}:{ROOT}"
-    return sweep(folder / "audit.toml", "--out", folder / "results", *arguments, timeout=500, PYTHONPATH=path)
+    return started_sweep(
+        folder / "audit.toml", "--out", folder / "results", *arguments, timeout=500, PYTHONPATH=path
+    )
 
 
 @pytest.mark.parametrize("backend", ["inline", pytest.param("local", marks=pytest.mark.slow)])

@@ -3,7 +3,8 @@
 import pytest
 
 from orchestrator.store.store import Store
-from tests.support.sweeps import ROOT, changed, sweep
+from tests.support.commands import ROOT
+from tests.support.sweeps import changed, started_sweep
 
 PLUGIN = '''
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def swept(tmp_path_factory):
     )
     (folder / "audit.toml").write_text(text)
     out = folder / "results"
-    ran = sweep(folder / "audit.toml", "--out", out, report=True, PYTHONPATH=f"{folder}:{ROOT}")
+    ran = started_sweep(folder / "audit.toml", "--out", out, report=True, PYTHONPATH=f"{folder}:{ROOT}")
     assert ran.returncode == 1, ran.stderr
     assert "Traceback" not in ran.stderr
     return Store(str(out))

@@ -1,4 +1,4 @@
-"""Per-example audits in real processes: floor and ceiling, resume, kills, backends, later methods."""
+"""Per-example audits: floor and ceiling, resume, kills, backends, later methods."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 
 from orchestrator import run
 from orchestrator.results.connection import Results
+from orchestrator.scores import __main__ as scores
 from orchestrator.store.store import Store
-from tests.support.shadow_sweeps import ROOT, TEXT, command, copied, finished, observations, sweep
+from tests.support.commands import ROOT, here, started
+from tests.support.shadow_sweeps import TEXT, configured, copied, finished, observations, sweep
 
 
 def files(folder: Path, *tables: str) -> dict[str, int]:
@@ -75,8 +78,9 @@ def test_running_again_computes_nothing(tmp_path: Path) -> None:
     folder = copied(tmp_path)
     tables = ("observations", "shadows", "weights", "models", "cells", "metrics", "examples")
     before = files(folder, *tables)
-    ran = sweep(folder)
+    ran = sweep(folder, report=True)
     assert ran.returncode == 0, ran.stderr
+    assert (folder / "results" / "report.html").is_file()
     assert files(folder, *tables) == before
     assert "shadow models" not in ran.stderr
 
@@ -103,7 +107,7 @@ def test_a_dry_run_counts_what_a_rerun_makes_again(tmp_path: Path) -> None:
 def test_a_kill_midway_changes_no_observation(tmp_path: Path) -> None:
     killed = 0
     for at_least in (3, 20):
-        words = command(tmp_path)
+        words = [sys.executable, "-m", "orchestrator.sweep", *configured(tmp_path)]
         with subprocess.Popen(
             words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
@@ -123,7 +127,8 @@ def test_a_kill_midway_changes_no_observation(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ray_tasks_give_the_same_bits(tmp_path: Path) -> None:
-    ran = sweep(tmp_path, "--backend", "local")
+    words = [*configured(tmp_path), "--no-report", "--backend", "local"]
+    ran = started("orchestrator.sweep", *words, timeout=500)
     assert ran.returncode == 0, ran.stderr
     assert observations(tmp_path).equals(observations(finished()))
     ours, theirs = cells(tmp_path), cells(finished())
@@ -132,16 +137,7 @@ def test_ray_tasks_give_the_same_bits(tmp_path: Path) -> None:
 
 def test_a_later_method_that_ranks_by_risk_trains_no_shadow_again(tmp_path: Path) -> None:
     folder = copied(tmp_path)
-    scored = subprocess.run(
-        [
-            *(command(folder)[0], "-m", "orchestrator.scores", str(folder / "results")),
-            *("--architecture", "net", "--output", str(folder / "risk.npz")),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    scored = here(scores.main, folder / "results", "--architecture", "net", "--output", folder / "risk.npz")
     assert scored.returncode == 0, scored.stderr
     before = files(folder, "observations", "shadows", "weights")
     changes = {"method": '["finetune", "by_risk"]', "scores": f'"{folder / "risk.npz"}"'}

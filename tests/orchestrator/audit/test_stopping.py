@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import sweep
 from tests.chaos.harness import SHADOWS, content
 from tests.chaos.processes import left_after, start
+from tests.support.commands import here
 
-ROOT = Path(__file__).parents[3]
 
-
-def command(folder: Path, out: str, backend: str) -> list[str]:
+def prepared(folder: Path, backend: str) -> list[str]:
+    """Write the sweep; the words of its command."""
     config = folder / "audit.toml"
     config.write_text(SHADOWS)
-    words = [sys.executable, "-m", "orchestrator.sweep", str(config), "--out", str(folder / out)]
-    return [*words, "--backend", backend, "--display", "plain", "--no-report"]
+    words = [str(config), "--out", str(folder / "results"), "--backend", backend]
+    return [*words, "--display", "plain", "--no-report"]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    subprocess.run(
-        command(folder, "results", "inline"), cwd=ROOT, capture_output=True, check=True, timeout=280
-    )
+    ran = here(sweep.main, *prepared(folder, "inline"))
+    assert ran.returncode == 0, ran.stderr
     return content(folder / "results")
 
 
@@ -39,7 +39,8 @@ def undisturbed(tmp_path_factory):
 )
 def test_a_signal_among_shadow_models(undisturbed, tmp_path, backend, number, times):
     mark = f"stopping-{os.getpid()}-{time.monotonic_ns()}"
-    with start(command(tmp_path, "results", backend), mark, stderr=subprocess.PIPE) as run:
+    words = [sys.executable, "-m", "orchestrator.sweep", *prepared(tmp_path, backend)]
+    with start(words, mark, stderr=subprocess.PIPE) as run:
         results = tmp_path / "results"
         while run.poll() is None and len(list(results.rglob("observations/**/*.arrow"))) < 5:
             time.sleep(0.02)
@@ -56,8 +57,6 @@ def test_a_signal_among_shadow_models(undisturbed, tmp_path, backend, number, ti
     assert times == 2 or not [p for p in results.rglob(".*") if p.is_file()]
     done = len(list(results.rglob("observations/**/*.arrow")))
     assert 5 <= done < 64
-    again = subprocess.run(
-        command(tmp_path, "results", "inline"), cwd=ROOT, capture_output=True, text=True, timeout=280
-    )
+    again = here(sweep.main, *prepared(tmp_path, "inline"))
     assert again.returncode == 0, again.stderr
     assert content(results) == undisturbed

@@ -1,4 +1,4 @@
-"""Whole sweeps in real processes: rows, resume, failures, kills, backends."""
+"""Whole sweeps: rows, resume, failures, kills, backends."""
 
 import json
 import signal
@@ -11,7 +11,8 @@ import pytest
 from orchestrator.store.store import Store
 from tests.chaos.harness import Run
 from tests.chaos.processes import LOOPBACK, listening, of_run
-from tests.support.sweeps import ROOT, TABLES, changed, content, sweep, write_config
+from tests.support.commands import ROOT
+from tests.support.sweeps import TABLES, changed, content, started_sweep, sweep, write_config
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_running_again_computes_nothing(finished):
 
 
 def test_a_second_process_gives_the_same_bits(finished, tmp_path):
-    ran = sweep(finished[0] / "audit.toml", "--out", tmp_path / "results")
+    ran = started_sweep(finished[0] / "audit.toml", "--out", tmp_path / "results")
     assert ran.returncode == 0, ran.stderr
     assert content(tmp_path / "results") == content(finished[0] / "results")
 

@@ -25,7 +25,8 @@ from tasks.errors import AuditError
 from tasks.registry import import_plugins
 from tasks.unlearn.base import methods
 from tasks.unlearn.finetune import Finetune
-from tests.support.sweeps import ROOT, sweep, write_config
+from tests.support.commands import ROOT
+from tests.support.sweeps import started_sweep, write_config
 
 METHOD = """
 from __future__ import annotations
@@ -238,19 +239,19 @@ def test_an_edited_plugin_is_computed_again_and_the_plan_says_so(lab: Path, tmp_
         return found
 
     def planned() -> tuple[int, list[str]]:
-        ran = sweep(*arguments, "--dry-run", **path)
+        ran = started_sweep(*arguments, "--dry-run", **path)
         assert ran.returncode == 0, ran.stderr
         summary = json.loads(ran.stdout)
         return summary["missing_cells"], summary["notes"]
 
-    ran = sweep(*arguments, **path)
+    ran = started_sweep(*arguments, **path)
     assert ran.returncode == 0, ran.stderr
     before = accuracies()
     (lab / "unrelated.py").write_text("NUMBER = 2\n")
     (lab / "settings.py").write_text("FACTOR = 0.0\n")
     told = f"plug-in {LAB}.method changed: its 1 cells are computed again"
     assert planned() == (1, [told])
-    ran = sweep(*arguments, "--display", "plain", **path)
+    ran = started_sweep(*arguments, "--display", "plain", **path)
     assert ran.returncode == 0, ran.stderr
     assert told in ran.stderr
     after = accuracies()

@@ -24,7 +24,7 @@ from orchestrator.report.__main__ import main
 from orchestrator.report.blocks import Context, Figure, Gallery, Missing, Origin, Source, Table, number
 from orchestrator.report.drawing import PALETTE, REFERENCE_LOOKS, Look, spread
 from orchestrator.report.evidence import ROLE_ORDER, ROLES, gather, signed
-from orchestrator.report.examples import roc_on_grid
+from orchestrator.report.examples import examples_section, order_section, roc_on_grid
 from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
 from orchestrator.report.plots import Mark, forest
@@ -36,7 +36,6 @@ from tasks.datasets.base import datasets
 from tasks.errors import AuditError
 from tasks.statistics.intervals import wilson
 from tests.support.audited import (
-    ROOT,
     audited_root,
     copied,
     write_accuracy,
@@ -45,6 +44,7 @@ from tests.support.audited import (
     write_models,
     write_run,
 )
+from tests.support.commands import ROOT
 from tests.support.fabricated import write_plan
 
 VOID = {"meta", "link", "img", "br", "circle", "path", "rect", "use", "hr"}
@@ -304,10 +304,15 @@ def judged(store, values=VALUES, **changes):
         write_models(store, {"wild": values["wild"]}, wobble=0.2, **changes)
 
 
+def section_of(make, root):
+    """One section alone, whose figures are written to no page."""
+    with Results(root) as results:
+        return make(Context(results=results, root=root, evidence=gather(results)))
+
+
 def answered(store):
     """The section of the verdict."""
-    with Results(store.root) as results:
-        return verdict_section(Context(results=results, root=store.root, evidence=gather(results)))
+    return section_of(verdict_section, store.root)
 
 
 def words_of(section):
@@ -539,8 +544,7 @@ def test_most_exposed_examples_come_first(store):
         rows = [r for r in results.query("example_auc").to_pylist() if r["method"] == "kept"]
     best = max(rows, key=lambda r: r["auc"])
     assert len(rows) == 100
-    _, sections = build(store.root)
-    blocks = next(s for s in sections if s.anchor == "examples").blocks
+    blocks = section_of(examples_section, store.root).blocks
     (gallery,) = (b for b in blocks if isinstance(b, Gallery) and b.source.query == "example_auc")
     assert f"AUC {number(best['auc'], 2)}" in gallery.images[0][1]
     assert "No images" in gallery.caption
@@ -566,8 +570,7 @@ def test_order_of_forgetting_is_drawn_from_observations(store):
     assert first["phi"] == pytest.approx(5.0)
     low, high = stats.t.interval(0.95, 2, 5.0, stats.sem([4.0, 5.0, 6.0]))
     assert (first["phi_low"], first["phi_high"]) == pytest.approx((low, high))
-    _, sections = build(store.root)
-    assert isinstance(next(s for s in sections if s.anchor == "order").blocks[0], Figure)
+    assert isinstance(section_of(order_section, store.root).blocks[0], Figure)
 
 
 def test_roc_on_grid_agrees_with_counting():

@@ -37,11 +37,12 @@ def write_run(
     *,
     cells: Sequence[str] = ("scrub-none-0",),
     before: int = 1,
+    run_id: str = "",
     **margins: float | None,
 ) -> None:
     """A run that declares and asks for some cells."""
     answers = Declared(primary=tuple(map(Measure.parse, primary)), margins=MARGINS | margins)
-    run_id = f"run-{ordinal}"
+    run_id = run_id or f"run-{ordinal}"
     row = {"ordinal": ordinal, "name": "mine", "started_at": NOON, "config_digest": "0" * 64}
     counts = {"cells": len(cells), "cells_before": before}
     row |= {"answers_json": json.dumps(answers.rows()), "plan_json": json.dumps(counts)}
@@ -127,13 +128,39 @@ def test_rows_of_one_attack_are_no_knowledge_of_another(store: Store) -> None:
 
 
 def test_other_cells_and_runs_that_found_nothing_say_nothing(store: Store) -> None:
-    write_run(store, 1, cells=("scrub-population-0",), before=0)
+    write_accuracy(store, write_cell(store, "ssd"), 0.9, 0.01)
+    write_run(store, 1, cells=("ssd-none-0", "scrub-population-0"), before=0)
     write_run(store, 2, accuracy=0.05)
     assert not any(row["declared_after"] for row in declared(store).values())
     write_run(
         store, 3, accuracy=0.1, before=0
     )  # the earlier ones were interrupted before they measured anything
     assert not any(row["declared_after"] for row in declared(store).values())
+
+
+def test_a_margin_where_none_was_declared_is_said(store: Store) -> None:
+    write_run(store, 1, before=0, accuracy=None)
+    write_run(store, 2)
+    assert declared(store)["accuracy"]["declared_after"]
+
+
+def test_what_an_earlier_run_alone_named_is_no_row(store: Store) -> None:
+    write_run(store, 1, ("accuracy:test",), before=0)
+    write_run(store, 2, ("accuracy:forget",), before=0)
+    assert {"accuracy", "accuracy:forget"} == {name for name in declared(store) if name[:8] == "accuracy"}
+
+
+def test_what_is_left_of_a_cell_that_failed_was_not_known(store: Store) -> None:
+    write_accuracy(store, write_cell(store, "ssd", status="failed"), 0.9, 0.01)
+    write_run(store, 1, cells=("ssd-none-0",), before=0)
+    write_run(store, 2, cells=("ssd-none-0",), accuracy=0.05)
+    assert not any(row["declared_after"] for row in declared(store).values())
+
+
+def test_of_all_runs_begun_at_one_moment_the_last_by_name_declares(store: Store) -> None:
+    for run_id, margin in (("one", 0.01), ("two", 0.03), ("three", 0.02)):
+        write_run(store, 1, run_id=run_id, before=0, accuracy=margin)
+    assert declared(store, "all")["accuracy"]["margin"] == declared(store)["accuracy"]["margin"] == 0.03
 
 
 def test_declarations_say_how_a_metric_is_read_in_each_place(store: Store) -> None:

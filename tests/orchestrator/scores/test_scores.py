@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -22,7 +21,8 @@ from orchestrator.store.store import Store
 from tasks import fields
 from tasks.errors import AuditError, UnknownName
 from tasks.runtime import weights
-from tests.support.shadow_sweeps import ROOT, TEXT, copied, finished, sweep
+from tests.support.commands import here
+from tests.support.shadow_sweeps import TEXT, copied, finished, sweep
 
 HEAD = ("body.fc.weight", "body.fc.bias")
 """The last layer of the tiny network."""
@@ -174,24 +174,21 @@ def test_results_without_such_shadow_models_are_refused(tmp_path: Path) -> None:
 
 def run_scores(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as a user types it."""
-    words = [sys.executable, "-m", "orchestrator.scores", str(folder / "results"), "--architecture", "net"]
-    return subprocess.run([*words, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    return here(main, folder / "results", "--architecture", "net", *arguments)
 
 
 @pytest.fixture(scope="module")
 def by_score(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shadow models and an original are trained, scored by the command, and forget sets swept by the scores."""
     folder = copied(tmp_path_factory.mktemp("by_score"))
-    trained = sweep(folder, "--no-report", attack='["none"]')
+    trained = sweep(folder, attack='["none"]')
     assert trained.returncode == 0, trained.stderr
     scored = run_scores(folder, "--kinds", "risk", "features", "--output", str(folder / "risk.npz"))
     assert scored.returncode == 0, scored.stderr
     assert "memorisation and privacy_risk of" in scored.stdout
     assert "16 shadow models, 16 features of" in scored.stdout
     names = ", ".join(f'"{text}"' for text in CHOSEN.values())
-    ran = sweep(
-        folder, "--no-report", attack='["none"]', forget_set=f"[{names}]", scores=f'"{folder / "risk.npz"}"'
-    )
+    ran = sweep(folder, attack='["none"]', forget_set=f"[{names}]", scores=f'"{folder / "risk.npz"}"')
     assert ran.returncode == 0, ran.stderr
     return folder
 

@@ -22,7 +22,8 @@ from orchestrator.store.files import CannotWrite
 from orchestrator.store.remote_files import RemoteFiles
 from orchestrator.store.store import SMALL_FILES, Store
 from orchestrator.store.verify import verify
-from tests.support.sweeps import ROOT, content, sweep, write_config
+from tests.support.commands import ROOT
+from tests.support.sweeps import content, sweep, write_config
 
 ROW = {"metric": "auc", "split": "forget", "variant": "", "n": 3, "higher_is": "worse"}
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.scandir"}
@@ -211,9 +212,9 @@ def test_a_sweep_killed_while_it_merges_is_whole_and_the_same_command_ends_it(
 ) -> None:
     results = tmp_path / "results"
     shutil.copytree(finished / "results", results)
-    arguments = [finished / "audit.toml", "--out", results, "--no-report"]
+    arguments = [finished / "audit.toml", "--out", results]
     died = subprocess.run(
-        [sys.executable, "-c", KILLED_WHILE_MERGING, str(step), *map(str, arguments)],
+        [sys.executable, "-c", KILLED_WHILE_MERGING, str(step), *map(str, arguments), "--no-report"],
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -233,7 +234,7 @@ def test_merged_cells_resume_and_can_be_computed_again(finished: Path, tmp_path:
     shutil.copytree(finished / "results", results)
     store = Store(str(results))
     assert store.compact() > 60
-    arguments = [finished / "audit.toml", "--out", results, "--no-report"]
+    arguments = [finished / "audit.toml", "--out", results]
     again = sweep(*arguments, "--only", "method=finetune", "--rerun", "all")
     assert again.returncode == 0, again.stderr
     assert len(list((results / "cells").glob("*.arrow"))) >= 6
