@@ -9,9 +9,10 @@
 -- lowest to the highest end of these; it is unknown where one of them has none.
 -- noise_floor: the same distance for a second retrained model. speedup is retraining's device seconds
 -- divided by unlearning's, with the shared stages that it rests on. paired_seeds: those at which scope `all`
--- of the method stands in the answer too; there gap_difference is gap less that of scope `all`, with its 95
--- % interval, got likewise, and cost_of_all the device seconds of this scope by those of scope `all`, on the
--- same kind of device.
+-- of the method stands in the answer too, with the same parameters, or with those that a search of the same
+-- budget chose for it; there gap_difference is gap less that of scope `all`, with its 95 % interval, got
+-- likewise, and cost_of_all the device seconds of this scope by those of scope `all`, on the same kind of
+-- device.
 with audited as (
     select
         leaderboard.model_id,
@@ -31,6 +32,8 @@ with audited as (
         greatest(-leaderboard.difference_low, leaderboard.difference_high) as gap_high,
         leaderboard.noise_floor,
         models.params_json,
+        cells.tuning_trials,
+        if(cells.tuning_trials is null, parts.unscoped_part, parts.unlearning_part) as unscoped,
         costs.device,
         costs.trainable_parameters,
         costs.num_parameters,
@@ -41,6 +44,8 @@ with audited as (
     from leaderboard
     join plan_models as models on models.model_id = leaderboard.model_id
     join model_costs as costs on costs.model_id = leaderboard.model_id
+    join plan_cells as cells on cells.cell_id = leaderboard.cell_id
+    left join setting_parts as parts on parts.setting = leaderboard.setting
     where leaderboard.metric = $metric
         and leaderboard.split = $split
         and leaderboard.attack = $attack
@@ -74,11 +79,13 @@ paired as (
         and whole.method = audited.method
         and whole.forget_set = audited.forget_set
         and whole.conditions = audited.conditions
+        and whole.tuning_trials is not distinct from audited.tuning_trials
+        and whole.unscoped is not distinct from audited.unscoped
         and whole.seed = audited.seed
         and whole.variant = audited.variant
         and whole.param is not distinct from audited.param
         and whole.game is not distinct from audited.game
-    -- a tuned method has other parameters at each scope; of several at scope `all` the same ones
+    -- of several searches that of the same setting, then one that chose the same parameters
     qualify row_number() over (
         partition by audited.model_id, audited.setting, audited.variant, audited.param, audited.game
         order by

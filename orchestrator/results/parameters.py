@@ -15,6 +15,8 @@ from orchestrator.results.connection import SHIPPED, Results
 from orchestrator.results.reading import nodes
 from tasks.errors import UnknownName
 
+MAY_BE = SHIPPED.keys() | {"declared"}
+"""Tables and views whose names are those that Lethe knows or that a run declared, measured or not."""
 EQUALS = ("COMPARE_EQUAL", "COMPARE_NOT_DISTINCT_FROM")
 SHOWN = 20
 """Values that a message lists."""
@@ -54,13 +56,14 @@ def columns(results: Results, query: Query) -> dict[str, str]:
 
 
 def _values(results: Results, query: Query, column: str) -> Iterator[set[str]]:
-    """The values of a column, table by table: those first that the query reads, of which alone may ship with Lethe."""
+    """The values of a column, table by table: those first that the query reads, of which alone may hold what
+    was not measured."""
     shown = results.sql("from (show all tables)").to_pylist()
     having = {row["name"] for row in shown if column in row["column_names"]} & set(results.names)
     read = set(re.findall(r"\w+", query.text))
-    for place in sorted(having - (SHIPPED.keys() - read), key=lambda name: (name not in read, name)):
+    for place in sorted(having - (MAY_BE - read), key=lambda name: (name not in read, name)):
         rows = results.sql(f"select distinct {column} as value from {place}")
-        yield {str(value) for value in rows["value"].to_pylist() if value is not None}
+        yield {str(value) for value in rows["value"].to_pylist() if value not in (None, "")}
 
 
 def _absent(name: str, value: str, known: set[str]) -> UnknownName:

@@ -135,13 +135,19 @@ where case
 end;
 
 -- Of each setting what two cells of one row must share although their attacks differ: method_part is the method with
--- scope and [unlearning], of audited models alone; surroundings is data, architecture, recipe and evaluation.
+-- scope and [unlearning], of audited models alone; surroundings is data, architecture, recipe and evaluation. And what two
+-- scopes of a method must share: unscoped_part is method_part without the scope, or, where a search has chosen the values
+-- of each scope, unlearning_part without those.
 create or replace temp view setting_parts as
 select
     setting,
     md5(string_agg(key || '=' || value, ' ' order by key) filter (
         regexp_matches(key, '^(method|unlearning)\.|^scope$') and key not in ('method.kind', 'method.text')
     )) as method_part,
+    md5(string_agg(key || '=' || value, ' ' order by key) filter (
+        regexp_matches(key, '^(method|unlearning)\.') and key not in ('method.kind', 'method.text')
+    )) as unscoped_part,
+    md5(string_agg(key || '=' || value, ' ' order by key) filter (key like 'unlearning.%')) as unlearning_part,
     md5(string_agg(key || '=' || value, ' ' order by key) filter (
         not regexp_matches(key, '^(method|unlearning|attack|reference|shadows|canaries)\.|^scope$|^architecture\.name$')
     )) as surroundings

@@ -57,9 +57,9 @@
 -- seeds_needed, shadows_needed  for a power of 80 % to show equivalence where there is no difference, which is a little
 --                        more than it takes to tell a difference of the margin; from the spread that was seen
 
--- Degrees of freedom of (sm + sr) / K, where sm rests on K - 1 of them and sr on sr_df.
+-- Degrees of freedom of (sm + sr) / K, where sm rests on K - 1 of them and sr on sr_df; null where both are 0.
 create or replace temp macro spread_df(sm, sr, k, sr_df) as
-    k - 1 + (1 - 1 / k) * ((sm + sr) ** 2 / (sm ** 2 / (k - 1) + sr ** 2 / sr_df) - k + 1);
+    k - 1 + (1 - 1 / k) * ((sm + sr) ** 2 / nullif(sm ** 2 / (k - 1) + sr ** 2 / sr_df, 0) - k + 1);
 
 -- Whether a declaration covers a measure of its metric: it leaves null what it does not restrict, and `variant` is a pattern
 -- with *.
@@ -315,20 +315,27 @@ spread as (
 tests as (
     select
         *,
-        case
-            when of_shadows then paired_error
-            when replicated and seeds_differ then sqrt(difference_variance / seeds)
-            when replicated then sqrt((model_variance + control_variance) / seeds)
-        end as error,
+        -- No spread is no error of 0, nor an interval without width.
+        nullif(
+            case
+                when of_shadows then paired_error
+                when replicated and seeds_differ then sqrt(difference_variance / seeds)
+                when replicated then sqrt((model_variance + control_variance) / seeds)
+            end,
+            0
+        ) as error,
         case
             when of_shadows then paired_df
             when replicated and seeds_differ then seeds - 1
             when replicated then spread_df(model_variance, control_variance, seeds, control_df)
         end as df,
-        if(
-            of_shadows,
-            paired_error,
-            if(replicated, sqrt((model_variance + one_retraining_variance) / seeds), null)
+        nullif(
+            if(
+                of_shadows,
+                paired_error,
+                if(replicated, sqrt((model_variance + one_retraining_variance) / seeds), null)
+            ),
+            0
         ) as distance_error,
         if(
             of_shadows,
@@ -342,8 +349,8 @@ standardised as (
     select
         *,
         -- An infinite value has no distance from another.
-        if(error > 0 and isfinite(error), difference / error, null) as t,
-        if(error > 0 and isfinite(error), (margin - abs(difference)) / error, null) as t_margin
+        if(isfinite(error), difference / error, null) as t,
+        if(isfinite(error), (margin - abs(difference)) / error, null) as t_margin
     from tests
 ),
 deviates as (
@@ -522,13 +529,13 @@ select
     retrained,
     again,
     difference,
-    difference - t975(df) * error as difference_low,
-    difference + t975(df) * error as difference_high,
+    if(isfinite(error), difference - t975(df) * error, null) as difference_low,
+    if(isfinite(error), difference + t975(df) * error, null) as difference_high,
     error as difference_error,
     df as difference_df,
     distance,
-    if(distance_error is null, null, greatest(0, distance - t975(distance_df) * distance_error)) as distance_low,
-    distance + t975(distance_df) * distance_error as distance_high,
+    if(isfinite(distance_error), greatest(0, distance - t975(distance_df) * distance_error), null) as distance_low,
+    if(isfinite(distance_error), distance + t975(distance_df) * distance_error, null) as distance_high,
     noise_floor,
     if(replicated, sqrt(model_variance), null) as model_sd,
     if(replicated, sqrt(retraining_variance), null) as retraining_sd,

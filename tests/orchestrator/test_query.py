@@ -121,6 +121,10 @@ def test_the_prompt_goes_on_after_an_error(root: str, capsys, monkeypatch: pytes
     [
         (["leaderboard", "metric=acuracy"], "--param metric: 'acuracy' occurs nowhere in these results."),
         (["leaderboard", "metric=acuracy"], "Did you mean 'accuracy'? There is: "),
+        (
+            ["leaderboard", "metric=tug_of_war_mia"],
+            "'tug_of_war_mia' occurs nowhere",
+        ),  # a metric, measured nowhere
         (["gap_to_retrained", "method=scrubb"], "Did you mean 'scrub'?"),
         (["gap_to_retrained", "method=scrub", "split=forgt"], "--param split: 'forgt' occurs"),
         (["gap_to_retrained", "method=salun_2"], "There is: finetune, no_op, retrain, retrain_again, s"),

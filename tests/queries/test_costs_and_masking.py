@@ -122,12 +122,14 @@ def test_a_gradient_attack_that_a_scale_free_one_outdoes_is_flagged(store: Store
     assert (shares["pgd"], shares["square"]) == (0.5, None)
 
 
-def write_scope(store: Store, scope: str, seed: int, value: float, seconds: float) -> None:
+def write_scope(store: Store, scope: str, seed: int, value: float, seconds: float, **of_cell: Any) -> None:
     """A model of a scope, its cell, and its accuracy on the forget set next to .5 of the retrained model."""
     key = f"{scope}-{seed}"
     more = {"method": "finetune", "scope": scope, "seed": seed, "retrained_id": f"retrain-{seed}"}
     write_model(store, key, "unlearned", seconds, num_parameters=10, trainable_parameters=5, **more)
-    cell = write_cell(store, "finetune", seed=seed, scope=scope, model_id=key, cell_id=f"cell-{key}")
+    cell = write_cell(
+        store, "finetune", seed=seed, scope=scope, model_id=key, cell_id=f"cell-{key}", **of_cell
+    )
     write_accuracy(store, cell, value, 0.01)
 
 
@@ -163,3 +165,23 @@ def test_scopes_are_compared_with_all_layers_at_equal_seeds(store: Store, tmp_pa
     # one seed, and three that agree to the last digit: four accuracies err by .01 each
     assert ends == [pytest.approx((0.08, 0.12)), pytest.approx((0.03, 0.07))]
     assert (rows["all"]["gap_difference"], rows["all"]["cost_of_all"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("trials", "paired"), [((None, None), 0), ((4, None), 0), ((4, 4), 1)])
+def test_scopes_of_two_settings_are_compared_only_where_one_search_chose_both(
+    store: Store, tmp_path: Path, trials: tuple[int | None, int | None], paired: int
+) -> None:
+    write_model(store, "retrain-0", "retrained", 8.0)
+    write_accuracy(store, write_cell(store, "retrain"), 0.5, 0.01)
+    for scope, lr, budget in (("all", "0.3", trials[0]), ("head", "0.05", trials[1])):
+        entries = {"method.lr": lr, "scope": f'"{scope}"', "unlearning.augment": "true"}
+        same = {"conditions": "c", "unversioned": scope, "is_version": False}
+        rows = [{"key": key, "value": value, **same} for key, value in entries.items()]
+        store.write("settings", scope, rows)
+        write_scope(store, scope, 0, 0.6, 1.0, setting=scope, tuning_trials=budget)
+    found = {r["scope"]: r for r in Results(str(tmp_path)).query("layer_scope_cost").to_pylist()}
+    assert (found["all"]["paired_seeds"], found["all"]["cost_of_all"]) == (1, 1.0)
+    assert found["head"]["paired_seeds"] == paired
+    assert (found["head"]["cost_of_all"], found["head"]["gap_difference"]) == (
+        (1.0, 0.0) if paired else (None, None)
+    )

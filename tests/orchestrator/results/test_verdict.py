@@ -48,6 +48,7 @@ PRIMARY = {"metric": "accuracy", "is_primary": True, "margin": 0.02}
 RETRAINED = (0.900, 0.905, 0.896)
 AGAIN = (0.903, 0.899, 0.902)
 NO_OP = (0.980, 0.985, 0.982)
+ENDS = ("difference_low", "difference_high", "distance_low", "distance_high")
 
 
 def rows(
@@ -511,6 +512,19 @@ def test_values_without_bounds_are_undecided_and_no_test(values: tuple[float, ..
     taken = controls(metric="loss") + rows({"m": values}, metric="loss")
     found = verdict_of(taken, {**PRIMARY, "metric": "loss"})
     assert (found["verdict"], found["reason"], found["p"]) == ("undecided", "no finite values", None)
+    assert [found[end] for end in ENDS] == [None] * 4
+
+
+def test_values_without_any_spread_have_no_interval_and_no_rank_by_it() -> None:
+    """A lower bound of 0 in every training says nothing of its error, and nothing against who has it."""
+    still = {"retrain_again": (0.0,) * 3, "no_op": (0.0,) * 3, "still": (0.0,) * 3}
+    taken = rows(still | {"moves": (0.2, 0.9, 0.5)}, retrained=(0.0,) * 3, metric="epsilon_lower_bound")
+    found = {r["method"]: r for r in ask(taken, {**PRIMARY, "metric": "epsilon_lower_bound"})}
+    assert (found["still"]["verdict"], found["still"]["reason"]) == ("undecided", "no spread")
+    assert [found["still"][end] for end in (*ENDS, "difference_error", "difference_df")] == [None] * 6
+    assert found["moves"]["distance_low"] < found["moves"]["distance"] < found["moves"]["distance_high"]
+    ranks = leaderboard(taken)
+    assert {m: (r["rank"], r["ties"]) for m, r in ranks.items()} == {"still": (1, 1), "moves": (1, 1)}
 
 
 def test_a_third_retraining_is_judged_and_the_second_is_not() -> None:

@@ -162,11 +162,14 @@ def _apart(row: Row, of_all: Row) -> tuple[float | None, float | None]:
 
 
 def _of_scope_all(at: Standing, row: Row, rows: list[Row]) -> Row | None:
-    """The same method at scope `all`, seed and measure; of several the same setting, then the same values."""
+    """The same method, values and measure at scope `all`; of several searches the same setting, then the same values."""
     same = ("method", "conditions", "seed", *MEASURED)
-    found = [
-        other for other in rows if other["scope"] == "all" and all(other[key] == row[key] for key in same)
-    ]
+
+    def shared(one: Row) -> tuple[Any, ...]:
+        trials = at.cells[one["cell_id"]]["tuning_trials"]
+        return trials, at.unscoped(one["setting"], trials), *(one[key] for key in same)
+
+    found = [other for other in rows if other["scope"] == "all" and shared(other) == shared(row)]
 
     def far(other: Row) -> tuple[bool, bool, str]:
         values = [at.models_by_id[model["model_id"]]["params_json"] for model in (row, other)]

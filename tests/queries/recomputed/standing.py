@@ -133,6 +133,14 @@ class Standing:
         )
         return tuple(sorted((k, v) for k, v in self.entries[setting].items() if not apart.match(k)))
 
+    def unscoped(self, setting: str, trials: int | None) -> tuple[Any, ...]:
+        """Entries that two scopes of a method share; of a tuned one those of [unlearning] alone."""
+        of_both = re.compile(r"unlearning\." if trials is not None else r"(method|unlearning)\.")
+        apart = {"method.kind", "method.text"}
+        return tuple(
+            sorted((k, v) for k, v in self.entries[setting].items() if of_both.match(k) and k not in apart)
+        )
+
     def method_part(self, setting: str) -> tuple[Any, ...]:
         """Entries about the method."""
         of_method = re.compile(r"(method|unlearning)\.|scope$")
