@@ -159,6 +159,7 @@ select
     conditions,
     dataset,
     architecture,
+    setting_labels.label as setting_label,
     definition,
     layer,
     attack,
@@ -174,4 +175,5 @@ select
     stratified_high(xy, xx, yy) as rho_high,
     stratified_without(xy, xx, yy) as no_interval
 from pooled
+left join setting_labels on setting_labels.setting = pooled.conditions
 order by dataset, architecture, conditions, definition, attack, eps, layer_index, layer;

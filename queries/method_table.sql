@@ -6,8 +6,8 @@
 -- param per_example = "u_lira_g2": attack whose AUC is the per-example risk
 -- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is
 -- the mean over seeds; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
--- reaches from the lowest to the highest end of the seeds' own; never within their mean ends. The row of retrain_again is what retraining
--- twice differs by. verdict: of the whole model (`model_verdicts`). seconds are those of the device, with
+-- reaches from the lowest to the highest end of the seeds' own; never within their mean ends. The row of
+-- retrain_again is what retraining twice differs by. verdict: of the whole model (`model_verdicts`). seconds are those of the device, with
 -- the shared stages that a model rests on; ratio is to retraining, on the same kind of device. mia_auc: loss
 -- threshold, forget against test, 0.5 is no signal. risk_auc: the per-example attack on any forget set, mean
 -- over examples, and from the lowest to the highest end of its 95 % intervals over forget sets.
@@ -92,8 +92,16 @@ by_method as (
         avg(plain.forget_accuracy) as forget_accuracy,
         avg(plain.test_accuracy) as test_accuracy,
         avg(plain.average_gap) as average_gap,
-        distance_low(distances_low(plain.average_gap, plain.gap_low)) as gap_low,
-        distances_high(plain.average_gap, plain.gap_high) as gap_high,
+        if(
+            any_value(asked.role) = 'reference',
+            avg(plain.average_gap),
+            distance_low(distances_low(plain.average_gap, plain.gap_low))
+        ) as gap_low,
+        if(
+            any_value(asked.role) = 'reference',
+            avg(plain.average_gap),
+            distances_high(plain.average_gap, plain.gap_high)
+        ) as gap_high,
         avg(if(asked.role = 'ceiling', 0.0, made.device_seconds)) as seconds,
         avg(
             if(

@@ -84,8 +84,9 @@ def _question() -> str:
         f"it so after Holm's correction for their number: {ERROR} of the models that have forgotten are, by chance. "
         "It is <strong>shown equivalent</strong> when on every primary measure two one-sided tests, each at "
         f"{ERROR}, put the difference within the margin declared for it. All others are "
-        "<strong>undecided</strong>, and the page says what would settle each. One seed is always undecided. A "
-        "measure of forgetting that cannot tell <em>doing nothing</em> apart cannot show equivalence. All other "
+        "<strong>undecided</strong>, and the page says what would settle each. One seed is always undecided, except "
+        "where an attack compares pairs of shadow models, which are trainings of their own. A measure of forgetting "
+        "that cannot tell <em>doing nothing</em> apart cannot show equivalence. All other "
         f"measures are exploratory (Benjamini-Hochberg at {ERROR}) and decide nothing.</p>"
     )
 

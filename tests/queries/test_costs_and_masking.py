@@ -185,3 +185,21 @@ def test_scopes_of_two_settings_are_compared_only_where_one_search_chose_both(
     assert (found["head"]["cost_of_all"], found["head"]["gap_difference"]) == (
         (1.0, 0.0) if paired else (None, None)
     )
+
+
+def test_the_reference_is_no_distance_from_itself(store: Store, tmp_path: Path) -> None:
+    """Its own average gap has an interval over examples, which move nothing between a model and itself."""
+    gap = {
+        "metric": "average_gap",
+        "split": "all",
+        "variant": "",
+        "value": 0.0,
+        "ci_low": 0.0,
+        "ci_high": 0.03,
+    }
+    for seed in range(3):
+        cell = write_cell(store, "retrain", seed=seed)
+        write_accuracy(store, cell, 0.9, 0.01, beside=[gap | {"n": 300, "higher_is": "worse"}])
+    for name in ("scoreboard", "method_table"):
+        (found,) = Results(str(tmp_path)).query(name).to_pylist()
+        assert [found[key] for key in ("average_gap", "gap_low", "gap_high")] == [0.0] * 3

@@ -419,6 +419,8 @@ def test_difficulty_counts_models_that_differ(results: Results) -> None:
         assert row["models"] == len(mine) == 9
         assert row["gap"] == pytest.approx(np.mean([abs(c["difference"]) for c in mine]))
         assert row["share_differing"] == pytest.approx(np.mean([c["differs"] for c in mine]))
+        assert row["seeds"] == 3
+        assert 0 <= row["gap_low"] < row["gap"] < row["gap_high"]
 
 
 def test_cost_shares_add_up(results: Results) -> None:

@@ -148,6 +148,7 @@ def fairness_vs_robustness(
             key
             | _correlated(products)
             | {
+                "setting_label": at.labels.get(key["conditions"]),
                 "originals": len(originals),
                 "strata": sum(map(len, originals)),
                 "models": len(rows),

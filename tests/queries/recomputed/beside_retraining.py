@@ -12,10 +12,11 @@ from tests.queries.recomputed.arithmetic import (
     column,
     gathered,
     mean,
+    not_below_zero,
     of_seeds,
+    of_seeds_or_own,
     picked,
     spread,
-    student,
 )
 from tests.queries.recomputed.register import asked_for, recomputed
 from tests.queries.recomputed.standing import AT, MODEL, Standing
@@ -165,6 +166,17 @@ def seed_variance(at: Standing, metric: str | None = None, split: str | None = N
         }
 
 
+def _distances_of(rows: list[Row]) -> tuple[float | None, float | None, float | None]:
+    """Mean distance to the retrained model, and the mean ends of its intervals; None where one has none."""
+    ends = [(row["difference_low"], row["difference_high"]) for row in rows]
+    complete = all(low is not None for low, _ in ends)
+    return (
+        mean(abs(row["difference"]) for row in rows),
+        mean(max(low, -high, 0.0) for low, high in ends) if complete else None,
+        mean(max(-low, high) for low, high in ends) if complete else None,
+    )
+
+
 @recomputed({"metric": "auc"}, {"metric": "robust_accuracy", "split": "test"})
 def forget_set_difficulty(at: Standing, metric: str = "accuracy", split: str = "forget") -> Iterator[Row]:
     rows = [
@@ -174,23 +186,26 @@ def forget_set_difficulty(at: Standing, metric: str = "accuracy", split: str = "
         and row["difference"] is not None
     ]
     for key, some in gathered(rows, *AT, "attack", "variant", "param", "game", "conditions"):
-        gaps = [abs(row["difference"]) for row in some]
-        low, high = student(gaps)
+        seeds = [_distances_of(rows_of_seed) for _, rows_of_seed in gathered(some, "seed")]
+        low, high = of_seeds_or_own(*zip(*seeds, strict=True))
         yield key | {
             "setting_label": at.labels.get(key["conditions"]),
             "forget_size": max(column(some, "forget_size")),
+            "seeds": len(seeds),
             "models": len(some),
-            "gap": mean(gaps),
-            "gap_low": low,
+            "gap": mean(gap for gap, _, _ in seeds),
+            "gap_low": not_below_zero(low),
             "gap_high": high,
-            "largest_gap": max(gaps),
+            "largest_gap": max(abs(row["difference"]) for row in some),
             "hardest_for": max(some, key=lambda row: abs(row["difference"]))["method"],
             "share_differing": mean(
                 row["difference_low"] is not None
                 and (row["difference_low"] > 0 or row["difference_high"] < 0)
                 for row in some
             ),
-            "noise_floor": mean(column(some, "noise_floor")),
+            "noise_floor": mean(
+                mean(column(rows_of_seed, "noise_floor")) for _, rows_of_seed in gathered(some, "seed")
+            ),
         }
 
 

@@ -104,6 +104,14 @@ def _strongest(at: Standing) -> dict[tuple[Any, ...], float]:
     return found
 
 
+def _gap_interval(role: str, rows: list[Row]) -> tuple[float | None, float | None]:
+    """The reference is no distance from itself, and not by chance."""
+    gaps = column(rows, "average_gap")
+    if role == "reference":
+        return mean(gaps), mean(gaps)
+    return of_seeds_or_own(gaps, column(rows, "gap_low"), column(rows, "gap_high"))
+
+
 @recomputed({"forget_set": "random:fraction=0.1", "architecture": "wide"})
 def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | None = None) -> Iterator[Row]:
     robust, mia, verdicts = _strongest(at), membership(at), whole_verdicts(at)
@@ -120,7 +128,7 @@ def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | 
             }
             rows.append(cell | plain_values(at, cell) | measured)
     for key, some in gathered(rows, *AT, "method", "scope", "role", "tuning_trials", "setting"):
-        low, high = of_seeds_or_own(*(column(some, name) for name in ("average_gap", "gap_low", "gap_high")))
+        low, high = _gap_interval(key["role"], some)
         means = ("forget_accuracy", "retain_accuracy", "test_accuracy", "average_gap", "js_forget")
         more = ("mia_auc", "robust", "fairness", "cost")
         yield (
@@ -168,7 +176,7 @@ def method_table(
     ]
     risks = _risks(at, cells, per_example)
     for key, some in gathered(rows, *JUDGED, "surroundings", "method_part"):
-        low, high = of_seeds_or_own(*(column(some, name) for name in ("average_gap", "gap_low", "gap_high")))
+        low, high = _gap_interval(key["role"], some)
         about = said.get(key["method"], {})
         kept = (
             "retain" if about.get("needs_retain") else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
+from typing import Any
 
 from tests.queries.recomputed.arithmetic import (
     Row,
@@ -162,7 +163,7 @@ def _apart(row: Row, of_all: Row) -> tuple[float | None, float | None]:
 
 
 def _of_scope_all(at: Standing, row: Row, rows: list[Row]) -> Row | None:
-    """The same method, values and measure at scope `all`; of several searches the same setting, then the same values."""
+    """The same method, values and measure at scope `all`; of several searches the same setting or values."""
     same = ("method", "conditions", "seed", *MEASURED)
 
     def shared(one: Row) -> tuple[Any, ...]:
