@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import printable
 from orchestrator.store.modes import create, make_directories
 from tasks.errors import AuditError
 
@@ -162,6 +163,7 @@ def settle(axes: Axes, title: Sequence[str], *, beside: Sequence[str] = ()) -> N
     )
     # A label that is wider than its axes hangs over both ends.
     right = max(right, text_width(axes.get_xlabel()) - (width - left) + 2)
+    left, right = min(left, 0.6 * width), min(right, 0.3 * width)  # whatever names are as long as
     bottom = 6 + 12 + (14 if axes.get_xlabel() else 0)
     top = 6 + 11 * len(title)
     if height < (least := bottom + top + 24):  # one row under a title of many lines
@@ -171,6 +173,12 @@ def settle(axes: Axes, title: Sequence[str], *, beside: Sequence[str] = ()) -> N
     canvas.suptitle(
         "\n".join(title), x=0.01, y=1 - 2 / height, ha="left", va="top", fontsize=8.5, fontweight="bold"
     )
+
+
+def drawable(text: str, most: int = 80) -> str:
+    """A name as a figure shows it: of some length, without control characters, a dollar being one."""
+    shown = printable(text if len(text) <= most else f"{text[: most - 3]}...")
+    return shown.replace("$", r"\$")
 
 
 def _tick_texts(axis: Any) -> list[str]:

@@ -17,6 +17,7 @@ from orchestrator.report.drawing import (
     WIDTH,
     Look,
     Panel,
+    drawable,
     new_axes,
     settle,
     spread,
@@ -90,7 +91,7 @@ def forest(
         for row, mark in enumerate(reversed(marks)):
             _interval(axes, "x", mark.value, row, mark.low, mark.high, mark.look)
             _point(axes, mark.value, row, mark.look)
-        axes.set_yticks(range(len(marks)), [mark.label for mark in reversed(marks)])
+        axes.set_yticks(range(len(marks)), [drawable(mark.label) for mark in reversed(marks)])
         axes.set_ylim(-0.7, len(marks) - 0.3)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -139,7 +140,9 @@ def curves(
         if not log and all(float(x).is_integer() for line in lines for x in line.x):
             axes.locator_params(axis="x", integer=True)
         axes.grid(color=RULE, lw=0.4)
-        _titles(axes, title, x_axis, y_axis, beside=[line.label for line in lines] if labelled else ())
+        _titles(
+            axes, title, x_axis, y_axis, beside=[drawable(line.label) for line in lines] if labelled else ()
+        )
         if labelled:
             _end_labels(axes, lines)
     return Panel(name=name, canvas=canvas, words=words)
@@ -205,7 +208,8 @@ def _titles(axes: Axes, title: str, x_axis: str, y_axis: str, *, beside: Sequenc
     """Name the figure and its axes, last: the room they need depends on ticks and limits."""
     axes.set_xlabel(x_axis)
     axes.set_ylabel(y_axis)
-    settle(axes, [line for part in title.split("\n") for line in wrap(part, 46)], beside=beside)
+    parts = [drawable(part, 400) for part in title.split("\n", 9)]
+    settle(axes, [line for part in parts for line in wrap(part, 46)], beside=beside)
 
 
 def _point(axes: Axes, x: float, y: float, look: Look) -> None:
@@ -236,7 +240,7 @@ def _end_labels(axes: Axes, lines: Sequence[Line]) -> None:
     for line, height, target in zip(drawn, heights, moved, strict=True):
         colour = INK if line.look.colour == INK else line.look.colour
         axes.annotate(
-            line.label,
+            drawable(line.label),
             (line.x[-1], line.y[-1]),
             xytext=(7, (target - height) * 72 / axes.figure.dpi),
             textcoords="offset points",
