@@ -255,11 +255,40 @@ from plan_models
 where status = 'failed';
 
 -- One row per stage, device, setting and what was worked on: a model, or a cell of a group of shadow models. Of the
--- stages behind the plan alone, whichever run has paid for them.
+-- stages behind the plan alone, whichever run has paid for them. What shadow models took, trained and unlearned, stands
+-- in their own rows (stage 'shadow').
 create or replace temp view cost_by_stage as
+with paid as (
+    select
+        stage_id,
+        model_id,
+        stage,
+        device,
+        seconds,
+        device_seconds,
+        peak_bytes,
+        samples,
+        forward_samples,
+        trainable_parameters
+    from costs
+    union all by name
+    select
+        model_id,
+        'shadow' as stage,
+        device,
+        seconds,
+        device_seconds,
+        peak_bytes,
+        samples,
+        forward_samples,
+        trainable_parameters
+    from plan_models
+    where kind = 'shadow'
+        and seconds is not null
+)
 select
-    costs.stage,
-    costs.device,
+    paid.stage,
+    paid.device,
     coalesce(models.dataset, cells.dataset) as dataset,
     coalesce(models.architecture, cells.architecture) as architecture,
     coalesce(models.method, cells.method) as method,
@@ -267,16 +296,16 @@ select
     cells.attack,
     coalesce(cells.setting, models.setting) as setting,
     count(*) as stages,
-    sum(costs.seconds) as seconds,
-    median(costs.seconds) as median_seconds,
-    sum(costs.device_seconds) as device_seconds,
-    max(costs.peak_bytes) as peak_bytes,
-    cast(sum(costs.samples) as bigint) as samples,
-    cast(sum(costs.forward_samples) as bigint) as forward_samples,
-    max(costs.trainable_parameters) as trainable_parameters
-from costs
-left join plan_models as models on models.model_id = costs.model_id
-left join asked_cells as cells on cells.cell_id = costs.stage_id
+    sum(paid.seconds) as seconds,
+    median(paid.seconds) as median_seconds,
+    sum(paid.device_seconds) as device_seconds,
+    max(paid.peak_bytes) as peak_bytes,
+    cast(sum(paid.samples) as bigint) as samples,
+    cast(sum(paid.forward_samples) as bigint) as forward_samples,
+    max(paid.trainable_parameters) as trainable_parameters
+from paid
+left join plan_models as models on models.model_id = paid.model_id
+left join asked_cells as cells on cells.cell_id = paid.stage_id
 where models.model_id is not null
     or cells.cell_id is not null
 group by all;

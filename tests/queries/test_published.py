@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.results.catalogue import DIRECTORY
 from orchestrator.results.connection import Results, published
+from orchestrator.results.published import PUBLISHED
 from orchestrator.store.store import Store
-from orchestrator.store.tables import PUBLISHED
 from tasks.unlearn.base import methods
 from tests.support.fabricated import fabricated_setting
 

@@ -304,11 +304,16 @@ class Standing:
 
     @cached_property
     def costs(self) -> list[Row]:
-        """Rows of `costs` behind the cells, with what was worked on."""
+        """Rows of `costs` behind the cells, and of shadow models, with what was worked on."""
         models = {row["model_id"]: row for row in self.models}
         cells = {row["cell_id"]: row for row in self.asked}
         rows = []
-        for row in self.table("costs"):
+        shadows = [
+            row | {"stage": "shadow", "stage_id": None}
+            for row in self.models
+            if row["kind"] == "shadow" and row["seconds"] is not None
+        ]
+        for row in [*self.table("costs"), *shadows]:
             model, cell = models.get(row["model_id"], {}), cells.get(row["stage_id"], {})
             if model or cell:
                 axes = {
