@@ -109,9 +109,12 @@ def _seeds(
     apart_low = apart - np.hypot(first - near, most_2 - second)
     apart_high = apart + np.hypot(most - first, second - near_2)
     return {
-        "seeds": _over_seeds("seeds", value, low, high, truth),
-        "seeds_or_own of distances": _over_seeds("seeds_or_own", *distances[0], far),
-        "seeds_or_own of their differences": _over_seeds("seeds_or_own", apart, apart_low, apart_high, 0.0),
+        "seeds": _over_seeds(value, low, high, truth),
+        "distances": _of_distances(*distances[0], far),
+        "distances of several models": _of_distances(
+            (first + second) / 2, (near + near_2) / 2, (most + most_2) / 2, far
+        ),
+        "distances, differences of": _of_distances(apart, apart_low, apart_high, 0.0),
     }
 
 
@@ -121,19 +124,28 @@ def _distance(ours: np.ndarray, theirs: np.ndarray, n: int) -> tuple[np.ndarray,
     return np.abs(ours - theirs) / n, np.maximum(0.0, np.maximum(low, -high)), np.maximum(-low, high)
 
 
-def _over_seeds(
-    macro: str, values: np.ndarray, low: np.ndarray, high: np.ndarray, truth: np.ndarray | float
-) -> Seen:
-    """A mean over seeds, `runs x seeds`, with a macro's interval."""
+def _over_seeds(values: np.ndarray, low: np.ndarray, high: np.ndarray, truth: np.ndarray | float) -> Seen:
+    """A mean over seeds, `runs x seeds`."""
     runs, seeds = values.shape
     spread = values.std(axis=1, ddof=1) if seeds > 1 else np.zeros(runs)
     columns = {"mean": values.mean(axis=1), "sd": spread, "seeds": np.full(runs, seeds)}
-    means = (low.mean(axis=1), high.mean(axis=1)) if macro == "seeds_or_own" else (None, None)
-    found = []
-    for end, own, outermost in ((0, means[0], low.min(axis=1)), (1, means[1], high.max(axis=1))):
-        more = {} if own is None else {"own": own}
-        found.append(ends(macro, columns | more | {"outermost": outermost})[end])
+    found = [
+        ends("seeds", columns | {"outermost": outermost})[end]
+        for end, outermost in ((0, low.min(axis=1)), (1, high.max(axis=1)))
+    ]
     return Seen(values.mean(axis=1), found[0], found[1], truth)
+
+
+def _of_distances(values: np.ndarray, low: np.ndarray, high: np.ndarray, truth: float) -> Seen:
+    """A mean over seeds of distances, `runs x seeds`, from the aggregate over the rows of a run."""
+    runs, seeds = values.shape
+    columns = {"value": values.ravel(), "low": low.ravel(), "high": high.ravel()}
+    session().register("rows_of_seeds", pa.table({"run": np.repeat(np.arange(runs), seeds)} | columns))
+    found = session().execute(
+        "select distances_low(value, low) as low, distances_high(value, high) as high from rows_of_seeds "
+        "group by run order by run"
+    )
+    return Seen(values.mean(axis=1), *found.fetchnumpy().values(), truth)
 
 
 def _spearman(generator: np.random.Generator, runs: int, *, n: int, rho: float) -> dict[str, Seen]:
@@ -216,7 +228,7 @@ CASES = (
         Case(
             family=FAMILY,
             name=f"{seeds} seeds of {n} examples, training moves accuracy by {training}, gap {gap}",
-            estimates=("seeds", "seeds_or_own of distances", "seeds_or_own of their differences"),
+            estimates=("seeds", "distances", "distances of several models", "distances, differences of"),
             simulate=partial(_seeds, n=n, seeds=seeds, training=training, gap=gap),
             fast=300 if (n, seeds, training, gap) == (120, 5, 0.005, 0.0) else 0,
         )
