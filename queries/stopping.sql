@@ -12,8 +12,8 @@
 -- shadow pairs and measure on the other: held_out_single stops all examples at that half's best epoch,
 -- held_out_own each at its own, held_out_gain is the first less the second (above 0: stopping each example
 -- at its own epoch protects better), and agreement is Spearman's correlation of the two halves' epochs.
--- Intervals at 95 %: Wilson's for shares, normal over examples for the gain, Fisher's for the agreement,
--- all as if examples were independent (they share shadow models). Write with shadows.trajectories = true.
+-- No intervals: all of it is over examples that share their shadow models, and an interval that takes them as
+-- independent is too narrow. Write with shadows.trajectories = true.
 with by_shadow as (
     select
         dataset,
@@ -119,8 +119,7 @@ held_out as (
         place,
         avg(single) as held_out_single,
         avg(own) as held_out_own,
-        avg(single - own) as gain,
-        1.959963984540054 * stddev_samp(single - own) / sqrt(count(single - own)) as half_width
+        avg(single - own) as gain
     from judged_by_example
     group by all
 ),
@@ -149,7 +148,6 @@ ranked as (
 agreed as (
     select
         place,
-        count(*) as examples,
         case
             when count(distinct first_rank) > 1 and count(distinct second_rank) > 1
                 then corr(first_rank, second_rank)
@@ -180,11 +178,7 @@ select
     by_epoch.mean_distance,
     by_epoch.chance,
     by_epoch.remembered,
-    wilson_low(by_epoch.remembered, by_epoch.examples) as remembered_low,
-    wilson_high(by_epoch.remembered, by_epoch.examples) as remembered_high,
     by_epoch.overforgotten,
-    wilson_low(by_epoch.overforgotten, by_epoch.examples) as overforgotten_low,
-    wilson_high(by_epoch.overforgotten, by_epoch.examples) as overforgotten_high,
     coalesce(spread.chosen[by_epoch.epoch], 0) / by_epoch.examples as closest_here,
     by_epoch.epoch = best_epochs.best_epoch as best_single,
     spread.closest_low,
@@ -193,11 +187,7 @@ select
     held_out.held_out_single,
     held_out.held_out_own,
     held_out.gain as held_out_gain,
-    held_out.gain - held_out.half_width as held_out_gain_low,
-    held_out.gain + held_out.half_width as held_out_gain_high,
     agreed.agreement,
-    spearman_low(agreed.agreement, agreed.examples) as agreement_low,
-    spearman_high(agreed.agreement, agreed.examples) as agreement_high,
     by_epoch.place.setting as setting
 from by_epoch
 left join setting_labels on setting_labels.setting = by_epoch.place.setting

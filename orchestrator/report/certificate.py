@@ -105,7 +105,7 @@ def _done(results: Results, subject: Subject) -> str:
         for r in rows
         if r["trainable_parameters"] and r["num_parameters"]
     }
-    changed = ", ".join(f"{share:.0%} of the parameters" for share in sorted(shares))
+    changed = ", ".join(f"{share:.2%} of the parameters" for share in sorted(shares))
     models = "<br>".join(
         f"seed {r['seed']}: <code>{escape(r['model_id'])}</code>, weights SHA-256 "
         f"<code>{escape((r['weights_digest'] or 'unknown')[:32])}</code>"

@@ -163,7 +163,7 @@ def settle(axes: Axes, title: Sequence[str], *, beside: Sequence[str] = ()) -> N
     )
     # A label that is wider than its axes hangs over both ends.
     right = max(right, text_width(axes.get_xlabel()) - (width - left) + 2)
-    left, right = min(left, 0.6 * width), min(right, 0.3 * width)  # whatever names are as long as
+    left, right = min(left, 0.7 * width), min(right, 0.25 * width)  # whatever names are as long as
     bottom = 6 + 12 + (14 if axes.get_xlabel() else 0)
     top = 6 + 11 * len(title)
     if height < (least := bottom + top + 24):  # one row under a title of many lines

@@ -72,8 +72,8 @@ def _distributions(context: Context) -> list[Block]:
             caption="For each forgotten example, how much more confident in its label the model is than "
             "the retrained one (logit of the confidence). Retraining again crosses 0.5 near 0; a curve to "
             "its right still remembers, a curve to its left forgets too well, which betrays the example "
-            "just as surely. A long tail to the right is a few examples on which the method failed. Bands "
-            f"hold for the whole curve at {COVERAGE}. Scope {escape(scope)}.",
+            "just as surely. A long tail to the right is a few examples on which the method failed. Curves "
+            f"have no bands: seeds share their examples. Scope {escape(scope)}.",
             panels=panels,
             source=Source(query="excess_confidence"),
             key=context.key(scopes=False),

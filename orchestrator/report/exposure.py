@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from orchestrator.report.blocks import COVERAGE, ERROR, Context, Source, Table, code, measured
+from orchestrator.report.blocks import COVERAGE, ERROR, Context, Source, Table, code, number
 from orchestrator.report.evidence import ROLE_ORDER, ROLES
 
 FALSE_DISCOVERIES = 0.1
@@ -30,7 +30,7 @@ def exposure_table(context: Context) -> Table | None:
                 escape(attack if statistic in attack else f"{attack} {statistic}"),
                 escape(context.evidence.label(r["role"], r["method"], r["scope"])),
                 f"{r['vulnerable']} of {r['tested']}",
-                measured(r["above_floor"], r["above_floor_low"], r["above_floor_high"]),
+                number(r["above_floor"], 3),
             ]
         )
     return Table(
@@ -38,8 +38,8 @@ def exposure_table(context: Context) -> Table | None:
         "<code>rank_test</code> asks whether its confidence differs at all, and fits no attacker): at most "
         f"{FALSE_DISCOVERIES:.0%} of those called so are expected to be false (none is true in the row of the "
         f"retrained model). Beside it the share of examples whose own AUC exceeds the {COVERAGE} quantile of the "
-        f"retrained model's: {ERROR} where nothing is left. Its interval takes examples as independent; they share "
-        "shadow models, so read it as too narrow.",
+        f"retrained model's: {ERROR} where nothing is left. It has no interval: examples share their shadow "
+        "models.",
         heading=["architecture", "forget set", "attack", "model", "told apart", "above the control"],
         rows=body,
         source=Source(query="per_example_vulnerability", params=asked),

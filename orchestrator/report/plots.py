@@ -23,7 +23,6 @@ from orchestrator.report.drawing import (
     spread,
     styled,
 )
-from tasks.statistics.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,16 +176,13 @@ def distribution(
     words: str,
     origin: float = 0.0,
 ) -> Panel:
-    """Empirical distribution functions with their simultaneous bands (Dvoretzky, Kiefer, Wolfowitz)."""
+    """Empirical distribution functions."""
     with styled():
         canvas, axes = new_axes(2.7)
         for values, look in parts:
             x = np.sort(np.asarray(values, dtype=np.float64))
             y = np.arange(1, len(x) + 1) / len(x)
-            reach = np.sqrt(np.log(2 / (1 - CONFIDENCE)) / (2 * len(x)))
-            low, high = np.clip(y - reach, 0, 1), np.clip(y + reach, 0, 1)
             axes.step(x, y, where="post", color=look.colour, ls=look.dash, lw=1.3, zorder=3)
-            axes.fill_between(x, low, high, step="post", color=look.colour, alpha=0.1, lw=0)
         axes.axvline(origin, color=MUTED, lw=0.8)
         axes.set_ylim(0, 1)
         axes.grid(color=RULE, lw=0.4)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.plan.shadows import CANARY_POOL
-from orchestrator.report.blocks import COVERAGE, Block, Context, Figure, Gallery, Source, number
+from orchestrator.report.blocks import Block, Context, Figure, Gallery, Source, number
 from orchestrator.report.drawing import PALETTE, Look, Panel
 from orchestrator.report.evidence import ROLE_ORDER, Place, slug
 from orchestrator.report.images import read_examples
@@ -39,9 +39,8 @@ def vulnerability_blocks(context: Context) -> list[Block]:
         caption="Each forgotten example has its own AUC: how well an attacker tells models that unlearned "
         "it from models that never saw it (or were retrained without it), over shadow models. 0.5 is no "
         "trace. The curve <em>retrained</em> is exact retraining: its spread is chance. A method has forgotten "
-        "when its curve lies on that one; a tail to the right is the examples for which it failed. Bands hold "
-        f"for the whole curve at {COVERAGE}, examples taken as independent; they share shadow models, so "
-        "read them as too narrow.",
+        "when its curve lies on that one; a tail to the right is the examples for which it failed. Curves have no "
+        "bands: examples share their shadow models.",
         panels=panels,
         source=Source(query="example_auc"),
         key=context.key(),

@@ -11,7 +11,6 @@ from scipy import stats
 
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
-from tasks.statistics.intervals import wilson
 from tests.support import synthetic_shadows as synthetic
 from tests.support.fabricated import write_plan
 
@@ -72,10 +71,6 @@ def test_stopping_is_the_standardised_difference_of_numpy(results: Results) -> N
         assert row["chance"] == pytest.approx((error * np.sqrt(2 / np.pi)).mean())
         assert row["remembered"] == pytest.approx((separation > 2 * error).mean())
         assert row["overforgotten"] == pytest.approx((separation < -2 * error).mean())
-        interval = wilson((separation > 2 * error).sum(), len(separation))
-        assert (row["remembered_low"], row["remembered_high"]) == pytest.approx(
-            tuple(map(float, interval)), abs=1e-6
-        )
     closest = [np.abs(s).argmin(1) for s, _ in everyone]
     single = [int(np.abs(s).mean(0).argmin()) for s, _ in everyone]
     share = np.bincount(closest[0], minlength=synthetic.EPOCHS + 1) / len(synthetic.TARGETS)
@@ -87,8 +82,7 @@ def test_stopping_is_the_standardised_difference_of_numpy(results: Results) -> N
     assert found[0]["held_out_own"] == pytest.approx(np.mean(own))
     assert found[0]["held_out_single"] == pytest.approx(np.mean(fixed))
     gain = (np.array(fixed) - np.array(own)).mean(0)
-    ends = stats.norm.interval(0.95, gain.mean(), stats.sem(gain))
-    assert (found[0]["held_out_gain_low"], found[0]["held_out_gain_high"]) == pytest.approx(ends)
+    assert found[0]["held_out_gain"] == pytest.approx(gain.mean())
     assert found[0]["agreement"] == pytest.approx(stats.spearmanr(closest[1], closest[2]).statistic)
 
 
@@ -170,8 +164,6 @@ def test_vulnerability_is_the_quantiles_of_numpy(results: Results) -> None:
         assert row["floor_q95"] == pytest.approx(floor)
         assert row["above_floor"] == pytest.approx((auc > floor).mean())
         assert row["above_half"] == pytest.approx((auc - np.float32(0.15) > 0.5).mean(), abs=1 / 29)
-        interval = tuple(map(float, wilson((auc > floor).sum(), len(auc))))
-        assert (row["above_floor_low"], row["above_floor_high"]) == pytest.approx(interval, abs=1e-4)
         for fdr in (0.1, 0.45):
             (again,) = [
                 r

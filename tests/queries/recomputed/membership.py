@@ -118,10 +118,8 @@ def _spread(some: dict[int, Row]) -> Row:
 
 def _above(rows: list[Row], floor: float | None) -> Row:
     share = None if floor is None else mean(row["auc"] > floor for row in rows)
-    low, high = wilson(share, len(rows))
     half = mean(None if row["auc_low"] is None else row["auc_low"] > 0.5 for row in rows)
-    found = {"floor_q95": floor, "above_floor": share, "above_floor_low": low, "above_floor_high": high}
-    return found | {"above_half": half}
+    return {"floor_q95": floor, "above_floor": share, "above_half": half}
 
 
 def _told(rows: list[Row], fdr: float) -> Row:
