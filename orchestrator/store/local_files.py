@@ -178,7 +178,10 @@ class LocalFiles:
         limit = time.time() - seconds
         found = []
         for directory, below, names in os.walk(self.root):
-            below[:] = [name for name in below if not name.startswith(".")]
+            deep = (
+                len(Path(directory).parts) - len(self.root.parts) > 2 * DEPTH
+            )  # results of a search lie in results
+            below[:] = [name for name in below if not name.startswith(".") and not deep]
             for path in (Path(directory, name) for name in names if TEMPORARY.fullmatch(name)):
                 with contextlib.suppress(FileNotFoundError):  # its writer has just finished
                     if path.stat().st_mtime < limit:

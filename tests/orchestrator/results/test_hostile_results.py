@@ -16,6 +16,7 @@ import pytest
 
 from orchestrator import query, status
 from orchestrator.errors import run_command
+from orchestrator.store.store import Store
 from tests.support import synthetic_results as synthetic
 
 ESCAPES = "\x1b]0;owned\x07\x1b[31m<script>alert(1)</script>'; drop table cells;-- ../../etc/passwd\r\u202e\0"
@@ -255,3 +256,21 @@ def test_weights_that_claim_what_they_have_not_are_damaged(results: Path, data: 
     code, told = answers(capfd, "verify")["verify"]
     assert code == 1
     assert "weights/odd.safetensors: truncated or corrupt" in told
+
+
+def test_directories_deeper_than_the_stack_are_left_alone(results: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(results / "examples")
+    for _ in range(1100):
+        os.mkdir("d")
+        os.chdir("d")
+    deepest = os.open(".", os.O_RDONLY)
+    monkeypatch.chdir(results.parent)
+    try:
+        answers(capfd, "status", "verify")
+        assert Store("results").files.stale(seconds=0) == []
+    finally:  # shutil.rmtree of Python 3.11 cannot remove them
+        os.fchdir(deepest)
+        os.close(deepest)
+        for _ in range(1100):
+            os.chdir("..")
+            os.rmdir("d")
