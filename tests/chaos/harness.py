@@ -22,7 +22,7 @@ from tests.chaos.processes import Process, kill, left_after, of_run, start
 from tests.support.grains import MEASURED
 
 UNCOMPARED = {"runs", "plans", "inventory", "losses", "costs"}
-"""`runs`, and what is said of each, has a row for every start; `costs` holds nothing but what was measured on the way."""
+"""`runs`, and what is said of each, has a row for every start; `costs` holds what was measured on the way."""
 GIVE_UP_SECONDS = 420.0
 ORPHAN_SECONDS = 5.0
 """From the end of a driver to that of the last process of its run."""
