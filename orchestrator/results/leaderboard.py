@@ -37,11 +37,12 @@ WIDTH = 110
 LEGEND = (
     "verdict: told apart from retraining on a primary measure; shown equivalent on all of them, within their margins; "
     "or undecided, for which query model_verdicts says what would settle it. forget, retain, test: accuracy. average "
-    f"gap: mean distance of the three to the retrained model, with its {COVERAGE} interval (Student's t over seeds; "
-    "with one or two seeds from the lowest to the highest end of their own). JS: Jensen-Shannon divergence to the "
-    "retrained model on the forget set. MIA: AUC of the loss threshold, forget against test, 0.5 is no signal. robust: "
-    "test accuracy under the strongest attack that all these models met. fairness: relative fairness gap over "
-    "normalisation layers, lower is fairer. cost: device seconds next to retraining."
+    f"gap: mean distance of the three to the retrained model, with its {COVERAGE} interval (Student's t over seeds, "
+    "and with one or two from the lowest to the highest end of their own; never within the mean ends of these). JS: "
+    "Jensen-Shannon divergence to the retrained model on the forget set. MIA: AUC of the loss threshold, forget "
+    "against test, 0.5 is no signal. robust: test accuracy under the strongest attack that all these models met. "
+    "fairness: relative fairness gap over normalisation layers, lower is fairer. cost: device seconds next to "
+    "retraining."
 )
 
 
