@@ -33,14 +33,13 @@ class Command:
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, list, and delete where that is confirmed."""
     command = parse(Command, arguments, prog="python -m orchestrator.purge", examples=EXAMPLES)
-    from orchestrator.store.files import MARKER  # pyarrow: not for --help
-    from orchestrator.store.paths import SEARCH
-    from orchestrator.store.purges import unfinished
-    from orchestrator.store.store import Store, existing
+    from orchestrator.store.purges import unfinished  # pyarrow: not for --help
+    from orchestrator.store.store import existing
     from orchestrator.store.traces import WORDS, delete_traces, find_traces
+    from orchestrator.store.verify import nested
 
-    search = Store(f"{command.results.rstrip('/')}/{SEARCH}")
-    stores = [existing(command.results), *([search] if search.files.exists(MARKER) else [])]
+    store = existing(command.results)
+    stores = [store, *nested(store)]
     found = [(store, find_traces(store, ids=command.ids)) for store in stores]
     found = [(store, traces) for store, traces in found if traces or unfinished(store)]
     for store, traces in found:

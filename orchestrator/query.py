@@ -74,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check(command: Command) -> int:
     """Name every damage on stdout, set it aside with --repair, and say on stderr how many there were."""
-    from orchestrator.store.store import Store  # pyarrow: not for --help and --list
+    from orchestrator.store.files import MARKER  # pyarrow: not for --help and --list
+    from orchestrator.store.store import Store
     from orchestrator.store.verify import nested, remarks, repair, verify
 
     store = Store(command.results)
@@ -93,10 +94,12 @@ def _check(command: Command) -> int:
             )
             resting = f"; {damage.cells} cells rest on it" if damage.cells else ""
             sys.stdout.write(printable(f"{where}{damage.file}: {damage.reason}{resting}{told}") + "\n")
-            count, left = count + 1, left + (not told)
+            mended = bool(told) or (command.repair and damage.file == MARKER and damage.state != "unreadable")
+            count, left = count + 1, left + (not mended)
     sys.stderr.write(f"{count} damaged or missing in {command.results}\n")
-    for line in remarks(store) if left == 0 else ():
-        sys.stderr.write(f"{printable(line)}\n")
+    for place in (store, *nested(store)) if left == 0 else ():
+        for line in remarks(place):
+            sys.stderr.write(f"{printable(line)}\n")
     return Exit.CELLS_FAILED if left else Exit.FINISHED
 
 

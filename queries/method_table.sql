@@ -6,7 +6,8 @@
 -- param per_example = "u_lira_g2": attack whose AUC is the per-example risk
 -- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is
 -- the mean over seeds; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
--- reaches from the lowest to the highest end of the seeds' own; never within their mean ends. The row of
+-- reaches from the lowest to the highest end of the seeds' own; never within their mean ends;
+-- none where a seed has none. The row of
 -- retrain_again is what retraining twice differs by. verdict: of the whole model (`model_verdicts`). seconds are those of the device, with
 -- the shared stages that a model rests on; ratio is to retraining, on the same kind of device. mia_auc: loss
 -- threshold, forget against test, 0.5 is no signal. risk_auc: the per-example attack on any forget set, mean

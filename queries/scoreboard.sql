@@ -4,7 +4,8 @@
 -- param architecture = null: only this architecture
 -- Means over seeds. average_gap: mean distance of the three accuracies to those of the retrained model; its
 -- 95 % interval is Student's t over seeds from three seeds on, and with fewer reaches from the lowest to the
--- highest end of the seeds' own; never within their mean ends (`distances_low`). The rows of retrain show the
+-- highest end of the seeds' own; never within their mean ends;
+-- none where a seed has none. The rows of retrain show the
 -- reference itself, which is no distance from itself; those of retrain_again the noise of retraining twice,
 -- those of no_op doing nothing. robust: test accuracy under the strongest of the
 -- attacks that every model here has, at its largest eps. mia_auc: loss threshold, forget against test.

@@ -82,13 +82,13 @@ def announcement(work: Work) -> Event:
 
 
 def tidy(store: Store, run_id: str, listener: Listener, stop: threading.Event) -> None:
-    """Merge the small files of a sweep that has come to its end, and write down what is there.
+    """Write down what a sweep that has come to its end has left, and merge its small files.
 
     What is left as it is can be read all the same.
     """
+    inventory.take(store, run_id)
     try:
         merged = 0 if stop.is_set() else store.compact(at_least=SMALL_FILES)
-        inventory.take(store, run_id)
     except AuditError as error:
         listener(Event(kind="note", name=f"small files are not merged: {one_line(error)}"))
     else:

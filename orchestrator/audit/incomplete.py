@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from orchestrator.plan.cells import Cell, ModelSubject, Plan
@@ -51,7 +52,11 @@ class Incomplete:
         """Whether what a cell measures is made again: only a cell makes an unlearned model."""
         if isinstance(cell.subject, ModelSubject):
             return cell.subject.id in self.models and plan.models[cell.subject.id].kind == "unlearned"
-        return not plan.stages(cell).isdisjoint(group.group_id for group in self.observations.values())
+        return not plan.stages(cell).isdisjoint(self._groups)
+
+    @cached_property
+    def _groups(self) -> frozenset[str]:
+        return frozenset(group.group_id for group in self.observations.values())
 
 
 def incomplete(plan: Plan, store: Store) -> Incomplete:

@@ -66,7 +66,8 @@ def missing_models(plan: Plan, store: Store, cells: Sequence[Cell]) -> list[Mode
     """Models to train from scratch, costliest kinds spread by their order: those of the given cells, and the lost."""
     needed = plan.only(cell.cell_id for cell in cells).models
     stored, failed = store.blob_keys("weights"), failed_rows(store, "models")
-    lost = plan.models.keys() - failed if "weights" not in purged(store) else set()
+    whole = whole_cells(plan, store) - failed_rows(store, "cells")
+    lost = plan.only(whole).models.keys() - failed if "weights" not in purged(store) else set()
     return [
         spec
         for spec in plan.trained()

@@ -34,7 +34,7 @@ from orchestrator.plan.grid import make_plan
 from orchestrator.plan.names import NamedMethod, place
 from orchestrator.plan.search import FORGET_SET, SearchConfig
 from orchestrator.plan.search_space import points
-from orchestrator.store.inventory import held, left_behind
+from orchestrator.store.inventory import HISTORY, held, left_behind
 from orchestrator.store.json_columns import json_column
 from orchestrator.store.paths import SEARCH
 from orchestrator.store.store import Store
@@ -165,7 +165,9 @@ def tuned(plan: Plan, store: Store, run_plan: RunPlan) -> SweepConfig | None:
     """
     search, inner = plan_search(plan), search_store(store)
     missing = search.missing(store)
-    damaged = inner.files.usable() and bool(left_behind(inner) - held(inner) or not inner.marked())
+    damaged = inner.files.usable() and (
+        not inner.marked() or any(part not in HISTORY for part, _ in left_behind(inner) - held(inner))
+    )
     if missing or damaged:
         again = search.cells if damaged else missing
         wanted = {cell.cell_id for where in again for cell in search.cells[where]}

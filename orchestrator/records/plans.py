@@ -8,6 +8,7 @@ from orchestrator.config.settings import digest
 from orchestrator.plan.cells import Plan
 from orchestrator.records.provenance import run_identity, run_row
 from orchestrator.records.rows import canary_rows
+from orchestrator.store.purges import purged
 from orchestrator.store.runs import named_run, planned_cells
 from orchestrator.store.store import Store
 from tasks.shadows.canaries import Canaries
@@ -19,7 +20,7 @@ def recorded(plan: Plan, store: Store) -> str | None:
     if latest is None or latest.row["config_digest"] != digest(plan.config, 64):
         return None
     whole = {setting.setting for setting in plan.settings.values()} <= store.keys("settings")
-    whole &= {canaries.digest for canaries in _canaries(plan)} <= store.keys("canaries")
+    whole &= {canaries.digest for canaries in _canaries(plan, store)} <= store.keys("canaries")
     same = whole and planned_cells(store, latest) == {cell.cell_id for cell in plan.cells}
     return latest.run_id if same else None
 
@@ -43,7 +44,7 @@ def write_run(plan: Plan, store: Store, started: datetime, *, before: int) -> st
     new = settings.keys() - store.keys("settings")
     store.write_all("settings", {name: settings[name].rows() for name in sorted(new)})
     store.write("plans", run_id, [{"cell_id": cell.cell_id} for cell in plan.cells])
-    for canaries in _canaries(plan):
+    for canaries in _canaries(plan, store):
         store.write("canaries", canaries.digest, canary_rows(plan, canaries))
     counts = {"cells": len(plan.cells), "models": len(plan.models), "cells_before": before}
     row = run_row(plan, run_id=run_id, ordinal=ordinal, started=started, counts=counts)
@@ -51,6 +52,9 @@ def write_run(plan: Plan, store: Store, started: datetime, *, before: int) -> st
     return run_id
 
 
-def _canaries(plan: Plan) -> set[Canaries]:
+def _canaries(plan: Plan, store: Store) -> set[Canaries]:
+    """Canaries whose ids the results hold; none once they were purged."""
+    if "canaries" in purged(store):
+        return set()
     layouts = [shadows.layout for shadows in plan.shadow_sets.values()]
     return {layout.canaries for layout in layouts if layout.canaries is not None}

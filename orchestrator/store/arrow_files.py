@@ -82,7 +82,7 @@ class ArrowFiles:
             AuditError: it is truncated, corrupt or of another schema version.
         """
         stamp = self.files.stamp(file)
-        if self._sound.get(file) == stamp:
+        if stamp is not None and self._sound.get(file) == stamp:
             return
         with self._opened(file) as reader:
             self.require_version(_version(reader.schema.metadata), file)
@@ -127,7 +127,7 @@ class ArrowFiles:
         if not intact(content, metadata.get(b"checksum", b"")):
             return "changed since it was written"
         if metadata.get(b"file") != file.encode() or metadata.get(b"table") != table.name.encode():
-            return f"{MISPLACED} {metadata.get(b'file', b'').decode()}"
+            return f"{MISPLACED} {metadata.get(b'file', b'').decode(errors='replace')}"
         return ""
 
     def metadata(self, file: str) -> dict[bytes, bytes]:

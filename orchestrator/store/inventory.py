@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from orchestrator.store.tables import INVENTORY, TABLES
 
 Held = tuple[str, str]
 """A table, or weights, and a key there."""
+HISTORY = frozenset({"runs", "plans", "losses", "purges"})
+"""Tables of what happened once, which nothing computes again."""
 
 
 def held(store: Store, besides: Collection[str] = ()) -> set[Held]:
@@ -35,12 +38,12 @@ def held(store: Store, besides: Collection[str] = ()) -> set[Held]:
 
 
 def take(store: Store, run_id: str) -> None:
-    """Write down what is there at the end of a run; earlier lists that miss nothing now go."""
-    now = held(store)
-    lists = _lists(store)
-    if lists.get(run_id) != now:
-        _write(store, run_id, now)
-    accounted = now | known_losses(store)
+    """Write down what is there at the end of a run; lists of others that say no more than this one go."""
+    now, lists = held(store), _lists(store)
+    own = now | lists.get(run_id, set())  # what it had listed and has gone since is still missed
+    if lists.get(run_id) != own:
+        _write(store, run_id, own)
+    accounted = own | known_losses(store)
     store.delete_all(
         INVENTORY, [run for run, listed in lists.items() if run != run_id and listed <= accounted]
     )
@@ -55,7 +58,8 @@ def strike(store: Store, dropped: AbstractSet[Held]) -> None:
 
 def gone(store: Store, besides: Collection[str] = ()) -> set[Held]:
     """What some run left behind that is not there any more, and that nobody has been told is lost."""
-    return left_behind(store, besides) - held(store, besides) - known_losses(store, besides)
+    listed: set[Held] = set().union(*_lists(store, besides).values())
+    return listed - held(store, besides) - known_losses(store, besides)
 
 
 def left_behind(store: Store, besides: Collection[str] = ()) -> set[Held]:
@@ -99,8 +103,14 @@ def _lists(store: Store, besides: Collection[str] = ()) -> dict[str, set[Held]]:
 
 
 def _pairs(store: Store, table: str, besides: Collection[str]) -> dict[str, set[Held]]:
-    found: dict[str, set[Held]] = {}
-    for key in layout.keys_besides(store.arrow_files, TABLES[table], besides):
-        rows = store.read(table, key)
-        found[key] = set(zip(rows["part"].to_pylist(), rows["part_key"].to_pylist(), strict=True))
+    columns = (TABLES[table].key, "part", "part_key")
+    if besides:
+        keys = layout.keys_besides(store.arrow_files, TABLES[table], besides)
+        tables = [store.read(table, key) for key in keys]
+    else:
+        tables = [store.read(table)]
+    found: dict[str, set[Held]] = defaultdict(set)
+    for rows in tables:
+        for key, part, part_key in zip(*(rows[name].to_pylist() for name in columns), strict=True):
+            found[key].add((part, part_key))
     return found

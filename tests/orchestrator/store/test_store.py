@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.store import compaction, local_files
+from orchestrator.store import compaction, inventory, local_files
 from orchestrator.store.local_files import LocalFiles
 from orchestrator.store.paths import MAX_DIRECTORY, SAFE_NAME, file_name, parse
 from orchestrator.store.remote_files import RemoteFiles
@@ -276,6 +276,22 @@ def test_what_cannot_be_opened_is_not_called_damaged_and_stays(
     assert filled.keys("losses") == set()
     with pytest.raises(AuditError, match="nothing says that it is damaged"):
         filled.compact(["metrics"])
+
+
+def test_what_has_gone_is_missed_whatever_runs_end_later(filled: Store) -> None:
+    for run in ("first", "second"):
+        inventory.take(filled, run)
+    assert filled.keys("inventory") == {"second"}
+    path_of(filled, "metrics/k5.arrow").unlink()
+    for run in ("second", "third"):
+        inventory.take(filled, run)
+        assert inventory.gone(filled) == {("metrics", "k5")}
+    (found,) = repair(filled)
+    assert (found.state, found.file, found.keys) == ("missing", "metrics", {"k5"})
+    assert inventory.gone(filled) == set()
+    assert inventory.still_lost(filled) == {("metrics", "k5")}
+    filled.write("metrics", "k5", rows("k5"))
+    assert inventory.still_lost(filled) == set()
 
 
 # -- compaction ---------------------------------------------------------------------------------------------
