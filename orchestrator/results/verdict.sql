@@ -570,7 +570,7 @@ select
         when 'no margin' then 'not told apart, and without a declared margin equivalence cannot be shown'
         when 'too much spread'
             then format(
-                '{} {} in place of {}, for a margin of {:.3g}',
+                '{} {} in place of {}, to show equivalence within {:.3g} where there is no difference',
                 cast(coalesce(seeds_needed, shadows_needed) as bigint),
                 if(of_shadows, 'shadow models', 'seeds'),
                 if(of_shadows, num_shadows, seeds),

@@ -428,7 +428,8 @@ def test_the_three_verdicts_say_what_settles_them(store):
     assert "good : shown equivalent on all 1 primary measures." in words
     with Results(store.root) as results:
         (settles,) = results.sql("select settles from verdicts where method = 'wild'")["settles"].to_pylist()
-    assert re.fullmatch(r"\d+ seeds in place of 3, for a margin of 0.05", settles)
+    told = r"\d+ seeds in place of 3, to show equivalence within 0.05 where there is no difference"
+    assert re.fullmatch(told, settles)
     assert f"Undecided: wild . To settle it: {settles}." in words
     assert "retrained again : " not in words
 
