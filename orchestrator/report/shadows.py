@@ -182,8 +182,8 @@ def stopping_blocks(context: Context) -> list[Block]:
         Figure(
             caption="Share of forgotten examples that are still remembered, and that are forgotten too "
             "well, after each epoch of unlearning (each more than two standard errors from never seen; "
-            "2 to 4&nbsp;% do so by chance). Where the curves cross high, no single stopping point "
-            "protects every example.",
+            "2 to 4&nbsp;% do so by chance; no intervals: they share their shadow models). Where the "
+            "curves cross high, no single stopping point protects every example.",
             panels=panels,
             source=Source(query="stopping"),
         )
@@ -203,8 +203,8 @@ def _stopping_panel(context: Context, key: tuple[str, str, str, str], rows: list
                 label=label,
                 x=[r["epoch"] for r in rows],
                 y=[r[name] for r in rows],
-                low=[r[f"{name}_low"] for r in rows],
-                high=[r[f"{name}_high"] for r in rows],
+                low=[None] * len(rows),
+                high=[None] * len(rows),
                 look=Look(colour=colour),
             )
         )
