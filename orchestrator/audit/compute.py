@@ -86,7 +86,10 @@ def tidy(store: Store, run_id: str, listener: Listener, stop: threading.Event) -
 
     What is left as it is can be read all the same.
     """
-    inventory.take(store, run_id)
+    try:
+        inventory.take(store, run_id)
+    except AuditError as error:
+        listener(Event(kind="note", name=f"what there is is not listed: {one_line(error)}"))
     try:
         merged = 0 if stop.is_set() else store.compact(at_least=SMALL_FILES)
     except AuditError as error:
