@@ -53,12 +53,7 @@ class ArrowFiles:
         """
         with self._opened(file) as reader:
             self.require_version(_version(reader.schema.metadata), file)
-            try:
-                arrow = reader.read_all()
-                arrow.validate(full=True)  # what follows trusts lengths, offsets and text
-                return conform(arrow, table.file_schema)
-            except (pa.ArrowException, OSError, MemoryError) as error:
-                raise self.broken(file, error) from error
+            return self._rows(table, file, reader)
 
     def load_whole(self, table: Table, file: str) -> pa.Table:
         """The same, once its checksum holds: what is written anew must not carry a damage on.
@@ -67,9 +62,14 @@ class ArrowFiles:
             FileNotFoundError: there is none of this name.
             AuditError: it is damaged, cannot be read, or is of another schema version.
         """
-        if reason := self.damage(table, file):
+        try:
+            content = self._content(file)
+        except NotAFile as error:
+            raise self.refusal(file, error) from error
+        if reason := self._damage(table, file, content):
             raise self.broken(file, reason)
-        return self.load(table, file)
+        with pa.ipc.open_file(pa.BufferReader(content)) as reader:
+            return self._rows(table, file, reader)
 
     def check(self, file: str) -> None:
         """Refuse a file that a scan would trust: Arrow and DuckDB read past the end of what claims too many rows.
@@ -110,13 +110,11 @@ class ArrowFiles:
             Unreadable: it cannot be opened, which says nothing of its content.
         """
         try:
-            content = self.files.read(file)
-        except FileNotFoundError:
-            raise
+            return self._damage(table, file, self._content(file))
         except NotAFile as error:
             return str(error.strerror)
-        except OSError as error:
-            raise self.unreadable(file, error) from error
+
+    def _damage(self, table: Table, file: str, content: pa.Buffer) -> str:
         try:
             schema = pa.ipc.open_file(pa.BufferReader(content)).schema
         except (pa.ArrowException, OSError):
@@ -179,6 +177,22 @@ class ArrowFiles:
             return [action(item) for item in items]
         with ThreadPoolExecutor(self.files.lanes) as threads:
             return list(threads.map(action, items))
+
+    def _content(self, file: str) -> pa.Buffer:
+        try:
+            return self.files.read(file)
+        except (FileNotFoundError, NotAFile):
+            raise
+        except OSError as error:
+            raise self.unreadable(file, error) from error
+
+    def _rows(self, table: Table, file: str, reader: pa.ipc.RecordBatchFileReader) -> pa.Table:
+        try:
+            arrow = reader.read_all()
+            arrow.validate(full=True)  # what follows trusts lengths, offsets and text
+            return conform(arrow, table.file_schema)
+        except (pa.ArrowException, OSError, MemoryError) as error:
+            raise self.broken(file, error) from error
 
     def _opened(self, file: str) -> pa.ipc.RecordBatchFileReader:
         try:

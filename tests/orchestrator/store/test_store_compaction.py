@@ -127,7 +127,7 @@ def test_rows_that_are_written_again_during_a_merge_stay(
     store, other = Store(str(tmp_path)), Store(str(tmp_path))
     for k in range(4):
         write(store, f"k{k}", 0.0)
-    real = store.arrow_files.load
+    real = store.arrow_files.load_whole
 
     def load(table, file):
         found = real(table, file)
@@ -135,7 +135,7 @@ def test_rows_that_are_written_again_during_a_merge_stay(
             write(other, "k2", 1.0, count=2)
         return found
 
-    monkeypatch.setattr(store.arrow_files, "load", load)
+    monkeypatch.setattr(store.arrow_files, "load_whole", load)
     store.compact()
     for reader in (store, other, Store(str(tmp_path))):
         assert values(reader) == {("k0", 0.0): 3, ("k1", 0.0): 3, ("k2", 1.0): 2, ("k3", 0.0): 3}
