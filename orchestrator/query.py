@@ -84,14 +84,11 @@ def _check(command: Command) -> int:
     for place in (store, *nested(store)):
         where = "" if place is store else f"{place.root.removeprefix(store.root)[1:]}/"
         for damage in repair(place) if command.repair else verify(place):
-            moved = command.repair and damage.state == "damaged"
-            told = (
-                "; moved to _damaged"
-                if moved
-                else "; recorded as lost"
-                if command.repair and damage.lost
-                else ""
-            )
+            told = ""
+            if command.repair and damage.state == "damaged":
+                told = "; moved to _damaged"
+            elif command.repair and damage.lost:
+                told = "; recorded as lost"
             resting = f"; {damage.cells} cells rest on it" if damage.cells else ""
             sys.stdout.write(printable(f"{where}{damage.file}: {damage.reason}{resting}{told}") + "\n")
             mended = bool(told) or (command.repair and damage.file == MARKER and damage.state != "unreadable")

@@ -35,9 +35,10 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
         The run that asks for this plan.
     """
     started = datetime.now(UTC)
-    cells = missing_cells(plan, store, rerun)
+    again = incomplete(plan, store)
+    cells = missing_cells(plan, store, rerun, again)
     before = len(store.keys("cells") & {cell.cell_id for cell in plan.cells})
-    discard(incomplete(plan, store), plan, store)
+    discard(again, plan, store)
     if rerun != "none":
         forget_results(plan, store, cells, rerun)
     models = missing_models(plan, store, cells)

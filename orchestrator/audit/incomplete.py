@@ -65,7 +65,7 @@ def incomplete(plan: Plan, store: Store) -> Incomplete:
     columns = ("status", "rests_on_json", *COST_COLUMNS)
     rows = {row["model_id"]: row for row in table.select(columns).to_pylist()}
     costs, weights = store.keys("costs"), store.blob_keys(WEIGHTS)
-    lost = inventory.left_behind(store) - inventory.held(store)
+    lost = inventory.lost(store)
     stages = {
         key: set(json_column(row["rests_on_json"], list, where="models.rests_on_json")) - costs
         for key, row in rows.items()

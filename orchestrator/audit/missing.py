@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from orchestrator.audit.incomplete import incomplete
+from orchestrator.audit.incomplete import Incomplete, incomplete
 from orchestrator.plan.cells import Cell, ModelSpec, Plan
 from orchestrator.plan.shadows import ShadowGroup
-from orchestrator.store.inventory import left_behind
+from orchestrator.store import inventory
 from orchestrator.store.purges import purge_line, purged
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
@@ -18,9 +18,16 @@ Rerun = Literal["none", "failed", "all"]
 """What is computed again of the cells that are there: nothing, those that failed, or all."""
 
 
-def missing_cells(plan: Plan, store: Store, rerun: Rerun) -> list[Cell]:
-    """Cells without a row, or whose other rows are lost; with `rerun` also those to be replaced."""
-    done = whole_cells(plan, store) if rerun != "all" else set()
+def missing_cells(plan: Plan, store: Store, rerun: Rerun, again: Incomplete) -> list[Cell]:
+    """Cells without a row, or whose other rows are lost; with `rerun` also those to be replaced.
+
+    Args:
+        plan: what is asked for.
+        store: the results.
+        rerun: what is computed again of what is there.
+        again: what of the plan is incomplete.
+    """
+    done = whole_cells(plan, store, again) if rerun != "all" else set()
     if rerun == "failed":
         done -= failed_rows(store, "cells")
         broken = failed_groups(store)
@@ -35,14 +42,14 @@ def check_purged(plan: Plan, store: Store, rerun: Rerun) -> None:
         AuditError: results are purged, and cells of the plan are missing: what they rest on would be made again.
     """
     line = purge_line(store) if rerun == "none" else ""
-    if line and (missing := missing_cells(plan, store, rerun)):
+    if line and (missing := missing_cells(plan, store, rerun, incomplete(plan, store))):
         raise AuditError(
             f"results: {store.root} was {line}; {len(missing)} cells of this plan are missing, and what they rest on "
             "would be computed again: --rerun failed does so, and keeps the cells that are there; or use another --out"
         )
 
 
-def whole_cells(plan: Plan, store: Store) -> set[str]:
+def whole_cells(plan: Plan, store: Store, again: Incomplete) -> set[str]:
     """Ids of the cells that failed, or that finished and still have all that they wrote and were measured on.
 
     A file that was removed or moved aside since (`query --repair`) takes its cell with it. A failure beside numbers
@@ -52,22 +59,22 @@ def whole_cells(plan: Plan, store: Store) -> set[str]:
     metrics = store.keys("metrics")
     examples = store.keys("examples")
     if "examples" in purged(store):
-        examples |= metrics - {key for part, key in left_behind(store) if part == "examples"}
+        examples = metrics - {key for part, key in inventory.lost(store) if part == "examples"}
     measured = metrics & examples & store.keys("costs")
     plain = {cell.cell_id for cell in plan.cells if cell.attack == "none"}
     lost = plain - store.keys("layers")
     unmade = {m.model_id for m in plan.models.values() if m.kind == "unlearned"} - store.keys("models")
-    again = incomplete(plan, store)
     lost |= {cell.cell_id for cell in plan.cells if cell.subject.id in unmade or again.concerns(plan, cell)}
     return ((done - failed) & measured) - lost | ((failed & done) - metrics)
 
 
 def missing_models(plan: Plan, store: Store, cells: Sequence[Cell]) -> list[ModelSpec]:
     """Models to train from scratch, costliest kinds spread by their order: those of the given cells, and the lost."""
-    needed = plan.only(cell.cell_id for cell in cells).models
+    again = {cell.cell_id for cell in cells}
+    whole = {cell.cell_id for cell in plan.cells} - again - failed_rows(store, "cells")
+    needed, behind = plan.only(again).models, plan.only(whole).models
     stored, failed = store.blob_keys("weights"), failed_rows(store, "models")
-    whole = whole_cells(plan, store) - failed_rows(store, "cells")
-    lost = plan.only(whole).models.keys() - failed if "weights" not in purged(store) else set()
+    lost = behind.keys() - failed if "weights" not in purged(store) else set()
     return [
         spec
         for spec in plan.trained()

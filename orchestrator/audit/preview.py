@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.audit import tuning
 from orchestrator.audit.again import to_forget
+from orchestrator.audit.incomplete import incomplete
 from orchestrator.audit.missing import Rerun, check_purged, missing_cells
 from orchestrator.audit.request import planned
 from orchestrator.config.settings import SweepConfig
@@ -36,7 +37,7 @@ def preview(
         searches = tuning.summarise(search, store)
         plan = planned(tuning.with_choices(config, search, store), only=only, limit=limit)
     check_purged(plan, store, rerun)
-    missing, past = missing_cells(plan, store, rerun), read_past(store)
+    missing, past = missing_cells(plan, store, rerun, incomplete(plan, store)), read_past(store)
     if probe:
         from orchestrator.estimate import probe as probing  # torch: a plan without a probe does without
 

@@ -34,10 +34,9 @@ from orchestrator.plan.grid import make_plan
 from orchestrator.plan.names import NamedMethod, place
 from orchestrator.plan.search import FORGET_SET, SearchConfig
 from orchestrator.plan.search_space import points
-from orchestrator.store.inventory import HISTORY, held, left_behind
+from orchestrator.store.inventory import HISTORY, lost
 from orchestrator.store.json_columns import json_column
-from orchestrator.store.paths import SEARCH
-from orchestrator.store.store import Store
+from orchestrator.store.store import Store, search_store
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.registry import parse_text
@@ -166,7 +165,7 @@ def tuned(plan: Plan, store: Store, run_plan: RunPlan) -> SweepConfig | None:
     search, inner = plan_search(plan), search_store(store)
     missing = search.missing(store)
     damaged = inner.files.usable() and (
-        not inner.marked() or any(part not in HISTORY for part, _ in left_behind(inner) - held(inner))
+        not inner.marked() or any(part not in HISTORY for part, _ in lost(inner))
     )
     if missing or damaged:
         again = search.cells if damaged else missing
@@ -188,11 +187,6 @@ def summarise(search: Search, store: Store) -> SearchEstimate:
         trials=sum(len(found) for found in search.trials.values()),
         forget_size=len(search.plan.data.forget_sets[FORGET_SET].ids),
     )
-
-
-def search_store(store: Store) -> Store:
-    """Where the cells of the search lie."""
-    return Store(f"{store.root.rstrip('/')}/{SEARCH}")
 
 
 def with_choices(config: SweepConfig, search: Search, store: Store) -> SweepConfig:

@@ -142,11 +142,8 @@ def _foreign(content: memoryview, key: str, digests: Mapping[str, str]) -> str:
     digest = hashlib.sha256(content).hexdigest()
     if digests.get(key, digest) != digest:
         return "not the tensors that were written under this name"
-    if (
-        key not in digests and digest in digests.values()
-    ):  # one without a row may be of a sweep that was killed
-        return COPIED
-    return ""
+    # One without a row that is like no other may be of a sweep that was killed.
+    return COPIED if key not in digests and digest in digests.values() else ""
 
 
 def _whole_tensors(data: memoryview) -> bool:

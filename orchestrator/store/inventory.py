@@ -62,10 +62,10 @@ def gone(store: Store, besides: Collection[str] = ()) -> set[Held]:
     return listed - held(store, besides) - known_losses(store, besides)
 
 
-def left_behind(store: Store, besides: Collection[str] = ()) -> set[Held]:
-    """What there was when some run ended, or was found to be lost."""
-    listed: set[Held] = set().union(*_lists(store, besides).values())
-    return listed | known_losses(store, besides)
+def lost(store: Store) -> set[Held]:
+    """What is not there any more, whether or not that is on record."""
+    listed: set[Held] = set().union(*_lists(store).values())
+    return (listed | known_losses(store)) - held(store)
 
 
 def unlisted(store: Store) -> str | None:

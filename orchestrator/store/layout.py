@@ -57,7 +57,8 @@ def snapshot(arrow_files: ArrowFiles, table: Table) -> Snapshot:
     # Small files first: one that a compaction removes meanwhile is missed neither here nor there.
     entries = _entries(arrow_files, table)
     held = compacted(arrow_files, table)
-    merged: frozenset[str] = frozenset().union(*held.values())
+    # Only a row with a status can say that it failed: no other file is opened for it.
+    merged: frozenset[str] = frozenset().union(*held.values()) if "status" in table.columns else frozenset()
     entries = tuple(e for e in entries if e.key not in merged or not failed(arrow_files.load(table, e.file)))
     taken = {entry.key for entry in entries}
     parts = []

@@ -22,7 +22,7 @@ from orchestrator.store.damage import damaged_tables
 from orchestrator.store.files import MARKER, Files
 from orchestrator.store.layout import Snapshot, persistently
 from orchestrator.store.modes import Share
-from orchestrator.store.paths import OURS, Entry
+from orchestrator.store.paths import OURS, SEARCH, Entry
 from orchestrator.store.schema import Table, to_arrow
 from orchestrator.store.tables import TABLES, table_named
 from tasks.errors import AuditError, UnknownName
@@ -276,6 +276,11 @@ def existing(root: str) -> Store:
     store.check_exists()
     store.check_version()
     return store
+
+
+def search_store(store: Store) -> Store:
+    """The results of the search for hyper-parameters that serves these; there may be none."""
+    return Store(f"{store.root.rstrip('/')}/{SEARCH}")
 
 
 def _expression(entry: Entry) -> pc.Expression:

@@ -14,7 +14,7 @@ from orchestrator.store.inventory import Held, gone, record_losses, still_lost, 
 from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, DAMAGED, SEARCH
 from orchestrator.store.purges import purge_line
 from orchestrator.store.schema import SCHEMA_VERSION
-from orchestrator.store.store import Store
+from orchestrator.store.store import Store, search_store
 from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
 
@@ -65,8 +65,7 @@ def repair(store: Store) -> list[Damage]:
 
 def nested(store: Store) -> list[Store]:
     """Results within these: those of a search for hyper-parameters."""
-    inner = any(True for _ in store.files.names(SEARCH))
-    return [Store(f"{store.root.rstrip('/')}/{SEARCH}")] if inner else []
+    return [search_store(store)] if any(True for _ in store.files.names(SEARCH)) else []
 
 
 def remarks(store: Store) -> list[str]:
