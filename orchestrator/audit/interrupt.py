@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from orchestrator.progress.events import Event, Listener
@@ -17,6 +18,7 @@ from orchestrator.progress.events import Event, Listener
 def interruptible(stop: threading.Event, listener: Listener) -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP: the first sets `stop`, the second raises KeyboardInterrupt.
 
+    Where Python drops an exception (a weak reference's callback, `__del__`), the second one is raised again after it.
     The handlers before come back at the end. Python lets only the main thread handle signals: in another one this
     does nothing, and who started that thread sets `stop`.
     """
@@ -38,12 +40,23 @@ def interruptible(stop: threading.Event, listener: Listener) -> Iterator[None]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not under nohup
         signals.append(signal.SIGHUP)
     before = {number: signal.signal(number, ask) for number in signals}
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda dropped: _again(dropped, hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             # None: native code had its own handler, which Python cannot put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _again(dropped: sys.UnraisableHookArgs, hook: Callable[[sys.UnraisableHookArgs], Any]) -> None:
+    """Raise an interrupt that Python dropped once more, when what dropped it has returned; pass on all else."""
+    if issubclass(dropped.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        hook(dropped)
 
 
 def _leave_terminal(terminals: list[int]) -> None:

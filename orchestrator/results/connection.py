@@ -18,6 +18,7 @@ import pyarrow.csv
 from orchestrator.errors import one_line
 from orchestrator.results import views
 from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
+from orchestrator.results.interrupts import passing_interrupts
 from orchestrator.results.known_methods import known_methods
 from orchestrator.results.metric_declarations import metric_declarations
 from orchestrator.results.published import PUBLISHED
@@ -65,6 +66,7 @@ class Results:
             lost.
     """
 
+    @passing_interrupts()
     def __init__(self, root: str, run: str | None = None) -> None:
         self.store, self._asked = existing(root), run
         self._held: set[str] = set()
@@ -89,6 +91,7 @@ class Results:
         """End the session."""
         self._connection.close()
 
+    @passing_interrupts()
     def refresh(self) -> None:
         """Forget what the session has read, so that queries see the files that are there now."""
         for name in self._held:
@@ -186,6 +189,7 @@ class Results:
             raise damage or AuditError(f"export: cannot write {directory}: {reason}") from error
         return [*(directory / f"{name}.parquet" for name in names), directory / EXPORTED_VIEWS]
 
+    @passing_interrupts()
     def _statements(self, text: str) -> list[Any]:
         try:
             statements = self._connection.extract_statements(text)
@@ -210,13 +214,13 @@ class Results:
                     continue
                 raise _sql_error(error) from error
             except (duckdb.Error, pa.ArrowException, OSError) as error:
-                _pass_interrupts(error)
                 damage = self.store.diagnose(sorted(used & TABLES.keys()))
                 if damage or not left:
                     raise damage or _sql_error(error) from error
                 # Every file can be read: a compaction moved some between listing and opening. List again.
         raise AssertionError("unreachable")
 
+    @passing_interrupts()
     def _execute(self, statements: list[Any], bound: Mapping[str, Any]) -> pa.Table:
         rows = pa.table({})
         self._connection.begin()
@@ -229,6 +233,7 @@ class Results:
             self._connection.rollback()
         return rows
 
+    @passing_interrupts()
     def _provide(self, used: set[str]) -> None:
         """Put tables in place for a query, held by the session or scanned when the query runs; then its views."""
         for name in sorted(used & TABLES.keys() - self._held):
@@ -246,6 +251,7 @@ class Results:
             elif name in used - self._held:
                 self._make({name})
 
+    @passing_interrupts()
     def _make(self, names: Set[str]) -> None:
         """Make views, of those names that have none; each when it is first named, for binding it takes its time."""
         for name, body in views.bodies().items():
@@ -297,12 +303,6 @@ def _check_replaceable(directory: Path) -> None:
 
 def _asked(run_id: str | None) -> pa.Table:
     return pa.table({"run_id": pa.array([run_id], pa.string())})
-
-
-def _pass_interrupts(error: Exception) -> None:
-    """DuckDB asks Python for the rows of a table, and makes an error of its own of a Ctrl-C that comes meanwhile."""
-    if isinstance(error, duckdb.InvalidInputException) and "failed: KeyboardInterrupt" in str(error):
-        raise KeyboardInterrupt from error
 
 
 def _sql_error(error: Exception) -> AuditError:

@@ -91,14 +91,25 @@ def opened(results: Results, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_a_ctrl_c_that_reaches_duckdb_is_still_one(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes while DuckDB asks Python for rows, and must not be taken for a file that moved and be tried again."""
-    told = "counting the rows of the object registered as 'metrics' failed: KeyboardInterrupt: "
+@pytest.mark.parametrize(
+    "error",
+    [
+        duckdb.InvalidInputException(
+            "the rows of the object registered as 'metrics' failed: KeyboardInterrupt: "
+        ),
+        RuntimeError("Query interrupted"),
+    ],
+    ids=["while it asks for rows", "while it runs a statement"],
+)
+def test_a_ctrl_c_that_reaches_duckdb_is_still_one(
+    results: Results, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It must not be taken for a file that moved and be tried again, nor for a fault of the program."""
 
     def interrupted(*_: object) -> None:
-        raise duckdb.InvalidInputException(told)
+        raise error
 
-    monkeypatch.setattr(results, "_execute", interrupted)
+    monkeypatch.setattr(results.store, "dataset", interrupted)
     with pytest.raises(KeyboardInterrupt):
         results.sql("from metrics")
 
