@@ -54,8 +54,9 @@
 -- verdict                told apart, shown equivalent, undecided
 -- visible                shown equivalent, and yet told apart: a difference within the margin is visible
 -- reason, settles        why it is undecided (empty if it is not), and what would settle it, in words
--- seeds_needed, shadows_needed  for a power of 80 % to show equivalence where there is no difference, which is a little
---                        more than it takes to tell a difference of the margin; from the spread that was seen
+-- seeds_needed, shadows_needed  for a power of 80 % to show equivalence where there is no difference, which is about what
+--                        it takes to tell a difference of the margin; from the spread that was seen. Null unless too
+--                        much spread leaves the row undecided, or it is doing nothing that is not told apart
 
 -- Degrees of freedom of (sm + sr) / K, where sm rests on K - 1 of them and sr on sr_df; null where both are 0.
 create or replace temp macro spread_df(sm, sr, k, sr_df) as
@@ -455,7 +456,8 @@ reasoned as (
             when p is null and not isfinite(error) then 'no finite values'
             when p is null then 'no spread'
             when kind = 'forgetting' and sees is null then 'no control that does nothing'
-            when kind = 'forgetting' and not sees then 'this measure cannot see'
+            when kind = 'forgetting' and not untouched_apart then 'doing nothing is not told apart'
+            when kind = 'forgetting' and not sees then 'doing nothing lies within the margin'
             when coalesce(margin, 0) = 0 then 'no margin'
             else 'too much spread'
         end as reason
@@ -464,11 +466,21 @@ reasoned as (
 -- For a power of 80 % of showing that a model without a difference lies within the margin, each of the two one-sided
 -- tests must be passed with 90 %: the margin reaches over both quantiles. That for the power is the normal one with the
 -- first term of its expansion (Abramowitz and Stegun 26.7.5).
+numbered as (
+    select
+        *,
+        margin > 0
+            and (
+                reason = 'too much spread'
+                or coalesce(role = 'ceiling' and reason = 'doing nothing is not told apart', false)
+            ) as wants_replicates
+    from reasoned
+),
 needed as (
     select
         *,
         if(
-            reason = 'too much spread' and not of_shadows,
+            wants_replicates and not of_shadows,
             greatest(
                 seeds + 1,
                 coalesce(
@@ -494,11 +506,11 @@ needed as (
         ) as seeds_needed,
         -- The variance over shadow models falls with their number.
         if(
-            reason = 'too much spread' and of_shadows,
+            wants_replicates and of_shadows,
             greatest(num_shadows + 2, 2 * ceil(num_shadows / 2 * 8.563847 * (error / margin) ** 2)),
             null
         ) as shadows_needed
-    from reasoned
+    from numbered
 )
 select
     dataset,
@@ -562,11 +574,27 @@ select
         when 'no spread' then 'every seed gives the same values, and no error bounds how far they move'
         when 'no paired difference' then 'no difference with an error over pairs of shadow models'
         when 'no control that does nothing'
-            then 'doing nothing (no_op) was not tested here, so what this measure can see is unknown'
-        when 'this measure cannot see'
-            then 'this measure cannot see: doing nothing '
-                || if(untouched_apart, 'lies within the margin as well', 'is not told apart either')
-                || '; more seeds or examples, or another attack'
+            then 'doing nothing (no_op) was not tested here: whether this measure would tell it apart is unknown'
+        when 'doing nothing is not told apart'
+            then if(
+                role = 'ceiling',
+                'this model is the control that does nothing, and here it is not told apart: this measure lacks '
+                    || 'power'
+                    || coalesce(
+                        format(
+                            '; about {} {} in place of {} would tell a difference of {:.3g} apart, if there is one',
+                            cast(coalesce(seeds_needed, shadows_needed) as bigint),
+                            if(of_shadows, 'shadow models', 'seeds'),
+                            if(of_shadows, num_shadows, seeds),
+                            margin
+                        ),
+                        ''
+                    ),
+                'doing nothing is not told apart here either, so this says nothing about equivalence'
+            ) || '; more seeds or examples, or another attack'
+        when 'doing nothing lies within the margin'
+            then 'doing nothing lies within the margin as well, so this says nothing about equivalence; a closer '
+                || 'margin declared before a run, or another attack'
         when 'no margin' then 'not told apart, and without a declared margin equivalence cannot be shown'
         when 'too much spread'
             then format(

@@ -114,7 +114,7 @@ VALUES = {"retrain": 0.5, "retrain_again": 0.503, "retrain_third": 0.501, "no_op
             0.502,
             0.5,
             3,
-            "To settle it: this measure cannot see: doing nothing ",
+            "To settle it: doing nothing is not told apart here either, so this says nothing about equivalence",
         ),
         (0.9, 1.0, 1, "<strong>Undecided.</strong> The unlearned model is neither told from one retrained"),
     ],

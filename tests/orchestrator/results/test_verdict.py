@@ -183,7 +183,11 @@ UNDECIDED: dict[str, dict[str, Sequence[float]]] = {
     "no second retraining": {"m": (0.9, 0.9, 0.9), "no_op": NO_OP},
     "no shared seeds": {"m": (0.9, 0.9, 0.9), "retrain_again": AGAIN[:1], "no_op": NO_OP},
     "no control that does nothing": {"m": (0.9, 0.901, 0.902), "retrain_again": AGAIN},
-    "this measure cannot see": {"m": (0.9, 0.901, 0.902), "retrain_again": AGAIN, "no_op": (0.9, 0.91, 0.89)},
+    "doing nothing is not told apart": {
+        "m": (0.9, 0.901, 0.902),
+        "retrain_again": AGAIN,
+        "no_op": (0.9, 0.91, 0.89),
+    },
     "too much spread": {"m": (0.93, 0.97, 0.85), "retrain_again": AGAIN, "no_op": NO_OP},
 }
 """By reason."""
@@ -199,6 +203,20 @@ def test_undecided_says_what_would_settle_it() -> None:
         assert (row["seeds_needed"] is not None) == (row["reason"] == "too much spread")
         if row["difference_error"] is None:
             assert row["p"] is row["p_adjusted"] is row["difference_low"] is row["distance_low"] is None
+
+
+def test_doing_nothing_that_is_not_told_apart_says_that_power_is_lacking_and_how_many_seeds_give_it() -> None:
+    nothing = rows({"retrain_again": AGAIN, "no_op": (0.93, 0.97, 0.85), "m": (0.5, 0.501, 0.502)})
+    untouched, told = (verdict_of(nothing, method=method) for method in ("no_op", "m"))
+    alike = verdict_of(rows({"retrain_again": AGAIN, "m": (0.93, 0.97, 0.85), "no_op": NO_OP}))
+    assert untouched["reason"] == "doing nothing is not told apart"
+    assert untouched["seeds_needed"] == alike["seeds_needed"] > 3
+    assert "lacks power" in untouched["settles"]
+    assert f"about {untouched['seeds_needed']} seeds in place of 3" in untouched["settles"]
+    assert told["verdict"] == "told apart"
+    assert (told["reason"], told["settles"], told["seeds_needed"]) == ("", "", None)
+    (without,) = (r for r in ask(nothing, {**PRIMARY, "margin": None}) if r["method"] == "no_op")
+    assert (without["seeds_needed"], "lacks power; more seeds" in without["settles"]) == (None, True)
 
 
 def test_without_a_margin_nothing_is_equivalent() -> None:
@@ -498,7 +516,7 @@ def test_doing_nothing_of_two_settings_judges_a_model_once() -> None:
     taken = controls() + rows({"m": (0.9, 0.901, 0.899)})
     assert verdict_of(taken + rows({"no_op": NO_OP}, setting="s2"))["verdict"] == "shown equivalent"
     unseen = verdict_of(taken + rows({"no_op": AGAIN}, setting="s2"))
-    assert (unseen["verdict"], unseen["reason"]) == ("undecided", "this measure cannot see")
+    assert (unseen["verdict"], unseen["reason"]) == ("undecided", "doing nothing is not told apart")
 
 
 def test_doing_nothing_of_one_seed_is_not_called_unseen() -> None:
