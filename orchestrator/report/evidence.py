@@ -158,7 +158,7 @@ class ModelVerdict:
     visible: int
     undecided: int
     explored: int
-    discoveries: int
+    discoveries: int | None
     seeds: int
     declared_after: bool | None
     not_measured: str

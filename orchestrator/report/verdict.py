@@ -198,18 +198,18 @@ def _controls(evidence: Evidence, place: Place, counts: Counts) -> str:
     return text + power(evidence, place, forgetting=counts["forgetting"], seeing=counts["seeing"])
 
 
-def power(evidence: Evidence, place: Place, *, forgetting: int, seeing: int) -> str:
+def power(evidence: Evidence, place: Place, *, forgetting: int, seeing: int | None) -> str:
     """Which primary measures of forgetting tell the untouched model from the retrained ones.
 
     Args:
         evidence: all of it.
         place: where.
-        forgetting: primary measures of forgetting taken of the untouched model.
-        seeing: those that tell it apart.
+        forgetting: primary measures of forgetting on which the untouched model was tested.
+        seeing: those that tell it apart; None where none was tested.
     """
     if not forgetting:
         return (
-            "<em>Doing nothing</em> was not measured on a primary measure of forgetting, so the power of this audit "
+            "<em>Doing nothing</em> was not tested on a primary measure of forgetting, so the power of this audit "
             "is unknown."
         )
     if not seeing:

@@ -123,7 +123,7 @@ def exploratory(evidence: Evidence, places: Sequence[Place], *, source: Source) 
                 escape(m.architecture),
                 code(m.forget_set),
                 escape(evidence.label(m.role, *m.model)),
-                str(m.discoveries),
+                "&ndash;" if m.discoveries is None else str(m.discoveries),
                 str(m.explored),
             ]
             for m in models

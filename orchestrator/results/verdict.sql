@@ -611,7 +611,7 @@ from needed;
 
 -- One row per model: told apart if any primary measure tells it apart, shown equivalent if all of them show that, else
 -- undecided, with what would settle each that is. A primary measure of which the model has no row (not_measured) is
--- undecided. discoveries: exploratory measures that tell it apart, of `explored`.
+-- undecided. discoveries: exploratory measures that tell it apart, of `explored`; null where none was tested.
 create or replace temp view model_verdicts as
 with judged as materialized (
     select * from verdicts
@@ -631,7 +631,7 @@ counted as (
         count(*) filter (family = 'primary' and visible) as visible,
         count(*) filter (family = 'primary' and verdict = 'undecided') as undecided,
         count(*) filter (family = 'exploratory' and p is not null) as explored,
-        count(*) filter (family = 'exploratory' and p_adjusted < 0.05) as discoveries,
+        if(explored > 0, count(*) filter (family = 'exploratory' and p_adjusted < 0.05), null) as discoveries,
         max(seeds) as seeds,
         max(seeds_needed) filter (family = 'primary') as seeds_needed,
         max(shadows_needed) filter (family = 'primary') as shadows_needed,
