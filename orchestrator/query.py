@@ -9,7 +9,7 @@ from typing import Annotated
 
 from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, printable, run_command
-from orchestrator.results.answer import answer, write
+from orchestrator.results.answer import answer, why_empty, write
 from orchestrator.results.catalogue import listing, parse_params
 from orchestrator.results.forms import Format, form_of
 from orchestrator.results.prompt import prompt
@@ -69,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
             params = parse_params(command.param)
             rows = answer(results, command.query, **params)
             write(rows, form, command.output)
+            if not rows.num_rows and (remark := why_empty(results, command.query, **params)):
+                sys.stderr.write(f"{printable(remark)}\n")
     return Exit.FINISHED
 
 

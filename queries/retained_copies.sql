@@ -1,6 +1,6 @@
 -- Which forget sets leave copies of their examples in the retain set, so that "forgotten" cannot be decided?
 -- grain: dataset and forget set
--- param threshold = 0.03: difference of two thumbnails below which they count as near copies
+-- param threshold = 0.03 from 0 to 1: difference of two thumbnails below which they count as near copies
 -- exact: forget examples with a copy of equal pixels among the retained training examples; near: without one, but
 -- with a retained example whose thumbnail (at most 16 x 16, pixels in [0, 1]) differs by less than the threshold,
 -- root mean square. Compression and slight noise are seen, moved, mirrored and cropped copies are not. searched is

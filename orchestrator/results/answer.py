@@ -33,6 +33,15 @@ def answer(results: Results, text: str, **params: Any) -> pa.Table:
     return results.query(text, **params) if named else results.sql(text, **params)
 
 
+def why_empty(results: Results, text: str, **params: Any) -> str:
+    """Of a query that ships and gave no rows: the values of its parameters that do not occur together, in one line."""
+    if not text.isidentifier():
+        return ""
+    from orchestrator.results.parameters import unmatched  # duckdb: not for --help
+
+    return unmatched(results, find_query(text), params)
+
+
 def write(rows: pa.Table, form: Format, output: Path | None) -> None:
     """Write rows in a form, to a file or to stdout.
 

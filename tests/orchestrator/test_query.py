@@ -133,6 +133,8 @@ def test_the_prompt_goes_on_after_an_error(root: str, capsys, monkeypatch: pytes
         (["method_table", "per_example=u_lira"], "--param per_example: 'u_lira' occurs"),
         (["roc_one_cell", "cell_id=deadbeef"], ", and 89 more\n"),
         (["verdict", "forget_set=random:fraction=0.2"], "Did you mean 'random:fraction=0.1'?"),
+        (["example_auc", "fdr=abc"], 'error: --param fdr: expected a number from 0 to 1, got "abc"\n'),
+        (["hardest_examples", "top=-1"], "--param top: expected a whole number from 1, got -1\n"),
     ],
 )
 def test_a_value_that_occurs_nowhere_is_refused(
@@ -161,6 +163,25 @@ def test_a_value_that_occurs_nowhere_is_refused(
 def test_other_values_are_answered(root: str, arguments: list[str], capsysbinary) -> None:
     name, *params = arguments
     assert "row" in output(capsysbinary, name, "--results", root, "--param", *params)
+
+
+def test_values_that_do_not_occur_together_are_named_with_those_that_do(root: str, capsys) -> None:
+    asked = ["layer_scope_cost", "--results", root, "--param", "metric=robust_accuracy"]
+    assert query.main(asked) == 0
+    captured = capsys.readouterr()
+    assert "(0 rows)" in captured.out
+    assert captured.err == (
+        "layer_scope_cost: nothing has metric=robust_accuracy, split=forget, attack=none together. "
+        "With the rest as asked there is split=test, attack=pgd\n"
+    )
+    assert query.main([*asked, "attack=pgd", "split=test"]) == 0
+    captured = capsys.readouterr()
+    assert "(0 rows)" not in captured.out
+    assert captured.err == ""
+    assert (
+        query.main(["gap_to_retrained", "--results", root, "--param", "method=retrain", "split=forget"]) == 0
+    )
+    assert capsys.readouterr().err == ""  # the values occur together; the query leaves the reference out
 
 
 def test_the_column_of_every_text_parameter_is_found(root: str) -> None:
