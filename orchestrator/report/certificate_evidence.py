@@ -15,6 +15,7 @@ from orchestrator.report.evidence import (
     Evidence,
     Finding,
     ModelVerdict,
+    agreeing,
     clearest,
     probability,
     why_told_apart,
@@ -37,8 +38,8 @@ def finding(results: Results, evidence: Evidence, model: ModelVerdict, failed: l
     text = f"{_answer(evidence, model)} {_declared(model)} {_controls(results, evidence, model)}"
     if model.explored:
         text += (
-            f" Exploratory, Benjamini-Hochberg at {ERROR}: {model.discoveries} of {model.explored} other measures tell "
-            "it apart; the finding does not rest on them."
+            f" Exploratory, Benjamini-Hochberg at {ERROR}: {model.discoveries} of {model.explored} other "
+            f"{agreeing(model.explored, 'measure', 'measures')} {agreeing(model.discoveries or 0, 'tells', 'tell')} it apart; the finding does not rest on them."
         )
     return f"<h2>Finding</h2><div class='verdict'><p>{text}</p>{_failed(failed)}</div>"
 
@@ -46,10 +47,11 @@ def finding(results: Results, evidence: Evidence, model: ModelVerdict, failed: l
 def _answer(evidence: Evidence, model: ModelVerdict) -> str:
     best = clearest(evidence.primary(model))
     seeds = f"over {model.seeds} seed{'' if model.seeds == 1 else 's'}"
+    measures = agreeing(model.primary_measures, "measure", "measures")
     if model.verdict == APART and best is not None:
         return (
             "The unlearned model is <strong>told apart</strong> from a model retrained without the data, "
-            f"on {model.told_apart} of {model.primary_measures} primary measures, {seeds}. Most clearly: "
+            f"on {model.told_apart} of {model.primary_measures} primary {measures}, {seeds}. Most clearly: "
             f"{escape(why_told_apart(best))}."
         )
     if model.verdict == EQUIVALENT:
@@ -60,7 +62,8 @@ def _answer(evidence: Evidence, model: ModelVerdict) -> str:
         )
     return (
         "<strong>Undecided.</strong> The unlearned model is neither told from one retrained without the data nor shown "
-        f"to equal it, {seeds}: {model.undecided} of {model.primary_measures} primary measures are undecided. To "
+        f"to equal it, {seeds}: {model.undecided} of {model.primary_measures} primary {measures} "
+        f"{agreeing(model.undecided, 'is', 'are')} undecided. To "
         f"settle it: {escape(what_settles(evidence, model))}."
     )
 
