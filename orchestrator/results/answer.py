@@ -42,6 +42,15 @@ def why_empty(results: Results, text: str, **params: Any) -> str:
     return unmatched(results, find_query(text), params)
 
 
+def in_brief(rows: pa.Table, text: str) -> tuple[pa.Table, str]:
+    """The columns of a query that ships that answer its question, for a terminal; and a line on the others, if any."""
+    shown = find_query(text).shown if text.isidentifier() else ()
+    if not shown:
+        return rows, ""
+    brief = f"{len(shown)} of {rows.num_columns} columns: --all-columns, or another --format, shows all\n"
+    return rows.select(list(shown)), brief
+
+
 def write(rows: pa.Table, form: Format, output: Path | None) -> None:
     """Write rows in a form, to a file or to stdout.
 

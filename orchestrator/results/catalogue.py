@@ -44,6 +44,8 @@ class Query:
     """Parameters that may be left out."""
     required: tuple[str, ...] = ()
     """Parameters that may not."""
+    shown: tuple[str, ...] = ()
+    """Columns that answer the question, of a query with many; all of them where this is empty."""
     ranges: dict[str, Range] = field(default_factory=dict)
     """Of parameters that are numbers, where there are limits."""
 
@@ -105,7 +107,7 @@ def read_query(path: Path) -> Query:
 
 
 def parse_query(name: str, text: str) -> Query:
-    """Read the header: the question, `grain: ...`, then `param NAME = DEFAULT [from LOW [to HIGH]]: meaning` lines."""
+    """Read the header: the question, `grain: ...`, `shown: COLUMN, ...`, then `param NAME = DEFAULT [from LOW [to HIGH]]: meaning` lines."""
     header: list[str] = []
     for line in text.splitlines():
         if not line.startswith("--"):
@@ -124,12 +126,14 @@ def parse_query(name: str, text: str) -> Query:
             if limits:
                 ranges[match["name"]] = limits
     grain = [line.removeprefix("-- grain:").strip() for line in header if line.startswith("-- grain:")]
+    shown = [line.removeprefix("-- shown:") for line in header if line.startswith("-- shown:")]
     question = header[0].removeprefix("--").strip() if header else ""
     return Query(
         name=name,
         text=text,
         question=question,
         grain=" ".join(grain),
+        shown=tuple(re.findall(r"\w+", " ".join(shown))),
         defaults=defaults,
         required=tuple(required),
         ranges=ranges,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,20 @@ def test_a_statement(root: str, capsysbinary) -> None:
 def test_a_parameter_of_a_statement(root: str, capsysbinary) -> None:
     shown = output(capsysbinary, "select $x as x", "--results", root, "--param", "x=2.5", "--format", "csv")
     assert shown == "x\n2.5\n"
+
+
+def test_a_table_shows_the_columns_that_answer_and_how_to_see_the_others(root: str, capsys) -> None:
+    asked = ["verdict", "--results", root, "--param", "method=scrub"]
+    shown = catalogue()["verdict"].shown
+    assert query.main(asked) == 0
+    brief = capsys.readouterr()
+    assert set(brief.out.splitlines()[0].split()) == set(shown) - {"setting_label"}  # there is one setting
+    assert brief.err == f"{len(shown)} of 53 columns: --all-columns, or another --format, shows all\n"
+    for more in (["--all-columns"], ["--format", "csv"]):
+        assert query.main([*asked, *more]) == 0
+        whole = capsys.readouterr()
+        assert {"p_equivalent", "noise_floor"} <= set(re.split(r"[ ,]+", whole.out.splitlines()[0]))
+        assert whole.err == ""
 
 
 def test_the_suffix_of_the_output_names_the_form(root: str, tmp_path: Path, capsysbinary) -> None:

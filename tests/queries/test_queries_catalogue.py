@@ -121,6 +121,13 @@ def test_its_sql_is_plain(name: str) -> None:
     assert max(map(len, QUERIES[name].text.splitlines())) <= 110
 
 
+@pytest.mark.parametrize("query", [q for q in QUERIES.values() if q.shown], ids=lambda query: query.name)
+def test_columns_that_a_table_shows_are_those_of_the_answer(query: Query, empty: Results) -> None:
+    columns = empty.query(query.name).column_names
+    assert set(query.shown) < set(columns)
+    assert "-- shown" not in query.question
+
+
 def test_there_is_no_python_among_the_queries() -> None:
     assert not list(DIRECTORY.rglob("*.py"))
 
