@@ -1,7 +1,7 @@
 -- The verdict: what each model's difference from retraining shows, measure by measure (`verdicts`) and as a whole
 -- (`model_verdicts`). Made after views.sql and shipped with every export; it reads `leaderboard`, `settings`, `declared`
--- (primary measures and margins of the run), `metric_declarations` (what each metric is), `gradient_masking` and
--- `plan_references`.
+-- (primary measures and margins of the run), `metric_declarations` (what each metric is), `gradient_masking`,
+-- `plan_references` and `last_plans`.
 --
 -- Statistic. Over the seeds k that all three have: mean of m_k - (a_k + r_k) / 2, of the model, the retrained model and
 -- the second retraining. A metric that itself compares with the retrained model is 0 or 1 for that one by construction:
@@ -24,7 +24,8 @@
 -- setting of the model, all attacks), 5 % that any of them is told apart by chance. The others are exploratory:
 -- Benjamini-Hochberg over those of the same model, 5 % of its discoveries false. Equivalence: two one-sided tests at 5 %
 -- within the margin, each for itself; a model is shown equivalent if all its primary measures are, which needs no
--- correction (intersection-union).
+-- correction (intersection-union). Where runs measured one model under several settings of an attack, or with several
+-- numbers of shadow models, the primary row is that of the run begun last; the others are exploratory.
 --
 -- Masked gradients. Where an attack that is blind to the scale of logits finds more than one along gradients, robust
 -- accuracy under the latter is an upper bound, of the model or of a retraining that it is held against. Two bounds that
@@ -222,6 +223,7 @@ beside as (
         judged.difference as seed_difference,
         judged.difference_error,
         judged.difference_df,
+        coalesce(last_plans.place, 0) as asked_at,
         measures.is_primary,
         measures.margin,
         measures.declared_after,
@@ -253,6 +255,7 @@ beside as (
         and again.param is not distinct from judged.param
         and again.game is not distinct from judged.game
     left join model_settings on model_settings.setting = judged.setting
+    left join last_plans on last_plans.cell_id = judged.cell_id
     where judged.role <> 'noise_floor' and measures.kind <> 'cost'
 ),
 gathered as (
@@ -271,8 +274,10 @@ gathered as (
             seed_difference,
             difference_error,
             difference_df,
+            asked_at,
             least_variance
         ),
+        max(asked_at) as asked_last,
         count(*) as seeds_measured,
         count(retrained) as seeds_retrained,
         count(again) as seeds_again,
@@ -343,7 +348,18 @@ tests as (
             paired_df,
             if(replicated, spread_df(model_variance, one_retraining_variance, seeds, seeds), null)
         ) as distance_df,
-        if(is_primary, 'primary', 'exploratory') as family
+        -- One model measured twice, with other shadow models or attack parameters, answers once: as the newest plan has it.
+        if(
+            is_primary
+                and row_number() over (
+                    partition by
+                        dataset, architecture, forget_set, method, scope, role, model_setting,
+                        attack, metric, split, variant, param, game
+                    order by asked_last desc, conditions, setting
+                ) = 1,
+            'primary',
+            'exploratory'
+        ) as family
     from spread
 ),
 standardised as (
@@ -383,7 +399,7 @@ adjusted as (
         *,
         case
             when p is null then null
-            when is_primary then least(1, max((tests - place + 1) * p) over (families rows unbounded preceding))
+            when family = 'primary' then least(1, max((tests - place + 1) * p) over (families rows unbounded preceding))
             else min(tests * p / place) over (families rows between current row and unbounded following)
         end as p_adjusted
     from ranked

@@ -183,7 +183,9 @@ def test_help_has_three_examples_that_parse(command):
         assert name == command
         made = parse(module.Command, words, prog="", examples="")
         if command == "certificate":
-            about = {(c.architecture, c.forget_set, c.method, c.scope) for c in make_plan(load("quick")).cells}
+            about = {
+                (c.architecture, c.forget_set, c.method, c.scope) for c in make_plan(load("quick")).cells
+            }
             assert (made.architecture, made.forget_set, made.method, made.scope) in about
         if command == "scores":
             assert made.architecture in load("ulira").axes.architecture

@@ -13,7 +13,7 @@ from scipy import stats
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.metric_declarations import metric_declarations
 from tests.benchmarks.verdict_power import Truth, shares
-from tests.support.verdict_session import MASKING, REFERENCES, SETTINGS, declared, judge
+from tests.support.verdict_session import MASKING, PLANS, REFERENCES, SETTINGS, declared, judge
 
 LEADERBOARD = pa.schema(
     [
@@ -420,6 +420,28 @@ def test_two_settings_of_one_method_are_two_models_and_two_attacks_on_one_are_on
     assert found["x1"]["p_adjusted"] == pytest.approx(0.06, rel=1e-5)
     assert found["y1"]["p_adjusted"] == pytest.approx(0.03, rel=1e-5)
     assert found["x1"]["model_setting"] == found["x2"]["model_setting"] != found["y1"]["model_setting"]
+
+
+def test_of_two_numbers_of_shadow_models_that_of_the_newest_plan_is_primary() -> None:
+    """Both are rows of one model: as two primary rows Holm's procedure would count the measure twice."""
+    taken, entries = [], []
+    for shadows, p in ((60, 0.03), (70, 0.04)):
+        setting = f"s{shadows}"
+        more = {"setting": setting, "conditions": setting, "num_shadows": shadows, "cell_id": setting}
+        taken += [row | more for row in shadow_measures([p])]
+        entries += [
+            {"setting": setting, "key": key, "value": str(value)}
+            for key, value in (("method.lr", 1), ("shadows.num", shadows))
+        ]
+    said = {"metric": "auc", "is_primary": True, "margin": 0.05}
+    for newest, p in (("s60", 0.03), ("s70", 0.04)):
+        places = [{"cell_id": s, "place": 1 + (s == newest), "run_id": s} for s in ("s60", "s70")]
+        more = {"last_plans": pa.Table.from_pylist(places, schema=PLANS)}
+        found = ask(taken, said, settings=entries, more=more)
+        (primary,) = (r for r in found if r["family"] == "primary")
+        assert (primary["setting"], primary["p_adjusted"]) == (newest, pytest.approx(p, rel=1e-5))
+        (model,) = ask(taken, said, settings=entries, more=more, view="model_verdicts")
+        assert (model["primary_measures"], model["explored"]) == (1, 1)
 
 
 def test_a_control_is_one_model_whether_it_is_trained_or_runs_as_a_method_on_shadow_models() -> None:
