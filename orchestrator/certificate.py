@@ -16,7 +16,7 @@ EXAMPLES = """examples (after python -m orchestrator.sweep, whose preset is quic
   python -m orchestrator.certificate results --forget-set random \\
       --method scrub --architecture vit_small --scope all
   python -m orchestrator.certificate results --forget-set half_of_class_3 \\
-      --method salun --architecture resnet_small --scope all --output class-3.html
+      --method salun --architecture resnet_small --scope all --output three.html
 """
 
 

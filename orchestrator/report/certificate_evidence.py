@@ -45,7 +45,8 @@ def finding(results: Results, evidence: Evidence, model: ModelVerdict, failed: l
     if model.explored:
         text += (
             f" Exploratory, Benjamini-Hochberg at {ERROR}: {model.discoveries} of {model.explored} other "
-            f"{agreeing(model.explored, 'measure', 'measures')} {agreeing(model.discoveries or 0, 'tells', 'tell')} it apart; the finding does not rest on them."
+            f"{agreeing(model.explored, 'measure', 'measures')} {agreeing(model.discoveries or 0, 'tells', 'tell')} it "
+            "apart; the finding does not rest on them."
         )
     return f"<h2>Finding</h2><div class='verdict'><p>{text}</p>{_failed(failed)}</div>"
 
@@ -162,7 +163,11 @@ def evidence_table(evidence: Evidence, model: ModelVerdict) -> str:
         "<h2>Evidence and controls</h2>"
         f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         f"<p class='ci' style='white-space: normal'>{_explained(primary)}</p>"
-        + (f"<p>Undecided, and what would settle it:</p><ul>{open_answers}</ul>" if open_answers else "")
+        + (
+            f"<p>Measures that are undecided, and what would settle each:</p><ul>{open_answers}</ul>"
+            if open_answers
+            else ""
+        )
     )
 
 

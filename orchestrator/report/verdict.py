@@ -111,8 +111,8 @@ def in_short(total: Counts) -> str:
         )
     if total["declared_after"]:
         text += (
-            f" Of {total['declared_after']} {agreeing(total['declared_after'], 'model', 'models')} a primary measure or its margin was <strong>declared after</strong> "
-            "rows of it were there."
+            f" Of {total['declared_after']} {agreeing(total['declared_after'], 'model', 'models')} a primary "
+            "measure or its margin was <strong>declared after</strong> rows of it were there."
         )
     return text + "</p>"
 
@@ -137,7 +137,8 @@ def _place_html(evidence: Evidence, place: Place, counts: Counts) -> str:
     head = (
         f"<h3>{escape(place.architecture)} &middot; {code(place.forget_set)}</h3>"
         f"<p class='standing'><strong>{counts['told_apart']} of {counts['models']}</strong> unlearned "
-        f"{agreeing(counts['models'], 'model', 'models')} {agreeing(counts['told_apart'], 'is', 'are')} told apart from retraining, <strong>{counts['shown_equivalent']}</strong> shown equivalent, "
+        f"{agreeing(counts['models'], 'model', 'models')} {agreeing(counts['told_apart'], 'is', 'are')} "
+        f"told apart from retraining, <strong>{counts['shown_equivalent']}</strong> shown equivalent, "
         f"<strong>{counts['undecided']}</strong> undecided ({over} with both retrainings). "
         f"{_controls(evidence, place, counts)}</p>"
     )
@@ -163,7 +164,8 @@ def _told_apart(evidence: Evidence, models: Sequence[ModelVerdict]) -> tuple[lis
     best = [(m, f) for m in models if (f := clearest(evidence.primary(m))) is not None]
     items = [
         f"<li><strong>{escape(evidence.label('audited', *m.model))}</strong> is told apart on {m.told_apart} of "
-        f"{m.primary_measures} primary {agreeing(m.primary_measures, 'measure', 'measures')}, most clearly: {escape(why_told_apart(f))}.</li>"
+        f"{m.primary_measures} primary {agreeing(m.primary_measures, 'measure', 'measures')}, most clearly: "
+        f"{escape(why_told_apart(f))}.</li>"
         for m, f in sorted(best, key=lambda pair: pair[1].p_adjusted or 0.0)
     ]
     if len(items) <= CLEAREST + 1:

@@ -107,7 +107,8 @@ def read_query(path: Path) -> Query:
 
 
 def parse_query(name: str, text: str) -> Query:
-    """Read the header: the question, `grain: ...`, `shown: COLUMN, ...`, then `param NAME = DEFAULT [from LOW [to HIGH]]: meaning` lines."""
+    """Read the header: the question, then lines `grain: ...`, `shown: COLUMN, ...` and
+    `param NAME = DEFAULT [from LOW [to HIGH]]: meaning`."""
     header: list[str] = []
     for line in text.splitlines():
         if not line.startswith("--"):
@@ -191,7 +192,7 @@ def _default(rest: str, *, where: str) -> tuple[Any, Range | None]:
 
 def _typed(name: str, value: Any, default: Any, limits: Range) -> Any:
     """A value as the type of the default asks for."""
-    if default is None or value is None and isinstance(default, str):
+    if default is None or (value is None and isinstance(default, str)):
         return value
     if isinstance(default, str):
         return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -75,7 +75,10 @@ def unmatched(results: Results, query: Query, given: Mapping[str, Any]) -> str:
     )
     more = f"; and {len(near) - SHOWN} more" if len(near) > SHOWN else ""
     together = ", ".join(f"{name}={asked[name]}" for name in compared)
-    return f"{query.name}: nothing has {together} together. With the rest as asked there is {'; '.join(near[:SHOWN])}{more}"
+    return (
+        f"{query.name}: nothing has {together} together. With the rest as asked there is "
+        f"{'; '.join(near[:SHOWN])}{more}"
+    )
 
 
 def _distance(changes: Mapping[str, str], given: Mapping[str, Any]) -> tuple[int, int]:

@@ -72,6 +72,11 @@ create or replace temp macro covers(declaration, measure) as
     and (declaration.attack is null or declaration.attack = measure.attack)
     and (declaration.param is null or declaration.param = measure.param);
 
+-- Standard errors of the margin at which a model without a difference is shown to lie within it with a power of 80 %:
+-- each of the two one-sided tests must be passed with 90 %, so the margin reaches over both quantiles. That for the power
+-- is the normal one with the first term of its expansion (Abramowitz and Stegun 26.7.5).
+create or replace temp macro power_reach(df) as t95(df) + 1.281552 + 0.846586 / df;
+
 create or replace temp view verdicts as
 with bounds as (
     select
@@ -479,9 +484,6 @@ reasoned as (
         end as reason
     from decided
 ),
--- For a power of 80 % of showing that a model without a difference lies within the margin, each of the two one-sided
--- tests must be passed with 90 %: the margin reaches over both quantiles. That for the power is the normal one with the
--- first term of its expansion (Abramowitz and Stegun 26.7.5).
 numbered as (
     select
         *,
@@ -513,17 +515,32 @@ needed as (
                                 ) as df_then
                             from range(2, 101) as counts(k)
                         )
-                        where reach >= t95(df_then) + 1.281552 + 0.846586 / df_then
+                        where reach >= power_reach(df_then)
                     ),
                     ceil(8.563847 * seeds * (error / margin) ** 2)
                 )
             ),
             null
         ) as seeds_needed,
-        -- The variance over shadow models falls with their number.
+        -- Without a difference all of the two-way variance falls with the number of shadow models, and where its units
+        -- are their pairs, the degrees of freedom grow with it; folds stay as many.
         if(
             wants_replicates and of_shadows,
-            greatest(num_shadows + 2, 2 * ceil(num_shadows / 2 * 8.563847 * (error / margin) ** 2)),
+            greatest(
+                num_shadows + 2,
+                2 * coalesce(
+                    (
+                        select min(pairs)
+                        from range(2, 101) as counts(pairs)
+                        where margin / error * sqrt(2 * pairs / num_shadows)
+                            >= power_reach(if(df + 1 < num_shadows / 2, df, pairs - 1))
+                    ),
+                    ceil(
+                        num_shadows / 2
+                            * (error / margin * if(df + 1 < num_shadows / 2, power_reach(df), 2.926406)) ** 2
+                    )
+                )
+            ),
             null
         ) as shadows_needed
     from numbered
@@ -588,7 +605,8 @@ select
             then format('{} of {} seeds have both retrainings: two at least', seeds, seeds_measured)
         when 'no finite values' then 'a value, or the spread over seeds, is not finite: another measure'
         when 'no spread' then 'every seed gives the same values, and no error bounds how far they move'
-        when 'no paired difference' then 'no difference with an error over pairs of shadow models'
+        when 'no paired difference' then 'no difference with an error over pairs of shadow models: the retrained model needs the same ones, four at '
+                || 'least'
         when 'no control that does nothing'
             then 'doing nothing (no_op) was not tested here: whether this measure would tell it apart is unknown'
         when 'doing nothing is not told apart'
@@ -607,7 +625,7 @@ select
                         ''
                     ),
                 'doing nothing is not told apart here either, so this says nothing about equivalence'
-            ) || '; more seeds or examples, or another attack'
+            ) || if(of_shadows, '; more shadow models', '; more seeds') || ' or examples, or another attack'
         when 'doing nothing lies within the margin'
             then 'doing nothing lies within the margin as well, so this says nothing about equivalence; a closer '
                 || 'margin declared before a run, or another attack'
@@ -627,7 +645,8 @@ from needed;
 
 -- One row per model: told apart if any primary measure tells it apart, shown equivalent if all of them show that, else
 -- undecided, with what would settle each that is. A primary measure of which the model has no row (not_measured) is
--- undecided. discoveries: exploratory measures that tell it apart, of `explored`; null where none was tested.
+-- undecided. settles is empty, and seeds_needed and shadows_needed null, where the verdict is not undecided: of a model
+-- that is told apart no further measure need be settled. discoveries: exploratory measures that tell it apart, of `explored`; null where none was tested.
 create or replace temp view model_verdicts as
 with judged as materialized (
     select * from verdicts
@@ -701,20 +720,29 @@ complete as (
         concat_ws('; ', remedies, not_measured) as remedies
     from counted
     left join absent using (dataset, architecture, forget_set, method, scope, role, model_setting)
+),
+judged_models as (
+    select
+        *,
+        case
+            when told_apart > 0 then 'told apart'
+            when primary_measures > 0 and shown_equivalent = primary_measures then 'shown equivalent'
+            else 'undecided'
+        end as verdict
+    from complete
 )
 select
-    * exclude (remedies),
+    * exclude (remedies, verdict) replace (
+        if(verdict = 'undecided', seeds_needed, null) as seeds_needed,
+        if(verdict = 'undecided', shadows_needed, null) as shadows_needed
+    ),
+    verdict,
     case
-        when told_apart > 0 then 'told apart'
-        when primary_measures > 0 and shown_equivalent = primary_measures then 'shown equivalent'
-        else 'undecided'
-    end as verdict,
-    case
-        when told_apart > 0 or (primary_measures > 0 and undecided = 0) then ''
+        when verdict <> 'undecided' then ''
         when primary_measures = 0 then 'no primary measure was taken'
         else remedies
     end as settles
-from complete;
+from judged_models;
 
 -- The verdict on the model of each setting, of which one model may have several: its attacks differ in theirs.
 create or replace temp view setting_verdicts as

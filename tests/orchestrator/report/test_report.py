@@ -350,7 +350,8 @@ def test_numbers_of_the_verdict_are_those_of_the_queries(store):
     assert f"{total['measures']} comparisons on primary measures" in words
     for row in by_place:
         verb = "is" if row["told_apart"] == 1 else "are"
-        standing = f"{{told_apart}} of {{models}} unlearned models {verb} told apart from retraining, {{shown_equivalent}} shown"
+        head = f"{{told_apart}} of {{models}} unlearned models {verb} told apart"
+        standing = head + " from retraining, {shown_equivalent} shown"
         place = words[words.index(f"net · {row['forget_set']}") :]
         assert " ".join(place.split()[3:15]) == standing.format(**row)
     tables = [block for block in section.blocks if isinstance(block, Table)]
@@ -363,7 +364,7 @@ def test_numbers_of_the_verdict_are_those_of_the_queries(store):
         shown = f"{row['verdict']} {row[key[row['verdict']]]} of {row['primary_measures']}"
         assert cells[column].split(maxsplit=1)[1] == shown
         assert (row["discoveries"], row["explored"]) == (None, 0)
-        assert [row["forget_set"], label(row), "–", "0"] in [cells[1:] for cells in explored]
+        assert [row["forget_set"], label(row), "\N{EN DASH}", "0"] in [cells[1:] for cells in explored]
     assert len(of_measures) == len(measures)
     for row in measures:
         shown = [
@@ -456,7 +457,7 @@ def test_a_model_has_one_row_of_the_matrix_whatever_settings_of_places_it_has(st
     assert len({m.model_setting for m in evidence.models if m.method == "no_op"}) == 2
     table = plain(overview(evidence, evidence.places, source=Source(query="model_verdicts")))
     assert [row[0] for row in table] == ["doing nothing", "kept", "kept (lr=0.1)", "kept (lr=0.2)"]
-    assert ["–" in row for row in table] == [False, True, True, True]
+    assert ["\N{EN DASH}" in row for row in table] == [False, True, True, True]
 
 
 def test_one_seed_is_undecided(store):

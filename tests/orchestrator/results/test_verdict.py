@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.metric_declarations import metric_declarations
+from tasks.metrics.two_way import Estimate
 from tests.benchmarks.verdict_power import Truth, shares
 from tests.support.verdict_session import MASKING, PLANS, REFERENCES, SETTINGS, declared, judge
 
@@ -367,8 +368,47 @@ def test_a_row_over_shadow_models_is_decided_by_its_own_error_with_one_seed() ->
     assert found["same"]["verdict"] == "shown equivalent"
     wide = found["wide"]
     assert (wide["reason"], wide["seeds_needed"]) == ("too much spread", None)
-    assert wide["shadows_needed"] == 2 * np.ceil(32 * (1.644854 + 1.281552) ** 2 * (0.06 / 0.05) ** 2)
+    reach = (
+        stats.t.ppf(0.95, 15) + 1.281552 + 0.846586 / 15
+    )  # of 16 folds, however many shadow models they are of
+    assert wide["shadows_needed"] == 2 * np.ceil(32 * reach**2 * (0.06 / 0.05) ** 2)
     assert (found["bare"]["verdict"], found["bare"]["reason"]) == ("undecided", "no paired difference")
+
+
+@pytest.mark.parametrize("error", [0.03, 0.06])
+def test_shadows_needed_give_the_power_that_they_promise(error: float) -> None:
+    """The two-way variance at the advised number, of pairs that move all examples and examples that move alone."""
+    shadows, examples, margin = 16, 40, 0.05
+    taken = [
+        shadow_row("m", 0.0, error, shadows / 2 - 1, num_shadows=shadows),
+        shadow_row("no_op", 0.3, 0.02, 15),
+    ]
+    (row,) = (
+        r for r in ask(taken, {"metric": "auc", "is_primary": True, "margin": margin}) if r["method"] == "m"
+    )
+    needed = row["shadows_needed"]
+    assert f"{needed} shadow models in place of {shadows}" in row["settles"]
+    generator = np.random.default_rng(3)
+
+    def power(pairs: int) -> float:
+        """With half of the variance from pairs and half from single examples in them."""
+        sd, shown = error * np.sqrt(shadows / 4), 0
+        for _ in range(600):
+            one = generator.normal(0, sd, (pairs, 1)) + generator.normal(
+                0, sd * np.sqrt(examples), (pairs, examples)
+            )
+            estimate = Estimate(
+                value=one.mean(),
+                n=one.size,
+                units=np.arange(pairs),
+                example_ids=np.arange(examples),
+                deviation=(one - one.mean()) / one.size,
+            )
+            shown += abs(estimate.value) + special.stdtrit(estimate.df, 0.95) * estimate.error < margin
+        return shown / 600
+
+    assert 0.75 < power(needed // 2) < 0.92
+    assert power(round(needed / 2 / 1.4)) < 0.75
 
 
 def shadow_measures(p_of: Sequence[float], method: str = "m") -> list[dict[str, Any]]:
@@ -492,6 +532,7 @@ def test_the_verdict_on_a_model_rests_on_its_primary_measures() -> None:
         "apart": (0.2, 0.0, 0.0),
         "equal": (0.0, 0.0, 0.2),
         "half": (0.0, 0.06, 0.0),
+        "mixed": (0.2, 0.06, 0.0),
         "no_op": (0.4, 0.4, 0.4),
     }
     taken = [
@@ -504,12 +545,15 @@ def test_the_verdict_on_a_model_rests_on_its_primary_measures() -> None:
         "apart": "told apart",
         "equal": "shown equivalent",
         "half": "undecided",
+        "mixed": "told apart",
         "no_op": "told apart",
     }
     assert (found["equal"]["discoveries"], found["equal"]["explored"]) == (1, 1)
     assert "auc on forget b (u_lira): " in found["half"]["settles"]
     assert found["half"]["shadows_needed"] > 64
     assert not found["equal"]["settles"]
+    told = found["mixed"]  # of a model that is told apart no further measure need be settled
+    assert (told["undecided"], told["settles"], told["shadows_needed"]) == (1, "", None)
     (bare,) = ask(taken[:1], {"metric": "auc"}, view="model_verdicts")
     assert (bare["verdict"], bare["settles"]) == ("undecided", "no primary measure was taken")
 
