@@ -10,13 +10,13 @@ from typing import Annotated
 from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, run_command
 
-EXAMPLES = """examples (after python -m orchestrator.sweep):
+EXAMPLES = """examples (after python -m orchestrator.sweep, whose preset is quick):
   python -m orchestrator.certificate results --forget-set random \\
       --method scrub --architecture resnet_small --scope all
   python -m orchestrator.certificate results --forget-set random \\
-      --method scrub --architecture vit_small --scope last-1
+      --method scrub --architecture vit_small --scope all
   python -m orchestrator.certificate results --forget-set half_of_class_3 \\
-      --method salun --architecture vit_small --scope all --output class-3.html
+      --method salun --architecture resnet_small --scope all --output three.html
 """
 
 

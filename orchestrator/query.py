@@ -9,7 +9,7 @@ from typing import Annotated
 
 from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, printable, run_command
-from orchestrator.results.answer import answer, write
+from orchestrator.results.answer import answer, in_brief, why_empty, write
 from orchestrator.results.catalogue import listing, parse_params
 from orchestrator.results.forms import Format, form_of
 from orchestrator.results.prompt import prompt
@@ -35,6 +35,8 @@ class Command:
     """Parameters of the query."""
     format: Annotated[Format | None, Flag(otherwise="by the suffix of --output, else table")] = None
     """Form of the answer; csv keeps text as it is, so that a spreadsheet runs what begins with =, +, - or @."""
+    all_columns: bool = False
+    """Show every column in a table too, and not only those that answer the question of the query."""
     output: Annotated[Path | None, Flag(value="FILE", otherwise="stdout")] = None
     """File for the answer in place of stdout."""
     list: Annotated[bool, Flag(group="in place of a query")] = False
@@ -68,7 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             params = parse_params(command.param)
             rows = answer(results, command.query, **params)
-            write(rows, form, command.output)
+            brief, others = (rows, "")
+            if form == "table" and not command.all_columns:
+                brief, others = in_brief(rows, command.query)
+            write(brief, form, command.output)
+            sys.stderr.write(others)
+            if not rows.num_rows and (remark := why_empty(results, command.query, **params)):
+                sys.stderr.write(f"{printable(remark)}\n")
     return Exit.FINISHED
 
 

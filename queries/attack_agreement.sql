@@ -3,7 +3,9 @@
 -- their statistics and settings)
 -- param split = "forget": the examples compared
 -- rho is Spearman's rank correlation over examples of the score, or for per-example attacks of each example's
--- own AUC (or epsilon) over shadow models; its interval is Bonett and Wright's.
+-- own AUC (or epsilon) over shadow models; its interval is Bonett and Wright's. It is null where one of the
+-- two is a per-example attack: examples share their shadow models, and an interval that takes them as
+-- independent is too narrow.
 with membership as (
     select
         plan_cells.*,
@@ -26,6 +28,7 @@ scored as (
         cells.method_part,
         cells.setting,
         cells.attack || coalesce('/' || examples.statistic, '') as attack,
+        cells.attack_family = 'per_example' as shares_models,
         examples.example_id,
         avg(examples.score) as score
     from examples
@@ -38,10 +41,11 @@ scored as (
 ),
 paired as (
     select
-        one.* exclude (attack, score),
+        one.* exclude (attack, shares_models, score),
         one.attack as attack,
         other.setting as other_setting,
         other.attack as other_attack,
+        one.shares_models or other.shares_models as share_models,
         one.score as score,
         other.score as other_score
     from scored as one
@@ -86,6 +90,7 @@ correlated as (
         attack,
         other_setting,
         other_attack,
+        share_models,
         count(*) as n,
         case
             when count(distinct score) > 1 and count(distinct other_score) > 1
@@ -108,8 +113,8 @@ select
     correlated.other_attack,
     correlated.n,
     correlated.rho,
-    spearman_low(correlated.rho, correlated.n) as rho_low,
-    spearman_high(correlated.rho, correlated.n) as rho_high,
+    if(correlated.share_models, null, spearman_low(correlated.rho, correlated.n)) as rho_low,
+    if(correlated.share_models, null, spearman_high(correlated.rho, correlated.n)) as rho_high,
     correlated.setting,
     correlated.other_setting
 from correlated

@@ -3,7 +3,7 @@
 -- param split = "forget": forget; retain for game G3
 -- param architecture = null: only this architecture
 -- param forget_set = null: only this forget set
--- param fdr = 0.1: false-discovery rate at which an example counts as told apart
+-- param fdr = 0.1 from 0 to 1: false-discovery rate at which an example counts as told apart
 -- auc is that of one example: 0.5 where its shadow models with and without it cannot be told apart. Of the
 -- attack rank_test it is that of phi, mirrored at one half, with a score interval; a fitted attack's has none: it
 -- learns the direction of a weak signal from noise. accuracy is balanced, of accept or reject at equal odds

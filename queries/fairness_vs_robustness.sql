@@ -9,7 +9,8 @@
 -- is left out. Its interval is over originals and needs four; no_interval says why there is none. Models
 -- that one method makes under several scopes are near-copies. Near eps where accuracy saturates the sign
 -- may flip. masked: of how many of `models` robust_drop is a lower bound, for an attack blind to the scale of
--- logits found more (view gradient_masking); where there are any, rho need not be that of the accuracy lost.
+-- logits found more (view gradient_masking), null where none could tell; where there are any, rho need not be
+-- that of the accuracy lost.
 with robust as (
     select
         attacked.model_id,
@@ -21,7 +22,7 @@ with robust as (
         attacked.attack,
         attacked.param as eps,
         clean.value - attacked.value as robust_drop,
-        coalesce(masking.masked_gradients, false) as masked
+        masking.masked_gradients as masked
     from leaderboard as attacked
     join leaderboard as clean
         on clean.cell_id = attacked.cell_id
@@ -102,7 +103,7 @@ strata as (
         eps,
         seed,
         count(*) as models,
-        count_if(masked) as masked,
+        if(count(masked) > 0, count_if(masked), null) as masked,
         sum(gap) as gaps,
         sum(robust_drop) as robust_drops,
         coalesce(regr_sxy(gap_rank, drop_rank), 0.0) as xy,

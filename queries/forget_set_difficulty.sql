@@ -5,8 +5,9 @@
 -- gap is the mean over seeds of the models' mean distance to the retrained one of their seed. Models of one
 -- seed share their original and that retrained one, so seeds are what the 95 % interval counts: it is the
 -- wider of Student's t over seeds and the mean ends of the models' own, and with fewer than three seeds
--- reaches from the lowest to the highest such mean; it is unknown where a model has none. share_differing
--- counts models whose interval excludes 0. noise_floor: the same mean distance of a second retraining.
+-- reaches from the lowest to the highest such mean; it is unknown where a model has none. share_differing: of
+-- the models with an interval those whose interval excludes 0; null where none has one. noise_floor: the
+-- same mean distance of a second retraining.
 with audited as (
     select
         *,
@@ -38,6 +39,7 @@ by_seed as (
         if(count(farthest) < count(*), null, avg(farthest)) as gap_high,
         max(distance) as largest_gap,
         first(method order by round(distance, 12) desc, method) as hardest_for,
+        count(nearest) as bounded,
         count(*) filter (difference_low > 0 or difference_high < 0) as differing,
         avg(noise_floor) as noise_floor
     from audited
@@ -60,7 +62,7 @@ select
     distances_high(gap, gap_high) as gap_high,
     max(largest_gap) as largest_gap,
     first(hardest_for order by round(largest_gap, 12) desc, hardest_for) as hardest_for,
-    sum(differing) / sum(models) as share_differing,
+    sum(differing) / nullif(sum(bounded), 0) as share_differing,
     avg(noise_floor) as noise_floor,
     conditions
 from by_seed

@@ -1,6 +1,6 @@
 -- Which forget examples stay farthest from what the retrained model makes of them?
 -- grain: dataset, architecture, forget set, conditions and example, over audited models
--- param top = 20: examples per forget set
+-- param top = 20 from 1: examples per forget set
 -- param method = null: only this method
 -- phi is the logit of the confidence in the true label. distance is the mean over models of how far phi is
 -- from the retrained model's, excess the same with its sign: above 0 still remembered, below 0 forgotten more

@@ -1,10 +1,10 @@
 -- Which forget sets leave copies of their examples in the retain set, so that "forgotten" cannot be decided?
 -- grain: dataset and forget set
--- param threshold = 0.03: difference of two thumbnails below which they count as near copies
+-- param threshold = 0.03 from 0 to 1: difference of two thumbnails below which they count as near copies
 -- exact: forget examples with a copy of equal pixels among the retained training examples; near: without one, but
 -- with a retained example whose thumbnail (at most 16 x 16, pixels in [0, 1]) differs by less than the threshold,
 -- root mean square. Compression and slight noise are seen, moved, mirrored and cropped copies are not. searched is
--- 0 where the data set was too large to look. The closest pair stands last: look at it.
+-- 0 where the data set was too large to look; then exact and near are null. The closest pair stands last: look at it.
 with copies as (
     select
         *,
@@ -18,8 +18,8 @@ select
     forget_digest,
     count(*) as examples,
     count(retained_distance) as searched,
-    count(*) filter (where exact_copy) as exact,
-    count(*) filter (where near_copy) as near,
+    if(searched > 0, count(*) filter (where exact_copy), null) as exact,
+    if(searched > 0, count(*) filter (where near_copy), null) as near,
     list(example_id order by example_id) filter (where exact_copy or near_copy) as example_ids,
     min(retained_distance) as smallest_distance,
     arg_min(example_id, (retained_distance, example_id)) filter (where retained_distance is not null)

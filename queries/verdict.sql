@@ -1,6 +1,10 @@
 -- Which models can be told from retraining, which are shown to equal it, and what would settle the others?
 -- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method, scope and setting
+-- shown: architecture, forget_set, method, scope, setting_label, attack, metric, split, variant, param, family
+-- shown: difference, difference_low, difference_high, verdict, settles
 -- param forget_set = null: only this forget set
+-- param method = null: only this method
+-- param family = null: primary or exploratory
 -- The view `verdicts`. difference is the mean of the value less that of two retrained models, over the seeds
 -- that all have, with its 95 % interval; one seed is undecided. Told apart: p_adjusted below .05 (Holm over the
 -- primary measures of a model, Benjamini-Hochberg over its exploratory ones). Shown equivalent: two one-sided
@@ -12,7 +16,9 @@ select
     setting_labels.label as setting_label
 from verdicts
 left join setting_labels on setting_labels.setting = verdicts.setting
-where $forget_set is null or forget_set = $forget_set
+where ($forget_set is null or forget_set = $forget_set)
+    and ($method is null or method = $method)
+    and ($family is null or family = $family)
 order by
     dataset,
     architecture,

@@ -3,15 +3,15 @@
 -- Of `model_verdicts`. visible: shown equivalent although a difference within a margin is visible.
 -- declared_after: models of which a primary measure or its margin was declared after rows were there.
 -- measures: comparisons of primary measures behind the verdicts. forgetting, seeing: primary measures of
--- forgetting taken of the model to which nothing was done, and those that tell it apart, which alone can
--- show equivalence. blind: places without any such measure.
+-- forgetting on which the model to which nothing was done was tested, and those that tell it apart, which alone
+-- can show equivalence; seeing is null where none was tested. blind: places without a measure that tells it apart.
 with controls as (
     select
         dataset,
         architecture,
         forget_set,
-        count(*) as forgetting,
-        count(*) filter (sees) as seeing
+        count(sees) as forgetting,
+        if(count(sees) > 0, count(*) filter (sees), null) as seeing
     from verdicts
     where role = 'ceiling'
         and family = 'primary'
@@ -33,7 +33,7 @@ by_place as (
         min(models.seeds) as fewest_seeds,
         max(models.seeds) as most_seeds,
         coalesce(any_value(controls.forgetting), 0) as forgetting,
-        coalesce(any_value(controls.seeing), 0) as seeing
+        any_value(controls.seeing) as seeing
     from model_verdicts as models
     left join controls
         on controls.dataset = models.dataset
@@ -47,7 +47,7 @@ select
     architecture,
     forget_set,
     count(*) as places,
-    count(*) filter (seeing = 0) as blind,
+    count(*) filter (coalesce(seeing, 0) = 0) as blind,
     cast(sum(models) as bigint) as models,
     cast(sum(told_apart) as bigint) as told_apart,
     cast(sum(shown_equivalent) as bigint) as shown_equivalent,

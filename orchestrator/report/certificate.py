@@ -38,7 +38,7 @@ def certificate(results: Results, subject: Subject) -> str:
         _done(results, subject),
         finding(results, evidence, model, failures(results, subject)),
         evidence_table(evidence, model),
-        exposed(results, subject),
+        exposed(results, subject, model.verdict),
         _limits(found, evidence.upper_bounds(found)),
         _origin(results),
         "<div class='sign'><span>Name and role</span><span>Date and signature</span></div>",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from orchestrator.report.evidence import (
     Evidence,
     Finding,
     ModelVerdict,
+    agreeing,
     clearest,
     probability,
     why_told_apart,
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
 IDS_SHOWN = 25
 CHANCE = 0.05
 """Share of examples that a second retraining puts above the threshold of exposure."""
+NO_POWER = (
+    "It is not: <strong>the audit lacks power here</strong>, and what it leaves undecided says nothing of forgetting. "
+    "More seeds, more shadow models for a per-example attack, or a larger forget set would give it power."
+)
 
 
 def finding(results: Results, evidence: Evidence, model: ModelVerdict, failed: list[dict[str, Any]]) -> str:
@@ -37,8 +44,9 @@ def finding(results: Results, evidence: Evidence, model: ModelVerdict, failed: l
     text = f"{_answer(evidence, model)} {_declared(model)} {_controls(results, evidence, model)}"
     if model.explored:
         text += (
-            f" Exploratory, Benjamini-Hochberg at {ERROR}: {model.discoveries} of {model.explored} other measures tell "
-            "it apart; the finding does not rest on them."
+            f" Exploratory, Benjamini-Hochberg at {ERROR}: {model.discoveries} of {model.explored} other "
+            f"{agreeing(model.explored, 'measure', 'measures')} {agreeing(model.discoveries or 0, 'tells', 'tell')} it "
+            "apart; the finding does not rest on them."
         )
     return f"<h2>Finding</h2><div class='verdict'><p>{text}</p>{_failed(failed)}</div>"
 
@@ -46,10 +54,11 @@ def finding(results: Results, evidence: Evidence, model: ModelVerdict, failed: l
 def _answer(evidence: Evidence, model: ModelVerdict) -> str:
     best = clearest(evidence.primary(model))
     seeds = f"over {model.seeds} seed{'' if model.seeds == 1 else 's'}"
+    measures = agreeing(model.primary_measures, "measure", "measures")
     if model.verdict == APART and best is not None:
         return (
             "The unlearned model is <strong>told apart</strong> from a model retrained without the data, "
-            f"on {model.told_apart} of {model.primary_measures} primary measures, {seeds}. Most clearly: "
+            f"on {model.told_apart} of {model.primary_measures} primary {measures}, {seeds}. Most clearly: "
             f"{escape(why_told_apart(best))}."
         )
     if model.verdict == EQUIVALENT:
@@ -60,7 +69,8 @@ def _answer(evidence: Evidence, model: ModelVerdict) -> str:
         )
     return (
         "<strong>Undecided.</strong> The unlearned model is neither told from one retrained without the data nor shown "
-        f"to equal it, {seeds}: {model.undecided} of {model.primary_measures} primary measures are undecided. To "
+        f"to equal it, {seeds}: {model.undecided} of {model.primary_measures} primary {measures} "
+        f"{agreeing(model.undecided, 'is', 'are')} undecided. To "
         f"settle it: {escape(what_settles(evidence, model))}."
     )
 
@@ -79,7 +89,9 @@ def _declared(model: ModelVerdict) -> str:
 def _controls(results: Results, evidence: Evidence, model: ModelVerdict) -> str:
     """What the same test says of a model that has forgotten, and of one that has not."""
     if model.role == "ceiling":
-        return "This model is itself the control that does nothing: it must be told from retraining."
+        return "This model is itself the control that does nothing, and must be told from retraining. " + (
+            "It is." if model.verdict == APART else NO_POWER
+        )
     rows = results.query("verdict_counts").to_pylist()
     place = (model.dataset, model.architecture, model.forget_set)
     counts = next(
@@ -151,7 +163,11 @@ def evidence_table(evidence: Evidence, model: ModelVerdict) -> str:
         "<h2>Evidence and controls</h2>"
         f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         f"<p class='ci' style='white-space: normal'>{_explained(primary)}</p>"
-        + (f"<p>Undecided, and what would settle it:</p><ul>{open_answers}</ul>" if open_answers else "")
+        + (
+            f"<p>Measures that are undecided, and what would settle each:</p><ul>{open_answers}</ul>"
+            if open_answers
+            else ""
+        )
     )
 
 
@@ -176,46 +192,112 @@ def _games(found: list[Finding]) -> str:
     return "".join(f" {game}: {escape(GAMES[game])}." for game in used)
 
 
-def exposed_examples(rows: list[dict[str, Any]], subject: Subject) -> tuple[list[int], float, int]:
-    """Forget examples whose confidence stays above what a second retraining explains, in every seed.
+@dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """Forget examples whose confidence stays above what a second retraining explains, in every seed."""
+
+    ids: list[int]
+    """By falling mean excess."""
+    threshold: float
+    """Excess over the retrained model, in logits, above which lies a share CHANCE of the second retraining's."""
+    judged: int
+    """Examples that were looked at."""
+    seeds: int
+    """In which each of them was, at least."""
+    by_chance: int | None
+    """Those of the second retraining, which sets the threshold; None where it has another number of seeds."""
+    control: int | None
+    """Those of the further retraining, which does not; None where there is none of as many seeds."""
+
+
+def exposed_examples(rows: list[dict[str, Any]], subject: Subject) -> Exposure | None:
+    """The exposure of a model beside that of its controls; None where its answers or a second retraining's are missing.
 
     Args:
         rows: of queries/excess_confidence.sql.
         subject: the model.
-
-    Returns:
-        Ids by falling mean excess, the threshold in logits, and how many examples were judged.
     """
     noise = [r["excess"] for r in rows if r["role"] == "noise_floor"]
+    excess = _by_example(
+        r
+        for r in rows
+        if r["role"] == subject.role and (r["method"], r["scope"]) == (subject.method, subject.scope)
+    )
+    if not noise or not excess:
+        return None
+    threshold = float(np.quantile(noise, 1 - CHANCE))
+    ids = _above(excess, threshold)
+    seeds = min(map(len, excess.values()))
+    by_chance, control = (
+        len(_above(beside, threshold)) if beside and min(map(len, beside.values())) == seeds else None
+        for beside in (
+            _by_example(r for r in rows if r["role"] == role) for role in ("noise_floor", "control")
+        )
+    )
+    return Exposure(
+        ids=sorted(ids, key=lambda i: -sum(excess[i]) / len(excess[i])),
+        threshold=threshold,
+        judged=len(excess),
+        seeds=seeds,
+        by_chance=by_chance,
+        control=control,
+    )
+
+
+def _by_example(rows: Iterable[dict[str, Any]]) -> dict[int, list[float]]:
     excess: dict[int, list[float]] = {}
     for r in rows:
-        if r["role"] == subject.role and (r["method"], r["scope"]) == (subject.method, subject.scope):
-            excess.setdefault(r["example_id"], []).append(r["excess"])
-    if not noise or not excess:
-        return [], float("nan"), len(excess)
-    threshold = float(np.quantile(noise, 1 - CHANCE))
-    above = [i for i, values in excess.items() if min(values) > threshold]
-    return sorted(above, key=lambda i: -sum(excess[i]) / len(excess[i])), threshold, len(excess)
+        excess.setdefault(r["example_id"], []).append(r["excess"])
+    return excess
 
 
-def exposed(results: Results, subject: Subject) -> str:
-    """The section on single examples."""
+def _above(excess: dict[int, list[float]], threshold: float) -> list[int]:
+    return [i for i, values in excess.items() if min(values) > threshold]
+
+
+def exposed(results: Results, subject: Subject, verdict: str) -> str:
+    """The section on single examples, which the verdict does not rest on."""
     rows = results.query(
         "excess_confidence", architecture=subject.architecture, forget_set=subject.forget_set
     ).to_pylist()
-    ids, threshold, judged = exposed_examples(rows, subject)
-    if not judged or threshold != threshold:
+    exposure = exposed_examples(rows, subject)
+    if exposure is None:
         text = (
             "Single examples cannot be judged: answers of this model or of a second retraining are missing."
         )
         return f"<h2>Examples that remain exposed</h2><p>{text}</p>"
+    ids, seeds = exposure.ids, exposure.seeds
+    every = agreeing(seeds, "in the one seed", f"in each of {seeds} seeds")
+    beside = "; ".join(
+        f"{model}: {count if count is not None else 'not measured in as many seeds'}"
+        for model, count in (
+            ("of a further retraining, which has forgotten", exposure.control),
+            ("of the second retraining, so by chance", exposure.by_chance),
+        )
+    )
     text = (
-        f"{len(ids)} of {judged} examples keep a confidence that lies more than {threshold:.1f} logits "
-        f"above the retrained model in every seed; under a second retraining {CHANCE:.0%} do by chance in "
-        "one seed. " + _recognised(results, subject)
+        f"{len(ids)} of {exposure.judged} examples {agreeing(len(ids), 'keeps', 'keep')} a confidence that lies more "
+        f"than {exposure.threshold:.1f} logits above the retrained model {every}. The same count, {every}, {beside}. "
+        f"(The threshold is what {CHANCE:.0%} of the examples of the second retraining exceed in one seed.) "
+        f"{_recognised(results, subject)} {_reconciled(verdict)}"
     )
     return f"<h2>Examples that remain exposed</h2><p>{text}</p>" + (
         f"<p>Ids, most exposed first: {listed(ids)}.</p>" if ids else ""
+    )
+
+
+def _reconciled(verdict: str) -> str:
+    """What counts of single examples say beside the verdict on the model."""
+    rests = (
+        f"The verdict, {verdict}, rests on the primary measures above and not on these counts, which describe single "
+        "examples and are no test of the model"
+    )
+    if verdict == APART:
+        return f"{rests}: they show where the difference may lie."
+    return (
+        f"{rests}: where they are far above those of the further retraining, single examples may still be exposed "
+        "although no primary measure tells the model apart; a per-example attack over shadow models, declared primary, "
+        "would test that."
     )
 
 

@@ -129,6 +129,8 @@ class Finding(Value):
     verdict: str
     visible: bool
     settles: str
+    setting_label: str | None
+    """What sets its setting apart from others at its place; empty where there is one."""
 
     @property
     def told_apart(self) -> bool:
@@ -158,7 +160,7 @@ class ModelVerdict:
     visible: int
     undecided: int
     explored: int
-    discoveries: int
+    discoveries: int | None
     seeds: int
     declared_after: bool | None
     not_measured: str
@@ -248,6 +250,15 @@ class Evidence:
         """Verdicts on models of a place whose fields are as given."""
         return [m for m in self.models if m.place == place and _agrees(m, fixed)]
 
+    def apart_by(self, model: ModelVerdict) -> str:
+        """What sets a model apart from others of its method, scope and place, which differ in their setting; empty
+        where there is one."""
+        which = {"method": model.method, "scope": model.scope, "role": model.role}
+        if len(self.judged_models(model.place, **which)) == 1:
+            return ""
+        findings = self.judged(model.place, **which, model_setting=model.model_setting)
+        return next((f.setting_label for f in findings if f.setting_label), model.model_setting[:6])
+
     def upper_bounds(self, findings: Iterable[Finding]) -> str:
         """A sentence on values that masked gradients make upper bounds, plain text; empty where there are none."""
         masked = [f for f in findings if f.masked_gradients]
@@ -289,6 +300,11 @@ def slug(text: str) -> str:
     """A text in a file name."""
     kept = (c if c.isalnum() else "-" for c in text)
     return "-".join(part for part in "".join(kept).split("-") if part)
+
+
+def agreeing(count: int, one: str, others: str) -> str:
+    """A word that agrees with a count before it."""
+    return one if count == 1 else others
 
 
 def signed(value: float | None) -> str:

@@ -14,6 +14,7 @@ from orchestrator.report.evidence import (
     Evidence,
     ModelVerdict,
     Place,
+    agreeing,
     clearest,
     why_told_apart,
 )
@@ -94,13 +95,14 @@ def _question() -> str:
 def in_short(total: Counts) -> str:
     """The answer in a paragraph."""
     models, equivalent = total["models"], total["shown_equivalent"]
-    noun = "model is" if models == 1 else "models are"
+    noun = f"{agreeing(models, 'model', 'models')} {agreeing(total['told_apart'], 'is', 'are')}"
     text = (
         f"<p class='verdict'><strong>{total['told_apart']} of {models} unlearned {noun} told apart from "
         f"retraining, {equivalent} shown equivalent, {total['undecided']} undecided</strong>."
     )
     if total["visible"]:
-        text += f" Of the {equivalent} shown equivalent {total['visible']} differ visibly, though within the margin."
+        text += f" Of the {equivalent} shown equivalent {total['visible']} "
+        text += f"{agreeing(total['visible'], 'differs', 'differ')} visibly, though within the margin."
     if total["blind"]:
         where = f"At {total['blind']} of {total['places']} places (architecture and forget set)"
         text += (
@@ -109,14 +111,17 @@ def in_short(total: Counts) -> str:
         )
     if total["declared_after"]:
         text += (
-            f" Of {total['declared_after']} models a primary measure or its margin was <strong>declared after</strong> "
-            "rows of it were there."
+            f" Of {total['declared_after']} {agreeing(total['declared_after'], 'model', 'models')} a primary "
+            "measure or its margin was <strong>declared after</strong> rows of it were there."
         )
     return text + "</p>"
 
 
 def _caveat(evidence: Evidence, total: Counts) -> str:
-    text = f"<p>{total['measures']} comparisons on primary measures stand behind this.</p>"
+    stand = agreeing(
+        total["measures"], "comparison on a primary measure stands", "comparisons on primary measures stand"
+    )
+    text = f"<p>{total['measures']} {stand} behind this.</p>"
     if all(f.attack_family != "per_example" for f in evidence.findings if f.role == "audited"):
         text += (
             "<p>No per-example attack was run. Population attacks look at averages and are known to miss "
@@ -131,7 +136,8 @@ def _place_html(evidence: Evidence, place: Place, counts: Counts) -> str:
     over = f"{most} seed{'' if most == 1 else 's'}" if fewest == most else f"{fewest} to {most} seeds"
     head = (
         f"<h3>{escape(place.architecture)} &middot; {code(place.forget_set)}</h3>"
-        f"<p class='standing'><strong>{counts['told_apart']} of {counts['models']}</strong> unlearned models are "
+        f"<p class='standing'><strong>{counts['told_apart']} of {counts['models']}</strong> unlearned "
+        f"{agreeing(counts['models'], 'model', 'models')} {agreeing(counts['told_apart'], 'is', 'are')} "
         f"told apart from retraining, <strong>{counts['shown_equivalent']}</strong> shown equivalent, "
         f"<strong>{counts['undecided']}</strong> undecided ({over} with both retrainings). "
         f"{_controls(evidence, place, counts)}</p>"
@@ -158,20 +164,25 @@ def _told_apart(evidence: Evidence, models: Sequence[ModelVerdict]) -> tuple[lis
     best = [(m, f) for m in models if (f := clearest(evidence.primary(m))) is not None]
     items = [
         f"<li><strong>{escape(evidence.label('audited', *m.model))}</strong> is told apart on {m.told_apart} of "
-        f"{m.primary_measures} primary measures, most clearly: {escape(why_told_apart(f))}.</li>"
+        f"{m.primary_measures} primary {agreeing(m.primary_measures, 'measure', 'measures')}, most clearly: "
+        f"{escape(why_told_apart(f))}.</li>"
         for m, f in sorted(best, key=lambda pair: pair[1].p_adjusted or 0.0)
     ]
     if len(items) <= CLEAREST + 1:
         return items, ""
     return items[:CLEAREST], (
-        f"<details class='more'><summary>{len(items) - CLEAREST} more that are told apart</summary>"
+        f"<details class='more'><summary>{len(items) - CLEAREST} more that "
+        f"{agreeing(len(items) - CLEAREST, 'is', 'are')} told apart</summary>"
         f"<ul>{''.join(items[CLEAREST:])}</ul></details>"
     )
 
 
 def equivalence(model: ModelVerdict) -> str:
     """What is shown of a model that is shown equivalent."""
-    text = f"shown equivalent on all {model.primary_measures} primary measures"
+    where = agreeing(
+        model.primary_measures, "the one primary measure", f"all {model.primary_measures} primary measures"
+    )
+    text = f"shown equivalent on {where}"
     if model.visible:
         text += f", though on {model.visible} a difference within the margin is visible"
     return text
@@ -198,18 +209,18 @@ def _controls(evidence: Evidence, place: Place, counts: Counts) -> str:
     return text + power(evidence, place, forgetting=counts["forgetting"], seeing=counts["seeing"])
 
 
-def power(evidence: Evidence, place: Place, *, forgetting: int, seeing: int) -> str:
+def power(evidence: Evidence, place: Place, *, forgetting: int, seeing: int | None) -> str:
     """Which primary measures of forgetting tell the untouched model from the retrained ones.
 
     Args:
         evidence: all of it.
         place: where.
-        forgetting: primary measures of forgetting taken of the untouched model.
-        seeing: those that tell it apart.
+        forgetting: primary measures of forgetting on which the untouched model was tested.
+        seeing: those that tell it apart; None where none was tested.
     """
     if not forgetting:
         return (
-            "<em>Doing nothing</em> was not measured on a primary measure of forgetting, so the power of this audit "
+            "<em>Doing nothing</em> was not tested on a primary measure of forgetting, so the power of this audit "
             "is unknown."
         )
     if not seeing:
@@ -219,5 +230,6 @@ def power(evidence: Evidence, place: Place, *, forgetting: int, seeing: int) -> 
         )
     untouched = evidence.judged(place, role="ceiling", family="primary", kind="forgetting")
     blind = [f.words for f in untouched if not f.sees]
-    text = f"<em>Doing nothing</em> is told apart on {seeing} of {forgetting} primary measures of forgetting"
+    text = f"<em>Doing nothing</em> is told apart on {seeing} of {forgetting} primary "
+    text += f"{agreeing(forgetting, 'measure', 'measures')} of forgetting"
     return f"{text}, not by {escape(', '.join(blind))}." if blind else f"{text}."

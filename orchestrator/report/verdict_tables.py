@@ -22,7 +22,9 @@ from orchestrator.report.evidence import (
 
 def overview(evidence: Evidence, places: Sequence[Place], *, source: Source) -> Table:
     """Models by rows, places by columns: the verdict in a word."""
-    models = {(m.role, *m.model, m.model_setting, m.place): m for m in evidence.models if m.place in places}
+    models = {
+        (m.role, *m.model, evidence.apart_by(m), m.place): m for m in evidence.models if m.place in places
+    }
     rows = sorted({key[:4] for key in models}, key=lambda m: (ROLE_ORDER.index(m[0]), *m[1:]))
     return Table(
         caption="The verdict on each model, and the primary measures that it rests on. "
@@ -32,12 +34,17 @@ def overview(evidence: Evidence, places: Sequence[Place], *, source: Source) -> 
         "says of a model that has forgotten; <em>doing nothing</em> is what it says of one that has not.",
         heading=["model", *(f"{place.architecture}, {place.forget_set}" for place in places)],
         rows=[
-            [escape(evidence.label(*row[:3])), *(in_a_word(models.get((*row, place))) for place in places)]
+            [escape(_name(evidence, *row)), *(in_a_word(models.get((*row, place))) for place in places)]
             for row in rows
         ],
         source=source,
         quiet=frozenset(i for i, row in enumerate(rows) if row[0] in ROLES),
     )
+
+
+def _name(evidence: Evidence, role: str, method: str, scope: str, apart_by: str) -> str:
+    label = evidence.label(role, method, scope)
+    return f"{label} ({apart_by})" if apart_by else label
 
 
 def in_a_word(model: ModelVerdict | None) -> str:
@@ -123,7 +130,7 @@ def exploratory(evidence: Evidence, places: Sequence[Place], *, source: Source) 
                 escape(m.architecture),
                 code(m.forget_set),
                 escape(evidence.label(m.role, *m.model)),
-                str(m.discoveries),
+                "&ndash;" if m.discoveries is None else str(m.discoveries),
                 str(m.explored),
             ]
             for m in models

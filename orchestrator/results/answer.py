@@ -33,6 +33,24 @@ def answer(results: Results, text: str, **params: Any) -> pa.Table:
     return results.query(text, **params) if named else results.sql(text, **params)
 
 
+def why_empty(results: Results, text: str, **params: Any) -> str:
+    """Of a query that ships and gave no rows: the values of its parameters that do not occur together, in one line."""
+    if not text.isidentifier():
+        return ""
+    from orchestrator.results.parameters import unmatched  # duckdb: not for --help
+
+    return unmatched(results, find_query(text), params)
+
+
+def in_brief(rows: pa.Table, text: str) -> tuple[pa.Table, str]:
+    """The columns of a query that ships that answer its question, for a terminal; and a line on the others, if any."""
+    shown = find_query(text).shown if text.isidentifier() else ()
+    if not shown:
+        return rows, ""
+    brief = f"{len(shown)} of {rows.num_columns} columns: --all-columns, or another --format, shows all\n"
+    return rows.select(list(shown)), brief
+
+
 def write(rows: pa.Table, form: Format, output: Path | None) -> None:
     """Write rows in a form, to a file or to stdout.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.errors import AuditError, unknown_name
 
@@ -15,6 +16,20 @@ from tasks.errors import AuditError, unknown_name
 # a namespace package, merged with any other directory of that name on the path.
 DIRECTORY = Path(__file__).resolve().parents[2] / "queries"
 PARAMETER = re.compile(r"-- param (?P<name>\w+)\s*(?:=\s*(?P<rest>.*))?")
+RANGE = re.compile(r"\s*from (?P<low>\S+?)(?: to (?P<high>\S+?))?:")
+
+
+class Range(NamedTuple):
+    """Numbers that a parameter takes, both ends included."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def words(self) -> str:
+        """As the header of a query has it; empty where every number is taken."""
+        ends = ((" from", self.low), (" to", self.high))
+        return "".join(f"{word} {end:g}" for word, end in ends if math.isfinite(end))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +44,16 @@ class Query:
     """Parameters that may be left out."""
     required: tuple[str, ...] = ()
     """Parameters that may not."""
+    shown: tuple[str, ...] = ()
+    """Columns that answer the question, of a query with many; all of them where this is empty."""
+    ranges: dict[str, Range] = field(default_factory=dict)
+    """Of parameters that are numbers, where there are limits."""
 
     def bind(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The values of all parameters.
+        """The values of all parameters, each of the type of its default; null stands for any text, and takes any type.
 
         Raises:
-            AuditError: a given name is unknown, or a required one is absent.
+            AuditError: a given name is unknown, a required one is absent, or a value is of another type or range.
         """
         known = {*self.defaults, *self.required}
         for name in given:
@@ -43,7 +62,15 @@ class Query:
         absent = [name for name in self.required if name not in given]
         if absent:
             raise AuditError(f"expected --param {absent[0]}=VALUE")
-        return {**self.defaults, **given}
+        return {
+            **self.defaults,
+            **{
+                name: _typed(name, value, self.defaults[name], self.ranges.get(name, Range()))
+                if name in self.defaults
+                else value
+                for name, value in given.items()
+            },
+        }
 
 
 def catalogue() -> dict[str, Query]:
@@ -80,7 +107,8 @@ def read_query(path: Path) -> Query:
 
 
 def parse_query(name: str, text: str) -> Query:
-    """Read the header: the question, `grain: ...`, then `param NAME = DEFAULT: meaning` lines."""
+    """Read the header: the question, then lines `grain: ...`, `shown: COLUMN, ...` and
+    `param NAME = DEFAULT [from LOW [to HIGH]]: meaning`."""
     header: list[str] = []
     for line in text.splitlines():
         if not line.startswith("--"):
@@ -88,21 +116,28 @@ def parse_query(name: str, text: str) -> Query:
         header.append(line)
     defaults: dict[str, Any] = {}
     required: list[str] = []
+    ranges: dict[str, Range] = {}
     for line in header:
         match = PARAMETER.match(line)
         if match and match["rest"] is None:
             required.append(match["name"])
         elif match:
-            defaults[match["name"]] = _default(match["rest"], where=f"{name}: {line}")
+            default, limits = _default(match["rest"], where=f"{name}: {line}")
+            defaults[match["name"]] = default
+            if limits:
+                ranges[match["name"]] = limits
     grain = [line.removeprefix("-- grain:").strip() for line in header if line.startswith("-- grain:")]
+    shown = [line.removeprefix("-- shown:") for line in header if line.startswith("-- shown:")]
     question = header[0].removeprefix("--").strip() if header else ""
     return Query(
         name=name,
         text=text,
         question=question,
         grain=" ".join(grain),
+        shown=tuple(re.findall(r"\w+", " ".join(shown))),
         defaults=defaults,
         required=tuple(required),
+        ranges=ranges,
     )
 
 
@@ -145,9 +180,29 @@ def listing() -> list[str]:
     return lines
 
 
-def _default(rest: str, *, where: str) -> Any:
+def _default(rest: str, *, where: str) -> tuple[Any, Range | None]:
     try:
-        value, _ = json.JSONDecoder().raw_decode(rest)
+        value, end = json.JSONDecoder().raw_decode(rest)
+        limits = RANGE.match(rest, end)
+        ends = {} if limits is None else {k: float(v) for k, v in limits.groupdict().items() if v is not None}
     except ValueError as error:
-        raise AuditError(f"{where}: expected a JSON value after '='") from error
+        raise AuditError(f"{where}: expected a JSON value after '=', and numbers for its limits") from error
+    return value, Range(**ends) if ends else None
+
+
+def _typed(name: str, value: Any, default: Any, limits: Range) -> Any:
+    """A value as the type of the default asks for."""
+    if default is None or (value is None and isinstance(default, str)):
+        return value
+    if isinstance(default, str):
+        return value if isinstance(value, str) else json.dumps(value, default=str)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        kind, fits = "true or false", isinstance(value, bool)
+    elif isinstance(default, int):
+        kind, fits = f"a whole number{limits.words}", number and float(value).is_integer()
+    else:
+        kind, fits = f"a number{limits.words}", number
+    if not fits or (number and not limits.low <= value <= limits.high):
+        raise AuditError(f"--param {name}: expected {kind}, got {json.dumps(value, default=str)}")
     return value

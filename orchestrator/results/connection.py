@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import pyarrow.csv
 
 from orchestrator.errors import one_line
 from orchestrator.results import views
-from orchestrator.results.catalogue import DIRECTORY, Query, find_query, parse_query
 from orchestrator.results.interrupts import passing_interrupts
+from orchestrator.results.catalogue import DIRECTORY, find_query, parse_query
 from orchestrator.results.known_methods import known_methods
 from orchestrator.results.metric_declarations import metric_declarations
 from orchestrator.results.published import PUBLISHED
@@ -131,7 +132,7 @@ class Results:
         named = set().union(*(statement.named_parameters for statement in statements))
         known = {name: value for name, value in query.defaults.items() if name in named}
         needed = tuple(sorted(named - known.keys()))
-        bound = Query(name="query", text=text, defaults=known, required=needed).bind(params)
+        bound = replace(query, defaults=known, required=needed).bind(params)
         return self._run(text, statements, bound)
 
     def query(self, name: str, **params: Any) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Values of parameters that occur nowhere in the results, which a query would answer with no rows.
+"""Values of parameters that occur nowhere in the results, or not together, which a query would answer with no rows.
 
 The column that a parameter belongs to is the one that the query itself compares it with.
 """
@@ -42,6 +42,55 @@ def check_values(results: Results, query: Query, given: Mapping[str, Any]) -> No
         else:
             if known:
                 raise _absent(name, str(value), known)
+
+
+def unmatched(results: Results, query: Query, given: Mapping[str, Any]) -> str:
+    """One line on values, given or by default, that no row has together, with those that occur nearest to them.
+
+    Looked for in the one table or view that the query reads and that has the columns of all its parameters; empty
+    where there is none, it has no rows, or a row has them all, for then it is not the values that match nothing.
+    """
+    asked = {name: str(value) for name, value in query.bind(dict(given)).items() if value is not None}
+    known = columns(results, query)
+    compared = {name: known[name] for name in asked if name in known}
+    place = _having_all(results, query, set(compared.values())) if len(compared) > 1 else None
+    if place is None:
+        return ""
+    rows = results.sql(
+        f"select distinct {', '.join(sorted(set(compared.values())))} from {place}"
+    ).to_pylist()
+    differing = [
+        {name: str(row[column]) for name, column in compared.items() if str(row[column]) != asked[name]}
+        for row in rows
+        if all(row[column] is not None for column in compared.values())
+    ]
+    # A value that was given is kept where one by default can be changed.
+    fewest = min(differing, key=lambda changes: _distance(changes, given), default={})
+    if not fewest:
+        return ""
+    near = sorted(
+        ", ".join(f"{name}={value}" for name, value in changes.items())
+        for changes in differing
+        if _distance(changes, given) == _distance(fewest, given)
+    )
+    more = f"; and {len(near) - SHOWN} more" if len(near) > SHOWN else ""
+    together = ", ".join(f"{name}={asked[name]}" for name in compared)
+    return (
+        f"{query.name}: nothing has {together} together. With the rest as asked there is "
+        f"{'; '.join(near[:SHOWN])}{more}"
+    )
+
+
+def _distance(changes: Mapping[str, str], given: Mapping[str, Any]) -> tuple[int, int]:
+    return sum(name in given for name in changes), len(changes)
+
+
+def _having_all(results: Results, query: Query, needed: set[str]) -> str | None:
+    """A table or view that the query reads and that has these columns."""
+    shown = results.sql("from (show all tables)").to_pylist()
+    read = set(re.findall(r"\w+", query.text)) & set(results.names)
+    having = (row["name"] for row in shown if row["name"] in read and needed <= set(row["column_names"]))
+    return min(having, default=None)
 
 
 def columns(results: Results, query: Query) -> dict[str, str]:

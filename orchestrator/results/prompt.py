@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import one_line
-from orchestrator.results.answer import answer, write
+from orchestrator.results.answer import answer, in_brief, write
 from orchestrator.results.catalogue import catalogue
 from tasks.errors import AuditError
 
@@ -42,7 +42,10 @@ def _mark(text: str) -> str:
 def _try(results: Results, text: str) -> None:
     try:
         results.refresh()
-        write(answer(results, text.rstrip("; ")), "table", None)
+        asked = text.rstrip("; ")
+        rows, others = in_brief(answer(results, asked), asked)
+        write(rows, "table", None)
         sys.stdout.flush()
+        sys.stderr.write(others)
     except AuditError as error:
         sys.stderr.write(f"error: {one_line(error)}\n")

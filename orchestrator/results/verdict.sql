@@ -1,7 +1,7 @@
 -- The verdict: what each model's difference from retraining shows, measure by measure (`verdicts`) and as a whole
 -- (`model_verdicts`). Made after views.sql and shipped with every export; it reads `leaderboard`, `settings`, `declared`
--- (primary measures and margins of the run), `metric_declarations` (what each metric is), `gradient_masking` and
--- `plan_references`.
+-- (primary measures and margins of the run), `metric_declarations` (what each metric is), `gradient_masking`,
+-- `plan_references` and `last_plans`.
 --
 -- Statistic. Over the seeds k that all three have: mean of m_k - (a_k + r_k) / 2, of the model, the retrained model and
 -- the second retraining. A metric that itself compares with the retrained model is 0 or 1 for that one by construction:
@@ -24,7 +24,8 @@
 -- setting of the model, all attacks), 5 % that any of them is told apart by chance. The others are exploratory:
 -- Benjamini-Hochberg over those of the same model, 5 % of its discoveries false. Equivalence: two one-sided tests at 5 %
 -- within the margin, each for itself; a model is shown equivalent if all its primary measures are, which needs no
--- correction (intersection-union).
+-- correction (intersection-union). Where runs measured one model under several settings of an attack, or with several
+-- numbers of shadow models, the primary row is that of the run begun last; the others are exploratory.
 --
 -- Masked gradients. Where an attack that is blind to the scale of logits finds more than one along gradients, robust
 -- accuracy under the latter is an upper bound, of the model or of a retraining that it is held against. Two bounds that
@@ -54,8 +55,9 @@
 -- verdict                told apart, shown equivalent, undecided
 -- visible                shown equivalent, and yet told apart: a difference within the margin is visible
 -- reason, settles        why it is undecided (empty if it is not), and what would settle it, in words
--- seeds_needed, shadows_needed  for a power of 80 % to show equivalence where there is no difference, which is a little
---                        more than it takes to tell a difference of the margin; from the spread that was seen
+-- seeds_needed, shadows_needed  for a power of 80 % to show equivalence where there is no difference, which is about what
+--                        it takes to tell a difference of the margin; from the spread that was seen. Null unless too
+--                        much spread leaves the row undecided, or it is doing nothing that is not told apart
 
 -- Degrees of freedom of (sm + sr) / K, where sm rests on K - 1 of them and sr on sr_df; null where both are 0.
 create or replace temp macro spread_df(sm, sr, k, sr_df) as
@@ -69,6 +71,11 @@ create or replace temp macro covers(declaration, measure) as
     and (declaration.variant is null or measure.variant glob declaration.variant)
     and (declaration.attack is null or declaration.attack = measure.attack)
     and (declaration.param is null or declaration.param = measure.param);
+
+-- Standard errors of the margin at which a model without a difference is shown to lie within it with a power of 80 %:
+-- each of the two one-sided tests must be passed with 90 %, so the margin reaches over both quantiles. That for the power
+-- is the normal one with the first term of its expansion (Abramowitz and Stegun 26.7.5).
+create or replace temp macro power_reach(df) as t95(df) + 1.281552 + 0.846586 / df;
 
 create or replace temp view verdicts as
 with bounds as (
@@ -221,6 +228,7 @@ beside as (
         judged.difference as seed_difference,
         judged.difference_error,
         judged.difference_df,
+        coalesce(last_plans.place, 0) as asked_at,
         measures.is_primary,
         measures.margin,
         measures.declared_after,
@@ -252,6 +260,7 @@ beside as (
         and again.param is not distinct from judged.param
         and again.game is not distinct from judged.game
     left join model_settings on model_settings.setting = judged.setting
+    left join last_plans on last_plans.cell_id = judged.cell_id
     where judged.role <> 'noise_floor' and measures.kind <> 'cost'
 ),
 gathered as (
@@ -270,8 +279,10 @@ gathered as (
             seed_difference,
             difference_error,
             difference_df,
+            asked_at,
             least_variance
         ),
+        max(asked_at) as asked_last,
         count(*) as seeds_measured,
         count(retrained) as seeds_retrained,
         count(again) as seeds_again,
@@ -342,7 +353,18 @@ tests as (
             paired_df,
             if(replicated, spread_df(model_variance, one_retraining_variance, seeds, seeds), null)
         ) as distance_df,
-        if(is_primary, 'primary', 'exploratory') as family
+        -- One model measured twice, with other shadow models or attack parameters, answers once: as the newest plan has it.
+        if(
+            is_primary
+                and row_number() over (
+                    partition by
+                        dataset, architecture, forget_set, method, scope, role, model_setting,
+                        attack, metric, split, variant, param, game
+                    order by asked_last desc, conditions, setting
+                ) = 1,
+            'primary',
+            'exploratory'
+        ) as family
     from spread
 ),
 standardised as (
@@ -382,7 +404,7 @@ adjusted as (
         *,
         case
             when p is null then null
-            when is_primary then least(1, max((tests - place + 1) * p) over (families rows unbounded preceding))
+            when family = 'primary' then least(1, max((tests - place + 1) * p) over (families rows unbounded preceding))
             else min(tests * p / place) over (families rows between current row and unbounded following)
         end as p_adjusted
     from ranked
@@ -455,20 +477,28 @@ reasoned as (
             when p is null and not isfinite(error) then 'no finite values'
             when p is null then 'no spread'
             when kind = 'forgetting' and sees is null then 'no control that does nothing'
-            when kind = 'forgetting' and not sees then 'this measure cannot see'
+            when kind = 'forgetting' and not untouched_apart then 'doing nothing is not told apart'
+            when kind = 'forgetting' and not sees then 'doing nothing lies within the margin'
             when coalesce(margin, 0) = 0 then 'no margin'
             else 'too much spread'
         end as reason
     from decided
 ),
--- For a power of 80 % of showing that a model without a difference lies within the margin, each of the two one-sided
--- tests must be passed with 90 %: the margin reaches over both quantiles. That for the power is the normal one with the
--- first term of its expansion (Abramowitz and Stegun 26.7.5).
+numbered as (
+    select
+        *,
+        margin > 0
+            and (
+                reason = 'too much spread'
+                or coalesce(role = 'ceiling' and reason = 'doing nothing is not told apart', false)
+            ) as wants_replicates
+    from reasoned
+),
 needed as (
     select
         *,
         if(
-            reason = 'too much spread' and not of_shadows,
+            wants_replicates and not of_shadows,
             greatest(
                 seeds + 1,
                 coalesce(
@@ -485,20 +515,35 @@ needed as (
                                 ) as df_then
                             from range(2, 101) as counts(k)
                         )
-                        where reach >= t95(df_then) + 1.281552 + 0.846586 / df_then
+                        where reach >= power_reach(df_then)
                     ),
                     ceil(8.563847 * seeds * (error / margin) ** 2)
                 )
             ),
             null
         ) as seeds_needed,
-        -- The variance over shadow models falls with their number.
+        -- Without a difference all of the two-way variance falls with the number of shadow models, and where its units
+        -- are their pairs, the degrees of freedom grow with it; folds stay as many.
         if(
-            reason = 'too much spread' and of_shadows,
-            greatest(num_shadows + 2, 2 * ceil(num_shadows / 2 * 8.563847 * (error / margin) ** 2)),
+            wants_replicates and of_shadows,
+            greatest(
+                num_shadows + 2,
+                2 * coalesce(
+                    (
+                        select min(pairs)
+                        from range(2, 101) as counts(pairs)
+                        where margin / error * sqrt(2 * pairs / num_shadows)
+                            >= power_reach(if(df + 1 < num_shadows / 2, df, pairs - 1))
+                    ),
+                    ceil(
+                        num_shadows / 2
+                            * (error / margin * if(df + 1 < num_shadows / 2, power_reach(df), 2.926406)) ** 2
+                    )
+                )
+            ),
             null
         ) as shadows_needed
-    from reasoned
+    from numbered
 )
 select
     dataset,
@@ -560,13 +605,30 @@ select
             then format('{} of {} seeds have both retrainings: two at least', seeds, seeds_measured)
         when 'no finite values' then 'a value, or the spread over seeds, is not finite: another measure'
         when 'no spread' then 'every seed gives the same values, and no error bounds how far they move'
-        when 'no paired difference' then 'no difference with an error over pairs of shadow models'
+        when 'no paired difference' then 'no difference with an error over pairs of shadow models: the retrained model needs the same ones, four at '
+                || 'least'
         when 'no control that does nothing'
-            then 'doing nothing (no_op) was not tested here, so what this measure can see is unknown'
-        when 'this measure cannot see'
-            then 'this measure cannot see: doing nothing '
-                || if(untouched_apart, 'lies within the margin as well', 'is not told apart either')
-                || '; more seeds or examples, or another attack'
+            then 'doing nothing (no_op) was not tested here: whether this measure would tell it apart is unknown'
+        when 'doing nothing is not told apart'
+            then if(
+                role = 'ceiling',
+                'this model is the control that does nothing, and here it is not told apart: this measure lacks '
+                    || 'power'
+                    || coalesce(
+                        format(
+                            '; about {} {} in place of {} would tell a difference of {:.3g} apart, if there is one',
+                            cast(coalesce(seeds_needed, shadows_needed) as bigint),
+                            if(of_shadows, 'shadow models', 'seeds'),
+                            if(of_shadows, num_shadows, seeds),
+                            margin
+                        ),
+                        ''
+                    ),
+                'doing nothing is not told apart here either, so this says nothing about equivalence'
+            ) || if(of_shadows, '; more shadow models', '; more seeds') || ' or examples, or another attack'
+        when 'doing nothing lies within the margin'
+            then 'doing nothing lies within the margin as well, so this says nothing about equivalence; a closer '
+                || 'margin declared before a run, or another attack'
         when 'no margin' then 'not told apart, and without a declared margin equivalence cannot be shown'
         when 'too much spread'
             then format(
@@ -583,7 +645,8 @@ from needed;
 
 -- One row per model: told apart if any primary measure tells it apart, shown equivalent if all of them show that, else
 -- undecided, with what would settle each that is. A primary measure of which the model has no row (not_measured) is
--- undecided. discoveries: exploratory measures that tell it apart, of `explored`.
+-- undecided. settles is empty, and seeds_needed and shadows_needed null, where the verdict is not undecided: of a model
+-- that is told apart no further measure need be settled. discoveries: exploratory measures that tell it apart, of `explored`; null where none was tested.
 create or replace temp view model_verdicts as
 with judged as materialized (
     select * from verdicts
@@ -603,7 +666,7 @@ counted as (
         count(*) filter (family = 'primary' and visible) as visible,
         count(*) filter (family = 'primary' and verdict = 'undecided') as undecided,
         count(*) filter (family = 'exploratory' and p is not null) as explored,
-        count(*) filter (family = 'exploratory' and p_adjusted < 0.05) as discoveries,
+        if(explored > 0, count(*) filter (family = 'exploratory' and p_adjusted < 0.05), null) as discoveries,
         max(seeds) as seeds,
         max(seeds_needed) filter (family = 'primary') as seeds_needed,
         max(shadows_needed) filter (family = 'primary') as shadows_needed,
@@ -657,20 +720,29 @@ complete as (
         concat_ws('; ', remedies, not_measured) as remedies
     from counted
     left join absent using (dataset, architecture, forget_set, method, scope, role, model_setting)
+),
+judged_models as (
+    select
+        *,
+        case
+            when told_apart > 0 then 'told apart'
+            when primary_measures > 0 and shown_equivalent = primary_measures then 'shown equivalent'
+            else 'undecided'
+        end as verdict
+    from complete
 )
 select
-    * exclude (remedies),
+    * exclude (remedies, verdict) replace (
+        if(verdict = 'undecided', seeds_needed, null) as seeds_needed,
+        if(verdict = 'undecided', shadows_needed, null) as shadows_needed
+    ),
+    verdict,
     case
-        when told_apart > 0 then 'told apart'
-        when primary_measures > 0 and shown_equivalent = primary_measures then 'shown equivalent'
-        else 'undecided'
-    end as verdict,
-    case
-        when told_apart > 0 or (primary_measures > 0 and undecided = 0) then ''
+        when verdict <> 'undecided' then ''
         when primary_measures = 0 then 'no primary measure was taken'
         else remedies
     end as settles
-from complete;
+from judged_models;
 
 -- The verdict on the model of each setting, of which one model may have several: its attacks differ in theirs.
 create or replace temp view setting_verdicts as

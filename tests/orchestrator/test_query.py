@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,20 @@ def test_a_parameter_of_a_statement(root: str, capsysbinary) -> None:
     assert shown == "x\n2.5\n"
 
 
+def test_a_table_shows_the_columns_that_answer_and_how_to_see_the_others(root: str, capsys) -> None:
+    asked = ["verdict", "--results", root, "--param", "method=scrub"]
+    shown = catalogue()["verdict"].shown
+    assert query.main(asked) == 0
+    brief = capsys.readouterr()
+    assert set(brief.out.splitlines()[0].split()) == set(shown) - {"setting_label"}  # there is one setting
+    assert brief.err == f"{len(shown)} of 53 columns: --all-columns, or another --format, shows all\n"
+    for more in (["--all-columns"], ["--format", "csv"]):
+        assert query.main([*asked, *more]) == 0
+        whole = capsys.readouterr()
+        assert {"p_equivalent", "noise_floor"} <= set(re.split(r"[ ,]+", whole.out.splitlines()[0]))
+        assert whole.err == ""
+
+
 def test_the_suffix_of_the_output_names_the_form(root: str, tmp_path: Path, capsysbinary) -> None:
     path = tmp_path / "failures.parquet"
     assert output(capsysbinary, "failures", "--results", root, "--output", str(path)) == ""
@@ -133,6 +148,8 @@ def test_the_prompt_goes_on_after_an_error(root: str, capsys, monkeypatch: pytes
         (["method_table", "per_example=u_lira"], "--param per_example: 'u_lira' occurs"),
         (["roc_one_cell", "cell_id=deadbeef"], ", and 89 more\n"),
         (["verdict", "forget_set=random:fraction=0.2"], "Did you mean 'random:fraction=0.1'?"),
+        (["example_auc", "fdr=abc"], 'error: --param fdr: expected a number from 0 to 1, got "abc"\n'),
+        (["hardest_examples", "top=-1"], "--param top: expected a whole number from 1, got -1\n"),
     ],
 )
 def test_a_value_that_occurs_nowhere_is_refused(
@@ -161,6 +178,25 @@ def test_a_value_that_occurs_nowhere_is_refused(
 def test_other_values_are_answered(root: str, arguments: list[str], capsysbinary) -> None:
     name, *params = arguments
     assert "row" in output(capsysbinary, name, "--results", root, "--param", *params)
+
+
+def test_values_that_do_not_occur_together_are_named_with_those_that_do(root: str, capsys) -> None:
+    asked = ["layer_scope_cost", "--results", root, "--param", "metric=robust_accuracy"]
+    assert query.main(asked) == 0
+    captured = capsys.readouterr()
+    assert "(0 rows)" in captured.out
+    assert captured.err == (
+        "layer_scope_cost: nothing has metric=robust_accuracy, split=forget, attack=none together. "
+        "With the rest as asked there is split=test, attack=pgd\n"
+    )
+    assert query.main([*asked, "attack=pgd", "split=test"]) == 0
+    captured = capsys.readouterr()
+    assert "(0 rows)" not in captured.out
+    assert captured.err == ""
+    assert (
+        query.main(["gap_to_retrained", "--results", root, "--param", "method=retrain", "split=forget"]) == 0
+    )
+    assert capsys.readouterr().err == ""  # the values occur together; the query leaves the reference out
 
 
 def test_the_column_of_every_text_parameter_is_found(root: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 from pathlib import Path
@@ -120,6 +121,13 @@ def test_its_sql_is_plain(name: str) -> None:
     assert max(map(len, QUERIES[name].text.splitlines())) <= 110
 
 
+@pytest.mark.parametrize("query", [q for q in QUERIES.values() if q.shown], ids=lambda query: query.name)
+def test_columns_that_a_table_shows_are_those_of_the_answer(query: Query, empty: Results) -> None:
+    columns = empty.query(query.name).column_names
+    assert set(query.shown) < set(columns)
+    assert "-- shown" not in query.question
+
+
 def test_there_is_no_python_among_the_queries() -> None:
     assert not list(DIRECTORY.rglob("*.py"))
 
@@ -135,6 +143,36 @@ def test_headers_are_read() -> None:
         query.bind({"b": 1, "c": 2})
     with pytest.raises(AuditError, match="expected a JSON value"):
         parse_query("q", "-- Why?\n-- param a = x\nselect 1")
+    with pytest.raises(AuditError, match="numbers for its limits"):
+        parse_query("q", "-- Why?\n-- param a = 1 from x: text\nselect 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("share", ("abc", 2, -0.1, None, True), "expected a number from 0 to 1, got "),
+        ("top", (0, -1, 1.5, "x"), "expected a whole number from 1, got "),
+        ("only", (1, "yes", None), "expected true or false, got "),
+    ],
+)
+def test_a_parameter_has_the_type_of_its_default_and_the_declared_range(
+    name: str, values: tuple[object, ...], message: str
+) -> None:
+    head = "-- Why?\n-- param share = 0.1 from 0 to 1: a\n-- param top = 20 from 1: b\n-- param only = false: c\n"
+    query = parse_query("q", head + '-- param text = "x": d\nselect 1')
+    for value in values:
+        with pytest.raises(AuditError, match=f"^--param {name}: {message}{json.dumps(value)}$"):
+            query.bind({name: value})
+    fits = {"share": 1, "top": 3, "only": True, "text": 7}
+    assert query.bind(fits) == fits | {"text": "7"}
+
+
+def test_every_number_has_a_range() -> None:
+    for query in QUERIES.values():
+        numbers = {
+            n for n, v in query.defaults.items() if isinstance(v, (int, float)) and not isinstance(v, bool)
+        }
+        assert query.ranges.keys() == numbers, query.name
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,24 @@ def test_vulnerability_is_the_quantiles_of_numpy(results: Results) -> None:
         assert row["highest_example"] == synthetic.TARGETS[auc.argmax()]
 
 
+def test_where_no_example_was_tested_none_is_counted(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    key = synthetic.write_cell(store, np.random.default_rng(0), "scrub", "audited", "u_lira_g2", "G2")
+    kept = [
+        r
+        for r in store.read("examples", key, attack="u_lira_g2").to_pylist()
+        if "_value" not in r["statistic"]
+    ]
+    own = ("cell_id", "attack")
+    store.write(
+        "examples", key, [{k: v for k, v in r.items() if k not in own} for r in kept], attack="u_lira_g2"
+    )
+    (row,) = rows(Results(store.root), "per_example_vulnerability")
+    counts = ("vulnerable", "vulnerable_share", "significant", "significant_by_chance")
+    assert [row[name] for name in ("tested", *counts)] == [0, None, None, None, None]
+    assert row["above_half"] is not None
+
+
 def test_population_stands_beside_per_example_with_floor_and_ceiling(results: Results) -> None:
     found = rows(results, "population_vs_per_example")
     assert len(found) == len(synthetic.ROLES) * 2
@@ -236,6 +254,7 @@ def test_agreement_compares_examples_and_not_runs(results: Results) -> None:
         expected = stats.spearmanr(aucs(results, cells[0]), aucs(results, cells[1])).statistic
         assert row["n"] == len(synthetic.TARGETS)
         assert row["rho"] == pytest.approx(expected)
+        assert row["rho_low"] is row["rho_high"] is None  # examples share their shadow models
     assert len(found) == len(synthetic.ROLES)
 
 

@@ -35,6 +35,7 @@ MASKING = pa.schema(
         ("masked_gradients", pa.bool_()),
     ]
 )
+PLANS = pa.schema([("cell_id", pa.string()), ("place", pa.int64()), ("run_id", pa.string())])
 REFERENCES = pa.schema([("cell_id", pa.string()), ("reference_cell_id", pa.string())])
 SETTINGS = pa.schema([("setting", pa.string()), ("key", pa.string()), ("value", pa.string())])
 
@@ -65,6 +66,7 @@ def judge(
         "setting_labels": LABELS,
         "gradient_masking": MASKING,
         "plan_references": REFERENCES,
+        "last_plans": PLANS,
     }
     usual = {name: schema.empty_table() for name, schema in empty.items()}
     made = {**usual, "metric_declarations": metric_declarations(), **tables}

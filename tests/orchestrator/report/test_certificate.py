@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from orchestrator.certificate import main
@@ -114,7 +115,7 @@ VALUES = {"retrain": 0.5, "retrain_again": 0.503, "retrain_third": 0.501, "no_op
             0.502,
             0.5,
             3,
-            "To settle it: this measure cannot see: doing nothing ",
+            "To settle it: doing nothing is not told apart here either, so this says nothing about equivalence",
         ),
         (0.9, 1.0, 1, "<strong>Undecided.</strong> The unlearned model is neither told from one retrained"),
     ],
@@ -179,6 +180,17 @@ def test_doing_nothing_can_be_certified_and_is_found_out(tmp_path):
     assert "itself the control that does nothing" in page
 
 
+@pytest.mark.parametrize(("untouched", "said"), [(1.0, "It is."), (0.5, "the audit lacks power here")])
+def test_doing_nothing_that_is_not_told_apart_is_lacking_power(store, untouched, said):
+    write_models(store, VALUES | {"no_op": untouched})
+    subject = Subject(architecture="net", forget_set="mine", method="no_op", scope="all", role="ceiling")
+    with Results(store.root) as results:
+        page = certificate(results, subject)
+    assert said in page
+    assert ("lacks power" in page) is (untouched == 0.5)
+    assert ("seeds in place of 3 would tell a difference of 0.05 apart" in page) is (untouched == 0.5)
+
+
 def excess(method, role, values, seed=0):
     return [
         {"method": method, "scope": "all", "role": role, "seed": seed, "example_id": i, "excess": value}
@@ -191,16 +203,36 @@ def test_exposed_examples_exceed_the_second_retraining_in_every_seed():
     rows = noise + excess("kept", "audited", [2.0, 5.0, 0.1, 3.0])
     rows += excess("kept", "audited", [2.0, 5.0, 9.0, 0.0], seed=1)
     rows += excess("other", "audited", [9.0, 9.0, 9.0, 9.0])
-    ids, threshold, judged = exposed_examples(rows, SUBJECT)
-    assert ids == [1, 0]
-    assert threshold == pytest.approx(0.99 * (1 - CHANCE))
-    assert judged == 4
+    exposure = exposed_examples(rows, SUBJECT)
+    assert exposure.ids == [1, 0]
+    assert exposure.threshold == pytest.approx(0.99 * (1 - CHANCE))
+    assert (exposure.judged, exposure.seeds, exposure.by_chance, exposure.control) == (4, 2, None, None)
+
+
+def test_the_count_of_exposed_examples_stands_beside_that_of_controls_in_as_many_seeds():
+    """Of a retraining 5 in 100 lie above the threshold in one seed, and those of both seeds are few."""
+    generator = np.random.default_rng(0)
+    rows = [
+        row
+        for seed in (0, 1)
+        for method, role, shift in (
+            ("retrain_again", "noise_floor", 0),
+            ("retrain_third", "control", 0),
+            ("kept", "audited", 9),
+        )
+        for row in excess(method, role, shift + generator.normal(size=100), seed)
+    ]
+    exposure = exposed_examples(rows, SUBJECT)
+    assert (len(exposure.ids), exposure.seeds) == (100, 2)
+    for role, count in (("noise_floor", exposure.by_chance), ("control", exposure.control)):
+        mine = np.array([r["excess"] for r in rows if r["role"] == role]).reshape(2, 100)
+        assert count == (mine.min(axis=0) > exposure.threshold).sum() < 5
+    fewer = [r for r in rows if (r["role"], r["seed"]) != ("control", 1)]
+    assert exposed_examples(fewer, SUBJECT).control is None
 
 
 def test_without_a_second_retraining_no_example_is_judged():
-    ids, threshold, _ = exposed_examples(excess("kept", "audited", [1.0]), SUBJECT)
-    assert ids == []
-    assert threshold != threshold
+    assert exposed_examples(excess("kept", "audited", [1.0]), SUBJECT) is None
 
 
 def test_retained_examples_are_not_called_exposed(store):
@@ -221,4 +253,7 @@ def test_per_example_attacks_name_the_recognised_examples(store):
     assert "u_lira 100 of 100 examples (" in page
     assert "; in the retrained model " in page
     assert "100 of 100 examples keep a confidence" in page
+    assert "of a further retraining, which has forgotten: not measured in as many seeds" in page
+    assert "of the second retraining, so by chance: 0" in page
+    assert "The verdict, undecided, rests on the primary measures above and not on these counts" in page
     assert "no per-example attack stands behind this page" not in page

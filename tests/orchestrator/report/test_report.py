@@ -29,6 +29,7 @@ from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
 from orchestrator.report.plots import Mark, forest
 from orchestrator.report.verdict import verdict_section
+from orchestrator.report.verdict_tables import overview
 from orchestrator.report.write import build, write_page
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
@@ -45,7 +46,7 @@ from tests.support.audited import (
     write_run,
 )
 from tests.support.commands import ROOT
-from tests.support.fabricated import write_plan
+from tests.support.fabricated import setting_of, write_plan, write_setting
 
 VOID = {"meta", "link", "img", "br", "circle", "path", "rect", "use", "hr"}
 ANCHORS = [
@@ -348,7 +349,9 @@ def test_numbers_of_the_verdict_are_those_of_the_queries(store):
     assert f"At {total['blind']} of {total['places']} places" in words
     assert f"{total['measures']} comparisons on primary measures" in words
     for row in by_place:
-        standing = "{told_apart} of {models} unlearned models are told apart from retraining, {shown_equivalent} shown"
+        verb = "is" if row["told_apart"] == 1 else "are"
+        head = f"{{told_apart}} of {{models}} unlearned models {verb} told apart"
+        standing = head + " from retraining, {shown_equivalent} shown"
         place = words[words.index(f"net · {row['forget_set']}") :]
         assert " ".join(place.split()[3:15]) == standing.format(**row)
     tables = [block for block in section.blocks if isinstance(block, Table)]
@@ -360,9 +363,8 @@ def test_numbers_of_the_verdict_are_those_of_the_queries(store):
         key = {"told apart": "told_apart", "shown equivalent": "shown_equivalent", "undecided": "undecided"}
         shown = f"{row['verdict']} {row[key[row['verdict']]]} of {row['primary_measures']}"
         assert cells[column].split(maxsplit=1)[1] == shown
-        assert [row["forget_set"], label(row), str(row["discoveries"]), str(row["explored"])] in [
-            cells[1:] for cells in explored
-        ]
+        assert (row["discoveries"], row["explored"]) == (None, 0)
+        assert [row["forget_set"], label(row), "\N{EN DASH}", "0"] in [cells[1:] for cells in explored]
     assert len(of_measures) == len(measures)
     for row in measures:
         shown = [
@@ -423,15 +425,39 @@ def test_the_three_verdicts_say_what_settles_them(store):
     judged(store)
     words = words_of(answered(store))
     assert "A further retraining , which has forgotten, is shown equivalent." in words
-    assert "Doing nothing is told apart on 1 of 1 primary measures of forgetting." in words
-    assert "kept is told apart on 1 of 1 primary measures, most clearly: accuracy on the forgotten" in words
-    assert "good : shown equivalent on all 1 primary measures." in words
+    assert "Doing nothing is told apart on 1 of 1 primary measure of forgetting." in words
+    assert "kept is told apart on 1 of 1 primary measure, most clearly: accuracy on the forgotten" in words
+    assert "good : shown equivalent on the one primary measure." in words
     with Results(store.root) as results:
         (settles,) = results.sql("select settles from verdicts where method = 'wild'")["settles"].to_pylist()
     told = r"\d+ seeds in place of 3, to show equivalence within 0.05 where there is no difference"
     assert re.fullmatch(told, settles)
     assert f"Undecided: wild . To settle it: {settles}." in words
     assert "retrained again : " not in words
+
+
+def test_a_model_has_one_row_of_the_matrix_whatever_settings_of_places_it_has(store):
+    """Architectures have recipes of their own; two settings at one place are two models, with what differs."""
+    for place, (architecture, epochs) in enumerate((("net", 8), ("vit", 12))):
+        for method, value in (("retrain", 0.5), ("retrain_again", 0.503), ("no_op", 1.0), ("kept", 0.9)):
+            for lr in (0.1, 0.2) if (architecture, method) == ("vit", "kept") else (0.1,):
+                more = {"architecture": architecture, "model_id": f"{method}-{place}-{lr}"}
+                row = {"method": method, "attack": "none", "scope": "all", **more}
+                made = setting_of(row, **{"training.epochs": epochs, "method.lr": lr})
+                write_setting(store, made)
+                places = {
+                    "setting": made.setting,
+                    "conditions": made.conditions,
+                    "reference_id": f"retrain-{place}-0.1",
+                }
+                cell_id = write_cell(store, method, cell_id=f"{method}-{place}-{lr}", **more, **places)
+                write_accuracy(store, cell_id, value, 0.04)
+    with Results(store.root) as results:
+        evidence = gather(results)
+    assert len({m.model_setting for m in evidence.models if m.method == "no_op"}) == 2
+    table = plain(overview(evidence, evidence.places, source=Source(query="model_verdicts")))
+    assert [row[0] for row in table] == ["doing nothing", "kept", "kept (lr=0.1)", "kept (lr=0.2)"]
+    assert ["\N{EN DASH}" in row for row in table] == [False, True, True, True]
 
 
 def test_one_seed_is_undecided(store):
@@ -446,7 +472,7 @@ def test_page_says_when_the_audit_has_no_power(store):
     words = words_of(answered(store))
     assert "Here no primary measure of forgetting tells doing nothing apart: the audit lacks power" in words
     assert "Even doing nothing is told apart on no primary measure of forgetting" in words
-    assert "1 of 3 unlearned models are told apart from retraining, 0 shown equivalent, 2 undecided" in words
+    assert "1 of 3 unlearned models is told apart from retraining, 0 shown equivalent, 2 undecided" in words
 
 
 def test_a_margin_declared_after_rows_were_there_is_said(tmp_path):
@@ -463,7 +489,7 @@ def test_exploratory_measures_decide_nothing(store):
     judged(store)
     judged(store, dict.fromkeys(VALUES, 0.8) | {"good": 0.4}, split="test")
     section = answered(store)
-    assert "good : shown equivalent on all 1 primary measures." in words_of(section)
+    assert "good : shown equivalent on the one primary measure." in words_of(section)
     explored = next(b for b in section.blocks if isinstance(b, Table) and b.title == "Exploratory measures")
     assert explored.caption.startswith("Exploratory, Benjamini-Hochberg at 5&nbsp;%")
     assert ["net", "mine", "good", "1", "1"] in plain(explored)

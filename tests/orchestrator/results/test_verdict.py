@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.metric_declarations import metric_declarations
+from tasks.metrics.two_way import Estimate
 from tests.benchmarks.verdict_power import Truth, shares
-from tests.support.verdict_session import MASKING, REFERENCES, SETTINGS, declared, judge
+from tests.support.verdict_session import MASKING, PLANS, REFERENCES, SETTINGS, declared, judge
 
 LEADERBOARD = pa.schema(
     [
@@ -183,7 +184,11 @@ UNDECIDED: dict[str, dict[str, Sequence[float]]] = {
     "no second retraining": {"m": (0.9, 0.9, 0.9), "no_op": NO_OP},
     "no shared seeds": {"m": (0.9, 0.9, 0.9), "retrain_again": AGAIN[:1], "no_op": NO_OP},
     "no control that does nothing": {"m": (0.9, 0.901, 0.902), "retrain_again": AGAIN},
-    "this measure cannot see": {"m": (0.9, 0.901, 0.902), "retrain_again": AGAIN, "no_op": (0.9, 0.91, 0.89)},
+    "doing nothing is not told apart": {
+        "m": (0.9, 0.901, 0.902),
+        "retrain_again": AGAIN,
+        "no_op": (0.9, 0.91, 0.89),
+    },
     "too much spread": {"m": (0.93, 0.97, 0.85), "retrain_again": AGAIN, "no_op": NO_OP},
 }
 """By reason."""
@@ -199,6 +204,20 @@ def test_undecided_says_what_would_settle_it() -> None:
         assert (row["seeds_needed"] is not None) == (row["reason"] == "too much spread")
         if row["difference_error"] is None:
             assert row["p"] is row["p_adjusted"] is row["difference_low"] is row["distance_low"] is None
+
+
+def test_doing_nothing_that_is_not_told_apart_says_that_power_is_lacking_and_how_many_seeds_give_it() -> None:
+    nothing = rows({"retrain_again": AGAIN, "no_op": (0.93, 0.97, 0.85), "m": (0.5, 0.501, 0.502)})
+    untouched, told = (verdict_of(nothing, method=method) for method in ("no_op", "m"))
+    alike = verdict_of(rows({"retrain_again": AGAIN, "m": (0.93, 0.97, 0.85), "no_op": NO_OP}))
+    assert untouched["reason"] == "doing nothing is not told apart"
+    assert untouched["seeds_needed"] == alike["seeds_needed"] > 3
+    assert "lacks power" in untouched["settles"]
+    assert f"about {untouched['seeds_needed']} seeds in place of 3" in untouched["settles"]
+    assert told["verdict"] == "told apart"
+    assert (told["reason"], told["settles"], told["seeds_needed"]) == ("", "", None)
+    (without,) = (r for r in ask(nothing, {**PRIMARY, "margin": None}) if r["method"] == "no_op")
+    assert (without["seeds_needed"], "lacks power; more seeds" in without["settles"]) == (None, True)
 
 
 def test_without_a_margin_nothing_is_equivalent() -> None:
@@ -349,8 +368,47 @@ def test_a_row_over_shadow_models_is_decided_by_its_own_error_with_one_seed() ->
     assert found["same"]["verdict"] == "shown equivalent"
     wide = found["wide"]
     assert (wide["reason"], wide["seeds_needed"]) == ("too much spread", None)
-    assert wide["shadows_needed"] == 2 * np.ceil(32 * (1.644854 + 1.281552) ** 2 * (0.06 / 0.05) ** 2)
+    reach = (
+        stats.t.ppf(0.95, 15) + 1.281552 + 0.846586 / 15
+    )  # of 16 folds, however many shadow models they are of
+    assert wide["shadows_needed"] == 2 * np.ceil(32 * reach**2 * (0.06 / 0.05) ** 2)
     assert (found["bare"]["verdict"], found["bare"]["reason"]) == ("undecided", "no paired difference")
+
+
+@pytest.mark.parametrize("error", [0.03, 0.06])
+def test_shadows_needed_give_the_power_that_they_promise(error: float) -> None:
+    """The two-way variance at the advised number, of pairs that move all examples and examples that move alone."""
+    shadows, examples, margin = 16, 40, 0.05
+    taken = [
+        shadow_row("m", 0.0, error, shadows / 2 - 1, num_shadows=shadows),
+        shadow_row("no_op", 0.3, 0.02, 15),
+    ]
+    (row,) = (
+        r for r in ask(taken, {"metric": "auc", "is_primary": True, "margin": margin}) if r["method"] == "m"
+    )
+    needed = row["shadows_needed"]
+    assert f"{needed} shadow models in place of {shadows}" in row["settles"]
+    generator = np.random.default_rng(3)
+
+    def power(pairs: int) -> float:
+        """With half of the variance from pairs and half from single examples in them."""
+        sd, shown = error * np.sqrt(shadows / 4), 0
+        for _ in range(600):
+            one = generator.normal(0, sd, (pairs, 1)) + generator.normal(
+                0, sd * np.sqrt(examples), (pairs, examples)
+            )
+            estimate = Estimate(
+                value=one.mean(),
+                n=one.size,
+                units=np.arange(pairs),
+                example_ids=np.arange(examples),
+                deviation=(one - one.mean()) / one.size,
+            )
+            shown += abs(estimate.value) + special.stdtrit(estimate.df, 0.95) * estimate.error < margin
+        return shown / 600
+
+    assert 0.75 < power(needed // 2) < 0.92
+    assert power(round(needed / 2 / 1.4)) < 0.75
 
 
 def shadow_measures(p_of: Sequence[float], method: str = "m") -> list[dict[str, Any]]:
@@ -404,6 +462,28 @@ def test_two_settings_of_one_method_are_two_models_and_two_attacks_on_one_are_on
     assert found["x1"]["model_setting"] == found["x2"]["model_setting"] != found["y1"]["model_setting"]
 
 
+def test_of_two_numbers_of_shadow_models_that_of_the_newest_plan_is_primary() -> None:
+    """Both are rows of one model: as two primary rows Holm's procedure would count the measure twice."""
+    taken, entries = [], []
+    for shadows, p in ((60, 0.03), (70, 0.04)):
+        setting = f"s{shadows}"
+        more = {"setting": setting, "conditions": setting, "num_shadows": shadows, "cell_id": setting}
+        taken += [row | more for row in shadow_measures([p])]
+        entries += [
+            {"setting": setting, "key": key, "value": str(value)}
+            for key, value in (("method.lr", 1), ("shadows.num", shadows))
+        ]
+    said = {"metric": "auc", "is_primary": True, "margin": 0.05}
+    for newest, p in (("s60", 0.03), ("s70", 0.04)):
+        places = [{"cell_id": s, "place": 1 + (s == newest), "run_id": s} for s in ("s60", "s70")]
+        more = {"last_plans": pa.Table.from_pylist(places, schema=PLANS)}
+        found = ask(taken, said, settings=entries, more=more)
+        (primary,) = (r for r in found if r["family"] == "primary")
+        assert (primary["setting"], primary["p_adjusted"]) == (newest, pytest.approx(p, rel=1e-5))
+        (model,) = ask(taken, said, settings=entries, more=more, view="model_verdicts")
+        assert (model["primary_measures"], model["explored"]) == (1, 1)
+
+
 def test_a_control_is_one_model_whether_it_is_trained_or_runs_as_a_method_on_shadow_models() -> None:
     taken = controls() + [
         row | {"method": "no_op", "role": "ceiling", "setting": "shadows"} for row in shadow_measures([0.3])
@@ -452,6 +532,7 @@ def test_the_verdict_on_a_model_rests_on_its_primary_measures() -> None:
         "apart": (0.2, 0.0, 0.0),
         "equal": (0.0, 0.0, 0.2),
         "half": (0.0, 0.06, 0.0),
+        "mixed": (0.2, 0.06, 0.0),
         "no_op": (0.4, 0.4, 0.4),
     }
     taken = [
@@ -464,12 +545,15 @@ def test_the_verdict_on_a_model_rests_on_its_primary_measures() -> None:
         "apart": "told apart",
         "equal": "shown equivalent",
         "half": "undecided",
+        "mixed": "told apart",
         "no_op": "told apart",
     }
     assert (found["equal"]["discoveries"], found["equal"]["explored"]) == (1, 1)
     assert "auc on forget b (u_lira): " in found["half"]["settles"]
     assert found["half"]["shadows_needed"] > 64
     assert not found["equal"]["settles"]
+    told = found["mixed"]  # of a model that is told apart no further measure need be settled
+    assert (told["undecided"], told["settles"], told["shadows_needed"]) == (1, "", None)
     (bare,) = ask(taken[:1], {"metric": "auc"}, view="model_verdicts")
     assert (bare["verdict"], bare["settles"]) == ("undecided", "no primary measure was taken")
 
@@ -498,7 +582,7 @@ def test_doing_nothing_of_two_settings_judges_a_model_once() -> None:
     taken = controls() + rows({"m": (0.9, 0.901, 0.899)})
     assert verdict_of(taken + rows({"no_op": NO_OP}, setting="s2"))["verdict"] == "shown equivalent"
     unseen = verdict_of(taken + rows({"no_op": AGAIN}, setting="s2"))
-    assert (unseen["verdict"], unseen["reason"]) == ("undecided", "this measure cannot see")
+    assert (unseen["verdict"], unseen["reason"]) == ("undecided", "doing nothing is not told apart")
 
 
 def test_doing_nothing_of_one_seed_is_not_called_unseen() -> None:

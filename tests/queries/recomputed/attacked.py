@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from tests.queries.recomputed.arithmetic import Row, column, gathered, mean, picked
+from tests.queries.recomputed.arithmetic import Row, column, gathered, mean, picked, total
 from tests.queries.recomputed.beside_retraining import BESIDE, IDENTITY, OWN, whole
 from tests.queries.recomputed.register import asked_for, recomputed
 from tests.queries.recomputed.standing import AT, MODEL, Standing
@@ -134,7 +134,7 @@ def fairness_vs_robustness(
             for (model_id, definition, layer), some in gaps.items():
                 if model_id == row["model_id"]:
                     more = {"definition": definition, "layer": layer, "gap": mean(some)}
-                    more |= {"masked": masked[row["cell_id"], split, row["eps"]] is True}
+                    more |= {"masked": masked[row["cell_id"], split, row["eps"]]}
                     pairs.append(row | more | {"drop": row["clean"] - row["value"]})
     axes = ("conditions", "dataset", "architecture", "definition", "layer", "attack", "eps")
     for key, rows in gathered(pairs, *axes):
@@ -152,7 +152,7 @@ def fairness_vs_robustness(
                 "originals": len(originals),
                 "strata": sum(map(len, originals)),
                 "models": len(rows),
-                "masked": sum(column(rows, "masked")),
+                "masked": total(column(rows, "masked")),
                 "mean_gap": mean(column(rows, "gap")),
                 "mean_robust_drop": mean(column(rows, "drop")),
             }

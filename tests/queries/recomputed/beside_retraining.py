@@ -11,12 +11,14 @@ from tests.queries.recomputed.arithmetic import (
     Row,
     column,
     gathered,
+    known,
     mean,
     not_below_zero,
     of_seeds,
     of_seeds_or_own,
     picked,
     spread,
+    total,
 )
 from tests.queries.recomputed.register import asked_for, recomputed
 from tests.queries.recomputed.standing import AT, MODEL, Standing
@@ -78,19 +80,17 @@ def verdict_counts(at: Standing) -> Iterator[Row]:
     for place, models in gathered(
         (row for row in at.view("model_verdicts") if row["role"] == "audited"), *AT
     ):
-        here = [row for row in controls if picked(row, *AT) == place]
+        sees = known(row["sees"] for row in controls if picked(row, *AT) == place)
         places.append(
-            place
-            | _counted(models)
-            | {"forgetting": len(here), "seeing": sum(row["sees"] is True for row in here)}
+            place | _counted(models) | {"forgetting": len(sees), "seeing": sum(sees) if sees else None}
         )
-    yield from (place | {"places": 1, "blind": int(place["seeing"] == 0)} for place in places)
+    yield from (place | {"places": 1, "blind": int(not place["seeing"])} for place in places)
     summed = {key for place in places for key in place} - {*AT, "fewest_seeds", "most_seeds"}
     yield {
         **dict.fromkeys(AT),
-        **{key: sum(column(places, key)) for key in summed},
+        **{key: total(column(places, key)) for key in summed},
         "places": len(places),
-        "blind": sum(place["seeing"] == 0 for place in places),
+        "blind": sum(not place["seeing"] for place in places),
         "fewest_seeds": min(column(places, "fewest_seeds")),
         "most_seeds": max(column(places, "most_seeds")),
     }
@@ -199,9 +199,9 @@ def forget_set_difficulty(at: Standing, metric: str = "accuracy", split: str = "
             "largest_gap": max(abs(row["difference"]) for row in some),
             "hardest_for": max(some, key=lambda row: abs(row["difference"]))["method"],
             "share_differing": mean(
-                row["difference_low"] is not None
-                and (row["difference_low"] > 0 or row["difference_high"] < 0)
+                row["difference_low"] > 0 or row["difference_high"] < 0
                 for row in some
+                if row["difference_low"] is not None
             ),
             "noise_floor": mean(
                 mean(column(rows_of_seed, "noise_floor")) for _, rows_of_seed in gathered(some, "seed")

@@ -92,8 +92,8 @@ def retained_copies(at: Standing, threshold: float = 0.03) -> Iterator[Row]:
         yield key | {
             "examples": len(rows),
             "searched": len(searched),
-            "exact": len(exact),
-            "near": len(near),
+            "exact": len(exact) if searched else None,
+            "near": len(near) if searched else None,
             "example_ids": sorted(exact | near),
             "smallest_distance": closest["retained_distance"],
             "closest_example": closest["example_id"],

@@ -124,6 +124,9 @@ def _above(rows: list[Row], floor: float | None) -> Row:
 
 def _told(rows: list[Row], fdr: float) -> Row:
     tested = known(row["q_value"] for row in rows)
+    untested = dict.fromkeys(("vulnerable", "vulnerable_share", "significant", "significant_by_chance"))
+    if not tested:
+        return {"tested": 0, **untested}
     vulnerable = sum(q <= fdr for q in tested)
     return {
         "tested": len(tested),
@@ -187,7 +190,8 @@ def attack_agreement(at: Standing, split: str = "forget") -> Iterator[Row]:
                     rho = rank_correlation(
                         *([row["scores"][example] for example in both] for row in (one, other))
                     )
-                    low, high = of_correlation(rho, len(both))
+                    alone = "per_example" not in (one["attack_family"], other["attack_family"])
+                    low, high = of_correlation(rho, len(both)) if alone else (None, None)
                     yield picked(one, *AT, *MODEL, "setting_label", "setting", "attack") | {
                         **{f"other_{key}": other[key] for key in ("setting_label", "setting", "attack")},
                         "n": len(both),
