@@ -4,13 +4,15 @@
 -- param metric = null: only this metric
 -- param split = null: only this split
 -- sd is the standard deviation over seeds; the 95 % interval of the mean is Student's t from three seeds on,
--- for two may agree by chance. half_width_within: of a seed's own interval, that is of the examples.
+-- for two may agree by chance. A metric that compares with the retrained model is a distance: its interval is
+-- never within the mean ends of the seeds' own, and there is none where a seed has none. half_width_within: of
+-- a seed's own interval, that is of the examples.
 select
     dataset,
     architecture,
     forget_set,
     attack,
-    metric,
+    leaderboard.metric,
     split,
     variant,
     param,
@@ -21,21 +23,30 @@ select
     setting_labels.label as setting_label,
     count(*) as seeds,
     avg(value) as mean,
-    seeds_low(avg(value), stddev_samp(value), count(*), null) as mean_low,
-    seeds_high(avg(value), stddev_samp(value), count(*), null) as mean_high,
+    if(
+        coalesce(bool_or(declared.compares), false),
+        if(count(*) < 3, null, distance_low(distances_low(value, ci_low))),
+        seeds_low(avg(value), stddev_samp(value), count(*), null)
+    ) as mean_low,
+    if(
+        coalesce(bool_or(declared.compares), false),
+        if(count(*) < 3, null, distances_high(value, ci_high)),
+        seeds_high(avg(value), stddev_samp(value), count(*), null)
+    ) as mean_high,
     stddev_samp(value) as sd,
     min(value) as least,
     max(value) as most,
     avg((ci_high - ci_low) / 2) as half_width_within,
-    higher_is,
+    leaderboard.higher_is,
     leaderboard.setting,
     leaderboard.conditions
 from leaderboard
 left join setting_labels on setting_labels.setting = leaderboard.setting
+left join metric_declarations as declared on declared.metric = leaderboard.metric and declared.reading = ''
 where leaderboard.label is null
-    and ($metric is null or metric = $metric)
+    and ($metric is null or leaderboard.metric = $metric)
     and ($split is null or split = $split)
 group by all
 order by
-    dataset, architecture, forget_set, attack, metric, split, variant, param, game, role, method, scope,
-    leaderboard.setting;
+    dataset, architecture, forget_set, attack, leaderboard.metric, split, variant, param, game, role, method,
+    scope, leaderboard.setting;

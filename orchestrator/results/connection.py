@@ -18,8 +18,8 @@ import pyarrow.csv
 
 from orchestrator.errors import one_line
 from orchestrator.results import views
-from orchestrator.results.interrupts import passing_interrupts
 from orchestrator.results.catalogue import DIRECTORY, find_query, parse_query
+from orchestrator.results.interrupts import passing_interrupts
 from orchestrator.results.known_methods import known_methods
 from orchestrator.results.metric_declarations import metric_declarations
 from orchestrator.results.published import PUBLISHED

@@ -47,3 +47,32 @@ create or replace temp macro t975(df) as
 create or replace temp macro t95(df) as
     if(df < 1, null, exp(0.497651484 + (0.926373063 + (0.434627046 + (0.060446319 + (-0.101148105 + (0.037478092
         + (-0.032598082 + (0.028232167 - 0.008332033 / df) / df) / df) / df) / df) / df) / df) / df));
+
+-- 95 % interval of a mean over seeds: Student's t from three seeds on, of what other seeds would give on the same
+-- examples; with fewer it reaches from the lowest to the highest end of the seeds' own intervals.
+create or replace temp macro seeds_low(mean, sd, seeds, lowest) as
+    case when seeds >= 3 then mean - t975(seeds - 1) * sd / sqrt(seeds) else lowest end;
+
+create or replace temp macro seeds_high(mean, sd, seeds, highest) as
+    case when seeds >= 3 then mean + t975(seeds - 1) * sd / sqrt(seeds) else highest end;
+
+-- 95 % interval of a mean over seeds of distances, or of differences of distances. Student's t of absolute values does not
+-- hold 0, and has no width where the seeds agree: it counts where it is wider than the seeds' own intervals, whose mean ends
+-- hold a distance of 0 and what the seeds share by their examples (derived here). Null where a seed has no interval.
+-- Aggregates of one value and one end for each seed.
+create or replace temp macro distances_low(value, low) as
+    if(
+        count(low) < count(value),
+        null,
+        least(seeds_low(avg(value), stddev_samp(value), count(value), min(low)), avg(low))
+    );
+
+create or replace temp macro distances_high(value, high) as
+    if(
+        count(high) < count(value),
+        null,
+        greatest(seeds_high(avg(value), stddev_samp(value), count(value), max(high)), avg(high))
+    );
+
+-- The lower end of an interval of a distance; greatest passes over null, and no interval would begin at 0.
+create or replace temp macro distance_low(low) as case when low is not null then greatest(0, low) end;

@@ -41,7 +41,7 @@
 -- difference             the statistic; difference_low, _high its 95 % interval; _error, _df its standard error
 -- distance               mean over seeds of |value - retrained|, with distance_low, _high: its 95 % interval from the
 --                        spread of the signed differences, which covers also where there is no difference (that of
---                        the absolute ones does not: .92)
+--                        the absolute ones does not: .92); of a metric that compares, distances_low and _high
 -- noise_floor            the same distance of the second retraining
 -- model_sd, retraining_sd  spread over trainings
 -- p, p_adjusted          two-sided, of no difference; adjusted within the family
@@ -297,6 +297,9 @@ gathered as (
         coalesce(bool_or(masked) filter (control is not null), bool_or(masked)) as masked_gradients,
         avg(seed_difference) as seed_difference,
         coalesce(avg(abs(seed_difference)) filter (control is not null), avg(abs(seed_difference))) as distance,
+        -- Of a metric that compares with the retrained model, whose value is the distance.
+        distances_low(if(control is null, null, value), if(control is null, null, ci_low)) as measured_low,
+        distances_high(if(control is null, null, value), if(control is null, null, ci_high)) as measured_high,
         avg(abs(again - retrained)) as noise_floor,
         avg(value - control) as shared_difference,
         avg(difference_error) as paired_error,
@@ -579,8 +582,16 @@ select
     error as difference_error,
     df as difference_df,
     distance,
-    if(isfinite(distance_error), greatest(0, distance - t975(distance_df) * distance_error), null) as distance_low,
-    if(isfinite(distance_error), distance + t975(distance_df) * distance_error, null) as distance_high,
+    case
+        when not coalesce(isfinite(distance_error), false) then null
+        when compares and not of_shadows then distance_low(measured_low)
+        else greatest(0, distance - t975(distance_df) * distance_error)
+    end as distance_low,
+    case
+        when not coalesce(isfinite(distance_error), false) then null
+        when compares and not of_shadows then measured_high
+        else distance + t975(distance_df) * distance_error
+    end as distance_high,
     noise_floor,
     if(replicated, sqrt(model_variance), null) as model_sd,
     if(replicated, sqrt(retraining_variance), null) as retraining_sd,

@@ -165,6 +165,16 @@ def test_a_metric_that_compares_with_the_retrained_model_is_held_against_the_sec
     assert row["difference_df"] == pytest.approx(satterthwaite(ours, theirs, 2, 3))
 
 
+def test_the_distance_of_a_metric_that_compares_is_never_within_the_mean_ends_of_the_seeds() -> None:
+    gaps = {"m": (0.04, 0.04, 0.0401), "retrain_again": (0.01, 0.02, 0.01), "no_op": (0.2, 0.2, 0.2)}
+    asked = PRIMARY | {"metric": "average_gap"}
+    taken = rows(gaps, retrained=(0, 0, 0), metric="average_gap", ci_low=0.01, ci_high=0.07)
+    row = verdict_of(taken, asked)
+    assert (row["distance_low"], row["distance_high"]) == pytest.approx((0.01, 0.07))
+    taken[0]["ci_low"] = None
+    assert verdict_of(taken, asked)["distance_low"] is None
+
+
 def test_one_seed_is_undecided_however_far_off() -> None:
     taken = rows({"m": (0.2,), "retrain_again": AGAIN[:1], "no_op": NO_OP[:1]})
     row = verdict_of(taken)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator.results.metric_declarations import metric_declarations
 from tests.queries.recomputed.arithmetic import (
     Row,
     column,
@@ -27,6 +28,8 @@ WHERE = ("attack", "metric", "split", "variant", "param")
 BESIDE = ("difference", "difference_low", "difference_high", "noise_floor")
 OWN = ("value", "ci_low", "ci_high")
 IDENTITY = ("setting_label", "setting", "conditions")
+COMPARES = {row["metric"] for row in metric_declarations().to_pylist() if row["compares"]}
+"""Metrics that are distances to the retrained model in themselves."""
 
 
 def whole(at: Standing) -> Iterator[Row]:
@@ -152,6 +155,9 @@ def seed_variance(at: Standing, metric: str | None = None, split: str | None = N
     for key, some in gathered(rows, *AT, *WHERE, "game", *model, *IDENTITY):
         values = column(some, "value")
         low, high = of_seeds(values, [], [])
+        if key["metric"] in COMPARES:
+            ends = of_seeds_or_own(values, column(some, "ci_low"), column(some, "ci_high"))
+            low, high = (None, None) if low is None else (not_below_zero(ends[0]), ends[1])
         yield key | {
             "seeds": len(some),
             "mean": mean(values),
