@@ -5,8 +5,8 @@
 -- param split = null: only this split
 -- sd is the standard deviation over seeds; the 95 % interval of the mean is Student's t from three seeds on,
 -- for two may agree by chance. A metric that compares with the retrained model is a distance: its interval is
--- never within the mean ends of the seeds' own, and there is none where a seed has none. half_width_within: of
--- a seed's own interval, that is of the examples.
+-- never within the mean ends of the seeds' own, and there is none where a seed has none.
+-- half_width_within: of a seed's own interval, that is of the examples.
 select
     dataset,
     architecture,
