@@ -14,7 +14,7 @@ from orchestrator.store.inventory import Held, gone, record_losses, still_lost, 
 from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, DAMAGED, SEARCH
 from orchestrator.store.purges import purge_line
 from orchestrator.store.schema import SCHEMA_VERSION
-from orchestrator.store.store import Store, search_store
+from orchestrator.store.store import STALE_SECONDS, Store, search_store
 from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
 
@@ -69,13 +69,17 @@ def nested(store: Store) -> list[Store]:
 
 
 def remarks(store: Store) -> list[str]:
-    """What is known to be lost and has not come back, a line for each table; a purge; a last run that has not ended."""
+    """What is known to be lost and has not come back, a line for each table; a purge; a last run that has not ended;
+    what killed writers left behind."""
     counts = Counter(part for part, _ in still_lost(store))
     lines = [f"{part}: {count} recorded as lost (table losses)" for part, count in sorted(counts.items())]
     if (run_id := unlisted(store)) is not None:
         lines.append(
             f"run {run_id} has left no list of its results, so what has gone cannot be told; the same sweep ends it"
         )
+    if torn := store.files.stale(seconds=STALE_SECONDS):
+        size = sum(map(store.files.size, torn)) / 1e6
+        lines.append(f"{len(torn)} unfinished files of killed writers, {size:.1f} MB: --repair removes them")
     return [*lines, *filter(None, [purge_line(store)])]
 
 
