@@ -49,6 +49,11 @@ def take(store: Store, run_id: str) -> None:
     )
 
 
+def note(store: Store, held_id: str, noted: AbstractSet[Held]) -> None:
+    """Write down, under an id that no run has, what is to be missed from now on; the next run that ends takes it over."""
+    _write(store, held_id, noted)
+
+
 def strike(store: Store, dropped: AbstractSet[Held]) -> None:
     """Take off the lists what is about to be removed on purpose: it is computed again, or fails and leaves less."""
     for run_id, listed in _lists(store).items():
@@ -66,6 +71,12 @@ def lost(store: Store) -> set[Held]:
     """What is not there any more, whether or not that is on record."""
     listed: set[Held] = set().union(*_lists(store).values())
     return (listed | known_losses(store)) - held(store)
+
+
+def lost_keys(store: Store, part: str) -> set[str]:
+    """Keys of one table that results held once, whether or not their loss is on record."""
+    listed: set[Held] = set().union(*_lists(store).values(), known_losses(store))
+    return {key for name, key in listed if name == part} - store.keys(part)
 
 
 def unlisted(store: Store) -> str | None:

@@ -7,6 +7,7 @@ next one finds and ends.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -90,7 +91,7 @@ def find_traces(store: Store, *, ids: bool) -> list[Traces]:
 def delete_traces(store: Store, traces: Sequence[Traces], *, now: datetime) -> str:
     """Delete what was found and record it; the name of the purge."""
     begun = unfinished(store)
-    purge_id = begun[0]["purge_id"] if begun else f"purge-{len(store.keys(TABLE)) + 1}"
+    purge_id = begun[0]["purge_id"] if begun else f"purge-{secrets.token_hex(8)}"
     known = {row["what"] for row in begun}
     rows: list[dict[str, Any]] = [
         *begun,
@@ -102,6 +103,7 @@ def delete_traces(store: Store, traces: Sequence[Traces], *, now: datetime) -> s
     ]
     rows = [{**row, "purged_at": now} for row in rows]
     store.write(TABLE, purge_id, rows)
+    inventory.note(store, purge_id, {(TABLE, purge_id)})  # nothing else says that what goes has not got lost
     whole = {t.what for t in traces if t.what != COPIES}
     inventory.strike(store, {(part, key) for part, key in inventory.held(store) if part in whole})
     for found in traces:
