@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import pyarrow as pa
 
 from orchestrator.store.checksum import BLANK, intact, seal
-from orchestrator.store.files import Files, NotAFile
+from orchestrator.store.files import Files, NotAFile, reason_of
 from orchestrator.store.root import files_at
 from orchestrator.store.schema import SCHEMA_VERSION, Table, conform
 from tasks.errors import AuditError
@@ -87,8 +87,8 @@ class ArrowFiles:
         with self._opened(file) as reader:
             self.require_version(_version(reader.schema.metadata), file)
             try:
-                for place in range(reader.num_record_batches):
-                    reader.get_batch(place).validate(full=True)
+                for _ in _batches(reader):
+                    pass
             except (pa.ArrowException, OSError, MemoryError) as error:
                 raise self.broken(file, error) from error
         self._sound[file] = stamp
@@ -126,6 +126,12 @@ class ArrowFiles:
             return "changed since it was written"
         if metadata.get(b"file") != file.encode() or metadata.get(b"table") != table.name.encode():
             return f"{MISPLACED} {metadata.get(b'file', b'').decode(errors='replace')}"
+        try:
+            with pa.ipc.open_file(pa.BufferReader(content)) as reader:
+                for batch in _batches(reader):
+                    conform(pa.Table.from_batches([batch]), table.file_schema)
+        except (pa.ArrowException, OSError, MemoryError) as error:  # whoever sealed it
+            return f"no rows of this table: {reason_of(error):.100}"
         return ""
 
     def metadata(self, file: str) -> dict[bytes, bytes]:
@@ -202,6 +208,14 @@ class ArrowFiles:
             raise
         except (pa.ArrowException, OSError) as error:
             raise self.refusal(file, error) from error
+
+
+def _batches(reader: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
+    """Batches whose lengths, offsets and text hold, which what reads them trusts."""
+    for place in range(reader.num_record_batches):
+        batch = reader.get_batch(place)
+        batch.validate(full=True)
+        yield batch
 
 
 def _version(metadata: dict[bytes, bytes] | None) -> str:

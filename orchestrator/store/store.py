@@ -9,7 +9,7 @@ its own file goes behind: it was copied there from the results of another, or wh
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +140,16 @@ class Store:
         if key is None:
             return persistently(lambda: self._scan(known))
         return persistently(lambda: self._read_key(known, key, path))
+
+    def read_besides(self, table: str, damaged: Collection[str]) -> pa.Table:
+        """What can be read of a table without path columns; a key that two files hold comes twice, the single one last.
+
+        Args:
+            table: name of the table.
+            damaged: files that cannot be read.
+        """
+        known = table_named(table)
+        return persistently(lambda: layout.rows_besides(self.arrow_files, known, damaged))
 
     def delete(self, table: str, key: str, **path: str) -> None:
         """Forget a key, so that it is computed again; nothing happens where it is not finished.

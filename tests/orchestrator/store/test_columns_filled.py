@@ -43,9 +43,12 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> list[Store]:
 
 
 def damaged(folder: Path) -> Path:
-    """A copy of results of which a file was lost and the rest is purged."""
+    """A copy of results of which a file was lost and has come back, and the rest is purged."""
     root = Path(shutil.copytree(folder / "results", folder / "damaged"))
-    next((root / "layers").rglob("*.arrow")).unlink()
+    file = next((root / "layers").rglob("*.arrow"))
+    file.rename(root / "aside")
+    repair(Store(str(root)))
+    (root / "aside").rename(file)
     repair(Store(str(root)))
     purge([str(root), "--yes"])
     return root
