@@ -161,7 +161,7 @@ class LocalFiles:
         self._mode = FILE_MODES[share]
         try:
             make_directories(self.root, self._mode)
-            set_mode(self.root, self._mode)
+            set_mode(self.root.resolve(), self._mode)
             set_modes((self.root / name for name in names), self._mode)
         except OSError as error:
             raise CannotWrite(
