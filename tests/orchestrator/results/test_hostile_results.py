@@ -258,6 +258,13 @@ def test_weights_that_claim_what_they_have_not_are_damaged(results: Path, data: 
     assert "weights/odd.safetensors: truncated or corrupt" in told
 
 
+def test_sparse_weights_are_judged_by_their_header_before_they_are_read(results: Path, capfd) -> None:
+    path = results / "weights" / "odd.safetensors"
+    path.write_bytes(struct.pack("<Q", 31) + b'{"a": {"data_offsets": [0, 8]}}')
+    os.truncate(path, 1 << 40)
+    assert "odd.safetensors: truncated or corrupt" in answers(capfd, "verify")["verify"][1]
+
+
 def test_directories_deeper_than_the_stack_are_left_alone(results: Path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(results / "examples")
     for _ in range(1100):
