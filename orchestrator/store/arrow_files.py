@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from orchestrator.store.arrow_claims import require_affordable
 from orchestrator.store.checksum import BLANK, intact, seal
 from orchestrator.store.files import Files, NotAFile, reason_of
 from orchestrator.store.root import files_at
@@ -51,7 +52,7 @@ class ArrowFiles:
             FileNotFoundError: there is none of this name.
             AuditError: it is truncated, corrupt or of another schema version.
         """
-        with self._opened(file) as reader:
+        with self._affordable(table, file) as reader:
             self.require_version(_version(reader.schema.metadata), file)
             return self._rows(table, file, reader)
 
@@ -63,15 +64,15 @@ class ArrowFiles:
             AuditError: it is damaged, cannot be read, or is of another schema version.
         """
         try:
-            content = self._content(file)
-        except NotAFile as error:
+            content = self._content(table, file)
+        except (NotAFile, ValueError) as error:
             raise self.refusal(file, error) from error
         if reason := self._damage(table, file, content):
             raise self.broken(file, reason)
         with pa.ipc.open_file(pa.BufferReader(content)) as reader:
             return self._rows(table, file, reader)
 
-    def check(self, file: str) -> None:
+    def check(self, table: Table, file: str) -> None:
         """Refuse a file that a scan would trust: Arrow and DuckDB read past the end of what claims too many rows.
 
         It is read once more for that, a second a gigabyte, and again only when it was written anew.
@@ -84,7 +85,7 @@ class ArrowFiles:
         stamp = self.files.stamp(file)
         if stamp is not None and self._sound.get(file) == stamp:
             return
-        with self._opened(file) as reader:
+        with self._affordable(table, file) as reader:
             self.require_version(_version(reader.schema.metadata), file)
             try:
                 for _ in _batches(reader):
@@ -110,9 +111,11 @@ class ArrowFiles:
             Unreadable: it cannot be opened, which says nothing of its content.
         """
         try:
-            return self._damage(table, file, self._content(file))
+            return self._damage(table, file, self._content(table, file))
         except NotAFile as error:
             return str(error.strerror)
+        except ValueError as error:
+            return f"truncated or corrupt: {reason_of(error):.200}"
 
     def _damage(self, table: Table, file: str, content: pa.Buffer) -> str:
         try:
@@ -127,10 +130,12 @@ class ArrowFiles:
         if metadata.get(b"file") != file.encode() or metadata.get(b"table") != table.name.encode():
             return f"{MISPLACED} {metadata.get(b'file', b'').decode(errors='replace')}"
         try:
-            with pa.ipc.open_file(pa.BufferReader(content)) as reader:
+            source = pa.BufferReader(content)
+            require_affordable(source, columns=len(table.columns))
+            with pa.ipc.open_file(source) as reader:
                 for batch in _batches(reader):
                     conform(pa.Table.from_batches([batch]), table.file_schema)
-        except (pa.ArrowException, OSError, MemoryError) as error:  # whoever sealed it
+        except (ValueError, pa.ArrowException, OSError, MemoryError) as error:  # whoever sealed it
             return f"no rows of this table: {reason_of(error):.100}"
         return ""
 
@@ -184,8 +189,16 @@ class ArrowFiles:
         with ThreadPoolExecutor(self.files.lanes) as threads:
             return list(threads.map(action, items))
 
-    def _content(self, file: str) -> pa.Buffer:
+    def _content(self, table: Table, file: str) -> pa.Buffer:
+        """A whole file, once it is known to ask for no more memory than it may.
+
+        Raises:
+            ValueError: it asks for more, or it is no Arrow file.
+        """
         try:
+            if self.files.lanes == 1:  # a look costs little, and a local file may have a hole of any length
+                with self._source(file) as source:
+                    require_affordable(source, columns=len(table.columns))
             return self.files.read(file)
         except (FileNotFoundError, NotAFile):
             raise
@@ -201,13 +214,30 @@ class ArrowFiles:
             raise self.broken(file, error) from error
 
     def _opened(self, file: str) -> pa.ipc.RecordBatchFileReader:
+        """A reader of what the schema of a file says."""
         try:
-            self.files.check(file)
-            return pa.ipc.open_file(self.files.filesystem.open_input_file(self.files.full(file)))
+            return pa.ipc.open_file(self._source(file))
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
             raise self.refusal(file, error) from error
+
+    def _affordable(self, table: Table, file: str) -> pa.ipc.RecordBatchFileReader:
+        """A reader of a file that asks for no more memory than its length can account for."""
+        try:
+            source = self._source(file)
+            if self.files.lanes > 1:  # each look at a remote file is a round trip
+                source = pa.BufferReader(source.read_buffer())
+            require_affordable(source, columns=len(table.columns))
+            return pa.ipc.open_file(source)
+        except FileNotFoundError:
+            raise
+        except (ValueError, pa.ArrowException, OSError) as error:
+            raise self.refusal(file, error) from error
+
+    def _source(self, file: str) -> pa.NativeFile:
+        self.files.check(file)
+        return self.files.filesystem.open_input_file(self.files.full(file))
 
 
 def _batches(reader: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:

@@ -179,7 +179,7 @@ class Store:
         snapshot = self.snapshot(table)
         whole = [part.file for part in snapshot.parts if part.serves == part.holds]
         names = whole + [entry.file for entry in snapshot.singles]
-        self.arrow_files.each(self.arrow_files.check, names)
+        self.arrow_files.each(partial(self.arrow_files.check, known), names)
         files = ds.FileSystemDataset.from_paths(
             [self.files.full(name) for name in names],
             schema=known.query_schema,

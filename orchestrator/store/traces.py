@@ -29,6 +29,8 @@ COPIES = "copies"
 """What a search for retained copies found of each forgotten example: columns of `forget_sets`."""
 PAGES = (b"<title>Unlearning audit</title>", b"<title>Deletion audit: ")
 """Titles of the report and of the certificate."""
+HEAD = 4096
+"""Bytes in which the title stands."""
 VIEWS = "views.sql"
 """Lies beside the tables of an export."""
 WORDS = {
@@ -128,10 +130,12 @@ def _split(name: str) -> tuple[str, str]:
 
 def _is_page(files: Files, name: str) -> bool:
     try:
-        text = files.read(name).to_pybytes()
+        files.check(name)
+        with files.filesystem.open_input_file(files.full(name)) as source:
+            head = source.read(HEAD)
     except OSError:  # a link or a pipe: none of ours
         return False
-    return any(title in text for title in PAGES)
+    return any(title in head for title in PAGES)
 
 
 def _with_copies(store: Store) -> list[str]:
