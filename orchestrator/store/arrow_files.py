@@ -21,6 +21,8 @@ T = TypeVar("T")
 MISPLACED = "what was written as"
 OTHER_VERSION = "of another schema version"
 BATCH_ROWS = 131_072
+SMALL = 1 << 20
+"""Bytes of a file that one thread reads."""
 IPC_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
 
 
@@ -130,12 +132,10 @@ class ArrowFiles:
         if metadata.get(b"file") != file.encode() or metadata.get(b"table") != table.name.encode():
             return f"{MISPLACED} {metadata.get(b'file', b'').decode(errors='replace')}"
         try:
-            source = pa.BufferReader(content)
-            require_affordable(source, columns=len(table.columns))
-            with pa.ipc.open_file(source) as reader:
+            with _reader(pa.BufferReader(content)) as reader:
                 for batch in _batches(reader):
                     conform(pa.Table.from_batches([batch]), table.file_schema)
-        except (ValueError, pa.ArrowException, OSError, MemoryError) as error:  # whoever sealed it
+        except (pa.ArrowException, OSError, MemoryError) as error:  # whoever sealed it
             return f"no rows of this table: {reason_of(error):.100}"
         return ""
 
@@ -196,10 +196,14 @@ class ArrowFiles:
             ValueError: it asks for more, or it is no Arrow file.
         """
         try:
-            if self.files.lanes == 1:  # a look costs little, and a local file may have a hole of any length
+            remote, columns = self.files.lanes > 1, len(table.columns)
+            if not remote:  # which may have a hole of any length; of a remote one each look is a round trip
                 with self._source(file) as source:
-                    require_affordable(source, columns=len(table.columns))
-            return self.files.read(file)
+                    require_affordable(source, columns=columns)
+            content = self.files.read(file)
+            if remote:
+                require_affordable(pa.BufferReader(content), columns=columns)
+            return content
         except (FileNotFoundError, NotAFile):
             raise
         except OSError as error:
@@ -229,7 +233,7 @@ class ArrowFiles:
             if self.files.lanes > 1:  # each look at a remote file is a round trip
                 source = pa.BufferReader(source.read_buffer())
             require_affordable(source, columns=len(table.columns))
-            return pa.ipc.open_file(source)
+            return _reader(source)
         except FileNotFoundError:
             raise
         except (ValueError, pa.ArrowException, OSError) as error:
@@ -238,6 +242,11 @@ class ArrowFiles:
     def _source(self, file: str) -> pa.NativeFile:
         self.files.check(file)
         return self.files.filesystem.open_input_file(self.files.full(file))
+
+
+def _reader(source: pa.NativeFile) -> pa.ipc.RecordBatchFileReader:
+    """Threads take longer to hand columns over than a small file takes to unpack."""
+    return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(use_threads=source.size() > SMALL))
 
 
 def _batches(reader: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
