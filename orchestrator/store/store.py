@@ -75,11 +75,21 @@ class Store:
         """Whether the root is marked as one of results."""
         return self.files.exists(MARKER)
 
+    def has_results(self) -> bool:
+        """Whether there is a file of any table."""
+        return any(True for name in TABLES for _ in self.files.names(name))
+
     def check_exists(self) -> None:
-        """Refuse a root that is no directory."""
+        """Refuse a root that is no directory, or holds nothing of ours: a sweep marks its directory first of all."""
         if not self.files.usable():
             raise AuditError(
                 f"results: no directory '{self.root}'; python -m orchestrator.sweep --out {self.root} makes it"
+            )
+        if not (self.marked() or self.has_results()):
+            below = self.files.describe("results")
+            nearest = f": there are results in {below}" if self.files.exists(f"results/{MARKER}") else ""
+            raise AuditError(
+                f"results: '{self.root}' holds none: expected what a sweep was given as --out{nearest}"
             )
 
     def check_version(self) -> None:

@@ -46,7 +46,7 @@ def verify(store: Store) -> list[Damage]:
     with contextlib.suppress(OSError, ValueError):  # named below
         store.arrow_files.require_version(marker.read(store.files) or str(SCHEMA_VERSION), MARKER)
     found = [
-        *damaged_marker(store.files, expected=_has_results(store)),
+        *damaged_marker(store.files, expected=store.has_results()),
         *damaged_tables(store.arrow_files, TABLES),
     ]
     damaged = {damage.file for damage in found}
@@ -112,10 +112,6 @@ def remarks(store: Store) -> list[str]:
         size = sum(map(store.files.size, torn)) / 1e6
         lines.append(f"{len(torn)} unfinished files of killed writers, {size:.1f} MB: --repair removes them")
     return [*lines, *filter(None, [purge_line(store)])]
-
-
-def _has_results(store: Store) -> bool:
-    return any(True for name in TABLES for _ in store.files.names(name))
 
 
 def _with_keys(damage: Damage, lost: set[Held]) -> Damage:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from orchestrator import notebook, purge, query, status, trackers
+from orchestrator import purge, query, status, trackers
 from orchestrator.errors import run_command
 from orchestrator.report.__main__ import main as report
 from orchestrator.store.store import Store
@@ -37,12 +37,20 @@ COMMANDS: dict[str, Callable[[], int]] = {
 }
 
 
+def notebook() -> int:
+    """Every cell but the one that reads the command line."""
+    from orchestrator.notebook.notebook import app
+
+    app.run(defs={"root": "results", "run": None})
+    return 0
+
+
 READING: dict[str, Callable[[], int]] = {
     "prompt": lambda: query.main(["--results", "results"]),
     "export": lambda: query.main(["--export", "exported", "--results", "results"]),
     "trackers": lambda: trackers.main(["results", "--to", "tensorboard", "--at", "logs"]),
     "watch": lambda: status.main(["results", "--watch", "0.01"]),
-    "notebook": lambda: notebook.app.run(defs={"root": "results", "run": None}) and 0,
+    "notebook": notebook,
     "report": lambda: report(["results"]),
 }
 """Commands that need the rows of cells."""
