@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from orchestrator.command_line import Flag, parse
+from orchestrator.command_line import Flag, ResultsDirectory, parse
 from orchestrator.errors import Exit, run_command
 
 EXAMPLES = """examples (after python -m orchestrator.sweep, whose preset is quick):
@@ -24,7 +24,7 @@ EXAMPLES = """examples (after python -m orchestrator.sweep, whose preset is quic
 class Command:
     """Write one page on one forget set and the method chosen for it: evidence, controls, limits."""
 
-    results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
+    results: ResultsDirectory = "results"
     """Results directory: what the sweep was given as --out."""
     forget_set: Annotated[str, Flag(value="NAME")]
     """The deletion request, as named on the forget_set axis."""

@@ -30,10 +30,17 @@ class Flag:
     otherwise: str = ""
     """What holds where it is left out; empty shows the default."""
     positional: bool = False
+    """Whether it is a word without a flag before it."""
+    named: bool = False
+    """Whether a positional is taken as --NAME too."""
     smallest: float | None = None
     """Numbers below it are refused."""
     repeated: bool = False
     """Given once for each value, in place of once with all values."""
+
+
+ResultsDirectory = Annotated[str, Flag(value="RESULTS", positional=True, named=True)]
+"""The results of commands that take no other word; `--results` as of `query`, whose word is the query."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,9 +62,10 @@ def parse(command: type[C], arguments: list[str] | None, *, prog: str, examples:
     Raises:
         AuditError: a flag is unknown or missing, or its value is not of its type.
     """
+    about = " ".join(str(command.__doc__).split())
     parser = _Parser(
         prog=prog,
-        description=f"{textwrap.fill(str(command.__doc__), COLUMNS)}\n\n{examples}",
+        description=f"{textwrap.fill(about, COLUMNS)}\n\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -83,6 +91,10 @@ def _add_flags(cls: type, parser: _Parser, groups: dict[str, Any], *, prefix: st
             groups[heading] = parser.add_argument_group(heading)
         name = f"{prefix}{item.name}" if shown.positional else f"--{prefix}{item.name.replace('_', '-')}"
         options = _options(item, annotation, shown, name=name, doc=docs.get(item.name, ""))
+        if shown.named:
+            flag = {key: value for key, value in options.items() if key != "nargs"}
+            parser.add_argument(f"--{name}", **flag | {"dest": f"--{name}", "help": argparse.SUPPRESS})
+            options["help"] += f"; also as --{name}"
         groups[heading].add_argument(name, **options)
 
 
@@ -168,7 +180,11 @@ def _collect(cls: type[C], values: Mapping[str, Any], *, prefix: str) -> C:
         if dataclasses.is_dataclass(hints[item.name]):
             made[item.name] = _collect(hints[item.name], values, prefix=f"{item.name}.")
             continue
-        value = values[f"{prefix}{item.name}"]
+        name = f"{prefix}{item.name}"
+        value, named = values[name], values.get(f"--{name}")
+        if None not in (value, named):
+            raise AuditError(f"--{name}: expected one {name}, got '{value}' and '{named}'")
+        value = named if value is None else value
         if value is not None:
             made[item.name] = tuple(value) if isinstance(value, list) else value
     return cls(**made)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
 
-from orchestrator.command_line import Flag, parse
+from orchestrator.command_line import ResultsDirectory, parse
 from orchestrator.errors import Exit, run_command
 
 EXAMPLES = """examples:
@@ -22,7 +21,7 @@ class Command:
     """Delete weights, rows of single examples, and reports from results, for ever; metrics stay. Without --yes
     nothing is deleted. No sweep may be writing there."""
 
-    results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
+    results: ResultsDirectory = "results"
     """Results directory: what the sweep was given as --out."""
     ids: bool = False
     """Delete the ids of forgotten examples and of canaries too."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from orchestrator.command_line import Flag, parse
+from orchestrator.command_line import Flag, ResultsDirectory, parse
 from orchestrator.errors import Exit, printable, run_command
 from orchestrator.progress.status import Status, as_json, lines, read_status
 from orchestrator.store.files import MARKER
@@ -27,7 +27,7 @@ EXAMPLES = """examples:
 class Command:
     """Show how far a sweep is: running, finished or killed."""
 
-    results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
+    results: ResultsDirectory = "results"
     """Results directory: what the sweep was given as --out."""
     run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
     """Look at this run; results on disk may be of several."""

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated
 
-from orchestrator.command_line import Flag, parse
+from orchestrator.command_line import Flag, ResultsDirectory, parse
 from orchestrator.errors import Exit, run_command
 from orchestrator.results.trackers import TRACKERS, TrackerName, copy, records
 
@@ -24,7 +24,7 @@ EXAMPLES = """examples:
 class Command:
     """Copy finished cells into an experiment tracker, a run for each model; running again adds what is new."""
 
-    results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
+    results: ResultsDirectory = "results"
     """Results directory: what the sweep was given as --out."""
     to: TrackerName
     """The tracker."""

@@ -117,6 +117,20 @@ FLAGS = [
     bad("query leaderboard --results {results} --output nowhere/table.csv", "--output", "nowhere"),
     bad("query --export {shelf}/file.txt --results {results}", "file.txt"),
     bad("query --verify --results nowhere", "no directory 'nowhere'"),
+    *(
+        bad(f"{command} {{shelf}}/tiny", "shelf", "holds none: expected what a sweep was given as --out")
+        for command in ("query failures --results", "query --verify --results", "query --repair --results")
+    ),
+    *(
+        bad(f"{command} {{shelf}}/tiny{more}", "holds none: expected what a sweep was given as --out")
+        for command, more in (
+            ("status", ""),
+            ("report", ""),
+            ("purge", " --yes"),
+            ("trackers", " --to tensorboard"),
+        )
+    ),
+    bad("status {shelf}/parent", "holds none", "there are results in", "parent/results"),
     bad("query leaderboard --results {shelf}/damaged", "cannot read", "--repair"),
     bad("report nowhere", "no directory 'nowhere'", "orchestrator.sweep"),
     bad("report {results} --output nowhere/report.html", "--output", "nowhere"),
@@ -439,6 +453,7 @@ def make_plugins(shelf: Path) -> None:
 
 def make_results(shelf: Path) -> None:
     write_run(Store(str(shelf / "empty")))
+    write_run(Store(str(shelf / "parent" / "results")))
     for name, text in (("other_version", '{"schema_version": 99}'), ("no_marker", "no json")):
         (shelf / name).mkdir()
         (shelf / name / "store.json").write_text(text)

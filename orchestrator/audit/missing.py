@@ -9,7 +9,7 @@ from orchestrator.audit.incomplete import Incomplete, incomplete
 from orchestrator.plan.cells import Cell, ModelSpec, Plan
 from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.store import inventory
-from orchestrator.store.purges import purge_line, purged
+from orchestrator.store.purges import purge_line, purged, unrecorded
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError
@@ -38,13 +38,21 @@ def missing_cells(plan: Plan, store: Store, rerun: Rerun, again: Incomplete) -> 
 def check_purged(plan: Plan, store: Store, rerun: Rerun) -> None:
     """Refuse to compute anew what was purged, unless that is asked for.
 
+    Where the record of a purge is lost, nothing tells what was purged from what has gone by accident, so that
+    everything that is missing may be what somebody wanted deleted: a sweep asks before it makes it again.
+
     Raises:
-        AuditError: results are purged, and cells of the plan are missing: what they rest on would be made again.
+        AuditError: results are purged, and cells of the plan, or models behind them, would be made again.
     """
     line = purge_line(store) if rerun == "none" else ""
-    if line and (missing := missing_cells(plan, store, rerun, incomplete(plan, store))):
+    if not line:
+        return
+    missing = missing_cells(plan, store, rerun, incomplete(plan, store))
+    models = missing_models(plan, store, missing) if unrecorded(store) else []
+    if missing or models:
+        told = f"{len(missing)} cells" + (f" and {len(models)} models" if models else "")
         raise AuditError(
-            f"results: {store.root} was {line}; {len(missing)} cells of this plan are missing, and what they rest on "
+            f"results: {store.root} was {line}; {told} of this plan are missing, and what they rest on "
             "would be computed again: --rerun failed does so, and keeps the cells that are there; or use another --out"
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from orchestrator.command_line import Flag, parse
+from orchestrator.command_line import Flag, ResultsDirectory, parse
 from orchestrator.config.plugins import load_plugins
 from orchestrator.errors import Exit, run_command
 
@@ -22,7 +22,7 @@ EXAMPLES = """examples:
 class Command:
     """Write one self-contained HTML file on the results of a sweep, and vector figures."""
 
-    results: Annotated[str, Flag(value="RESULTS", positional=True)] = "results"
+    results: ResultsDirectory = "results"
     """Results directory: what the sweep was given as --out."""
     run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
     """Rest on the cells that this run asked for."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.store.modes import make_directories
+from orchestrator.store.unfinished import DIRECTORY, abandoned, directory_beside
 
 CURRENT_DIRECTORY, EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux
 
@@ -19,24 +19,26 @@ CURRENT_DIRECTORY, EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE of Linux
 def replaced(directory: Path) -> Iterator[Path]:
     """A new, empty sibling to write into; in the end it stands where `directory` stood, which is deleted.
 
-    A kill leaves the sibling, `.NAME.partial-XXXXXXXX`, which nobody reads.
+    A kill leaves the sibling, `.NAME.partial-XXXXXXXX`, which nobody reads and the next one here removes.
 
     Raises:
         OSError: a directory cannot be made, or put in place.
     """
     target = directory.resolve()  # a link stays a link, to the new directory
     make_directories(target.parent)
-    partial = target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
-    make_directories(partial)
-    try:
-        yield partial
-        if target.exists():
-            shutil.copymode(target, partial)
-            exchange(partial, target)
-        else:
-            partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    for path in target.parent.iterdir():
+        if (found := DIRECTORY.fullmatch(path.name)) and found["target"] == target.name and abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+    with directory_beside(target) as partial:
+        try:
+            yield partial
+            if target.exists():
+                shutil.copymode(target, partial)
+                exchange(partial, target)
+            else:
+                partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def exchange(one: Path, other: Path) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from orchestrator.command_line import Flag, parse
+from orchestrator.command_line import Flag, ResultsDirectory, parse
 from orchestrator.config.plugins import load_plugins
 from orchestrator.errors import Exit, run_command
 from orchestrator.plan.score_file import check_target, write_scores
@@ -43,7 +43,7 @@ Then in the next audit: [data] scores = "risk.npz", and forget sets such as
 class Command:
     """Write scores of the training examples: memorisation and privacy risk, or penultimate features."""
 
-    results: Annotated[str, Flag(value="RESULTS", positional=True)]
+    results: ResultsDirectory = "results"
     """Results directory of a sweep: with per-example attacks for risk, with any other for features."""
     architecture: Annotated[str, Flag(value="NAME")]
     """Whose models are asked."""

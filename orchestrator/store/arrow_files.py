@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import pyarrow as pa
 
+from orchestrator.store.arrow_claims import require_affordable
 from orchestrator.store.checksum import BLANK, intact, seal
-from orchestrator.store.files import Files, NotAFile
+from orchestrator.store.files import Files, NotAFile, reason_of
 from orchestrator.store.root import files_at
 from orchestrator.store.schema import SCHEMA_VERSION, Table, conform
 from tasks.errors import AuditError
@@ -20,6 +21,8 @@ T = TypeVar("T")
 MISPLACED = "what was written as"
 OTHER_VERSION = "of another schema version"
 BATCH_ROWS = 131_072
+SMALL = 1 << 20
+"""Bytes of a file that one thread reads."""
 IPC_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
 
 
@@ -51,7 +54,7 @@ class ArrowFiles:
             FileNotFoundError: there is none of this name.
             AuditError: it is truncated, corrupt or of another schema version.
         """
-        with self._opened(file) as reader:
+        with self._affordable(table, file) as reader:
             self.require_version(_version(reader.schema.metadata), file)
             return self._rows(table, file, reader)
 
@@ -63,15 +66,15 @@ class ArrowFiles:
             AuditError: it is damaged, cannot be read, or is of another schema version.
         """
         try:
-            content = self._content(file)
-        except NotAFile as error:
+            content = self._content(table, file)
+        except (NotAFile, ValueError) as error:
             raise self.refusal(file, error) from error
         if reason := self._damage(table, file, content):
             raise self.broken(file, reason)
         with pa.ipc.open_file(pa.BufferReader(content)) as reader:
             return self._rows(table, file, reader)
 
-    def check(self, file: str) -> None:
+    def check(self, table: Table, file: str) -> None:
         """Refuse a file that a scan would trust: Arrow and DuckDB read past the end of what claims too many rows.
 
         It is read once more for that, a second a gigabyte, and again only when it was written anew.
@@ -84,11 +87,11 @@ class ArrowFiles:
         stamp = self.files.stamp(file)
         if stamp is not None and self._sound.get(file) == stamp:
             return
-        with self._opened(file) as reader:
+        with self._affordable(table, file) as reader:
             self.require_version(_version(reader.schema.metadata), file)
             try:
-                for place in range(reader.num_record_batches):
-                    reader.get_batch(place).validate(full=True)
+                for _ in _batches(reader):
+                    pass
             except (pa.ArrowException, OSError, MemoryError) as error:
                 raise self.broken(file, error) from error
         self._sound[file] = stamp
@@ -110,9 +113,11 @@ class ArrowFiles:
             Unreadable: it cannot be opened, which says nothing of its content.
         """
         try:
-            return self._damage(table, file, self._content(file))
+            return self._damage(table, file, self._content(table, file))
         except NotAFile as error:
             return str(error.strerror)
+        except ValueError as error:
+            return f"truncated or corrupt: {reason_of(error):.200}"
 
     def _damage(self, table: Table, file: str, content: pa.Buffer) -> str:
         try:
@@ -126,6 +131,12 @@ class ArrowFiles:
             return "changed since it was written"
         if metadata.get(b"file") != file.encode() or metadata.get(b"table") != table.name.encode():
             return f"{MISPLACED} {metadata.get(b'file', b'').decode(errors='replace')}"
+        try:
+            with _reader(pa.BufferReader(content)) as reader:
+                for batch in _batches(reader):
+                    conform(pa.Table.from_batches([batch]), table.file_schema)
+        except (pa.ArrowException, OSError, MemoryError) as error:  # whoever sealed it
+            return f"no rows of this table: {reason_of(error):.100}"
         return ""
 
     def metadata(self, file: str) -> dict[bytes, bytes]:
@@ -178,9 +189,21 @@ class ArrowFiles:
         with ThreadPoolExecutor(self.files.lanes) as threads:
             return list(threads.map(action, items))
 
-    def _content(self, file: str) -> pa.Buffer:
+    def _content(self, table: Table, file: str) -> pa.Buffer:
+        """A whole file, once it is known to ask for no more memory than it may.
+
+        Raises:
+            ValueError: it asks for more, or it is no Arrow file.
+        """
         try:
-            return self.files.read(file)
+            remote, columns = self.files.lanes > 1, len(table.columns)
+            if not remote:  # which may have a hole of any length; of a remote one each look is a round trip
+                with self._source(file) as source:
+                    require_affordable(source, columns=columns)
+            content = self.files.read(file)
+            if remote:
+                require_affordable(pa.BufferReader(content), columns=columns)
+            return content
         except (FileNotFoundError, NotAFile):
             raise
         except OSError as error:
@@ -195,13 +218,43 @@ class ArrowFiles:
             raise self.broken(file, error) from error
 
     def _opened(self, file: str) -> pa.ipc.RecordBatchFileReader:
+        """A reader of what the schema of a file says."""
         try:
-            self.files.check(file)
-            return pa.ipc.open_file(self.files.filesystem.open_input_file(self.files.full(file)))
+            return pa.ipc.open_file(self._source(file))
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
             raise self.refusal(file, error) from error
+
+    def _affordable(self, table: Table, file: str) -> pa.ipc.RecordBatchFileReader:
+        """A reader of a file that asks for no more memory than its length can account for."""
+        try:
+            source = self._source(file)
+            if self.files.lanes > 1:  # each look at a remote file is a round trip
+                source = pa.BufferReader(source.read_buffer())
+            require_affordable(source, columns=len(table.columns))
+            return _reader(source)
+        except FileNotFoundError:
+            raise
+        except (ValueError, pa.ArrowException, OSError) as error:
+            raise self.refusal(file, error) from error
+
+    def _source(self, file: str) -> pa.NativeFile:
+        self.files.check(file)
+        return self.files.filesystem.open_input_file(self.files.full(file))
+
+
+def _reader(source: pa.NativeFile) -> pa.ipc.RecordBatchFileReader:
+    """Threads take longer to hand columns over than a small file takes to unpack."""
+    return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(use_threads=source.size() > SMALL))
+
+
+def _batches(reader: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
+    """Batches whose lengths, offsets and text hold, which what reads them trusts."""
+    for place in range(reader.num_record_batches):
+        batch = reader.get_batch(place)
+        batch.validate(full=True)
+        yield batch
 
 
 def _version(metadata: dict[bytes, bytes] | None) -> str:

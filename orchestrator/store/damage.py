@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import pyarrow as pa
+
 from orchestrator.store import marker, paths
 from orchestrator.store.arrow_files import MISPLACED, OTHER_VERSION, ArrowFiles, Unreadable
-from orchestrator.store.files import MARKER, Files, NotAFile
+from orchestrator.store.files import MARKER, Files, NotAFile, reason_of
 from orchestrator.store.paths import BLOB_SUFFIX, COMPACTED, TENSORS
 from orchestrator.store.schema import Table
 from orchestrator.store.tables import INVENTORY, TABLES, table_named
@@ -19,6 +21,8 @@ from tasks.errors import AuditError
 WEIGHTS, SHARED = TENSORS
 LONGEST_HEADER = 100_000_000
 """Bytes that the safetensors library admits."""
+PART = 1 << 24
+"""Bytes of tensors that are held at once."""
 COPIED = "the tensors of another name"
 STRANGER = "not a result file"
 
@@ -122,38 +126,43 @@ def damaged_tensors(files: Files, digests: Mapping[str, str]) -> Iterator[Damage
                 continue
             keys = frozenset([key])
             try:
-                content = memoryview(files.read(file))
+                reason = _foreign(files, file, key, digests)
             except FileNotFoundError:
                 continue
             except NotAFile as error:
                 yield Damage(file=file, reason=str(error.strerror))
                 continue
-            except (OSError, MemoryError) as error:
-                reason = getattr(error, "strerror", None) or "too large for this machine"
-                yield Damage(file=file, reason=reason, state="unreadable", keys=keys)
+            except OSError as error:
+                yield Damage(file=file, reason=reason_of(error), state="unreadable", keys=keys)
                 continue
-            if reason := _foreign(content, key, digests):
+            if reason:
                 yield Damage(file=file, reason=reason, keys=keys, misplaced=reason == COPIED)
 
 
-def _foreign(content: memoryview, key: str, digests: Mapping[str, str]) -> str:
-    if not _whole_tensors(content):
-        return "truncated or corrupt"
-    digest = hashlib.sha256(content).hexdigest()
+def _foreign(files: Files, file: str, key: str, digests: Mapping[str, str]) -> str:
+    files.check(file)
+    with files.filesystem.open_input_file(files.full(file)) as source:
+        if not _whole_tensors(source):  # before the rest is read: a sparse file may claim any length
+            return "truncated or corrupt"
+        source.seek(0)
+        taken = hashlib.sha256()
+        while part := source.read(PART):
+            taken.update(part)
+    digest = taken.hexdigest()
     if digests.get(key, digest) != digest:
         return "not the tensors that were written under this name"
     # One without a row that is like no other may be of a sweep that was killed.
     return COPIED if key not in digests and digest in digests.values() else ""
 
 
-def _whole_tensors(data: memoryview) -> bool:
+def _whole_tensors(source: pa.NativeFile) -> bool:
     """Whether a safetensors file is as long as its header says."""
-    length = int.from_bytes(data[:8], "little")
-    if length > LONGEST_HEADER:
+    length = int.from_bytes(source.read(8), "little")
+    if length > min(LONGEST_HEADER, source.size()):
         return False
     try:
-        header = json.loads(bytes(data[8 : 8 + length]))
+        header = json.loads(source.read(length))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        return len(data) == 8 + length + max(ends, default=0)
+        return source.size() == 8 + length + max(ends, default=0)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return False

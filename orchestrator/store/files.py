@@ -95,7 +95,7 @@ class Files(Protocol):
         ...
 
     def stale(self, *, seconds: float) -> list[str]:
-        """Files that killed writers left behind, older than `seconds`."""
+        """Files that killed writers left behind: single ones older than `seconds`, and those of directories."""
         ...
 
     def usable(self) -> bool:

@@ -40,6 +40,7 @@ def held(store: Store, besides: Collection[str] = ()) -> set[Held]:
 def take(store: Store, run_id: str) -> None:
     """Write down what is there at the end of a run; lists of others that say no more than this one go."""
     now, lists = held(store), _lists(store)
+    record_restored(store, now)
     own = now | lists.get(run_id, set())  # what it had listed and has gone since is still missed
     if lists.get(run_id) != own:
         _write(store, run_id, own)
@@ -47,6 +48,11 @@ def take(store: Store, run_id: str) -> None:
     store.delete_all(
         INVENTORY, [run for run, listed in lists.items() if run != run_id and listed <= accounted]
     )
+
+
+def note(store: Store, held_id: str, noted: AbstractSet[Held]) -> None:
+    """Write down, under an id that no run has, what is to be missed from now on; the next run that ends takes it."""
+    _write(store, held_id, noted)
 
 
 def strike(store: Store, dropped: AbstractSet[Held]) -> None:
@@ -68,6 +74,12 @@ def lost(store: Store) -> set[Held]:
     return (listed | known_losses(store)) - held(store)
 
 
+def lost_keys(store: Store, part: str) -> set[str]:
+    """Keys of one table that results held once, whether or not their loss is on record."""
+    listed: set[Held] = set().union(*_lists(store).values(), known_losses(store))
+    return {key for name, key in listed if name == part} - store.keys(part)
+
+
 def unlisted(store: Store) -> str | None:
     """The run that was begun last, if there is no list of what it left: it was killed, or still runs."""
     latest = named_run(store, None)
@@ -75,8 +87,9 @@ def unlisted(store: Store) -> str | None:
 
 
 def known_losses(store: Store, besides: Collection[str] = ()) -> set[Held]:
-    """What was recorded as lost, whether or not a sweep has computed it again."""
-    return set().union(*_pairs(store, "losses", besides).values())
+    """What was recorded as lost, and was not seen to be back since."""
+    rows = store.read_besides("losses", besides).to_pylist()
+    return {(row["part"], row["part_key"]) for row in rows if row["restored_at"] is None}
 
 
 def still_lost(store: Store) -> set[Held]:
@@ -92,6 +105,20 @@ def record_losses(store: Store, lost: Iterable[Held]) -> None:
         store.write("losses", loss_id, [{"part": part, "part_key": key, "noticed_at": now}])
 
 
+def record_restored(store: Store, now: AbstractSet[Held], besides: Collection[str] = ()) -> None:
+    """Record that losses have come back, so that they are missed when they are lost once more.
+
+    Args:
+        store: the results.
+        now: what is there.
+        besides: files that cannot be read.
+    """
+    at = datetime.now(UTC)
+    for row in store.read_besides("losses", besides).to_pylist():
+        if row["restored_at"] is None and (row["part"], row["part_key"]) in now:
+            store.write("losses", row["loss_id"], [row | {"restored_at": at}])
+
+
 def _write(store: Store, run_id: str, listed: AbstractSet[Held]) -> None:
     rows = [{"part": part, "part_key": key} for part, key in sorted(listed)]
     store.write(INVENTORY, run_id, rows)
@@ -99,18 +126,9 @@ def _write(store: Store, run_id: str, listed: AbstractSet[Held]) -> None:
 
 def _lists(store: Store, besides: Collection[str] = ()) -> dict[str, set[Held]]:
     """What each run that ended left, by its id."""
-    return _pairs(store, INVENTORY, besides)
-
-
-def _pairs(store: Store, table: str, besides: Collection[str]) -> dict[str, set[Held]]:
-    columns = (TABLES[table].key, "part", "part_key")
-    if besides:
-        keys = layout.keys_besides(store.arrow_files, TABLES[table], besides)
-        tables = [store.read(table, key) for key in keys]
-    else:
-        tables = [store.read(table)]
+    rows = store.read_besides(INVENTORY, besides)
+    columns = (TABLES[INVENTORY].key, "part", "part_key")
     found: dict[str, set[Held]] = defaultdict(set)
-    for rows in tables:
-        for key, part, part_key in zip(*(rows[name].to_pylist() for name in columns), strict=True):
-            found[key].add((part, part_key))
+    for key, part, part_key in zip(*(rows[name].to_pylist() for name in columns), strict=True):
+        found[key].add((part, part_key))
     return found

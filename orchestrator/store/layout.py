@@ -82,6 +82,13 @@ def keys_besides(arrow_files: ArrowFiles, table: Table, damaged: Collection[str]
     return found
 
 
+def rows_besides(arrow_files: ArrowFiles, table: Table, damaged: Collection[str]) -> pa.Table:
+    """Rows of a table without path columns, of every file that is not damaged: merged ones first, a key maybe twice."""
+    names = [*_compacted_files(arrow_files, table), *(entry.file for entry in _entries(arrow_files, table))]
+    loaded = [arrow_files.load(table, name) for name in names if name not in damaged]
+    return pa.concat_tables([table.file_schema.empty_table(), *loaded])
+
+
 def compacted(arrow_files: ArrowFiles, table: Table) -> dict[str, frozenset[str]]:
     """Compacted files and the keys they hold, most keys first."""
     held = {file: arrow_files.keys_held(file) for file in _compacted_files(arrow_files, table)}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
-import secrets
 import shutil
 import stat
 import time
@@ -28,11 +26,10 @@ from orchestrator.store.modes import (
     set_mode,
     set_modes,
 )
+from orchestrator.store.unfinished import DIRECTORY, FILE, abandoned, file_beside
 from tasks.errors import AuditError
 from tasks.runtime.time_limit import unlimited
 
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}")
-"""Names of unfinished files; no other hidden file is ours."""
 DEPTH = 8
 """Directories in one another below a table; none has more than three."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -102,7 +99,7 @@ class LocalFiles:
     @unlimited()
     def write(self, path: str, data: bytes | pa.Buffer) -> None:
         target = self.root / path
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        temporary = file_beside(target)
         try:
             mode = mode_beside(self.root / MARKER, self._mode)
             try:
@@ -128,6 +125,9 @@ class LocalFiles:
     def remove(self, path: str) -> None:
         try:
             (self.root / path).unlink(missing_ok=True)
+            if DIRECTORY.fullmatch((self.root / path).parent.name):
+                with contextlib.suppress(OSError):  # it holds more
+                    (self.root / path).parent.rmdir()
         except OSError as error:
             raise CannotWrite(f"results: cannot remove {self.root / path}: {self._hint(error)}") from error
 
@@ -161,7 +161,7 @@ class LocalFiles:
         self._mode = FILE_MODES[share]
         try:
             make_directories(self.root, self._mode)
-            set_mode(self.root, self._mode)
+            set_mode(self.root.resolve(), self._mode)
             set_modes((self.root / name for name in names), self._mode)
         except OSError as error:
             raise CannotWrite(
@@ -178,15 +178,19 @@ class LocalFiles:
         limit = time.time() - seconds
         found = []
         for directory, below, names in os.walk(self.root):
-            deep = (
-                len(Path(directory).parts) - len(self.root.parts) > 2 * DEPTH
-            )  # results of a search lie in results
-            below[:] = [name for name in below if not name.startswith(".") and not deep]
-            for path in (Path(directory, name) for name in names if TEMPORARY.fullmatch(name)):
+            place = Path(directory)
+            if DIRECTORY.fullmatch(place.name) and place != self.root:
+                found += [place / name for name in names if abandoned(place)]
+                below.clear()
+                continue
+            # results of a search lie in results
+            deep = len(place.parts) - len(self.root.parts) > 2 * DEPTH
+            below[:] = [n for n in below if not deep and (n[0] != "." or DIRECTORY.fullmatch(n))]
+            for path in (place / name for name in names if FILE.fullmatch(name)):
                 with contextlib.suppress(FileNotFoundError):  # its writer has just finished
                     if path.stat().st_mtime < limit:
-                        found.append(path.relative_to(self.root).as_posix())
-        return sorted(found)
+                        found.append(path)
+        return sorted(path.relative_to(self.root).as_posix() for path in found)
 
 
 def _write_synced(path: Path, data: bytes | pa.Buffer, mode: int) -> None:

@@ -15,15 +15,35 @@ Share = Literal["nobody", "group"]
 """Who may read results besides their owner."""
 FILE_MODES: dict[Share, int] = {"nobody": 0o600, "group": 0o640}
 PRIVATE, SHARED = FILE_MODES["nobody"], FILE_MODES["group"]
+MADE = ("runs", "plans", "settings")
+"""Directories that every sweep makes."""
 PERMISSIONS, SPECIAL = 0o777, 0o7000
 
 
 def mode_beside(marker: Path, otherwise: int = PRIVATE) -> int:
-    """Mode of the files beside a marker: 0640 where it has exactly that, else 0600; `otherwise` where there is none."""
+    """Mode of the files beside a marker: 0640 where it has exactly that, else 0600.
+
+    Where there is none, it was lost, or nothing is there yet: 0640 beside a directory that was made for the group, else
+    `otherwise`.
+    """
     try:
         return SHARED if marker.stat().st_mode & PERMISSIONS == SHARED else PRIVATE
     except OSError:
-        return otherwise
+        made = (marker.parent / name for name in MADE)
+        return SHARED if any(_for_the_group(directory) for directory in made) else otherwise
+
+
+def _for_the_group(directory: Path) -> bool:
+    try:
+        mode = directory.lstat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISDIR(mode) and mode & PERMISSIONS == with_entry(SHARED)
+
+
+def with_entry(mode: int) -> int:
+    """The mode of a directory that is as open as files of this mode: with the right to enter it."""
+    return mode | (mode & 0o444) >> 2
 
 
 def open_line(root: Path) -> str:
@@ -93,5 +113,5 @@ def set_mode(path: Path, mode: int) -> None:
     if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
         return
     if stat.S_ISDIR(found.st_mode):
-        mode |= (mode & 0o444) >> 2
+        mode = with_entry(mode)
     os.chmod(path, (found.st_mode & SPECIAL) | mode)

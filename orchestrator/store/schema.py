@@ -76,10 +76,14 @@ def conform(arrow: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast to `schema`; columns that the table lacks are null, others are dropped."""
     if arrow.schema.equals(schema, check_metadata=True):
         return arrow
-    columns = [
-        arrow[f.name].cast(f.type) if f.name in arrow.column_names else pa.nulls(len(arrow), f.type)
-        for f in schema
-    ]
+    places = {name: place for place, name in enumerate(arrow.column_names)}
+    columns = []
+    for entry in schema:
+        column = arrow.column(places[entry.name]) if entry.name in places else None
+        if column is None:
+            columns.append(pa.nulls(len(arrow), entry.type))
+        else:
+            columns.append(column if column.type == entry.type else column.cast(entry.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 

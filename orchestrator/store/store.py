@@ -9,7 +9,7 @@ its own file goes behind: it was copied there from the results of another, or wh
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +75,21 @@ class Store:
         """Whether the root is marked as one of results."""
         return self.files.exists(MARKER)
 
+    def has_results(self) -> bool:
+        """Whether there is a file of any table."""
+        return any(True for name in TABLES for _ in self.files.names(name))
+
     def check_exists(self) -> None:
-        """Refuse a root that is no directory."""
+        """Refuse a root that is no directory, or holds nothing of ours: a sweep marks its directory first of all."""
         if not self.files.usable():
             raise AuditError(
                 f"results: no directory '{self.root}'; python -m orchestrator.sweep --out {self.root} makes it"
+            )
+        if not (self.marked() or self.has_results()):
+            below = self.files.describe("results")
+            nearest = f": there are results in {below}" if self.files.exists(f"results/{MARKER}") else ""
+            raise AuditError(
+                f"results: '{self.root}' holds none: expected what a sweep was given as --out{nearest}"
             )
 
     def check_version(self) -> None:
@@ -141,6 +151,16 @@ class Store:
             return persistently(lambda: self._scan(known))
         return persistently(lambda: self._read_key(known, key, path))
 
+    def read_besides(self, table: str, damaged: Collection[str]) -> pa.Table:
+        """What can be read of a table without path columns; a key that two files hold comes twice, the single one last.
+
+        Args:
+            table: name of the table.
+            damaged: files that cannot be read.
+        """
+        known = table_named(table)
+        return persistently(lambda: layout.rows_besides(self.arrow_files, known, damaged))
+
     def delete(self, table: str, key: str, **path: str) -> None:
         """Forget a key, so that it is computed again; nothing happens where it is not finished.
 
@@ -169,7 +189,7 @@ class Store:
         snapshot = self.snapshot(table)
         whole = [part.file for part in snapshot.parts if part.serves == part.holds]
         names = whole + [entry.file for entry in snapshot.singles]
-        self.arrow_files.each(self.arrow_files.check, names)
+        self.arrow_files.each(partial(self.arrow_files.check, known), names)
         files = ds.FileSystemDataset.from_paths(
             [self.files.full(name) for name in names],
             schema=known.query_schema,

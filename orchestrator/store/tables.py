@@ -73,6 +73,7 @@ TABLES = _tables(
             "part": STRING,  # a table, or weights
             "part_key": STRING,
             "noticed_at": TIME,
+            "restored_at": TIME,  # when it was seen to be back; null: it is not
         },
         required=("part", "part_key", "noticed_at"),
     ),

@@ -7,6 +7,7 @@ next one finds and ends.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,8 @@ COPIES = "copies"
 """What a search for retained copies found of each forgotten example: columns of `forget_sets`."""
 PAGES = (b"<title>Unlearning audit</title>", b"<title>Deletion audit: ")
 """Titles of the report and of the certificate."""
+HEAD = 4096
+"""Bytes in which the title stands."""
 VIEWS = "views.sql"
 """Lies beside the tables of an export."""
 WORDS = {
@@ -90,7 +93,7 @@ def find_traces(store: Store, *, ids: bool) -> list[Traces]:
 def delete_traces(store: Store, traces: Sequence[Traces], *, now: datetime) -> str:
     """Delete what was found and record it; the name of the purge."""
     begun = unfinished(store)
-    purge_id = begun[0]["purge_id"] if begun else f"purge-{len(store.keys(TABLE)) + 1}"
+    purge_id = begun[0]["purge_id"] if begun else f"purge-{secrets.token_hex(8)}"
     known = {row["what"] for row in begun}
     rows: list[dict[str, Any]] = [
         *begun,
@@ -102,6 +105,7 @@ def delete_traces(store: Store, traces: Sequence[Traces], *, now: datetime) -> s
     ]
     rows = [{**row, "purged_at": now} for row in rows]
     store.write(TABLE, purge_id, rows)
+    inventory.note(store, purge_id, {(TABLE, purge_id)})  # nothing else says that what goes has not got lost
     whole = {t.what for t in traces if t.what != COPIES}
     inventory.strike(store, {(part, key) for part, key in inventory.held(store) if part in whole})
     for found in traces:
@@ -126,10 +130,12 @@ def _split(name: str) -> tuple[str, str]:
 
 def _is_page(files: Files, name: str) -> bool:
     try:
-        text = files.read(name).to_pybytes()
+        files.check(name)
+        with files.filesystem.open_input_file(files.full(name)) as source:
+            head = source.read(HEAD)
     except OSError:  # a link or a pipe: none of ours
         return False
-    return any(title in text for title in PAGES)
+    return any(title in head for title in PAGES)
 
 
 def _with_copies(store: Store) -> list[str]:

@@ -38,9 +38,10 @@ class Inner:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """Do it."""
+    """Do it,
+    all of it."""
 
-    source: Annotated[str, Flag(value="FILE", positional=True)] = "here"
+    source: Annotated[str, Flag(value="FILE", positional=True, named=True)] = "here"
     """Where from."""
     needed: Annotated[int, Flag(value="N", smallest=1)]
     """Needed."""
@@ -85,6 +86,22 @@ def test_every_kind_of_flag_is_read():
     )
 
 
+def test_a_word_may_be_given_by_its_name():
+    assert (
+        parsed("--source there --needed 2") == parsed("there --needed 2") == Command(source="there", needed=2)
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["certificate", "purge", "query", "report", "scores", "status", "trackers"]
+)
+def test_every_command_takes_results_by_name(command):
+    (example, *_) = examples(module_of(command).EXAMPLES)
+    words = [word for word in shlex.split(example)[1:] if word != "results"]
+    made = parse(module_of(command).Command, [*words, "--results", "elsewhere"], prog="", examples="")
+    assert made.results == "elsewhere"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -96,6 +113,7 @@ def test_every_kind_of_flag_is_read():
         ("--neded 1", "the following arguments are required: --needed; see program --help"),
         ("--needed 1 --laud", "no flag '--laud'. Did you mean '--loud'?"),
         ("--needed 1 --inner.sise=2", "no flag '--inner.sise'. Did you mean '--inner.size'?"),
+        ("--needed 1 x --source y", "--source: expected one source, got 'x' and 'y'"),
         ("--needed 1 x y", "expected no further word, got 'y'; see program --help"),
         ("--needed 1 --names", "argument --names: expected at least one argument; see program --help"),
     ],
@@ -112,7 +130,8 @@ def test_help_shows_values_groups_and_defaults(capsys):
     assert not left.value.code
     shown = " ".join(capsys.readouterr().out.split())
     for piece in (
-        "usage: program [FILE] --needed N [flags] Do it.",
+        "usage: program [FILE] --needed N [flags] Do it, all of it.",
+        "FILE Where from. (default: here); also as --source",
         "--needed N Needed. (required)",
         "--ratio SHARE Share, in %. (default: half)",
         "--form {long,short} Form. (default: long)",
@@ -164,6 +183,8 @@ def test_help_fits_a_terminal_and_has_all_parts(helped):
     assert shown.startswith(f"usage: python -m orchestrator.{command} ")
     assert max(map(len, shown.splitlines())) <= 80
     assert "default" in shown
+    about = shown.split("\n\n")[1]
+    assert "  " not in about
 
 
 def examples(text: str) -> list[str]:

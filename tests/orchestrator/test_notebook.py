@@ -1,15 +1,25 @@
 """The example notebook runs from its first cell to its last on real results."""
 
+import sys
+
 import pytest
 
+from orchestrator.errors import run_command
+from orchestrator.notebook.__main__ import main
 from tests.support.audited import audited_root
 
-marimo = pytest.importorskip("marimo")
+
+def test_without_marimo_it_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "marimo", None)
+    monkeypatch.delitem(sys.modules, "orchestrator.notebook.notebook", raising=False)
+    assert run_command(main) == 2
+    assert capsys.readouterr().err == "error: notebook: needs the package marimo: pip install marimo\n"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_every_cell_runs():
-    from orchestrator.notebook import app
+    pytest.importorskip("marimo")
+    from orchestrator.notebook.notebook import app
 
     outputs, names = app.run(defs={"root": audited_root(), "run": None})
     cells = list(app._cell_manager.cells())

@@ -16,6 +16,7 @@ from orchestrator.purge import main as purge
 from orchestrator.query import main as query
 from orchestrator.report.write import build
 from orchestrator.status import main as status
+from orchestrator.store import inventory
 from orchestrator.store.local_files import LocalFiles
 from orchestrator.store.purges import purge_line, purged
 from orchestrator.store.store import Store
@@ -176,7 +177,7 @@ def test_later_commands_say_so_and_count_nothing_as_missing(
     outcome = run(config, out=store.root, display="plain")
     assert outcome.finished
     assert "purged on " in capsys.readouterr().err
-    assert visible(store.root) == before
+    assert {name for name in visible(store.root) ^ before if not name.startswith("inventory/")} == set()
     assert "<dt>deleted since</dt><dd>purged on" in build(store.root)[0]
     words = ["--method", "finetune", "--scope", "all", "--forget-set", "random:fraction=0.2"]
     certificate([store.root, *words, "--output", str(tmp_path / "certificate.html")])
@@ -205,3 +206,41 @@ def test_what_is_missing_is_computed_again_only_where_that_is_asked_for(tmp_path
         run(config, out=store.root)
     assert run(config, out=store.root, rerun="failed").finished
     assert store.keys("examples") == {gone}
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_a_lost_record_of_a_purge_is_missed_and_nothing_is_computed_before_somebody_says_so(
+    repaired: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, config = Store(copied(tmp_path)), Path(audited_root()).parent / "audit.toml"
+    purge([store.root, "--yes"])
+    shutil.rmtree(tmp_path / "results" / "purges")
+    assert query(["--verify", "--results", store.root]) == 1
+    assert "purges: missing, though a run left it: purge-" in capsys.readouterr().out
+    if repaired:
+        query(["--repair", "--results", store.root])
+    before = visible(store.root)
+    with pytest.raises(
+        AuditError,
+        match=r"was purged, and 1 records of that are lost; .* models of this plan .*--rerun failed",
+    ):
+        run(config, out=store.root)
+    assert visible(store.root) == before
+    capsys.readouterr()
+    status([store.root])
+    assert "purged, and 1 records of that are lost" in capsys.readouterr().out
+    few = "method=finetune,scope=all,attack=none"
+    outcome = run(config, out=store.root, only=few, rerun="failed")
+    assert (outcome.finished, outcome.lost) == (repaired, not repaired)
+    assert run(config, out=store.root, only=few).finished == repaired  # what is there is whole
+
+
+def test_no_purge_takes_the_name_of_one_whose_record_is_lost(tmp_path: Path) -> None:
+    store = traced(tmp_path)
+    purge([store.root, "--yes"])
+    (first,) = store.keys("purges")
+    store.delete("purges", first)
+    store.put_blob("weights", "w", b"more")
+    purge([store.root, "--yes"])
+    assert first not in store.keys("purges")
+    assert inventory.lost_keys(store, "purges") == {first}

@@ -113,9 +113,11 @@ def test_verify_and_repair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     store.files.write("metrics/aa.arrow", b"ARROW1")
     capsys.readouterr()
     assert query.main(["--results", made, "--verify"]) == 1
-    assert capsys.readouterr().out == "metrics/aa.arrow: truncated or corrupt\n"
+    assert capsys.readouterr().out == "metrics/aa.arrow: truncated or corrupt: a header that leads outside\n"
     assert query.main(["--results", made, "--repair"]) == 0
-    assert capsys.readouterr().out == "metrics/aa.arrow: truncated or corrupt; moved to _damaged\n"
+    assert capsys.readouterr().out == (
+        "metrics/aa.arrow: truncated or corrupt: a header that leads outside; moved to _damaged\n"
+    )
     assert query.main(["--results", made, "--verify"]) == 0
 
 

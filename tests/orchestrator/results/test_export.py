@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.purge import main as purge
+from orchestrator.query import main as query
 from orchestrator.results import replaced
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
+from orchestrator.store.unfinished import directory_beside
 from tasks.errors import AuditError
 
 ROOT = Path(__file__).parents[3]
@@ -70,6 +73,23 @@ def test_a_kill_leaves_the_old_or_the_new(pair: tuple[Results, Results], tmp_pat
         assert content(target) in whole
     pair[0].export(target)
     assert content(target) == whole[0]
+    assert [path.name for path in target.parent.iterdir()] == ["export"]
+
+
+def test_what_a_killed_export_left_in_results_is_named_and_removed(
+    pair: tuple[Results, Results], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = pair[0].store.root
+    torn = Path(root, ".export.partial-0123abcd")
+    torn.mkdir()
+    (torn / "examples.parquet").write_bytes(b"x" * 2_000_000)
+    assert query(["--verify", "--results", root]) == 0
+    assert "1 unfinished files of killed writers, 2.0 MB: --repair removes them" in capsys.readouterr().err
+    with directory_beside(Path(root, "export")) as living:
+        (living / "examples.parquet").write_bytes(b"x")
+        purge([root, "--yes"])
+        assert not torn.exists()
+        assert living.exists()
 
 
 @pytest.mark.parametrize("swaps", [True, False])

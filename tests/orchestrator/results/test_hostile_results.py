@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import shutil
@@ -14,10 +15,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from orchestrator import query, status
+from orchestrator import purge, query, status, trackers
 from orchestrator.errors import run_command
+from orchestrator.report.__main__ import main as report
 from orchestrator.store.store import Store
 from tests.support import synthetic_results as synthetic
+from tests.support.audited import NOON
 
 ESCAPES = "\x1b]0;owned\x07\x1b[31m<script>alert(1)</script>'; drop table cells;-- ../../etc/passwd\r\u202e\0"
 SECONDS = 20.0
@@ -31,6 +34,30 @@ COMMANDS: dict[str, Callable[[], int]] = {
             "results",
         ]
     ),
+}
+
+
+def notebook() -> int:
+    """Every cell but the one that reads the command line."""
+    from orchestrator.notebook.notebook import app
+
+    app.run(defs={"root": "results", "run": None})
+    return 0
+
+
+READING: dict[str, Callable[[], int]] = {
+    "prompt": lambda: query.main(["--results", "results"]),
+    "export": lambda: query.main(["--export", "exported", "--results", "results"]),
+    "trackers": lambda: trackers.main(["results", "--to", "tensorboard", "--at", "logs"]),
+    "watch": lambda: status.main(["results", "--watch", "0.01"]),
+    "notebook": notebook,
+    "report": lambda: report(["results"]),
+}
+"""Commands that need the rows of cells."""
+MENDING: dict[str, Callable[[], int]] = {
+    "purge": lambda: purge.main(["results", "--ids", "--yes"]),
+    "repair": lambda: query.main(["--repair", "--results", "results"]),
+    "verify again": COMMANDS["verify"],
 }
 
 
@@ -78,7 +105,7 @@ def answers(capfd: pytest.CaptureFixture[str], *commands: str) -> dict[str, tupl
     found = {}
     for name in commands or COMMANDS:
         began = time.monotonic()
-        code = run_command(COMMANDS[name])
+        code = run_command({**COMMANDS, **READING, **MENDING}[name])
         assert time.monotonic() - began < SECONDS
         out, err = capfd.readouterr()
         assert code in (0, 1, 2), name
@@ -258,6 +285,58 @@ def test_weights_that_claim_what_they_have_not_are_damaged(results: Path, data: 
     assert "weights/odd.safetensors: truncated or corrupt" in told
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_hole_in_a_file_is_not_read(results: Path, inside: bool, capfd) -> None:
+    path = first(results, "cells/*.arrow")
+    data = path.read_bytes()
+    length = int.from_bytes(data[-10:-6], "little") + 10 if inside else 0
+    with path.open("wb") as sink:
+        sink.write(data[: len(data) - length])
+        sink.truncate(1 << 40)
+        sink.seek(0, os.SEEK_END)
+        sink.write(data[len(data) - length :] if inside else b"")
+    found = answers(capfd, "verify", "status")
+    assert f"{path.name}: truncated or corrupt" in found["verify"][1]
+    assert path.name in found["status"][1]
+
+
+def test_sparse_weights_are_judged_by_their_header_before_they_are_read(results: Path, capfd) -> None:
+    path = results / "weights" / "odd.safetensors"
+    path.write_bytes(struct.pack("<Q", 31) + b'{"a": {"data_offsets": [0, 8]}}')
+    os.truncate(path, 1 << 40)
+    assert "odd.safetensors: truncated or corrupt" in answers(capfd, "verify")["verify"][1]
+
+
+@pytest.mark.parametrize("table", ["purges", "losses", "inventory", "forget_sets"])
+def test_what_purge_and_repair_keep_on_record_may_be_hostile(results: Path, table: str, capfd) -> None:
+    store, names = Store("results"), {"part": "../../etc", "part_key": ESCAPES}
+    rows = {
+        "purges": {"purged_at": NOON, "what": ESCAPES, "files": -1, "finished": False},
+        "losses": {**names, "noticed_at": NOON},
+        "inventory": names,
+        "forget_sets": {
+            "forget_set": ESCAPES,
+            "example_id": -1,
+            "retained_nearest": 1,
+            "provenance_json": "[" * 9999,
+        },
+    }
+    store.write(table, "k", [rows[table]])
+    answers(capfd, "verify", "status", *MENDING)
+    (results / table / "k.arrow").write_bytes(b"torn")
+    found = answers(capfd, *MENDING)
+    assert found["verify again"][0] == 0, found
+
+
+def test_a_page_of_any_length_is_looked_at_where_it_begins(results: Path, capfd) -> None:
+    (results / "page.html").write_bytes(b"<html><title>Unlearning audit</title>")
+    os.truncate(results / "page.html", 1 << 40)
+    os.truncate(results / "store.json", 0)
+    assert answers(capfd, "repair")["repair"][0] == 0
+    assert answers(capfd, "purge")["purge"][0] == 0
+    assert not (results / "page.html").exists()
+
+
 def test_directories_deeper_than_the_stack_are_left_alone(results: Path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(results / "examples")
     for _ in range(1100):
@@ -274,3 +353,48 @@ def test_directories_deeper_than_the_stack_are_left_alone(results: Path, monkeyp
         for _ in range(1100):
             os.chdir("..")
             os.rmdir("d")
+
+
+def bomb(path: Path) -> None:
+    """A whole file but for the length of a buffer: a terabyte, once it is unpacked."""
+    long = 1_234_567
+    with pa.ipc.open_file(pa.BufferReader(path.read_bytes())) as reader:
+        arrow = reader.read_all()
+    arrow = with_column(arrow, "error", pa.array(["x" * long] * len(arrow), pa.string()))
+    Store("results").arrow_files.write(path.relative_to("results").as_posix(), arrow)
+    data, begins = path.read_bytes(), b"\x28\xb5\x2f\xfd"
+    assert struct.pack("<q", long * len(arrow)) + begins in data
+    path.write_bytes(
+        data.replace(struct.pack("<q", long * len(arrow)) + begins, struct.pack("<q", 1 << 40) + begins)
+    )
+
+
+def replaced_by(thing: str) -> Callable[[Path], object]:
+    def replace(path: Path) -> None:
+        path.unlink()
+        THINGS[thing](path)
+
+    return replace
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "damage",
+    [*(pytest.param(replaced_by(t), id=t) for t in ("pipe", "endless device", "pickle")), bomb],
+)
+def test_every_command_names_a_file_that_is_none(
+    results: Path, damage: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    path = first(Path("results"), "cells/*.arrow")
+    damage(path)
+    monkeypatch.setattr("sys.stdin", io.StringIO("select count(*) from cells;\n"))
+    found = answers(capfd, *READING)
+    for name, (code, told) in found.items():
+        assert path.name in told, name
+        assert (code == 2) == (name != "prompt"), name  # which goes on
+    found = answers(capfd, *MENDING)
+    assert path.name in found["repair"][1]
+    assert (found["repair"][0], found["verify again"][0]) == (0, 0), found
+    assert (results / "_damaged" / "cells" / path.name).is_symlink() or (
+        results / "_damaged" / "cells" / path.name
+    ).exists()

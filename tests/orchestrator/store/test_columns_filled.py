@@ -1,9 +1,14 @@
 """Every column of every table holds something in some row of small forms of the presets."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from orchestrator.purge import main as purge
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
+from orchestrator.store.verify import repair
 from tests.support import shadow_sweeps, sweeps
 
 DIVERGES = '[methods.worst]\nbase = "gradient_ascent"\nlr = 1e30\n'
@@ -33,7 +38,20 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> list[Store]:
         trajectories='true\ncanaries = 40\ncanary_kind = "out_of_distribution"',
     )
     assert ran.returncode == 1, ran.stderr
-    return [Store(str(path)) for path in (tuned / "results", tuned / "results/search", shadows / "results")]
+    roots = (tuned / "results", tuned / "results/search", shadows / "results", damaged(tuned))
+    return [Store(str(path)) for path in roots]
+
+
+def damaged(folder: Path) -> Path:
+    """A copy of results of which a file was lost and has come back, and the rest is purged."""
+    root = Path(shutil.copytree(folder / "results", folder / "damaged"))
+    file = next((root / "layers").rglob("*.arrow"))
+    file.rename(root / "aside")
+    repair(Store(str(root)))
+    (root / "aside").rename(file)
+    repair(Store(str(root)))
+    purge([str(root), "--yes"])
+    return root
 
 
 @pytest.mark.slow

@@ -127,6 +127,32 @@ def test_what_is_not_ours_keeps_its_modes_and_is_told(tmp_path: Path) -> None:
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
+def test_a_root_that_is_a_link_is_opened_where_it_leads(umask: int, tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir(mode=0o700)
+    (tmp_path / "results").symlink_to(real)
+    store = Store(str(tmp_path / "results"))
+    store.check_ready("group")
+    fill(store)
+    assert others(real, file=0o640, directory=0o750) == {}
+    store.check_ready("nobody")
+    assert others(real) == {}
+
+
+@pytest.mark.parametrize("share", ["group", "nobody"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda marker: marker.write_bytes(b"torn")])
+def test_a_repaired_marker_is_as_open_as_the_results_are(umask: int, tmp_path: Path, share, damage) -> None:
+    store = Store(str(tmp_path / "results"))
+    store.check_ready(share)
+    fill(store)
+    store.write("plans", "r", [{"cell_id": "c"}])
+    damage(tmp_path / "results" / "store.json")
+    repair(store)
+    store.write("metrics", "later", [])
+    file, directory = (0o640, 0o750) if share == "group" else (0o600, 0o700)
+    assert others(tmp_path / "results", file=file, directory=directory) == {}
+
+
 def test_an_object_store_has_no_modes(tmp_path: Path) -> None:
     from pyarrow.fs import LocalFileSystem
 

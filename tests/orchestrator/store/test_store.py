@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import threading
@@ -9,11 +10,13 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from orchestrator.store import compaction, inventory, local_files
 from orchestrator.store.local_files import LocalFiles
@@ -25,6 +28,8 @@ from orchestrator.store.verify import repair, verify
 from tasks.errors import AuditError, UnknownName
 
 ROW = {"metric": "auc", "split": "forget", "variant": "", "value": 0.5, "n": 3, "higher_is": "worse"}
+
+CELL = {"setting": "s", "conditions": "c", "attack": "none", "role": "audited", "status": "finished"}
 
 
 def rows(key: str, count: int = 3) -> list[dict]:
@@ -292,6 +297,81 @@ def test_what_has_gone_is_missed_whatever_runs_end_later(filled: Store) -> None:
     assert inventory.still_lost(filled) == {("metrics", "k5")}
     filled.write("metrics", "k5", rows("k5"))
     assert inventory.still_lost(filled) == set()
+
+
+@pytest.mark.parametrize("notices", [lambda store: inventory.take(store, "second"), repair])
+def test_what_came_back_and_is_lost_once_more_is_missed(filled: Store, notices) -> None:
+    inventory.take(filled, "first")
+    for _ in range(2):
+        path_of(filled, "metrics/k5.arrow").unlink()
+        assert inventory.gone(filled) == {("metrics", "k5")}
+        repair(filled)
+        filled.write("metrics", "k5", rows("k5"))
+        notices(filled)
+    (loss,) = filled.read("losses").to_pylist()
+    assert loss["restored_at"] >= loss["noticed_at"]
+
+
+def test_damaged_files_of_one_name_are_all_kept(filled: Store) -> None:
+    for content in (b"first", b"second", b"third"):
+        path_of(filled, "metrics/k5.arrow").write_bytes(content)
+        repair(filled)
+    aside = sorted(path_of(filled, "_damaged/metrics").iterdir())
+    assert [path.read_bytes() for path in aside] == [b"first", b"second", b"third"]
+
+
+@pytest.mark.parametrize("moved", range(4))
+def test_a_repair_that_is_killed_loses_no_loss(
+    filled: Store, moved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no list of a run holds, and a loss whose own record is damaged."""
+    inventory.record_losses(filled, {("weights", "w")})
+    for name in (
+        "metrics/k4.arrow",
+        "metrics/k5.arrow",
+        *(f"losses/{k}.arrow" for k in filled.keys("losses")),
+    ):
+        path_of(filled, name).write_bytes(b"torn")
+    inventory.note(filled, "run", {("weights", "w")})
+    move, times = LocalFiles.move, []
+
+    def dies(files: LocalFiles, path: str, target: str) -> None:
+        if len(times) == moved:
+            raise KeyboardInterrupt
+        times.append(path)
+        move(files, path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFiles, "move", dies)
+        with contextlib.suppress(KeyboardInterrupt):
+            repair(filled)
+            assert moved == 3
+    repair(filled)
+    assert verify(filled) == []
+    assert inventory.still_lost(filled) == {("metrics", "k4"), ("metrics", "k5"), ("weights", "w")}
+
+
+def test_a_damaged_table_hides_no_other_damage(filled: Store) -> None:
+    """Files beside a damaged one still say which weights belong to which model, and which cells rest on them."""
+    names = ("one", "other", "third")
+    for name in names:
+        filled.put_blob("weights", name, save({name: np.ones(3, np.float32)}))
+        digest = hashlib.sha256(filled.get_blob("weights", name)).hexdigest()
+        filled.write("models", name, [{"kind": "original", "status": "finished", "weights_digest": digest}])
+        filled.write("cells", f"on-{name}", [CELL | {"model_id": name}])
+    places = [path_of(filled, f"weights/{name}.safetensors") for name in names[:2]]
+    contents = [place.read_bytes() for place in places]
+    for place, content in zip(places, reversed(contents), strict=True):
+        place.write_bytes(content)
+    path_of(filled, "models/third.arrow").write_bytes(b"torn")
+    path_of(filled, "cells/on-third.arrow").write_bytes(b"torn")
+    found = {damage.file: damage.cells for damage in verify(filled)}
+    assert found == {
+        "cells/on-third.arrow": 0,
+        "models/third.arrow": 0,
+        "weights/one.safetensors": 1,
+        "weights/other.safetensors": 1,
+    }
 
 
 # -- compaction ---------------------------------------------------------------------------------------------

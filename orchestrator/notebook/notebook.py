@@ -1,7 +1,7 @@
-"""A notebook on the results of a sweep: `marimo edit orchestrator/notebook.py -- --results results`.
+"""A notebook on the results of a sweep: `marimo edit orchestrator/notebook/notebook.py -- --results results`.
 
-It is a plain Python file: each function is a cell, what it takes are the names that other cells return. As a
-script (`python -m orchestrator.notebook`) it runs every cell on the directory `results`.
+It is a plain Python file: each function is a cell, what it takes are the names that other cells return.
+`python -m orchestrator.notebook` runs every cell on the directory `results`.
 """
 
 import marimo
@@ -95,9 +95,3 @@ def _(mo, results):
     seconds = costs.groupby("stage").seconds.agg(["count", "sum", "median"])
     seconds
     return (seconds,)
-
-
-if __name__ == "__main__":
-    from orchestrator.errors import run_command
-
-    raise SystemExit(run_command(lambda: app.run() and None))

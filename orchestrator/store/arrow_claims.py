@@ -1,0 +1,185 @@
+"""How much memory an Arrow file asks for, from the few bytes that say so, before any of it is taken.
+
+The format is public (Arrow columnar format, "IPC File Format"; `File.fbs`, `Message.fbs`): a footer lists where each
+record batch lies; the header of a batch says how many rows it has and where its buffers lie; a compressed buffer begins
+with its length once it is unpacked. Headers are FlatBuffers: a table points back to a list of where its fields lie.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+MAGIC = b"ARROW1"
+TAIL = len(MAGIC) + 4
+BLOCK, BUFFER = 24, 16
+"""Bytes of a place in the footer, and in the header of a batch."""
+FOOTER_DICTIONARIES, FOOTER_BATCHES = 2, 3
+MESSAGE_HEADER_KIND, MESSAGE_HEADER = 1, 2
+DICTIONARY_BATCH, RECORD_BATCH = 2, 3
+DICTIONARY_DATA = 1
+PADDING = 1 << 20
+"""Bytes, and more than there are, of a file besides its batches and its schema, which stands in the footer again."""
+BATCH_ROWS, BATCH_BUFFERS, BATCH_COMPRESSION = 0, 2, 3
+
+ALWAYS = 1 << 30
+"""Bytes that any file may ask for."""
+MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+"""Bytes of this machine."""
+AT_MOST = 200
+"""Times its length that a larger one may ask for; results of sweeps ask for 2 to 24 times theirs."""
+VALUE = 8
+"""Bytes of a row that a column takes at least, where the file lacks it or has it without a buffer."""
+
+
+def require_affordable(source: pa.NativeFile, *, columns: int) -> None:
+    """Refuse a file that asks for more memory than its length can account for.
+
+    Args:
+        source: the file; it is at its start again after.
+        columns: of its table, which a reader fills where the file has none.
+
+    Raises:
+        ValueError: it does, or it is no Arrow file.
+    """
+    asked = claims(source)
+    most = min(max(ALWAYS, AT_MOST * source.size()), MEMORY)
+    if asked.size + asked.rows * VALUE * columns > most:
+        raise ValueError(
+            f"{source.size():,} bytes that claim {asked.rows:,} rows and {asked.size:,} bytes once they are unpacked"
+        )
+    source.seek(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """What all record batches of a file, and all dictionaries, ask for."""
+
+    rows: int
+    size: int
+    """Bytes of buffers once they are unpacked."""
+
+
+def claims(source: pa.NativeFile) -> Claims:
+    """What a file asks for.
+
+    Raises:
+        ValueError: it is no Arrow file, or names places that it has not.
+    """
+    length = source.size()
+    tail = _read(source, length - TAIL, TAIL)
+    footer_length = int.from_bytes(tail[:4], "little", signed=True)
+    if tail[4:] != MAGIC:
+        raise ValueError("no Arrow file")
+    rows = size = listed = accounted = 0
+    try:
+        footer = _Table.root(_read(source, length - TAIL - footer_length, footer_length))
+        for field in (FOOTER_DICTIONARIES, FOOTER_BATCHES):
+            for place in footer.places(field, BLOCK):
+                offset, header_length, body_length = struct.unpack_from("<qi4xq", footer.data, place)
+                batch, compressed, body = _batch(source, offset, header_length, body_length)
+                own = batch.number(BATCH_ROWS, "<q")
+                if own < 0:
+                    raise ValueError("a negative number of rows")
+                rows += own
+                accounted += header_length + body_length
+                listed += len(batch.places(BATCH_BUFFERS, BUFFER)) * BUFFER
+                if listed > length:
+                    raise ValueError("batches that are listed again and again")
+                size += sum(_unpacked(source, batch, body, compressed=compressed))
+    except struct.error as error:
+        raise ValueError("a header that leads outside") from error
+    if length - accounted > PADDING + 2 * footer_length:
+        raise ValueError("a hole that no batch accounts for")
+    return Claims(rows=rows, size=size)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A FlatBuffers table within a header."""
+
+    data: bytes
+    place: int
+
+    @staticmethod
+    def root(data: bytes) -> _Table:
+        return _Table(data, struct.unpack_from("<I", data)[0])
+
+    def field(self, number: int) -> int | None:
+        """Where a field lies; None where it has its default."""
+        (back,) = struct.unpack_from("<i", self.data, self.place)
+        listed = self.place - back
+        if listed < 0:
+            raise ValueError("a header that leads outside")
+        (length,) = struct.unpack_from("<H", self.data, listed)
+        if 4 + 2 * number >= length:
+            return None
+        (offset,) = struct.unpack_from("<H", self.data, listed + 4 + 2 * number)
+        return self.place + offset if offset else None
+
+    def number(self, number: int, kind: str) -> int:
+        place = self.field(number)
+        return 0 if place is None else int(struct.unpack_from(kind, self.data, place)[0])
+
+    def table(self, number: int) -> _Table | None:
+        place = self.field(number)
+        return (
+            None
+            if place is None
+            else _Table(self.data, place + struct.unpack_from("<I", self.data, place)[0])
+        )
+
+    def places(self, number: int, size: int) -> range:
+        """Where the entries of a list lie."""
+        place = self.field(number)
+        if place is None:
+            return range(0)
+        first = place + struct.unpack_from("<I", self.data, place)[0]
+        (count,) = struct.unpack_from("<I", self.data, first)
+        if first + 4 + count * size > len(self.data):
+            raise ValueError("a list that is longer than its header")
+        return range(first + 4, first + 4 + count * size, size)
+
+
+def _batch(
+    source: pa.NativeFile, offset: int, header_length: int, body_length: int
+) -> tuple[_Table, bool, range]:
+    """The header of a batch, whether its buffers are compressed, and where its body lies."""
+    body = range(offset + header_length, offset + header_length + body_length)
+    if body_length < 0 or body.stop > source.size():
+        raise ValueError("a body that leads outside")
+    head = _read(source, offset, header_length)
+    message = _Table.root(head[8:] if head[:4] == b"\xff\xff\xff\xff" else head[4:])
+    kind, batch = message.number(MESSAGE_HEADER_KIND, "<B"), message.table(MESSAGE_HEADER)
+    if kind == DICTIONARY_BATCH and batch is not None:
+        batch = batch.table(DICTIONARY_DATA)
+    elif kind != RECORD_BATCH:
+        batch = None
+    if batch is None:
+        raise ValueError("no batch where there should be one")
+    return batch, batch.field(BATCH_COMPRESSION) is not None, body
+
+
+def _unpacked(source: pa.NativeFile, batch: _Table, body: range, *, compressed: bool) -> Iterator[int]:
+    """Bytes of each buffer of a batch."""
+    for place in batch.places(BATCH_BUFFERS, BUFFER):
+        offset, length = struct.unpack_from("<qq", batch.data, place)
+        if min(offset, length) < 0 or offset + length > len(body):
+            raise ValueError("a buffer that leads outside")
+        stated = length
+        if compressed and length:
+            stated = int.from_bytes(_read(source, body.start + offset, 8), "little", signed=True)
+        if stated < -1:
+            raise ValueError("a negative length")
+        yield length if stated == -1 else stated  # -1: not compressed after all
+
+
+def _read(source: pa.NativeFile, place: int, length: int) -> bytes:
+    if min(place, length) < 0 or place + length > source.size():
+        raise ValueError("a header that leads outside")
+    source.seek(place)
+    return bytes(source.read(length))
