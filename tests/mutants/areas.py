@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 IDENTITY = tuple(f"orchestrator/plan/{name}.py" for name in ("identity", "plugins", "contents", "sources"))
-SQL_TESTS = ("tests/queries/recomputed", "tests/queries", "tests/orchestrator/results")
+SQL_TESTS = (
+    "tests/queries",
+    *(f"tests/orchestrator/results/test_{name}.py" for name in ("declared", "plan", "results", "verdict")),
+)
 NO_JUDGES = ("tests/orchestrator/plan/test_source_digests.py",)
 """Red for any change of code, whatever it does."""
 
@@ -19,6 +22,8 @@ class Area:
     tests: tuple[str, ...]
     without: tuple[str, ...] = ()
     """Sources that belong to another area."""
+    named: bool = False
+    """Only tests that name a source cover it: whoever opens one of these files opens all of them."""
 
     def files(self, root: Path) -> list[str]:
         """The source files, from the root."""
@@ -86,5 +91,5 @@ AREAS = {
         ("tests/orchestrator/report", "tests/queries/recomputed"),
     ),
     "views": Area(("orchestrator/results/*.sql",), SQL_TESTS),
-    "queries": Area(("queries/*.sql",), SQL_TESTS),
+    "queries": Area(("queries/*.sql",), SQL_TESTS, named=True),
 }

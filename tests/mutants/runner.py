@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -63,7 +64,7 @@ class Runner:
                 open_.append(mutant)
         tests = area.test_files(self.root)
         self.record(tests, {mutant.path for mutant in open_})
-        covering = {mutant.key: self.covering(tests, mutant) for mutant in open_}
+        covering = {mutant.key: self.covering(tests, mutant, area.named) for mutant in open_}
 
         def begin(tree: Path, mutant: Mutant, stack: ExitStack) -> Child:
             stack.enter_context(mutated(tree, mutant))
@@ -98,7 +99,7 @@ class Runner:
                     flush=True,
                 )
 
-    def covering(self, tests: Iterable[str], mutant: Mutant) -> dict[str, Record]:
+    def covering(self, tests: Iterable[str], mutant: Mutant, named: bool) -> dict[str, Record]:
         """The test files that cover a mutant: first those of its name, the others as they come."""
         found = {test: record for test in tests if (record := load(self._file(test))) is not None}
         stem = Path(mutant.path).stem
@@ -106,8 +107,15 @@ class Runner:
         covering = [
             test for test, record in found.items() if record.covers(mutant.path, edit.first, edit.last)
         ]
+        if named:
+            covering = [test for test in covering if self._names(found[test], stem)]
         covering.sort(key=lambda test: stem not in test)
         return {test: found[test] for test in covering}
+
+    def _names(self, record: Record, stem: str) -> bool:
+        """Whether a test file, or one under tests/ that it uses, has a word in its text."""
+        ours = [self.root / path for path in record.lines if path.startswith("tests/")]
+        return any(re.search(rf"\b{stem}\b", file.read_text(encoding="utf-8")) for file in ours)
 
     def _file(self, test: str) -> Path:
         return self.kept / f"{test.removesuffix('.py').replace('/', '.')}.json"
