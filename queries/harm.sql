@@ -62,8 +62,8 @@ select
     setting_labels.label as setting_label,
     n,
     harmed,
-    greatest(0, wilson_low(harmed, n)) as harmed_low,
-    least(1, wilson_high(harmed, n)) as harmed_high,
+    wilson_low(harmed, n) as harmed_low,
+    wilson_high(harmed, n) as harmed_high,
     helped,
     cell_id,
     counted.setting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping
@@ -40,6 +41,46 @@ OF_ONE_RUN = {*catalogue(), *OWN, "leaderboard_view"}
 """Not asked for all runs: queries, whose views are, and the largest view."""
 QUANTILES = ("q05", "q25", "median", "q75", "q95", "floor_q95")
 SHIPPED = {*catalogue(), *OWN}
+PLACE = ("dataset", "architecture", "forget_set")
+ORDER = {
+    "canaries": ("dataset", "architecture", "canary_kind"),
+    "cost": ("-seconds",),
+    "failures": ("error_type", "what"),
+    "fairness_vs_robustness": ("dataset", "architecture", "conditions", "definition", "attack", "eps"),
+    "forget_set_difficulty": (
+        "dataset",
+        "architecture",
+        "attack",
+        "variant",
+        "param",
+        "game",
+        "conditions",
+        "-gap",
+    ),
+    "forgetting_order": ("dataset", "architecture", "method", "scope", "forget_set"),
+    "gap_and_robustness": ("dataset", "architecture", "attack", "definition", "forget_set"),
+    "hardest_examples": (*PLACE, "conditions", "rank"),
+    "leaderboard": (
+        *PLACE,
+        "conditions",
+        "attack",
+        "metric",
+        "split",
+        "variant",
+        "param",
+        "game",
+        "role",
+        "rank",
+    ),
+    "population_vs_per_example": (*PLACE, "seed", "role", "method", "scope", "-attack_family"),
+    "published_vs_ours": ("row_set", "method", "metric"),
+    "retained_copies": ("dataset", "forget_set"),
+    "roc_one_cell": ("statistic", "-threshold"),
+    "shadow_health": ("dataset", "architecture", "shadow_set"),
+    "stopping": ("dataset", "architecture", "method", "scope", "forget_set"),
+    "tuning": ("dataset", "architecture", "method", "scope", "search_id", "value"),
+}
+"""Columns by which the rows of a query rise, or (-) fall, null last; of the others it is their place."""
 CASES = [(made, case) for made in RECOMPUTED.values() for case in made.cases]
 
 
@@ -87,6 +128,17 @@ def different(name: str, one: Any, other: Any) -> bool:
     return bool(one != other)
 
 
+def rises(row: Row, later: Row, columns: tuple[str, ...]) -> bool:
+    """Whether a row may stand before another."""
+    for column in columns:
+        name = column.removeprefix("-")
+        if row[name] != later[name]:
+            if row[name] is None or later[name] is None:
+                return later[name] is None
+            return bool((row[name] > later[name]) == column.startswith("-"))
+    return True
+
+
 @pytest.mark.parametrize(
     ("made", "case"), CASES, ids=[f"{made.name}-{number}" for number, (made, _) in enumerate(CASES)]
 )
@@ -100,6 +152,9 @@ def test_it_is_what_plain_python_makes_of_the_rows(made: Recomputation, case: Ca
         assert len(rows) == len(wanted)
         if made.name in SHIPPED:
             assert {*rows[0]} == {*wanted[0]}
+        if made.name in catalogue():
+            order = ORDER.get(made.name, PLACE)
+            assert all(rises(row, later, order) for row, later in itertools.pairwise(rows))
         shown = [{key: row[key] for key in rows[0]} for row in wanted]
         free = {key for row in shown for key, value in row.items() if isinstance(value, set)}
         for got, made_here in zip(in_order(rows, free), in_order(shown, free), strict=True):

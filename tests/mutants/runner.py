@@ -1,0 +1,144 @@
+"""Judging mutants: which tests cover each, and whether they notice."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from tests.mutants.areas import Area
+from tests.mutants.equivalents import Key
+from tests.mutants.forked import Child, fork
+from tests.mutants.mutant import Mutant
+from tests.mutants.recorder import NO_TESTS, Record, load, recording
+from tests.mutants.tree import copy, mutated
+
+Task = TypeVar("Task")
+RECORDING_SECONDS = 900.0
+"""Limit for one test file, slowed down by being watched."""
+SPARE = 3.0
+"""Tests of a mutant may take so many times what they took, and a minute: then it hangs, and is killed."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant."""
+
+    mutant: Mutant
+    outcome: str
+    """killed, survived, uncovered (no test of the area runs the line: it survives) or equivalent."""
+    reason: str = ""
+    """Of an equivalent one."""
+
+
+@dataclass
+class Runner:
+    """Copies of a working tree, and the records of its tests."""
+
+    root: Path
+    folder: Path
+    """For the copies: temporary."""
+    processes: int = 2
+    kept: Path = field(init=False)
+    """Folder of the records, in the working tree."""
+    trees: list[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.kept = self.root / ".mutants"
+        first = copy(self.root, self.folder / "tree0")
+        others = [self.folder / f"tree{number}" for number in range(1, self.processes)]
+        self.trees = [first, *(shutil.copytree(first, other) for other in others)]
+
+    def judge(self, area: Area, mutants: Iterable[Mutant], judged: Mapping[Key, str]) -> Iterator[Verdict]:
+        """A verdict for each mutant, as they come."""
+        open_ = []
+        for mutant in mutants:
+            if mutant.key in judged:
+                yield Verdict(mutant, "equivalent", judged[mutant.key])
+            else:
+                open_.append(mutant)
+        tests = area.test_files(self.root)
+        self.record(tests, {mutant.path for mutant in open_})
+        covering = {mutant.key: self.covering(tests, mutant, area.named) for mutant in open_}
+
+        def begin(tree: Path, mutant: Mutant, stack: ExitStack) -> Child:
+            stack.enter_context(mutated(tree, mutant))
+            records = covering[mutant.key]
+            seconds = SPARE * sum(record.seconds for record in records.values()) + 60
+            return fork(tree, [*records], seconds, tree.with_suffix(".log"), Path(mutant.path).stem)
+
+        yield from (Verdict(mutant, "uncovered") for mutant in open_ if not covering[mutant.key])
+        for mutant, code in self._each([mutant for mutant in open_ if covering[mutant.key]], begin):
+            yield Verdict(mutant, "survived" if code == 0 else "killed")
+
+    def record(self, tests: Iterable[str], paths: Iterable[str]) -> None:
+        """Record the test files whose records are missing or outdated for one of some source files."""
+        stale = [
+            test
+            for test in tests
+            if (record := load(self._file(test))) is None
+            or not all(record.holds(self.root, test, path) for path in paths)
+        ]
+
+        def begin(tree: Path, test: str, stack: ExitStack) -> Child:
+            self._file(test).unlink(missing_ok=True)
+            log = self._file(test).with_suffix(".log")
+            log.parent.mkdir(parents=True, exist_ok=True)
+            around = recording(tree, test, self._file(test))
+            return fork(tree, [test], RECORDING_SECONDS, log, around=around)
+
+        for test, code in self._each(stale, begin):
+            if code not in (0, NO_TESTS):
+                print(
+                    f"{test} is red on the code as it is: see {self._file(test).with_suffix('.log')}",
+                    flush=True,
+                )
+
+    def covering(self, tests: Iterable[str], mutant: Mutant, named: bool) -> dict[str, Record]:
+        """The test files that cover a mutant: first those of its name, the others as they come."""
+        found = {test: record for test in tests if (record := load(self._file(test))) is not None}
+        stem = Path(mutant.path).stem
+        edit = mutant.edit
+        covering = [
+            test for test, record in found.items() if record.covers(mutant.path, edit.first, edit.last)
+        ]
+        if named:
+            covering = [test for test in covering if self._names(found[test], stem)]
+        covering.sort(key=lambda test: stem not in test)
+        return {test: found[test] for test in covering}
+
+    def _names(self, record: Record, stem: str) -> bool:
+        """Whether a test file, or one under tests/ that it uses, has a word in its text."""
+        ours = [self.root / path for path in record.lines if path.startswith("tests/")]
+        return any(re.search(rf"\b{stem}\b", file.read_text(encoding="utf-8")) for file in ours)
+
+    def _file(self, test: str) -> Path:
+        return self.kept / f"{test.removesuffix('.py').replace('/', '.')}.json"
+
+    def _each(
+        self, tasks: list[Task], begin: Callable[[Path, Task, ExitStack], Child]
+    ) -> Iterator[tuple[Task, int]]:
+        """Each task with the exit code of the tests that it began, one at a time in each tree."""
+        free, waiting = [*self.trees], [*reversed(tasks)]
+        running: list[tuple[Task, Path, Child, ExitStack]] = []
+        try:
+            while waiting or running:
+                while waiting and free:
+                    task, tree, stack = waiting.pop(), free.pop(), ExitStack()
+                    running.append((task, tree, begin(tree, task, stack), stack))
+                time.sleep(0.02)
+                for entry in [*running]:
+                    task, tree, child, stack = entry
+                    if (code := child.ended()) is not None:
+                        running.remove(entry)
+                        stack.close()
+                        free.append(tree)
+                        yield task, code
+        finally:
+            for _, _, child, _ in running:
+                child.end()
