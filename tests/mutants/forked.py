@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -51,6 +51,10 @@ OPTIONS = (
 )
 
 
+LONGEST = 1.0
+"""Seconds between two questions that count at most: where all of this was halted, nothing ran past its time."""
+
+
 def import_large() -> None:
     """Import what every fork would import."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -63,8 +67,11 @@ class Child:
     """A fork that runs tests."""
 
     pid: int
-    deadline: float
+    left: float
+    """Seconds."""
     folder: Path
+    asked: float = field(default_factory=time.monotonic)
+    """When it was last asked whether it has ended."""
 
     def ended(self) -> int | None:
         """The exit code of pytest, 1 where the fork died or ran past its time; None while it runs."""
@@ -72,7 +79,10 @@ class Child:
         if pid:
             self._clear()
             return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
-        if time.monotonic() <= self.deadline:
+        now = time.monotonic()
+        self.left -= min(now - self.asked, LONGEST)
+        self.asked = now
+        if self.left > 0:
             return None
         self.end()
         return 1
@@ -105,7 +115,7 @@ def fork(
     folder = Path(tempfile.mkdtemp(prefix="mutant-"))
     sys.stdout.flush()
     if pid := os.fork():
-        return Child(pid, time.monotonic() + seconds, folder)
+        return Child(pid, seconds, folder)
     code = 1
     try:
         os.setsid()

@@ -1,8 +1,10 @@
 """The mutants themselves: what lines become, which are drawn, that a gap in the tests and a guarded line are seen."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tests.mutants import python_operators, sql_operators
 from tests.mutants.areas import AREAS, Area
 from tests.mutants.candidates import sample
 from tests.mutants.equivalents import equivalents, outdated
+from tests.mutants.forked import Child
 from tests.mutants.mutant import mutant
 from tests.mutants.runner import Verdict
 from tests.mutants.table import counts, enough, lines, markdown
@@ -176,6 +179,16 @@ def test_a_gap_survives_and_a_guarded_line_is_killed(tmp_path):
         "return a / 2": "uncovered",
     }
     assert (tmp_path / "root" / "tasks" / "tiny.py").read_text() == TINY["tasks/tiny.py"]
+
+
+def test_what_runs_past_its_time_is_ended_and_counts_as_killed(tmp_path):
+    pid = os.posix_spawnp("sleep", ["sleep", "60"], os.environ, setpgroup=0)
+    child = Child(pid, 0.05, tmp_path)
+    while (code := child.ended()) is None:
+        time.sleep(0.01)
+    assert code == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_the_table_counts_what_survived_and_what_no_test_covers():
