@@ -53,7 +53,7 @@ def finding(results: Results, evidence: Evidence, model: ModelVerdict, failed: l
 
 def _answer(evidence: Evidence, model: ModelVerdict) -> str:
     best = clearest(evidence.primary(model))
-    seeds = f"over {model.seeds} seed{'' if model.seeds == 1 else 's'}"
+    seeds = f"over {model.seeds} {agreeing(model.seeds, 'seed', 'seeds')}"
     measures = agreeing(model.primary_measures, "measure", "measures")
     if model.verdict == APART and best is not None:
         return (

@@ -133,7 +133,7 @@ def _caveat(evidence: Evidence, total: Counts) -> str:
 def _place_html(evidence: Evidence, place: Place, counts: Counts) -> str:
     audited = evidence.judged_models(place, role="audited")
     fewest, most = counts["fewest_seeds"], counts["most_seeds"]
-    over = f"{most} seed{'' if most == 1 else 's'}" if fewest == most else f"{fewest} to {most} seeds"
+    over = f"{most} {agreeing(most, 'seed', 'seeds')}" if fewest == most else f"{fewest} to {most} seeds"
     head = (
         f"<h3>{escape(place.architecture)} &middot; {code(place.forget_set)}</h3>"
         f"<p class='standing'><strong>{counts['told_apart']} of {counts['models']}</strong> unlearned "

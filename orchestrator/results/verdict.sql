@@ -494,7 +494,8 @@ numbered as (
             and (
                 reason = 'too much spread'
                 or coalesce(role = 'ceiling' and reason = 'doing nothing is not told apart', false)
-            ) as wants_replicates
+            ) as wants_replicates,
+        df + 1 < num_shadows / 2 as of_folds
     from reasoned
 ),
 needed as (
@@ -536,11 +537,11 @@ needed as (
                         select min(pairs)
                         from range(2, 101) as counts(pairs)
                         where margin / error * sqrt(2 * pairs / num_shadows)
-                            >= power_reach(if(df + 1 < num_shadows / 2, df, pairs - 1))
+                            >= power_reach(if(of_folds, df, pairs - 1))
                     ),
                     ceil(
                         num_shadows / 2
-                            * (error / margin * if(df + 1 < num_shadows / 2, power_reach(df), 2.926406)) ** 2
+                            * (error / margin * if(of_folds, power_reach(df), 2.926406)) ** 2
                     )
                 )
             ),

@@ -54,7 +54,7 @@ class ArrowFiles:
             FileNotFoundError: there is none of this name.
             AuditError: it is truncated, corrupt or of another schema version.
         """
-        with self._affordable(table, file) as reader:
+        with self._rows_of(table, file) as reader:
             self.require_version(_version(reader.schema.metadata), file)
             return self._rows(table, file, reader)
 
@@ -87,7 +87,7 @@ class ArrowFiles:
         stamp = self.files.stamp(file)
         if stamp is not None and self._sound.get(file) == stamp:
             return
-        with self._affordable(table, file) as reader:
+        with self._rows_of(table, file) as reader:
             self.require_version(_version(reader.schema.metadata), file)
             try:
                 for _ in _batches(reader):
@@ -196,14 +196,8 @@ class ArrowFiles:
             ValueError: it asks for more, or it is no Arrow file.
         """
         try:
-            remote, columns = self.files.lanes > 1, len(table.columns)
-            if not remote:  # which may have a hole of any length; of a remote one each look is a round trip
-                with self._source(file) as source:
-                    require_affordable(source, columns=columns)
-            content = self.files.read(file)
-            if remote:
-                require_affordable(pa.BufferReader(content), columns=columns)
-            return content
+            with self._affordable(table, file) as source:
+                return source.read_buffer()
         except (FileNotFoundError, NotAFile):
             raise
         except OSError as error:
@@ -220,28 +214,32 @@ class ArrowFiles:
     def _opened(self, file: str) -> pa.ipc.RecordBatchFileReader:
         """A reader of what the schema of a file says."""
         try:
-            return pa.ipc.open_file(self._source(file))
+            return pa.ipc.open_file(self.files.open(file))
         except FileNotFoundError:
             raise
         except (pa.ArrowException, OSError) as error:
             raise self.refusal(file, error) from error
 
-    def _affordable(self, table: Table, file: str) -> pa.ipc.RecordBatchFileReader:
-        """A reader of a file that asks for no more memory than its length can account for."""
+    def _rows_of(self, table: Table, file: str) -> pa.ipc.RecordBatchFileReader:
+        """A reader of all rows of a file."""
         try:
-            source = self._source(file)
-            if self.files.lanes > 1:  # each look at a remote file is a round trip
-                source = pa.BufferReader(source.read_buffer())
-            require_affordable(source, columns=len(table.columns))
-            return _reader(source)
+            return _reader(self._affordable(table, file))
         except FileNotFoundError:
             raise
         except (ValueError, pa.ArrowException, OSError) as error:
             raise self.refusal(file, error) from error
 
-    def _source(self, file: str) -> pa.NativeFile:
-        self.files.check(file)
-        return self.files.filesystem.open_input_file(self.files.full(file))
+    def _affordable(self, table: Table, file: str) -> pa.NativeFile:
+        """A file that asks for no more memory than its length, of which a hole may be any part, can account for.
+
+        Raises:
+            ValueError: it asks for more, or it is no Arrow file.
+        """
+        source = self.files.open(file)
+        if self.files.lanes > 1:  # each look at a remote file is a round trip
+            source = pa.BufferReader(source.read_buffer())
+        require_affordable(source, columns=len(table.columns))
+        return source
 
 
 def _reader(source: pa.NativeFile) -> pa.ipc.RecordBatchFileReader:

@@ -140,8 +140,7 @@ def damaged_tensors(files: Files, digests: Mapping[str, str]) -> Iterator[Damage
 
 
 def _foreign(files: Files, file: str, key: str, digests: Mapping[str, str]) -> str:
-    files.check(file)
-    with files.filesystem.open_input_file(files.full(file)) as source:
+    with files.open(file) as source:
         if not _whole_tensors(source):  # before the rest is read: a sparse file may claim any length
             return "truncated or corrupt"
         source.seek(0)

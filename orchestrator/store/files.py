@@ -57,12 +57,12 @@ class Files(Protocol):
 
         Raises:
             FileNotFoundError: there is no such file.
-            NotAFile: as `check`.
+            NotAFile: as `open`.
         """
         ...
 
-    def check(self, path: str) -> None:
-        """Refuse what cannot be opened without harm; the root itself may be a link.
+    def open(self, path: str) -> pa.NativeFile:
+        """A file to read from, once it is known to be opened without harm; the root itself may be a link.
 
         Raises:
             FileNotFoundError: there is no such file.

@@ -70,14 +70,16 @@ def gone(store: Store, besides: Collection[str] = ()) -> set[Held]:
 
 def lost(store: Store) -> set[Held]:
     """What is not there any more, whether or not that is on record."""
-    listed: set[Held] = set().union(*_lists(store).values())
-    return (listed | known_losses(store)) - held(store)
+    return _once_held(store) - held(store)
 
 
 def lost_keys(store: Store, part: str) -> set[str]:
     """Keys of one table that results held once, whether or not their loss is on record."""
-    listed: set[Held] = set().union(*_lists(store).values(), known_losses(store))
-    return {key for name, key in listed if name == part} - store.keys(part)
+    return {key for name, key in _once_held(store) if name == part} - store.keys(part)
+
+
+def _once_held(store: Store) -> set[Held]:
+    return set().union(*_lists(store).values(), known_losses(store))
 
 
 def unlisted(store: Store) -> str | None:

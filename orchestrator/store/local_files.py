@@ -82,11 +82,10 @@ class LocalFiles:
         return os.path.lexists(self.root / path)
 
     def read(self, path: str) -> pa.Buffer:
-        self.check(path)
-        with pa.OSFile(self.full(path)) as source:
+        with self.open(path) as source:
             return source.read_buffer()
 
-    def check(self, path: str) -> None:
+    def open(self, path: str) -> pa.NativeFile:
         full = os.path.join(self.root, path)
         if not path.isprintable():  # so are halves of characters, which stand for bytes that are no UTF-8
             raise NotAFile(errno.EINVAL, "a name that no result file has", full)
@@ -95,6 +94,7 @@ class LocalFiles:
             raise NotAFile(errno.EINVAL, "a link: results hold files alone", full)
         if not stat.S_ISREG(mode):
             raise NotAFile(errno.EINVAL, "no regular file", full)
+        return pa.OSFile(full)
 
     @unlimited()
     def write(self, path: str, data: bytes | pa.Buffer) -> None:

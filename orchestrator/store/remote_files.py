@@ -46,11 +46,11 @@ class RemoteFiles:
     def exists(self, path: str) -> bool:
         return self.filesystem.get_file_info(self.full(path)).type == pafs.FileType.File
 
-    def check(self, path: str) -> None:
-        """An object store holds whole objects alone."""
+    def open(self, path: str) -> pa.NativeFile:  # an object store holds whole objects alone
+        return self.filesystem.open_input_file(self.full(path))
 
     def read(self, path: str) -> pa.Buffer:
-        with self.filesystem.open_input_file(self.full(path)) as source:
+        with self.open(path) as source:
             return source.read_buffer()
 
     @unlimited()

@@ -130,8 +130,7 @@ def _split(name: str) -> tuple[str, str]:
 
 def _is_page(files: Files, name: str) -> bool:
     try:
-        files.check(name)
-        with files.filesystem.open_input_file(files.full(name)) as source:
+        with files.open(name) as source:
             head = source.read(HEAD)
     except OSError:  # a link or a pipe: none of ours
         return False

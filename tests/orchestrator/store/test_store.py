@@ -266,14 +266,14 @@ def test_repair_removes_old_leftovers_only(filled: Store) -> None:
 def test_what_cannot_be_opened_is_not_called_damaged_and_stays(
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = LocalFiles.read
+    real = LocalFiles.open
 
-    def refused(files: LocalFiles, path: str) -> pa.Buffer:
+    def refused(files: LocalFiles, path: str) -> pa.NativeFile:
         if path == "metrics/k5.arrow":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return real(files, path)
 
-    monkeypatch.setattr(LocalFiles, "read", refused)
+    monkeypatch.setattr(LocalFiles, "open", refused)
     (found,) = repair(filled)
     assert (found.file, found.state) == ("metrics/k5.arrow", "unreadable")
     assert "Permission denied; nothing says that it is damaged" in found.reason
