@@ -82,6 +82,8 @@ def shortened(command: str) -> list[str]:
     words = shlex.split(INSTALL.sub("", command))
     if words[:3] == ["python", "-m", "pytest"]:
         return [*words, "--collect-only", "tests/test_readme.py"]
+    if words[2] == "tests.mutants":  # its flags are read before help is shown
+        return [*words, "--help"]
     if words[2] != "orchestrator.sweep" or {"--dry-run", "--describe"} & set(words):
         return words
     if "audit.toml" not in words:
