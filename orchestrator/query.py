@@ -74,9 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
             if form == "table" and not command.all_columns:
                 brief, others = in_brief(rows, command.query)
             write(brief, form, command.output)
-            sys.stderr.write(others)
-            if not rows.num_rows and (remark := why_empty(results, command.query, **params)):
-                sys.stderr.write(f"{printable(remark)}\n")
+            sys.stderr.write(others + why_empty(rows, results, command.query, **params))
     return Exit.FINISHED
 
 

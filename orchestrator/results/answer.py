@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import printable
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.forms import BINARY, Format
 from orchestrator.store.modes import create
@@ -33,13 +34,14 @@ def answer(results: Results, text: str, **params: Any) -> pa.Table:
     return results.query(text, **params) if named else results.sql(text, **params)
 
 
-def why_empty(results: Results, text: str, **params: Any) -> str:
-    """Of a query that ships and gave no rows: the values of its parameters that do not occur together, in one line."""
-    if not text.isidentifier():
+def why_empty(rows: pa.Table, results: Results, text: str, **params: Any) -> str:
+    """A line where a query that ships gave no rows since the values of its parameters do not occur together."""
+    if rows.num_rows or not text.isidentifier():
         return ""
     from orchestrator.results.parameters import unmatched  # duckdb: not for --help
 
-    return unmatched(results, find_query(text), params)
+    remark = unmatched(results, find_query(text), params)
+    return f"{printable(remark)}\n" if remark else ""
 
 
 def in_brief(rows: pa.Table, text: str) -> tuple[pa.Table, str]:

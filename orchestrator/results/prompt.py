@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import one_line
-from orchestrator.results.answer import answer, in_brief, write
+from orchestrator.results.answer import answer, in_brief, why_empty, write
 from orchestrator.results.catalogue import catalogue
 from tasks.errors import AuditError
 
@@ -43,9 +43,10 @@ def _try(results: Results, text: str) -> None:
     try:
         results.refresh()
         asked = text.rstrip("; ")
-        rows, others = in_brief(answer(results, asked), asked)
-        write(rows, "table", None)
+        rows = answer(results, asked)
+        brief, others = in_brief(rows, asked)
+        write(brief, "table", None)
         sys.stdout.flush()
-        sys.stderr.write(others)
+        sys.stderr.write(others + why_empty(rows, results, asked))
     except AuditError as error:
         sys.stderr.write(f"error: {one_line(error)}\n")

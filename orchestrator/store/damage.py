@@ -140,8 +140,8 @@ def damaged_tensors(files: Files, digests: Mapping[str, str]) -> Iterator[Damage
 
 
 def _foreign(files: Files, file: str, key: str, digests: Mapping[str, str]) -> str:
-    with files.open(file) as source:
-        if not _whole_tensors(source):  # before the rest is read: a sparse file may claim any length
+    with files.open(file, whole=True) as source:
+        if not _whole_tensors(source):
             return "truncated or corrupt"
         source.seek(0)
         taken = hashlib.sha256()

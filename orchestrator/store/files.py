@@ -61,12 +61,15 @@ class Files(Protocol):
         """
         ...
 
-    def open(self, path: str) -> pa.NativeFile:
+    def open(self, path: str, *, whole: bool = False) -> pa.NativeFile:
         """A file to read from, once it is known to be opened without harm; the root itself may be a link.
+
+        Args:
+            whole: it will be read to its end, so that its length has to have been written.
 
         Raises:
             FileNotFoundError: there is no such file.
-            NotAFile: it is a link, a pipe, a socket, a device or a directory.
+            NotAFile: it is a link, a pipe, a socket, a device or a directory, or not `whole`.
         """
         ...
 

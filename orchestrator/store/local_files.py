@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from orchestrator.store.files import MARKER, CannotWrite, NotAFile, reason_of
+from orchestrator.store.holes import LARGE, mostly_holes
 from orchestrator.store.modes import (
     FILE_MODES,
     PRIVATE,
@@ -82,18 +83,20 @@ class LocalFiles:
         return os.path.lexists(self.root / path)
 
     def read(self, path: str) -> pa.Buffer:
-        with self.open(path) as source:
+        with self.open(path, whole=True) as source:
             return source.read_buffer()
 
-    def open(self, path: str) -> pa.NativeFile:
+    def open(self, path: str, *, whole: bool = False) -> pa.NativeFile:
         full = os.path.join(self.root, path)
         if not path.isprintable():  # so are halves of characters, which stand for bytes that are no UTF-8
             raise NotAFile(errno.EINVAL, "a name that no result file has", full)
-        mode = os.lstat(full).st_mode
-        if stat.S_ISLNK(mode):
+        found = os.lstat(full)
+        if stat.S_ISLNK(found.st_mode):
             raise NotAFile(errno.EINVAL, "a link: results hold files alone", full)
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(found.st_mode):
             raise NotAFile(errno.EINVAL, "no regular file", full)
+        if whole and found.st_size > LARGE and mostly_holes(full):
+            raise NotAFile(errno.EINVAL, "mostly holes: its length is claimed and not written", full)
         return pa.OSFile(full)
 
     @unlimited()

@@ -46,7 +46,9 @@ class RemoteFiles:
     def exists(self, path: str) -> bool:
         return self.filesystem.get_file_info(self.full(path)).type == pafs.FileType.File
 
-    def open(self, path: str) -> pa.NativeFile:  # an object store holds whole objects alone
+    def open(
+        self, path: str, *, whole: bool = False
+    ) -> pa.NativeFile:  # an object store holds whole objects alone
         return self.filesystem.open_input_file(self.full(path))
 
     def read(self, path: str) -> pa.Buffer:

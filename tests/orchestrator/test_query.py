@@ -15,6 +15,7 @@ from orchestrator.errors import run_command
 from orchestrator.results.catalogue import catalogue, parse_params
 from orchestrator.results.connection import Results
 from orchestrator.results.parameters import columns
+from orchestrator.store.store import Store
 from tasks.errors import AuditError, UnknownName
 from tests.support import synthetic_results as synthetic
 
@@ -131,6 +132,22 @@ def test_the_prompt_goes_on_after_an_error(root: str, capsys, monkeypatch: pytes
     assert "Diverged" in captured.out
     assert "eight" in captured.out
     assert captured.err.startswith("error: query: Binder Error")
+
+
+def test_the_prompt_says_why_there_are_no_rows(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthetic.fill(str(tmp_path))
+    store = Store(str(tmp_path))
+    for key in store.keys("metrics"):
+        rows = store.read("metrics", key).to_pylist()
+        store.write("metrics", key, [r for r in rows if (r["metric"], r["split"]) != ("accuracy", "forget")])
+    monkeypatch.setattr("sys.stdin", io.StringIO("layer_scope_cost;\nselect 7 where false;"))
+    assert query.main(["--results", str(tmp_path)]) == 0
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(
+        "layer_scope_cost: nothing has metric=accuracy, split=forget, attack=none together."
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import pytest
 from orchestrator import purge, query, status, trackers
 from orchestrator.errors import run_command
 from orchestrator.report.__main__ import main as report
+from orchestrator.store.holes import mostly_holes
 from orchestrator.store.store import Store
 from tests.support import synthetic_results as synthetic
 from tests.support.audited import NOON
@@ -300,11 +301,26 @@ def test_a_hole_in_a_file_is_not_read(results: Path, inside: bool, capfd) -> Non
     assert path.name in found["status"][1]
 
 
-def test_sparse_weights_are_judged_by_their_header_before_they_are_read(results: Path, capfd) -> None:
+@pytest.mark.parametrize("claimed", [8, (1 << 40) - 8 - 43], ids=["a word", "all of it"])
+def test_sparse_weights_are_not_read_to_their_end(results: Path, claimed: int, capfd) -> None:
+    header = f'{{"a": {{"data_offsets": [0, {claimed}]}}}}'.ljust(43)
     path = results / "weights" / "odd.safetensors"
-    path.write_bytes(struct.pack("<Q", 31) + b'{"a": {"data_offsets": [0, 8]}}')
+    path.write_bytes(struct.pack("<Q", 43) + header.encode())
     os.truncate(path, 1 << 40)
-    assert "odd.safetensors: truncated or corrupt" in answers(capfd, "verify")["verify"][1]
+    told = answers(capfd, "verify")["verify"][1]
+    assert "odd.safetensors: mostly holes: its length is claimed and not written" in told
+
+
+def test_what_was_written_is_no_hole(tmp_path: Path) -> None:
+    path = tmp_path / "half"
+    path.write_bytes(b"")
+    assert not mostly_holes(str(path))
+    path.write_bytes(b"x" * 300_000)
+    assert not mostly_holes(str(path))
+    os.truncate(path, 590_000)
+    assert not mostly_holes(str(path))
+    os.truncate(path, 700_000)
+    assert mostly_holes(str(path))
 
 
 @pytest.mark.parametrize("table", ["purges", "losses", "inventory", "forget_sets"])
