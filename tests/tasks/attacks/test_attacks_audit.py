@@ -41,6 +41,13 @@ def test_ceilings_of_the_document(positives: int, negatives: int, ceiling: float
     assert epsilon_ceiling(np.array(positives), np.array(negatives)) == pytest.approx(ceiling, abs=0.006)
 
 
+def test_the_ceiling_of_one_observation_is_that_of_one() -> None:
+    """Of one member nothing under .975 is refuted (Clopper-Pearson, 1 - .025), of 10,000 others 1 - .025^(1/10,000)."""
+    missed, alarmed = 0.975, 1 - 0.025 ** (1 / 10_000)
+    found = float(epsilon_ceiling(np.array(1), np.array(10_000)))
+    assert found == pytest.approx(np.log((1 - missed - 1e-5) / alarmed), rel=1e-6)
+
+
 def test_identical_models_fool_the_estimator_and_not_the_bound() -> None:
     """Trap 4: without a bound, N = 512 identical Gaussians give epsilon about 1.5 and F about .18-.20.
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.metrics.before_after import forgotten, retained, worse_metrics
+from tasks.metrics.before_after import Worsening, forgotten, retained, worse_metrics
 from tasks.shadows.observations import Observations, RunBlock, State
 from tests.benchmarks.false_discoveries import worse_than_before
 from tests.support.shadow_simulation import before_and_after, make_layout
 
+Measure = Callable[[Observations, Observations, np.ndarray], Worsening]
 U, R, N = State.UNLEARNED, State.RETAINED, State.NEVER
 
 
@@ -65,6 +68,18 @@ def test_a_model_that_did_nothing_leaves_nobody_worse_off() -> None:
         count, share = worse_metrics(found, None, rate=0.1)
         assert (count.value, count.n, count.param) == (0.0, 30, 0.1)
         assert (share.value, share.ci_low, share.ci_high) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("measure", [forgotten, retained])
+def test_the_examples_that_are_asked_for_are_those_that_are_compared(measure: Measure) -> None:
+    layout = make_layout(16, 30, 7, 2)
+    base, after = before_and_after(layout, np.random.default_rng(1), unlearned=2.0, kept=1.0, shared=0.5)
+    everybody = measure(base, after, after.example_ids)
+    asked = after.example_ids[[2, 5, 29]]
+    found = measure(base, after, asked)
+    assert found.present.tolist() == everybody.present[:, [2, 5, 29]].tolist()
+    if measure is retained:  # the other's unit is that of the examples that are asked for
+        np.testing.assert_array_equal(found.change, everybody.change[:, [2, 5, 29]])
 
 
 @pytest.mark.parametrize("split", ["forget", "retain"])

@@ -9,6 +9,7 @@ from scipy import stats
 from tasks.statistics.ranks import (
     auc_interval,
     folded,
+    mann_whitney,
     mood,
     rank_tests,
     signed_rank_p,
@@ -80,6 +81,23 @@ def test_signed_ranks_are_scipys_and_leave_out_what_is_absent() -> None:
     nothing = signed_rank_p(np.zeros((14, 2)), present[:, :2])
     assert nothing.tolist() == [1.0, 1.0]
     assert signed_rank_p(values, np.zeros(values.shape, dtype=bool)).tolist() == [1.0] * 6
+
+
+def test_one_signed_rank_is_a_fair_coin() -> None:
+    values = np.array([[2.0, -2.0], [1.0, 1.0]])
+    assert signed_rank_p(values, np.array([[True, True], [False, False]])).tolist() == [0.5, 1.0]
+
+
+def test_ties_count_for_whoever_makes_less_of_the_shift() -> None:
+    """Whole numbers of 5 against 6: wins are counted one by one, and ties within a side are no wins."""
+    values = np.random.default_rng(6).integers(0, 5, size=(11, 200)).astype(float)
+    found = rank_tests(values, sides(5, 6, 200))
+    ours, theirs = values[:5, None], values[None, 5:]
+    worst, best = (ours > theirs).sum((0, 1)), (ours >= theirs).sum((0, 1))
+    least = np.clip(15, worst, best)
+    expected = np.minimum(2 * mann_whitney(5, 6)[np.minimum(least, 30 - least)], 1.0)
+    np.testing.assert_allclose(found.shift, expected)
+    np.testing.assert_allclose(found.auc, (worst + best) / 60)
 
 
 def test_components_are_the_shares_that_each_value_beats() -> None:
