@@ -49,6 +49,18 @@ def test_equal_seed_paths_give_equal_bits_and_leave_the_global_generators_alone(
     assert not torch.equal(first["body.stem.conv.weight"], other["body.stem.conv.weight"])
 
 
+@pytest.mark.parametrize(("channels", "layout"), [(4, torch.contiguous_format), (8, torch.channels_last)])
+def test_narrow_strided_convolutions_are_not_laid_out_as_their_backward_pass_writes_past(channels, layout):
+    widths = [channels, 2 * channels, 4 * channels, 8 * channels]
+    model = make("resnet18", {"layers": [1, 1, 1, 1], "channels": widths})
+    weights = [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    assert all(weight.is_contiguous(memory_format=layout) for weight in weights)
+    for _ in range(
+        30
+    ):  # aborts within the first ones where the layout is the other and the CPU is of that kind
+        model(torch.rand(8, 1, 8, 8)).sum().backward()
+
+
 def test_logits_are_float32_under_autocast():
     model = make()
     with torch.autocast("cpu", dtype=torch.bfloat16):
