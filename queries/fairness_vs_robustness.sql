@@ -18,6 +18,7 @@ with robust as (
         attacked.dataset,
         attacked.architecture,
         attacked.forget_set,
+        setting_parts.surroundings,
         attacked.seed,
         attacked.attack,
         attacked.param as eps,
@@ -31,6 +32,7 @@ with robust as (
         and clean.variant = attacked.variant
         and clean.label is null
         and clean.param = 0
+    left join setting_parts on setting_parts.setting = attacked.setting
     left join gradient_masking as masking
         on masking.cell_id = attacked.cell_id
         and masking.split = attacked.split
@@ -45,17 +47,20 @@ with robust as (
 fair as (
     select
         cells.model_id,
+        cells.forget_set,
+        setting_parts.surroundings,
         layers.definition,
         coalesce(layers.layer, '(mean)') as layer,
         min(layers.layer_index) as layer_index,
         avg(layers.gap) as gap
     from layers
     join plan_cells as cells on cells.cell_id = layers.cell_id
+    left join setting_parts on setting_parts.setting = cells.setting
     where layers.label is null
         and isfinite(layers.gap)
     group by grouping sets (
-        (cells.model_id, layers.definition, layers.layer),
-        (cells.model_id, layers.definition)
+        (cells.model_id, cells.forget_set, setting_parts.surroundings, layers.definition, layers.layer),
+        (cells.model_id, cells.forget_set, setting_parts.surroundings, layers.definition)
     )
 ),
 models_seen as (
@@ -74,7 +79,10 @@ models_seen as (
         round(robust.robust_drop, 12) as robust_drop,
         robust.masked
     from robust
-    join fair on fair.model_id = robust.model_id
+    join fair
+        on fair.model_id = robust.model_id
+        and fair.forget_set = robust.forget_set
+        and fair.surroundings is not distinct from robust.surroundings
 ),
 ranked as (
     select

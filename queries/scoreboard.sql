@@ -7,8 +7,8 @@
 -- highest end of the seeds' own; never within their mean ends;
 -- none where a seed has none. The rows of retrain show the
 -- reference itself, which is no distance from itself; those of retrain_again the noise of retraining twice,
--- those of no_op doing nothing. robust: test accuracy under the strongest of the
--- attacks that every model here has, at its largest eps. mia_auc: loss threshold, forget against test.
+-- those of no_op doing nothing. robust: test accuracy under the strongest of the attacks, each at its largest
+-- eps, that all models at its place have met which met any; none where there is no such attack. mia_auc: loss threshold, forget against test.
 -- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds,
 -- with the shared stages that a model rests on, divided by those of the retrained model on the same kind of
 -- device. tuning_trials: budget of the search behind the method's values; null where they are those of the
@@ -49,22 +49,25 @@ attacked as (
         surroundings,
         attack,
         conditions,
-        count(distinct model_id) as models
+        model_id
     from surrounded
     where attack_family = 'adversarial'
     group by all
 ),
 shared_attacks as (
-    select * exclude (models)
+    select distinct * exclude (model_id)
     from attacked
-    qualify models = max(models) over (partition by dataset, architecture, forget_set, surroundings)
+    window
+        place as (partition by dataset, architecture, forget_set, surroundings),
+        met as (partition by dataset, architecture, forget_set, surroundings, attack, conditions)
+    qualify count(distinct model_id) over met = count(distinct model_id) over place
 ),
-robust as (
+at_largest_eps as (
     select
         cells.model_id,
         cells.forget_digest,
         cells.surroundings,
-        min(metrics.value) as robust
+        metrics.value
     from metrics
     join surrounded as cells on cells.cell_id = metrics.cell_id
     join shared_attacks
@@ -76,6 +79,15 @@ robust as (
     where metrics.metric = 'robust_accuracy'
         and metrics.split = 'test'
         and metrics.label is null
+    qualify metrics.param = max(metrics.param) over (partition by metrics.cell_id)
+),
+robust as (
+    select
+        model_id,
+        forget_digest,
+        surroundings,
+        min(value) as robust
+    from at_largest_eps
     group by all
 ),
 membership as (

@@ -1,7 +1,9 @@
 -- What the selected run declared: a row for each metric with its margin (null: none), and one for each primary measure,
--- in which null takes any split, game, variant, attack and param, and * in a variant any text. declared_after: the run
--- found rows of the metric, and the first run that asked for one of their cells had declared another margin, or had
--- that measure primary where this one has not, or the other way round. A measure dropped so keeps its row.
+-- in which null takes any split, game, variant, attack and param, and * in a variant any text. declared_after: when the
+-- run began there were rows of the metric, of its own cells or of others of the same data set, architecture, forget set,
+-- method and scope (another seed, another setting of method or evaluation), and the first run that asked for one of these
+-- cells had declared another margin, or had that measure primary where this one has not, or the other way round. A measure
+-- dropped so keeps its row.
 -- A metric that the run could not report has the margin of the catalogue.
 create or replace temp view declared as
 with declarations as (
@@ -34,17 +36,32 @@ selected as (
     order by ordinal desc, run_id desc
     limit 1
 ),
+asked as (
+    select cells.*
+    from cells
+    semi join (plans semi join selected on selected.run_id = plans.run_id) as own on own.cell_id = cells.cell_id
+),
 asked_before as (
     select
         cells.cell_id,
         cells.attack,
         arg_min(runs.run_id, runs.ordinal) as run_id
-    from selected
-    join plans as asked on asked.run_id = selected.run_id
-    join cells on cells.cell_id = asked.cell_id and cells.status = 'finished'
+    from cells
+    cross join selected
     join plans as other on other.cell_id = cells.cell_id
     join runs on runs.run_id = other.run_id
-    where selected.found_rows
+    left join runs as writer on writer.run_id = cells.run_id
+    where cells.status = 'finished'
+        and (
+            (selected.found_rows and cells.cell_id in (select asked.cell_id from asked))
+            or (
+                writer.ordinal < selected.ordinal
+                and (cells.dataset, cells.architecture, cells.forget_set, cells.method, cells.scope) in (
+                    select (asked.dataset, asked.architecture, asked.forget_set, asked.method, asked.scope)
+                    from asked
+                )
+            )
+        )
     group by all
 ),
 earlier as (

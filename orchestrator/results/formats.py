@@ -25,11 +25,23 @@ DIGESTS = ("setting", "other_setting", "conditions")
 """Columns that a column of labels stands for."""
 DUST = 1e-12
 """Magnitude below which text shows 0: sums of a thousand terms near 1 err by as much. Data forms keep the value."""
-NOT_A_PLACE = {
-    *("method", "scope", "seed", "higher_is", "cell_id", "model_id", "run_id", "n", "seeds", "role"),
-    *("setting", "setting_label"),
+PLACE = {
+    *(
+        "dataset",
+        "architecture",
+        "forget_set",
+        "attack",
+        "metric",
+        "split",
+        "variant",
+        "game",
+        "label",
+        "param",
+        "eps",
+    ),
+    *("definition", "layer", "conditions"),
 }
-"""Text columns by which rows compete rather than answer another question."""
+"""Columns in which rows differ that answer different questions; in all others they compete."""
 LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -205,15 +217,14 @@ def _decimal(value: float) -> str:
 def best_rows(table: pa.Table) -> set[tuple[int, str]]:
     """Row and column of the best value among rows that answer the same question, by `higher_is`.
 
-    Rows answer the same question when they agree in every text column but method, scope and ids, and in
-    label, param and eps. `closer_to_retrained` needs a column `difference` or `retrained`; without either no
-    row is best.
+    Rows answer the same question when they agree in every column of `PLACE`. `closer_to_retrained` needs a column
+    `difference` or `retrained`; without either no row is best.
     """
     names = table.column_names
     column = next((name for name in COMPARED if name in names), None)
     if column is None or "higher_is" not in names:
         return set()
-    question = [f.name for f in table.schema if _asks(f) and f.name not in NOT_A_PLACE]
+    question = [name for name in names if name in PLACE]
     groups: dict[tuple, list[tuple[float, int]]] = {}
     for index, row in enumerate(table.to_pylist()):
         loss = _loss(row, column)
@@ -224,10 +235,6 @@ def best_rows(table: pa.Table) -> set[tuple[int, str]]:
         least = min(loss for loss, _ in group)
         best |= {(index, column) for loss, index in group if loss == least and len(group) > 1}
     return best
-
-
-def _asks(field: pa.Field) -> bool:
-    return not _numeric(field.type) or field.name in ("label", "param", "eps")
 
 
 def _loss(row: dict[str, Any], column: str) -> float | None:

@@ -56,23 +56,35 @@ create or replace temp macro seeds_low(mean, sd, seeds, lowest) as
 create or replace temp macro seeds_high(mean, sd, seeds, highest) as
     case when seeds >= 3 then mean + t975(seeds - 1) * sd / sqrt(seeds) else highest end;
 
--- 95 % interval of a mean over seeds of distances, or of differences of distances. Student's t of absolute values does not
--- hold 0, and has no width where the seeds agree: it counts where it is wider than the seeds' own intervals, whose mean ends
--- hold a distance of 0 and what the seeds share by their examples (derived here). Null where a seed has no interval.
+-- 95 % interval of a mean over seeds of values, which have intervals of their own. Student's t has no width where the seeds
+-- agree, as rates near 0 and 1 do by chance: it counts where it is wider than the seeds' own intervals, whose mean ends hold
+-- what the seeds share by their examples (derived here). Where a seed has none it is Student's t, and null where they agree.
 -- Aggregates of one value and one end for each seed.
+create or replace temp macro values_low(value, low) as
+    case
+        when count(low) = count(value)
+            then least(seeds_low(avg(value), stddev_samp(value), count(value), min(low)), avg(low))
+        when stddev_samp(value) > 0 then seeds_low(avg(value), stddev_samp(value), count(value), null)
+    end;
+
+create or replace temp macro values_high(value, high) as
+    case
+        when count(high) = count(value)
+            then greatest(seeds_high(avg(value), stddev_samp(value), count(value), max(high)), avg(high))
+        when stddev_samp(value) > 0 then seeds_high(avg(value), stddev_samp(value), count(value), null)
+    end;
+
+-- The same of distances, or of differences of distances: Student's t of absolute values does not hold 0, so that there is
+-- none where a seed has none.
 create or replace temp macro distances_low(value, low) as
-    if(
-        count(low) < count(value),
-        null,
-        least(seeds_low(avg(value), stddev_samp(value), count(value), min(low)), avg(low))
-    );
+    if(count(low) < count(value), null, values_low(value, low));
 
 create or replace temp macro distances_high(value, high) as
-    if(
-        count(high) < count(value),
-        null,
-        greatest(seeds_high(avg(value), stddev_samp(value), count(value), max(high)), avg(high))
-    );
+    if(count(high) < count(value), null, values_high(value, high));
+
+-- An end of an interval within the range of what it is of, which may be open; null stays null.
+create or replace temp macro within_range(x, lowest, highest) as
+    case when x is not null then least(greatest(x, lowest), highest) end;
 
 -- The lower end of an interval of a distance; greatest passes over null, and no interval would begin at 0.
 create or replace temp macro distance_low(low) as case when low is not null then greatest(0, low) end;

@@ -68,6 +68,36 @@ def test_an_attack_counts_where_every_model_met_it_in_one_setting(results: Resul
     }
 
 
+def test_attacks_that_each_miss_another_model_compare_nothing_and_the_largest_eps_counts(
+    tmp_path: Path,
+) -> None:
+    store = Store(str(tmp_path / "made"))
+    write_run(store, cells=9)
+    met = {"retrain": ("pgd", "fab"), "finetune": ("pgd",), "scrub": ("fab",)}
+    for forget_set, methods in (("split", met), ("whole", dict.fromkeys(met, ("pgd",)))):
+        for method, attacks in methods.items():
+            place = where(forget_set, method, "none", "{}")
+            write_accuracy(store, write_cell(store, method, **place), 0.9, 0.05)
+            for attack in attacks:
+                place = where(forget_set, method, attack, WEAK) | {
+                    "cell_id": f"{forget_set}-{method}-{attack}"
+                }
+                cell_id = write_cell(store, method, attack=attack, attack_family="adversarial", **place)
+                row = {
+                    "metric": "robust_accuracy",
+                    "split": "test",
+                    "variant": "",
+                    "n": 100,
+                    "higher_is": "better",
+                }
+                both = ({"param": 0.1, "value": 0.2}, {"param": 0.2, "value": 0.3})
+                store.write("metrics", cell_id, [row | one for one in both])
+    with Results(store.root) as results:
+        rows = results.query("scoreboard").to_pylist()
+    found = {(row["forget_set"], row["robust"]) for row in rows}
+    assert found == {("split", None), ("whole", 0.3)}
+
+
 TWINS = (
     # architecture, epochs of its training, methods, those that met fab
     ("net", 1, ("retrain", "finetune", "ssd"), ("finetune",)),

@@ -136,16 +136,34 @@ def _over_seeds(values: np.ndarray, low: np.ndarray, high: np.ndarray, truth: np
     return Seen(values.mean(axis=1), found[0], found[1], truth)
 
 
-def _of_distances(values: np.ndarray, low: np.ndarray, high: np.ndarray, truth: float) -> Seen:
-    """A mean over seeds of distances, `runs x seeds`, from the aggregate over the rows of a run."""
+def _of_distances(
+    values: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    truth: np.ndarray | float,
+    macro: str = "distances",
+) -> Seen:
+    """A mean over seeds of distances or values, `runs x seeds`, from the aggregate over the rows of a run."""
     runs, seeds = values.shape
     columns = {"value": values.ravel(), "low": low.ravel(), "high": high.ravel()}
     session().register("rows_of_seeds", pa.table({"run": np.repeat(np.arange(runs), seeds)} | columns))
     found = session().execute(
-        "select distances_low(value, low) as low, distances_high(value, high) as high from rows_of_seeds "
+        f"select {macro}_low(value, low) as low, {macro}_high(value, high) as high from rows_of_seeds "
         "group by run order by run"
     )
     return Seen(values.mean(axis=1), *found.fetchnumpy().values(), truth)
+
+
+def _values(
+    generator: np.random.Generator, runs: int, *, n: int, seeds: int, training: float, share: float
+) -> dict[str, Seen]:
+    """Shares of right answers of one model a seed; the truth is what other seeds would give on these examples."""
+    moved = training * generator.normal(size=(runs, seeds))
+    hits, shared, fate = _models(generator, n, np.clip(share + moved, 0, 1))
+    anew = float(np.clip(share + training * generator.normal(size=100_000), 0, 1).mean())
+    right = stats.norm.cdf((share - fate) / max(training, 1e-9))
+    truth = np.where(shared, right, anew).mean(axis=1)
+    return {"values": _of_distances(hits / n, *wilson(hits, n), truth, macro="values")}
 
 
 def _spearman(generator: np.random.Generator, runs: int, *, n: int, rho: float) -> dict[str, Seen]:
@@ -235,6 +253,25 @@ CASES = (
         for n in (36, 120, 1000)
         for seeds, training in ((3, 0.0), (3, 0.02), (5, 0.005), (5, 0.02), (2, 0.002), (1, 0.002))
         for gap in (0.0, 0.05, 0.2)
+    ),
+    *(
+        Case(
+            family=FAMILY,
+            name=f"{seeds} seeds of {n} examples, training moves a share of {share} by {training}",
+            estimates=("values",),
+            simulate=partial(_values, n=n, seeds=seeds, training=training, share=share),
+            fast=300 if (n, seeds, training, share) == (62, 3, 0.0, 0.99) else 0,
+        )
+        for n in (62, 120, 1000)
+        for seeds in (3, 5)
+        for training, share in (
+            *((0.0, share) for share in (0.5, 0.95, 0.99, 0.999)),
+            *((0.01, share) for share in (0.5, 0.95, 0.99)),
+            (
+                0.001,
+                0.999,
+            ),  # not .01: half of the models would reach 1, and three seeds may show none of the others
+        )
     ),
     *(
         Case(

@@ -138,6 +138,31 @@ def test_other_cells_and_runs_that_found_nothing_say_nothing(store: Store) -> No
     assert not any(row["declared_after"] for row in declared(store).values())
 
 
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({"evaluation": "other"}, True),
+        ({"seed": 7}, True),
+        ({"forget_set": "theirs"}, False),
+        ({"method": "ssd"}, False),
+    ],
+)
+def test_rows_of_the_same_method_at_the_same_place_are_knowledge(
+    store: Store, change: dict[str, Any], known: bool
+) -> None:
+    """Another seed or another setting of the evaluation makes other cells, which show the same model's accuracy."""
+    write_accuracy(store, write_cell(store, "scrub", cell_id="old", run_id="run-1"), 0.9, 0.01)
+    write_run(store, 1, cells=("old",), before=0)
+    place = {key: value for key, value in change.items() if key in ("forget_set", "seed")}
+    method = change.get("method", "scrub")
+    write_run(store, 2, cells=("new",), before=0, accuracy=0.5)
+    write_accuracy(store, write_cell(store, method, cell_id="new", run_id="run-2", **place), 0.9, 0.01)
+    assert declared(store)["accuracy"]["declared_after"] is known
+    write_run(store, 3, cells=("new",), before=1, accuracy=0.5)
+    assert declared(store)["accuracy"]["declared_after"] is known
+    assert not declared(store, "run-1")["accuracy"]["declared_after"]
+
+
 def test_a_margin_where_none_was_declared_is_said(store: Store) -> None:
     write_run(store, 1, before=0, accuracy=None)
     write_run(store, 2)

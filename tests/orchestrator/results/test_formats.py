@@ -97,6 +97,8 @@ def test_the_best_is_that_of_each_question(wish: str, best: set[int]) -> None:
 
 
 def test_nothing_is_best_without_a_direction_or_a_rival() -> None:
+    judged = TABLE.append_column("verdict", pa.array([f"verdict {row}" for row in range(TABLE.num_rows)]))
+    assert best_rows(judged) == best_rows(TABLE) != set()  # what a row says of itself is no other question
     assert best_rows(pa.table({"method": ["a"], "value": [1.0], "higher_is": ["better"]})) == set()
     assert best_rows(TABLE.drop_columns(["higher_is"])) == set()
     assert best_rows(TABLE.drop_columns(["retrained"])) == set()

@@ -117,11 +117,11 @@ def _stands(cell: Row) -> tuple[Any, ...]:
 def fairness_vs_robustness(
     at: Standing, split: str = "test", scope: str | None = "all", role: str | None = None
 ) -> Iterator[Row]:
-    gaps: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    gaps: dict[tuple[Any, str, str], list[float]] = defaultdict(list)
     for cell in at.cells.values():
         for row in at.layers.get(cell["cell_id"], []):
             for layer in (row["layer"], "(mean)") if math.isfinite(row["gap"]) else ():
-                gaps[cell["model_id"], row["definition"], layer].append(row["gap"])
+                gaps[_stands(cell), row["definition"], layer].append(row["gap"])
     masked = _masked_cells(at)
     pairs = []
     for row in robust(at):
@@ -131,8 +131,8 @@ def fairness_vs_robustness(
             and asked_for(row["scope"], scope)
             and asked_for(row["role"], role)
         ):
-            for (model_id, definition, layer), some in gaps.items():
-                if model_id == row["model_id"]:
+            for (model, definition, layer), some in gaps.items():
+                if model == _stands(row):
                     more = {"definition": definition, "layer": layer, "gap": mean(some)}
                     more |= {"masked": masked[row["cell_id"], split, row["eps"]]}
                     pairs.append(row | more | {"drop": row["clean"] - row["value"]})

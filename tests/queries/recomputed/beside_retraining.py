@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from orchestrator.results.metric_declarations import metric_declarations
 from tests.queries.recomputed.arithmetic import (
     Row,
@@ -30,6 +32,7 @@ OWN = ("value", "ci_low", "ci_high")
 IDENTITY = ("setting_label", "setting", "conditions")
 COMPARES = {row["metric"] for row in metric_declarations().to_pylist() if row["compares"]}
 """Metrics that are distances to the retrained model in themselves."""
+RANGES = {row["metric"]: (row["low"], row["high"]) for row in metric_declarations().to_pylist()}
 
 
 def whole(at: Standing) -> Iterator[Row]:
@@ -154,10 +157,13 @@ def seed_variance(at: Standing, metric: str | None = None, split: str | None = N
     model = ("method", "scope", "role", "higher_is")
     for key, some in gathered(rows, *AT, *WHERE, "game", *model, *IDENTITY):
         values = column(some, "value")
-        low, high = of_seeds(values, [], [])
-        if key["metric"] in COMPARES:
-            ends = of_seeds_or_own(values, column(some, "ci_low"), column(some, "ci_high"))
-            low, high = (None, None) if low is None else (not_below_zero(ends[0]), ends[1])
+        low, high = of_seeds_or_own(values, column(some, "ci_low"), column(some, "ci_high"))
+        if low is None and key["metric"] not in COMPARES and spread(values):
+            low, high = of_seeds(values, [], [])
+        if low is not None and high is not None and key["metric"] in RANGES:
+            low, high = np.clip([low, high], *RANGES[key["metric"]]).tolist()
+        if len(some) < 3:
+            low, high = None, None
         yield key | {
             "seeds": len(some),
             "mean": mean(values),

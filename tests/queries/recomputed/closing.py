@@ -89,18 +89,19 @@ JUDGED = (*AT, "method", "scope", "role", "setting")
 
 
 def _strongest(at: Standing) -> dict[tuple[Any, ...], float]:
-    """Of each model the least robust accuracy on tests under the attacks that most models of its place have."""
+    """Of each model the least robust accuracy on tests, at the largest eps of each attack that all of its place met."""
     rows = [row for row in whole(at) if row["attack_family"] == "adversarial"]
     found: dict[tuple[Any, ...], float] = {}
     for _, here in gathered(rows, *PLACE):
-        by_attack = [some for _, some in gathered(here, "attack", "conditions")]
-        models = max(len(set(column(some, "model_id"))) for some in by_attack)
-        for some in by_attack:
-            if len(set(column(some, "model_id"))) == models:
-                for row in some:
-                    if (row["metric"], row["split"]) == ("robust_accuracy", "test"):
-                        model = same_model(row)
-                        found[model] = min(found.get(model, row["value"]), row["value"])
+        for _, some in gathered(here, "attack", "conditions"):
+            if set(column(some, "model_id")) == set(column(here, "model_id")):
+                shown = [row for row in some if (row["metric"], row["split"]) == ("robust_accuracy", "test")]
+                for _, of_cell in gathered(shown, "cell_id"):
+                    farthest = max(column(of_cell, "param"))
+                    for row in of_cell:
+                        if row["param"] == farthest:
+                            model = same_model(row)
+                            found[model] = min(found.get(model, row["value"]), row["value"])
     return found
 
 
