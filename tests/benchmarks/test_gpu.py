@@ -141,12 +141,11 @@ def test_rows_are_timed_in_turn_over_as_many_steps_as_fit_a_slice():
     def row(name, seconds):
         return Row(lambda steps: (calls.append((name, steps)), time.sleep(seconds * steps)), 1)
 
-    timed = side_by_side(session(rounds=3, slice_seconds=0.2), {"a": row("a", 0.02), "b": row("b", 0.004)})
+    timed = side_by_side(session(rounds=3, slice_seconds=0.2), {"a": row("a", 0.05), "b": row("b", 0.001)})
     last = calls[-6:]
     assert [name for name, _ in last] == ["a", "b"] * 3
-    assert 2 <= last[0][1] <= 10 < last[1][1] <= 50
-    assert timed["a"].seconds == pytest.approx(0.02, rel=0.5)
-    assert timed["a"].seconds > 2 * timed["b"].seconds
+    assert last[0][1] <= 4 < last[1][1] <= 200
+    assert timed["a"].seconds >= 0.05 > timed["b"].seconds >= 0.001
 
 
 # -- what is timed is what Lethe trains ------------------------------------------------------------------
