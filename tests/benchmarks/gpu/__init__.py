@@ -1,0 +1,1 @@
+"""What only a card can settle, with torch, timm and `tasks/` alone: `python -m tests.benchmarks.gpu`."""
