@@ -1,0 +1,140 @@
+"""A tensor of the simulated device, and how an operator on it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from tests.support.simulated_device import refusals, stream
+from tests.support.simulated_device.record import note
+
+DEVICE_TYPE = "simulated"
+
+
+class SimulatedTensor(Tensor):
+    """Claims the device; `numbers` holds its values on the CPU, in the same layout."""
+
+    numbers: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, numbers: Tensor) -> SimulatedTensor:
+        """The device's tensor of these numbers, which nothing else should hold."""
+        tensor: SimulatedTensor = torch.Tensor._make_wrapper_subclass(
+            cls,
+            numbers.shape,
+            strides=numbers.stride(),
+            storage_offset=numbers.storage_offset(),
+            dtype=numbers.dtype,
+            device=torch.device(DEVICE_TYPE, 0),
+        )
+        tensor.numbers = numbers
+        return tensor
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, operator: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Every operator, below autograd."""
+        return compute(operator, args, kwargs or {})
+
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
+        """The numbers, told apart from the CPU's."""
+        return f"{type(self).__name__}({self.numbers!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SimulatedTensor:
+        """As of any leaf: torch's own copies the storage, which is empty here."""
+        if id(self) not in memo:
+            copied = SimulatedTensor(self.numbers.detach().clone()).requires_grad_(self.requires_grad)
+            if isinstance(self, torch.nn.Parameter):
+                copied._is_param = True
+            if self.grad is not None:
+                copied.grad = self.grad.__deepcopy__(memo)
+            memo[id(self)] = copied
+        return memo[id(self)]
+
+    @property
+    def data(self) -> Tensor:  # type: ignore[override]
+        """The same numbers without history."""
+        return self.detach()
+
+    @data.setter
+    def data(self, other: SimulatedTensor) -> None:
+        torch.Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
+        self.numbers = other.numbers
+
+    # What native code converts below the dispatcher, where no operator is seen:
+
+    def __getitem__(self, index: Any) -> Tensor:
+        """Lists and arrays among the indices become tensors of the host first."""
+        return super().__getitem__(_as_tensors(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """See `__getitem__`."""
+        super().__setitem__(_as_tensors(index), value)
+
+    def new_tensor(self, data: Any, **options: Any) -> Tensor:
+        """By way of the host."""
+        return torch.tensor(data, **{"dtype": self.dtype, "device": self.device} | options)
+
+    def tolist(self) -> Any:
+        """By way of the host."""
+        return self.cpu().tolist()
+
+
+def _as_tensors(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(_as_tensors(part) for part in index)
+    return torch.as_tensor(index) if isinstance(index, list | np.ndarray) else index
+
+
+def compute(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Check, count, compute on the CPU, and wrap what belongs to the device."""
+    name = operator._schema.name.removeprefix("aten::")
+    tensors = [leaf for leaf in tree_leaves((args, dict(kwargs))) if isinstance(leaf, Tensor)]
+    own = [tensor for tensor in tensors if isinstance(tensor, SimulatedTensor)]
+    host = [tensor for tensor in tensors if not isinstance(tensor, SimulatedTensor)]
+    target = torch.device(kwargs["device"]) if kwargs.get("device") is not None else None
+    refusals.check(name, args, kwargs, own, host)
+    note(
+        name,
+        wait=refusals.waits(name, args, target, own),
+        upload=refusals.uploads(name, own, host, args),
+        double=any(tensor.dtype == torch.float64 and tensor.dim() for tensor in own),
+    )
+    with stream.drawn_from(operator):
+        result = operator(*tree_map(_numbers, args), **tree_map(_numbers, _on_the_host(kwargs)))
+    if target is not None and target.type != DEVICE_TYPE:
+        return result
+    return tree_map(_wrapping(own, host), result)
+
+
+def _numbers(value: Any) -> Any:
+    return value.numbers if isinstance(value, SimulatedTensor) else value
+
+
+def _on_the_host(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    changed = {name: value for name, value in kwargs.items() if name not in ("pin_memory", "generator")}
+    return changed | ({"device": torch.device("cpu")} if changed.get("device") is not None else {})
+
+
+def _wrapping(own: list[SimulatedTensor], host: list[Tensor]) -> Callable[[Any], Any]:
+    """What in-place operators return stays what it was; anything else is a new tensor of the device."""
+    known: dict[int, Tensor] = {id(t.numbers): t for t in own} | {id(t): t for t in host}
+
+    def wrap(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        tensor = known.get(id(value))
+        if tensor is None:
+            return SimulatedTensor(value)
+        if isinstance(tensor, SimulatedTensor) and tensor.shape != value.shape:
+            tensor.data = SimulatedTensor(value)  # unsqueeze_ and its kin
+        return tensor
+
+    return wrap
