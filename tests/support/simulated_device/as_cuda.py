@@ -25,6 +25,9 @@ def simulated_cuda() -> Iterator[torch.device]:
             patch.setattr(torch.cuda, name, getattr(MODULE, name))
         for name in ("manual_seed_all", "get_rng_state", "set_rng_state"):
             patch.setattr(torch.cuda, name, getattr(MODULE, name))
+        patch.setattr(
+            torch.cuda.random, "manual_seed", MODULE.manual_seed_all
+        )  # by this name torchattacks seeds
         patch.setattr(torch.cuda, "is_bf16_supported", MODULE.is_available)
         patch.setattr(PartialState, "default_device", property(lambda _state: device))
         yield device

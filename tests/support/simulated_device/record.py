@@ -43,10 +43,13 @@ def recording() -> Iterator[Record]:
         _RECORDS.remove(record)
 
 
+def is_recorded() -> bool:
+    """Whether anybody counts."""
+    return bool(_RECORDS)
+
+
 def note(operator: str, *, wait: bool, upload: bool, double: bool) -> None:
-    """One operator was called, for a line that is looked up only where it matters."""
-    if not _RECORDS:
-        return
+    """One operator was called; its line is looked up only where it matters."""
     place = f"{line()} {operator}" if wait or upload or double else ""
     for record in _RECORDS:
         record.operators[operator] += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
@@ -13,11 +12,8 @@ GENERATOR = torch.Generator()
 
 
 @contextmanager
-def drawn_from(operator: Any) -> Iterator[None]:
-    """Give an operator that draws the device's stream in place of the CPU's."""
-    if torch.Tag.nondeterministic_seeded not in operator.tags:
-        yield
-        return
+def drawn_from() -> Iterator[None]:
+    """Inside the block operators of the CPU draw from the device's stream in place of the CPU's."""
     kept = torch.default_generator.get_state()
     torch.default_generator.set_state(GENERATOR.get_state())
     try:

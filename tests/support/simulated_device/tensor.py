@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
 from tests.support.simulated_device import refusals, stream
-from tests.support.simulated_device.record import note
+from tests.support.simulated_device.record import is_recorded, note
 
 DEVICE_TYPE = "simulated"
 
@@ -96,45 +96,49 @@ def _as_tensors(index: Any) -> Any:
 def compute(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Check, count, compute on the CPU, and wrap what belongs to the device."""
     name = operator._schema.name.removeprefix("aten::")
-    tensors = [leaf for leaf in tree_leaves((args, dict(kwargs))) if isinstance(leaf, Tensor)]
-    own = [tensor for tensor in tensors if isinstance(tensor, SimulatedTensor)]
-    host = [tensor for tensor in tensors if not isinstance(tensor, SimulatedTensor)]
-    target = torch.device(kwargs["device"]) if kwargs.get("device") is not None else None
+    own: list[SimulatedTensor] = []
+    host: list[Tensor] = []
+    on_host = {key: value for key, value in kwargs.items() if key not in ("pin_memory", "generator")}
+    target = None
+    if kwargs.get("device") is not None:
+        target, on_host["device"] = torch.device(kwargs["device"]), torch.device("cpu")
+    plain = [_numbers(value, own, host) for value in args]
+    on_host = {key: _numbers(value, own, host) for key, value in on_host.items()}
     refusals.check(name, args, kwargs, own, host)
-    note(
-        name,
-        wait=refusals.waits(name, args, target, own),
-        upload=refusals.uploads(name, own, host, args),
-        double=any(tensor.dtype == torch.float64 and tensor.dim() for tensor in own),
-    )
-    with stream.drawn_from(operator):
-        result = operator(*tree_map(_numbers, args), **tree_map(_numbers, _on_the_host(kwargs)))
+    if is_recorded():
+        note(
+            name,
+            wait=refusals.waits(name, args, target, own),
+            upload=refusals.uploads(name, own, host, args),
+            double=any(tensor.dtype == torch.float64 and tensor.dim() for tensor in own),
+        )
+    draws = torch.Tag.nondeterministic_seeded in operator.tags
+    with stream.drawn_from() if draws else nullcontext():
+        result = operator(*plain, **on_host)
     if target is not None and target.type != DEVICE_TYPE:
         return result
-    return tree_map(_wrapping(own, host), result)
+    return _wrapped(result, {id(t.numbers): t for t in own} | {id(t): t for t in host})
 
 
-def _numbers(value: Any) -> Any:
-    return value.numbers if isinstance(value, SimulatedTensor) else value
+def _numbers(value: Any, own: list[SimulatedTensor], host: list[Tensor]) -> Any:
+    """An argument as the CPU takes it; tensors are noted by where they are."""
+    if isinstance(value, SimulatedTensor):
+        own.append(value)
+        return value.numbers
+    if isinstance(value, Tensor):
+        host.append(value)
+    return [_numbers(part, own, host) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _on_the_host(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    changed = {name: value for name, value in kwargs.items() if name not in ("pin_memory", "generator")}
-    return changed | ({"device": torch.device("cpu")} if changed.get("device") is not None else {})
-
-
-def _wrapping(own: list[SimulatedTensor], host: list[Tensor]) -> Callable[[Any], Any]:
+def _wrapped(value: Any, known: Mapping[int, Tensor]) -> Any:
     """What in-place operators return stays what it was; anything else is a new tensor of the device."""
-    known: dict[int, Tensor] = {id(t.numbers): t for t in own} | {id(t): t for t in host}
-
-    def wrap(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        tensor = known.get(id(value))
-        if tensor is None:
-            return SimulatedTensor(value)
-        if isinstance(tensor, SimulatedTensor) and tensor.shape != value.shape:
-            tensor.data = SimulatedTensor(value)  # unsqueeze_ and its kin
-        return tensor
-
-    return wrap
+    if isinstance(value, list | tuple):
+        return type(value)(_wrapped(part, known) for part in value)
+    if not isinstance(value, Tensor):
+        return value
+    tensor = known.get(id(value))
+    if tensor is None:
+        return SimulatedTensor(value)
+    if isinstance(tensor, SimulatedTensor) and tensor.shape != value.shape:
+        tensor.data = SimulatedTensor(value)  # unsqueeze_ and its kin
+    return tensor
