@@ -53,7 +53,7 @@ def flip_radius(run: UnlearningRun, model: nn.Module, subset: Subset, *, eps: fl
         taken = torch.full((len(batch.ids),), steps + 1, device=batch.ids.device)
         for step in range(steps + 1):
             gradient, z = input_gradients(run, model, batch)
-            taken[(taken > steps) & (z.argmax(1) != batch.targets)] = step
+            taken = taken.where((taken <= steps) | (z.argmax(1) == batch.targets), step)
             moved = (batch.inputs + eps / steps * gradient.sign()).clamp(0.0, 1.0)
             batch = batch._replace(inputs=moved)
         parts.append(taken.float() * eps / steps)
