@@ -31,6 +31,7 @@ from tasks.unlearn.finetune import Finetune
 from tasks.unlearn.parts.risk import PROXIES, risk_scores, short_recipe
 from tasks.unlearn.run import unlearn
 from tests.support.quick import quick_attack, quick_method
+from tests.support.simulated_device.record import recording
 
 BOTH = ("cpu", "cuda")
 METHODS = [name for name in methods.names() if not methods.get(name).from_scratch]
@@ -49,17 +50,41 @@ def equal_arrays(first, second):
     return all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in pairs)
 
 
+LOOKS = {
+    "amun": "its attack stops where an example has flipped: once for each of its steps",
+    "eu_k": "a training looks at its loss and its weights apart",
+    "rsu": "one unlearning for each group",
+    "rum": "one unlearning for each group",
+    "scrub_r": "it scores checkpoints",
+    "twin": "features class by class",
+    "unsir": "noise class by class",
+}
+"""Methods that make the host wait for more than the losses of an epoch, and why."""
+
+
+def check_waits(name, method, waits, steps):
+    """By epoch and at the end, not by step."""
+    if name not in LOOKS:
+        assert sum(waits.values()) <= getattr(method, "epochs", 0) + 3, waits
+    often = [place for place, count in waits.items() if count >= max(steps, 8) and "amun.py" not in place]
+    assert not often, waits
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_methods(name, device):
+    method = quick_method(name, batch_size=24, doublings=2)
     states, told = [], []
     for where in BOTH:
         run = small_run(seed=3, device=where)
         run.augmentation = Augmentation(padding=1, flip=True)
-        told.append((unlearn(quick_method(name, batch_size=64), run), run.notes))
+        with recording() as record:
+            told.append((unlearn(method, run), run.notes))
         states.append(state_of(run.model))
     assert {t.device for t in states[1].values()} == {device}
     assert equal_states(states)
     assert told[0] == told[1]
+    check_waits(name, method, record.waits, told[1][0].steps)
+    assert not record.doubles  # Apple's GPUs have no float64
 
 
 @pytest.mark.parametrize("name", ATTACKS)
