@@ -11,6 +11,7 @@ import pytest
 
 from tasks.contracts import small_run
 from tasks.contracts.small import RECIPE, small_data, small_model, small_original
+from tasks.runtime import transfer
 from tasks.runtime.devices import Engine
 from tasks.runtime.fingerprint import fingerprint
 from tasks.runtime.weights import dump
@@ -84,6 +85,14 @@ def test_weights_come_in_one_copy_for_each_type():
         told = fingerprint(model)
     assert total(record.waits) == 2
     assert told == fingerprint(small_original())
+
+
+def test_large_weights_come_in_several_copies(monkeypatch):
+    monkeypatch.setattr(transfer, "MOST_BYTES", 300)
+    with recording() as record:
+        data = dump(small_original("cuda"))
+    assert total(record.waits) > 2
+    assert data == dump(small_original())
 
 
 def test_a_score_waits_for_its_answers_once_whatever_the_batch():
