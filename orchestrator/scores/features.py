@@ -114,5 +114,5 @@ def _training_alone(config: SweepConfig, architecture: str, seed: int | None) ->
         training=config.training,
         architectures=config.architectures,
         evaluation=config.evaluation,
-        execution=replace(config.execution, device="auto"),
+        execution=config.execution,
     )

@@ -4,8 +4,9 @@
     contracts.check_method(MyMethod(lr=0.1))
     contracts.check_attack(MyAttack())
 
-They raise AssertionError with what was expected, and run on a small trained network and 8 x 8 images in seconds. Each
-contract is also a function of its own: see `methods`, `attacks`, `adversarial` and `population`.
+They raise AssertionError with what was expected, and run on a small trained network and 8 x 8 images in seconds; both
+can run on a GPU, see there. Each contract is also a function of its own: see `methods`, `attacks`, `adversarial` and
+`population`.
 """
 
 from tasks.contracts.attacks import check_attack

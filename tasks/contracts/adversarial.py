@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from tasks.attacks.adversarial import Adversarial
 from tasks.contracts.small import global_random_state, same_bits, small_data, small_original, state_of
+from tasks.runtime.devices import DeviceName
 from tasks.runtime.seeding import torch_generator
 
 
-def perturbation_stays_in_the_ball(attack: Adversarial) -> None:
+def perturbation_stays_in_the_ball(attack: Adversarial, device: DeviceName = "cpu") -> None:
     """Finite images of the same shape, in [0, 1], within eps in the attack's norm."""
-    model, images, labels = small_batch()
+    model, images, labels = small_batch(device)
     for eps in (0.0, 0.02, 0.3):
         moved = attack.perturb(model, images, labels, eps=eps, generator=torch_generator("contracts"))
         assert moved.shape == images.shape, (
@@ -27,18 +28,18 @@ def perturbation_stays_in_the_ball(attack: Adversarial) -> None:
         assert far <= eps * (1 + 1e-5) + 1e-6, f"eps {eps}: {attack.norm} distance {far}"
 
 
-def zero_radius_is_clean(attack: Adversarial) -> None:
+def zero_radius_is_clean(attack: Adversarial, device: DeviceName = "cpu") -> None:
     """With eps = 0 every prediction is the clean one."""
-    model, images, labels = small_batch()
+    model, images, labels = small_batch(device)
     moved = attack.perturb(model, images, labels, eps=0.0, generator=torch_generator("contracts"))
     with torch.no_grad():
         same = bool((model(moved).argmax(1) == model(images).argmax(1)).all())
     assert same, "eps = 0 changes predictions"
 
 
-def attack_leaves_no_trace(attack: Adversarial) -> None:
+def attack_leaves_no_trace(attack: Adversarial, device: DeviceName = "cpu") -> None:
     """Weights, modes, empty gradients, input images and the global random state are as before."""
-    model, images, labels = small_batch()
+    model, images, labels = small_batch(device)
     model.get_submodule("first").train()
     before, modes, kept = state_of(model), [m.training for m in model.modules()], images.clone()
     rng = global_random_state()
@@ -53,7 +54,8 @@ def attack_leaves_no_trace(attack: Adversarial) -> None:
 ADVERSARIAL_CONTRACTS = (perturbation_stays_in_the_ball, zero_radius_is_clean, attack_leaves_no_trace)
 
 
-def small_batch() -> tuple[nn.Module, Tensor, Tensor]:
+def small_batch(device: DeviceName = "cpu") -> tuple[nn.Module, Tensor, Tensor]:
     """The small original, and 16 of its training images with their labels."""
-    batch = small_data().subset(np.arange(16)).batch(torch.arange(16))
-    return small_original(), batch.inputs, batch.targets
+    subset = small_data(device).subset(np.arange(16))
+    batch = subset.batch(torch.arange(16, device=subset.ids.device))
+    return small_original(device), batch.inputs, batch.targets

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from tasks.attacks.adversarial import Adversarial
 from tasks.attacks.base import NEEDS, Attack, Measurement, check_measurement
@@ -18,13 +19,14 @@ from tasks.contracts.small import global_random_state, small_data, small_origina
 from tasks.contracts.small_views import SETTINGS, SmallModel, small_view
 from tasks.fields import field_docs
 from tasks.metrics.base import Metric
+from tasks.runtime.devices import DeviceName
 from tasks.runtime.fingerprint import fingerprint
 
 SLACK = 1e-9
 """By which a value may leave the range of its metric: rounding of a mean."""
 
 
-def attack_is_described(attack: Attack) -> None:
+def attack_is_described(attack: Attack, device: DeviceName = "cpu") -> None:
     """A family, known needs, metrics of distinct names, a game that it can play, and a doc string of every field."""
     cls = type(attack)
     names = {f.name for f in dataclasses.fields(attack)}  # type: ignore[arg-type]
@@ -40,17 +42,17 @@ def attack_is_described(attack: Attack) -> None:
     assert not attack.games or attack.game in attack.games, f"{cls.__name__}: game: got {attack.game}"
 
 
-def needs_are_honest(attack: Attack) -> None:
+def needs_are_honest(attack: Attack, device: DeviceName = "cpu") -> None:
     """Nothing is asked of the view that is not declared, and nothing declared that is not asked for."""
-    view = small_view(attack)
+    view = small_view(attack, device)
     attack.measure(view)
     unused = sorted(attack.needs - view.asked)
     assert not unused, f"{type(attack).__name__}: declares that it needs {unused}, and never asks for it"
 
 
-def values_are_declared(attack: Attack) -> None:
+def values_are_declared(attack: Attack, device: DeviceName = "cpu") -> None:
     """Every value is of a declared metric, finite, within its range and its own interval; columns are of one length."""
-    measurement = attack.measure(small_view(attack))
+    measurement = attack.measure(small_view(attack, device))
     check_measurement(attack, measurement, name=type(attack).__name__)
     assert measurement.metrics, "it reports nothing"
     for value in measurement.metrics:
@@ -66,26 +68,30 @@ def values_are_declared(attack: Attack) -> None:
         assert len(set(lengths.values())) == 1, f"examples: columns of different lengths: {lengths}"
 
 
-def measuring_repeats_itself(attack: Attack) -> None:
+def measuring_repeats_itself(attack: Attack, device: DeviceName = "cpu") -> None:
     """Two measurements of one seed agree to the last bit."""
-    first, second = (_bits(attack.measure(small_view(attack))) for _ in range(2))
+    first, second = (_bits(attack.measure(small_view(attack, device))) for _ in range(2))
     assert first == second, f"{type(attack).__name__}: two measurements of one seed differ"
 
 
-def measuring_leaves_no_trace(attack: Attack) -> None:
+def measuring_leaves_no_trace(attack: Attack, device: DeviceName = "cpu") -> None:
     """The model is to the last bit as it was, and so are the images and the global random state."""
     if attack.subject != "model":
         return
-    model, images, generators = small_original(), small_data().images.clone(), global_random_state()
+    model, images, generators = (
+        small_original(device),
+        small_data(device).images.clone(),
+        global_random_state(),
+    )
     model.get_submodule("first").train()
     model.get_submodule("head").requires_grad_(False)
     before, name = fingerprint(model), type(attack).__name__
-    attack.measure(ModelView(attack, SmallModel(model), name=name, settings=SETTINGS))
+    attack.measure(ModelView(attack, SmallModel(model, device), name=name, settings=SETTINGS))
     assert fingerprint(model) == before, (
         f"{name}: changed weights, modes, gradient switches or hooks of the model"
     )
     assert all(p.grad is None for p in model.parameters()), f"{name}: left gradients on parameters"
-    assert np.array_equal(small_data().images.numpy(), images.numpy()), f"{name}: changed the images"
+    assert torch.equal(small_data(device).images, images), f"{name}: changed the images"
     assert global_random_state() == generators, f"{name}: touched the global random state"
 
 
@@ -105,20 +111,22 @@ ATTACK_CONTRACTS = (
 )
 
 
-def check_attack(attack: Attack) -> None:
+def check_attack(attack: Attack, *, device: DeviceName = "cpu") -> None:
     """Run every contract of attacks, and those of its family.
 
     Args:
         attack: with parameters that take seconds on a hundred 8 x 8 images, or two dozen shadow models.
+        device: where the model that it is shown is.
 
     Raises:
         AssertionError: a contract is broken.
         AuditError: the attack asks for what it did not declare, or does not work on small data.
     """
-    contracts: list[Callable[[Any], None]] = [*ATTACK_CONTRACTS]
+    contracts: list[Callable[[Any, DeviceName], None]] = [*ATTACK_CONTRACTS]
     if isinstance(attack, Adversarial):
         contracts += ADVERSARIAL_CONTRACTS
-    if isinstance(attack, PopulationAttack):
-        contracts += POPULATION_CONTRACTS
     for contract in contracts:
-        contract(attack)
+        contract(attack, device)
+    if isinstance(attack, PopulationAttack):  # it sees answers alone, wherever the model is
+        for of_answers in POPULATION_CONTRACTS:
+            of_answers(attack)

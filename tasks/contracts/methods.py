@@ -121,7 +121,7 @@ def _check_handed_back(run: UnlearningRun, switches: dict[str, bool]) -> None:
         assert parameter.grad is None, f"parameter '{name}' is left with a gradient"
         assert bool(torch.isfinite(parameter).all()), f"parameter '{name}' is not finite"
     with torch.no_grad():
-        logits = run.model(run.forget.batch(torch.arange(2)).inputs)
+        logits = run.model(run.forget.batch(torch.arange(2, device=run.device)).inputs)
     expected = (2, run.num_classes)
     assert logits.shape == expected, f"expected logits {expected}, got {tuple(logits.shape)}"
 
@@ -148,7 +148,7 @@ def retain_set_is_read_only_if_declared(method: Method, make_run: MakeRun = smal
     states = []
     for keep in (slice(None), slice(0, 8)):
         run = make_run()
-        run.retain = run.retain.at(torch.arange(len(run.retain))[keep])
+        run.retain = run.retain.at(torch.arange(len(run.retain), device=run.device)[keep])
         method(run)
         states.append(state_of(run.model))
     differing = [name for name in states[0] if not same_bits(states[0][name], states[1][name])]
@@ -172,7 +172,8 @@ def check_method(method: Method, make_run: MakeRun = small_run) -> None:
 
     Args:
         method: with hyper-parameters that take seconds on a hundred examples.
-        make_run: makes a fresh run of the original; takes `scope` and `seed`.
+        make_run: makes a fresh run of the original; takes `scope` and `seed`. On a GPU:
+            `functools.partial(small_run, device="cuda")`.
 
     Raises:
         AssertionError: a contract is broken.

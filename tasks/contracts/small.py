@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import OrderedDict
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.networks.scopes import bind
-from tasks.runtime.devices import Engine
+from tasks.runtime.devices import DeviceName, Engine
 from tasks.runtime.seeding import isolated_global_rng, numpy_generator
 from tasks.training.recipe import Recipe
 from tasks.training.resident import ResidentData
@@ -23,7 +23,7 @@ NUM_CLASSES = 4
 RECIPE = Recipe(epochs=4, batch_size=16, lr=0.1, warmup_epochs=1.0)
 
 
-def small_model(seed_path: tuple[str | int, ...]) -> nn.Module:
+def small_model(seed_path: tuple[str | int, ...], device: DeviceName = "cpu") -> nn.Module:
     """A new network in eval mode: two convolutions with batch norm, linear head; equal paths, equal bits."""
 
     def block(inputs: int, outputs: int) -> nn.Module:
@@ -38,27 +38,31 @@ def small_model(seed_path: tuple[str | int, ...]) -> nn.Module:
             pool=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             head=nn.Linear(8, NUM_CLASSES),
         )
-        return nn.Sequential(layers).eval()
+        return nn.Sequential(layers).eval().to(Engine(device=device).device)
 
 
-@lru_cache(maxsize=1)
-def small_data() -> ResidentData:
+def small_data(device: DeviceName = "cpu") -> ResidentData:
     """160 images, `1 x 8 x 8` in [0, 1]: one random pattern for each of four classes, and noise."""
+    return _small_data(device)
+
+
+@functools.cache
+def _small_data(device: DeviceName) -> ResidentData:
     generator = numpy_generator("contracts", "data")
     labels = np.tile(np.arange(NUM_CLASSES), 40)
     patterns = generator.random((NUM_CLASSES, 1, 8, 8))
     images = 0.5 * patterns[labels] + 0.5 * generator.random((len(labels), 1, 8, 8))
-    return ResidentData.put(images.astype(np.float32), labels, NUM_CLASSES, torch.device("cpu"))
+    return ResidentData.put(images.astype(np.float32), labels, NUM_CLASSES, Engine(device=device).device)
 
 
-def small_original() -> nn.Module:
-    """The small network, trained on the first 120 images."""
-    model = small_model(("contracts", "original"))
+def small_original(device: DeviceName = "cpu") -> nn.Module:
+    """The small network, trained on the first 120 images: on the CPU, so that every device has the same one."""
+    model = small_model(("contracts", "original"), device)
     model.load_state_dict(_trained_state())
     return model
 
 
-@lru_cache(maxsize=1)
+@functools.cache
 def _trained_state() -> dict[str, Tensor]:
     model = small_model(("contracts", "original"))
     everything = small_data().subset(np.arange(120))
@@ -66,9 +70,11 @@ def _trained_state() -> dict[str, Tensor]:
     return model.state_dict()
 
 
-def small_run(*, scope: str = "all", seed: int = 0, norm_statistics: Any = "update") -> UnlearningRun:
+def small_run(
+    *, scope: str = "all", seed: int = 0, norm_statistics: Any = "update", device: DeviceName = "cpu"
+) -> UnlearningRun:
     """A run that forgets a third of classes 0 and 1 (20 of 120 examples) from the small original."""
-    data, model = small_data(), small_original()
+    data, model = small_data(device), small_original(device)
     training = np.arange(120)
     is_forget = (training % NUM_CLASSES < 2) & (training < 40)
     return UnlearningRun(
@@ -78,9 +84,9 @@ def small_run(*, scope: str = "all", seed: int = 0, norm_statistics: Any = "upda
         retain=data.subset(training[~is_forget]),
         validation=data.subset(np.arange(120, 160)),
         seed=seed,
-        fresh_model=small_model,
+        fresh_model=functools.partial(small_model, device=device),
         recipe=RECIPE,
-        engine=Engine(device="cpu"),
+        engine=Engine(device=device),
     )
 
 
@@ -91,14 +97,16 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
 
 def same_bits(first: Tensor, second: Tensor) -> bool:
     """Equal to the last bit."""
-    return first.shape == second.shape and first.numpy().tobytes() == second.numpy().tobytes()
+    return first.shape == second.shape and first.cpu().numpy().tobytes() == second.cpu().numpy().tobytes()
 
 
 def global_random_state() -> dict[str, bytes]:
-    """Where Python's, NumPy's and torch's global generators are."""
+    """Where Python's, NumPy's and torch's global generators are, those of GPUs in use too."""
     legacy: Any = np.random.get_state()  # noqa: NPY002 - what libraries draw from
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     return {
         "random": repr(random.getstate()).encode(),
         "numpy": repr((legacy[0], np.asarray(legacy[1]).tobytes(), legacy[2:])).encode(),
         "torch": torch.get_rng_state().numpy().tobytes(),
+        "cuda": b"".join(torch.cuda.get_rng_state(gpu).numpy().tobytes() for gpu in gpus),
     }

@@ -15,6 +15,7 @@ from tasks.attacks.base import Attack
 from tasks.attacks.views import ModelView, ShadowView
 from tasks.contracts.small import small_data, small_original
 from tasks.measure.evaluate import Settings
+from tasks.runtime.devices import DeviceName
 from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.canaries import Canaries, mislabelled_canaries
 from tasks.shadows.layout import ShadowLayout, TargetPool
@@ -37,6 +38,8 @@ class SmallModel:
     """A `ModelSource` of the small original, compared with a copy of itself without the bias of its head."""
 
     model: nn.Module
+    device: DeviceName = "cpu"
+    """Where the model is."""
     forgotten_classes: tuple[int, ...] = ()
 
     @property
@@ -56,7 +59,7 @@ class SmallModel:
 
     def subset(self, split: str) -> Subset:
         """Images of a split."""
-        return small_data().subset(SPLITS[split])
+        return small_data(self.device).subset(SPLITS[split])
 
 
 class SmallShadows:
@@ -131,7 +134,7 @@ class SmallShadows:
         return Observations.from_blocks(blocks, method=method, scope="all", family=pool, example_ids=ids)
 
 
-def small_view(attack: Attack) -> ModelView | ShadowView:
+def small_view(attack: Attack, device: DeviceName = "cpu") -> ModelView | ShadowView:
     """What an attack would see of a small cell.
 
     Raises:
@@ -141,4 +144,4 @@ def small_view(attack: Attack) -> ModelView | ShadowView:
     if attack.subject == "shadow_models":
         shadows = SmallShadows(canaries=attack.forgets_canaries)
         return ShadowView(attack, shadows, name=name, settings=SETTINGS)
-    return ModelView(attack, SmallModel(small_original()), name=name, settings=SETTINGS)
+    return ModelView(attack, SmallModel(small_original(device), device), name=name, settings=SETTINGS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,12 +15,21 @@ AugmentationName = Literal["none", "shift", "crop_flip"]
 
 
 class Moves(NamedTuple):
-    """What happens to each of `n` examples; CPU tensors, None where nothing does."""
+    """What happens to each of `n` examples; None where nothing does."""
 
     shifts: Tensor | None
     """`2 x n`, int64: first row and column of the window in the padded image."""
     mirrored: Tensor | None
     """`n`, bool."""
+
+    def to(self, device: torch.device) -> Moves:
+        """The same on a device, which each copy makes the host wait for."""
+        return Moves(*(None if part is None else part.to(device) for part in self))
+
+    def split(self, lengths: Sequence[int]) -> Iterator[Moves]:
+        """Those of batches of these lengths."""
+        parts = [[None] * len(lengths) if part is None else part.split(lengths, dim=-1) for part in self]
+        return itertools.starmap(Moves, zip(*parts, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,35 +44,42 @@ class Augmentation:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Augment `n x C x H x W` images; `generator` is a CPU generator."""
-        return self.apply(images, self.draw(len(images), generator))
+        return self.apply(images, self.draw([len(images)], generator).to(images.device))
 
-    def draw(self, count: int, generator: torch.Generator) -> Moves:
-        """Random moves of `count` examples."""
+    def draw(self, lengths: Sequence[int], generator: torch.Generator) -> Moves:
+        """Random moves of all examples of some batches, on the CPU, drawn batch by batch.
+
+        Drawn ahead for a whole pass, they reach the device in one copy and not in one for each batch.
+        """
         span = 2 * self.padding + 1
-        shifts = torch.randint(span, (2, count), generator=generator) if self.padding else None
-        mirrored = torch.rand(count, generator=generator) < 0.5 if self.flip else None
-        return Moves(shifts, mirrored)
+        shifts, mirrored = [], []
+        for count in lengths:
+            if self.padding:
+                shifts.append(torch.randint(span, (2, count), generator=generator))
+            if self.flip:
+                mirrored.append(torch.rand(count, generator=generator) < 0.5)
+        return Moves(torch.cat(shifts, dim=1) if shifts else None, torch.cat(mirrored) if mirrored else None)
 
     def apply(self, images: Tensor, moves: Moves) -> Tensor:
-        """Move `n x C x H x W` images."""
+        """Move `n x C x H x W` images; the moves are on their device."""
         n, channels, height, width = images.shape
         device = images.device
         rows = torch.arange(height, device=device).expand(n, height)
         columns = torch.arange(width, device=device).expand(n, width)
         if moves.mirrored is not None:
-            columns = torch.where(moves.mirrored.to(device)[:, None], columns.flip(1), columns)
+            columns = torch.where(moves.mirrored[:, None], columns.flip(1), columns)
         if moves.shifts is not None:
-            shifts = moves.shifts.to(device)[:, :, None]
+            shifts = moves.shifts[:, :, None]
             images = F.pad(images, (self.padding,) * 4)
             rows, columns = rows + shifts[0], columns + shifts[1]
         # One gather for the move and the mirror image, over flat pixels: several times faster than
         # indexing rows and columns.
-        source = (rows[:, :, None] * images.shape[3] + columns[:, None, :]).view(n, 1, -1)
-        return images.flatten(2).gather(2, source.expand(n, channels, -1)).view(n, channels, height, width)
+        source = (rows[:, :, None] * images.shape[3] + columns[:, None, :]).flatten(1)[:, None]
+        return images.flatten(2).gather(2, source.expand(-1, channels, -1)).view(n, channels, height, width)
 
 
 def interleave(moves: Sequence[Moves]) -> Moves:
-    """Moves of `K` batches of `n` examples as those of one: example `i` of batch `k` at `i * K + k`."""
+    """Moves of `n` examples of each of `K` models as those of one batch: example `i` of model `k` at `i * K + k`."""
     shifts = [m.shifts for m in moves if m.shifts is not None]
     mirrored = [m.mirrored for m in moves if m.mirrored is not None]
     return Moves(

@@ -97,11 +97,8 @@ class BoundScope:
         """
         movable = self.movable
         odd = sorted(before.keys() ^ after.keys())
-        changed = [
-            name
-            for name, tensor in before.items()
-            if name in after and name not in movable and not _same_bits(tensor, after[name])
-        ]
+        held = [name for name in before if name in after and name not in movable]
+        changed = _changed({name: (before[name], after[name]) for name in held})
         reshaped = [n for n in movable & before.keys() & after.keys() if before[n].shape != after[n].shape]
         for problem, names in (("names differ", odd), ("changed", changed), ("another shape", reshaped)):
             if names:
@@ -111,13 +108,21 @@ class BoundScope:
                 )
 
 
-def _same_bits(first: Tensor, second: Tensor) -> bool:
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    if first.is_floating_point():
-        width = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[first.element_size()]
-        first, second = first.view(width), second.view(width)
-    return torch.equal(first, second)
+def _changed(pairs: Mapping[str, tuple[Tensor, Tensor]]) -> list[str]:
+    """Names of pairs that differ in shape, type or bits; the device is asked once for all."""
+    alike = {name: a.shape == b.shape and a.dtype == b.dtype for name, (a, b) in pairs.items()}
+    flags = [(_bits(a) != _bits(b)).any() for name, (a, b) in pairs.items() if alike[name]]
+    differing = iter(torch.stack(flags).tolist() if flags else [])
+    return [name for name in pairs if not alike[name] or next(differing)]
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """The numbers as integers, among which NaN equals itself and 0 is not -0."""
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor.view(
+        {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    )
 
 
 def bind(text: str, model: nn.Module, *, norm_statistics: NormStatistics = "update") -> BoundScope:

@@ -7,6 +7,8 @@ import hashlib
 import torch
 from torch import nn
 
+from tasks.runtime.transfer import on_host
+
 
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 of parameters, buffers, train and eval modes, gradient switches and the number of hooks."""
@@ -14,8 +16,8 @@ def fingerprint(model: nn.Module) -> str:
     for name, module in model.named_modules():
         hooks = len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._backward_hooks)
         told.update(f"{name} {type(module).__name__} {module.training} {hooks};".encode())
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        told.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.requires_grad};".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        told.update(flat.view(torch.uint8).numpy().data)
+    tensors = dict((*model.named_parameters(), *model.named_buffers()))
+    for name, values in on_host(tensors).items():
+        told.update(f"{name} {values.dtype} {tuple(values.shape)} {tensors[name].requires_grad};".encode())
+        told.update(values.reshape(-1).view(torch.uint8).numpy().data)
     return told.hexdigest()

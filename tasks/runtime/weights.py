@@ -11,20 +11,17 @@ from safetensors import SafetensorError
 from torch import nn
 
 from tasks.errors import AuditError
+from tasks.runtime.transfer import on_host
 
 
 def dump(model: nn.Module) -> bytes:
     """Every parameter and buffer, on any device and in any layout; shared tensors are written twice."""
-    state = {
-        name: tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-        for name, tensor in model.state_dict().items()
-    }
-    return dump_tensors(state)
+    return dump_tensors(model.state_dict())
 
 
 def dump_tensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
     """Named tensors of a shared stage (saliency, Fisher information)."""
-    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+    return safetensors.torch.save({name: tensor.clone() for name, tensor in on_host(tensors).items()})
 
 
 def load_tensors(data: bytes, *, device: torch.device) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.errors import AuditError, Diverged
-from tasks.images.augment import Augmentation, interleave
+from tasks.images.augment import Augmentation, Moves, interleave
 from tasks.objectives.base import Batch
 from tasks.runtime.devices import Engine, keeping_freed_memory
 from tasks.runtime.modes import still_statistics
@@ -200,8 +200,9 @@ class Lockstep:
                 total += self._step(batch, rate) * len(batch.ids)
                 step += 1
             finite = self.stack.finite() & torch.isfinite(total)
-            for index in (~finite).nonzero().flatten().tolist():
-                errors[index] = errors[index] or f"training: non-finite loss or weight in epoch {epoch}"
+            for index, fine in enumerate(finite.tolist()):
+                if not (fine or errors[index]):
+                    errors[index] = f"training: non-finite loss or weight in epoch {epoch}"
         losses = (total / count).tolist()
         samples = self.recipe.epochs * count
         return [
@@ -211,15 +212,23 @@ class Lockstep:
 
     def _batches(self) -> Iterator[Batch]:
         """One pass: inputs `n x K*C x H x W`, targets and ids `n x K`, drawn as each model alone would."""
-        count = len(self.ids)
-        order = torch.stack([torch.randperm(count, generator=g) for g in self.generators], dim=1)
-        for rows in order.to(self.ids.device).split(batch_lengths(count, self.recipe.batch_size)):
+        count, device = len(self.ids), self.ids.device
+        lengths = batch_lengths(count, self.recipe.batch_size)
+        order = torch.stack([torch.randperm(count, generator=g) for g in self.generators], dim=1).to(device)
+        moves = self._moves(lengths)
+        for number, rows in enumerate(order.split(lengths)):
             ids = self.ids.gather(0, rows)
             images = self.data.inputs(ids.flatten())
             if self.augmentation is not None:
-                moves = interleave([self.augmentation.draw(len(rows), g) for g in self.generators])
-                images = self.augmentation.apply(images, moves)
+                images = self.augmentation.apply(images, moves[number])
             yield Batch(images.view(len(rows), -1, *images.shape[2:]), self.targets.gather(0, rows), ids)
+
+    def _moves(self, lengths: Sequence[int]) -> list[Moves]:
+        """Of each batch of a pass, all models together; none without augmentation."""
+        if self.augmentation is None:
+            return []
+        drawn = interleave([self.augmentation.draw(lengths, g) for g in self.generators])
+        return list(drawn.to(self.ids.device).split([count * len(self.generators) for count in lengths]))
 
     def _step(self, batch: Batch, rate: float) -> Tensor:
         """One step of every model; the loss of each, `K`."""

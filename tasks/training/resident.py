@@ -127,21 +127,26 @@ class Subset:
     ) -> Iterator[Batch]:
         """One pass in batches; the last may be short, but one example left over joins the batch before it.
 
-        BatchNorm has no statistics of a single example.
+        BatchNorm has no statistics of a single example. Order and augmentation are drawn when the pass begins,
+        and reach the device then.
 
         Args:
             batch_size: examples per batch.
             generator: CPU generator that shuffles (and augments); None keeps the order.
             augmentation: applied to each batch of a shuffled pass; needs `generator`.
         """
-        order = (
-            torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
-        )
-        for rows in order.to(self.ids.device).split(batch_lengths(len(self), batch_size)):
+        lengths, device = batch_lengths(len(self), batch_size), self.ids.device
+        if generator is None:
+            yield from map(self.batch, torch.arange(len(self), device=device).split(lengths))
+            return
+        order = torch.randperm(len(self), generator=generator).to(device).split(lengths)
+        if augmentation is None:
+            yield from map(self.batch, order)
+            return
+        moves = augmentation.draw(lengths, generator).to(device)
+        for rows, moved in zip(order, moves.split(lengths), strict=True):
             batch = self.batch(rows)
-            if augmentation is not None and generator is not None:
-                batch = batch._replace(inputs=augmentation(batch.inputs, generator))
-            yield batch
+            yield batch._replace(inputs=augmentation.apply(batch.inputs, moved))
 
 
 def batch_lengths(count: int, batch_size: int) -> list[int]:

@@ -78,15 +78,13 @@ def score(model: nn.Module, subset: Subset, *, batch_size: int = 1024) -> Output
         subset: examples to score.
         batch_size: examples per forward pass.
     """
-    logits, statistics = [], []
     with evaluating(model), torch.no_grad():
-        for batch in subset.batches(batch_size):
-            outputs = model(batch.inputs).float().cpu()
-            logits.append(outputs)
-            statistics.append(subset.data.objective.statistics(outputs, batch))
+        logits = torch.cat([model(batch.inputs).float() for batch in subset.batches(batch_size)]).cpu()
+    ids, labels = subset.ids.cpu(), subset.targets.cpu()
+    statistics = subset.data.objective.statistics(logits, Batch(torch.empty(0), labels, ids))
     return Outputs(
-        ids=subset.ids.cpu().numpy(),
-        labels=subset.targets.cpu().numpy(),
-        logits=torch.cat(logits).numpy(),
-        statistics={name: torch.cat([part[name] for part in statistics]).numpy() for name in statistics[0]},
+        ids=ids.numpy(),
+        labels=labels.numpy(),
+        logits=logits.numpy(),
+        statistics={name: values.numpy() for name, values in statistics.items()},
     )

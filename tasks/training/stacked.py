@@ -179,7 +179,8 @@ def _convolution(layers: Layers) -> nn.Module:
 
 
 def _batch_norm(layers: Layers) -> Any:
-    if len({int(layer.num_batches_tracked) for layer in layers if layer.track_running_stats}) > 1:
+    counters = [layer.num_batches_tracked for layer in layers if layer.track_running_stats]
+    if counters and len(set(torch.stack(counters).tolist())) > 1:
         raise Unstackable("batch norms have seen different numbers of batches")
     out = _wide(layers, "weight", "bias", "running_mean", "running_var")
     out.num_features = layers[0].num_features * len(layers)

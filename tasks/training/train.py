@@ -17,6 +17,7 @@ from tasks.objectives.base import Batch, Objective
 from tasks.runtime.devices import Engine
 from tasks.runtime.modes import still_statistics
 from tasks.runtime.seeding import isolated_global_rng, torch_generator
+from tasks.training.finite import all_finite
 from tasks.training.recipe import Optimizer, Recipe
 from tasks.training.resident import Subset, batch_lengths
 
@@ -150,6 +151,5 @@ def _step(
 
 
 def _check_finite(model: nn.Module, loss: float, epoch: int) -> None:
-    finite = math.isfinite(loss) and all(bool(torch.isfinite(p).all()) for p in model.parameters())
-    if not finite:
+    if not (math.isfinite(loss) and all_finite(model.parameters())):
         raise Diverged(f"training: non-finite loss or weight in epoch {epoch}; lower the learning rate")

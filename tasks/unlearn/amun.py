@@ -25,6 +25,7 @@ from tasks.unlearn.parts.descent import Descent
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tasks.images.augment import Moves
     from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
@@ -103,7 +104,7 @@ class Amun(Descent):
                 run, run.original, Batch(images[rows], labels[rows], batch.ids[rows])
             )
             predicted[rows] = logits.argmax(1)
-            still = predicted[rows] == labels[rows]
+            still = (predicted[rows] == labels[rows]).nonzero().squeeze(1)
             rows, gradient = rows[still], gradient[still]
             if not len(rows) or step == total:
                 break
@@ -122,12 +123,20 @@ class Amun(Descent):
 
         true = self._true_examples(run)
         generator = run.generator("order", "amun", epoch)
-        order = torch.randperm(len(true) + len(adversarial.ids), generator=generator).to(run.device)
-        for rows in order.split(self.batch_size):
-            batch = true.batch(rows[rows < len(true)])
+        order = torch.randperm(len(true) + len(adversarial.ids), generator=generator)
+        pairs = [
+            (rows[rows < len(true)], rows[rows >= len(true)] - len(true))
+            for rows in order.split(self.batch_size)
+        ]
+        lengths, made_lengths = ([len(rows) for rows in side] for side in zip(*pairs, strict=True))
+        rows, made_rows = (torch.cat(side).to(run.device) for side in zip(*pairs, strict=True))
+        moves: Iterator[Moves] = iter(())
+        if run.augmentation is not None:
+            moves = run.augmentation.draw(lengths, generator).to(run.device).split(lengths)
+        for own, made in zip(rows.split(lengths), made_rows.split(made_lengths), strict=True):
+            batch = true.batch(own)
             if run.augmentation is not None:
-                batch = batch._replace(inputs=run.augmentation(batch.inputs, generator))
-            made = rows[rows >= len(true)] - len(true)
+                batch = batch._replace(inputs=run.augmentation.apply(batch.inputs, next(moves)))
             yield Batch(*(torch.cat([a, b[made]]) for a, b in zip(batch, adversarial, strict=True)))
 
     def _true_examples(self, run: UnlearningRun) -> Subset:
@@ -139,7 +148,11 @@ class Amun(Descent):
             return concatenate(run.retain, run.forget)
         if self.keep_forget:
             return run.forget
-        return run.retain if self.use_retain else run.forget.at(torch.empty(0, dtype=torch.int64))
+        return (
+            run.retain
+            if self.use_retain
+            else run.forget.at(torch.empty(0, dtype=torch.int64, device=run.device))
+        )
 
 
 def _norms(images: Tensor) -> Tensor:

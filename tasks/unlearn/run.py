@@ -18,6 +18,7 @@ from tasks.objectives.base import Batch, Objective
 from tasks.runtime.devices import Engine
 from tasks.runtime.modes import still_statistics
 from tasks.runtime.seeding import isolated_global_rng, torch_generator
+from tasks.training.finite import LossWatch, all_finite
 from tasks.training.recipe import Optimizer, Recipe
 from tasks.training.resident import Subset
 from tasks.training.train import make_optimizer
@@ -72,6 +73,8 @@ class UnlearningRun:
     engine: Engine = field(default_factory=lambda: Engine(device="cpu"))
     """Device and precision of the steps; the default suits a run that stands alone on the CPU."""
     meter: Meter = field(default_factory=Meter)
+    losses_seen: LossWatch = field(default_factory=LossWatch)
+    """Of the steps since the last epoch ended."""
     notes: dict[str, float] = field(default_factory=dict)
     """Diagnostics that the method reports (mask size, rewound epoch, rate of examples it left alone)."""
     scores: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -203,22 +206,20 @@ class UnlearningRun:
         return self.objective.relabel(targets, generator, exclude_true=exclude_true, excluded=excluded)
 
     def step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        """One descent step on `loss`.
-
-        Raises:
-            Diverged: the loss is not finite.
-        """
-        if not torch.isfinite(loss):
-            raise Diverged(
-                f"unlearning: non-finite loss after {self.meter.steps} steps; lower the learning rate"
-            )
+        """One descent step on `loss`; the end of the epoch tells whether it was finite."""
+        self.losses_seen.add(self.meter.steps, loss)
         optimizer.zero_grad(set_to_none=True)
         self.engine.backward(loss)
         self.engine.step(optimizer)
         self.meter.steps += 1
 
     def end_epoch(self) -> None:
-        """Tell the run that an epoch is over (trajectories)."""
+        """Tell the run that an epoch is over (trajectories).
+
+        Raises:
+            Diverged: the loss of a step was not finite.
+        """
+        self.losses_seen.check()
         self._epoch += 1
         if self.on_epoch is not None:
             self.scope.evaluate(self.model)
@@ -229,11 +230,12 @@ class UnlearningRun:
         """Leave the model in eval mode with every gradient switch as it was, and check the contract.
 
         Raises:
-            Diverged: a weight is not finite.
+            Diverged: a weight, or the loss of a step, is not finite.
         """
         self.scope.release(self.model)
+        self.losses_seen.check()
         state = self.model.state_dict()
-        if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
+        if not all_finite(v for v in state.values() if v.is_floating_point()):
             raise Diverged("unlearning: a weight is not finite; lower the learning rate")
         self.scope.verify(self.original.state_dict(), state)
 
@@ -251,6 +253,10 @@ def unlearn(method: Method, run: UnlearningRun) -> Meter:
         valid = ", ".join(sorted(method.objectives))
         raise AuditError(f"method {type(method).__name__}: expected a model trained to {valid}, got {name}")
     with isolated_global_rng("unlearn", "dropout", run.seed):
-        method(run)
+        try:
+            method(run)
+        except Exception:
+            run.losses_seen.check()  # what it met may only follow from that
+            raise
     run.finish()
     return run.meter

@@ -59,7 +59,7 @@ class SalUn(RandomLabels):
         """Fit the random labels, putting every weight outside the mask back after each step."""
         masks = self.masks(run)
         start = {name: p.detach().clone() for name, p in run.trainable.items()}
-        run.note("mask_size", sum(int(mask.sum()) for mask in masks.values()))
+        run.note("mask_size", int(sum(mask.sum() for mask in masks.values())))
 
         def restore(_epoch: int) -> None:
             # every optimiser here acts weight by weight, so what decay and momentum did elsewhere is undone
@@ -107,8 +107,7 @@ class SalUnSoft(RandomLabels):
                 parameter.data.copy_(start[name] + shrink(parameter.data - start[name], threshold))
 
         self.fit(run, after_step=pull)
-        moved = sum(int((p.data != start[name]).sum()) for name, p in run.trainable.items())
-        run.note("mask_size", moved)
+        run.note("mask_size", int(sum((p.data != start[name]).sum() for name, p in run.trainable.items())))
 
 
 def saliency(run: UnlearningRun) -> dict[str, Tensor]:

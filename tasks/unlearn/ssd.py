@@ -50,14 +50,15 @@ class SelectiveSynapticDampening(Method):
         """Dampen the selected weights."""
         everything = run.share("fisher_train", lambda: importance(run, training_set(run)))
         forget = run.share("fisher_forget", lambda: importance(run, in_id_order(run.forget)))
-        selected = total = 0
+        selected, total = [], 0
         for name, parameter in run.trainable.items():
             overall, own = everything[name].to(run.device), forget[name].to(run.device)
             chosen = own > self.alpha * overall
             factor = (self.dampening * overall / own.where(chosen, own.new_ones(()))).clamp(max=1.0)
             parameter.data.mul_(factor.where(chosen, factor.new_ones(())))
-            selected, total = selected + int(chosen.sum()), total + chosen.numel()
-        run.note("dampened_share", selected / total)
+            selected.append(chosen.sum())
+            total += chosen.numel()
+        run.note("dampened_share", int(sum(selected)) / total)
 
 
 def importance(run: UnlearningRun, subset: Subset) -> dict[str, Tensor]:

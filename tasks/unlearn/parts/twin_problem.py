@@ -53,7 +53,7 @@ def flip_radius(run: UnlearningRun, model: nn.Module, subset: Subset, *, eps: fl
         taken = torch.full((len(batch.ids),), steps + 1, device=batch.ids.device)
         for step in range(steps + 1):
             gradient, z = input_gradients(run, model, batch)
-            taken[(taken > steps) & (z.argmax(1) != batch.targets)] = step
+            taken = taken.where((taken <= steps) | (z.argmax(1) == batch.targets), step)
             moved = (batch.inputs + eps / steps * gradient.sign()).clamp(0.0, 1.0)
             batch = batch._replace(inputs=moved)
         parts.append(taken.float() * eps / steps)
@@ -69,7 +69,8 @@ def scale_features(fitted: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         fitted: `n x f`, whose quartiles and range are used.
         other: `m x f`, brought to the same scale and clipped to the same range.
     """
-    q1, q3 = torch.quantile(fitted, torch.tensor([0.25, 0.75], device=fitted.device), dim=0)
+    # on the host: it takes float64 within, which Apple's GPUs have not
+    q1, q3 = torch.quantile(fitted.cpu(), torch.tensor([0.25, 0.75]), dim=0).to(fitted.device)
     reach = torch.where(q3 > q1, 1.5 * (q3 - q1), torch.inf)
     low = torch.maximum(fitted.amin(0), q1 - reach)
     high = torch.minimum(fitted.amax(0), q3 + reach)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -23,42 +22,20 @@ from tasks.metrics.scores import MembershipScores
 from tasks.metrics.utility import ACCURACY, UA
 from tasks.networks.scopes import ScopeViolation
 from tasks.unlearn.base import Method, methods
+from tests.support.quick import quick_attack, quick_method
 
-QUICK = {
-    "epochs": 2,
-    "batch_size": 16,
-    "noise_images": 8,
-    "noise_steps": 3,
-    "noise_copies": 2,
-    "retain_per_class": 8,
-    "fisher_examples": 12,
-    "classifier_epochs": 5,
-    "twin_epochs": 1,
-    "curriculum_epochs": 1,
-    "proxy_epochs": 1,
-    "attack_steps": 3,
-}
 METHODS = [name for name in methods.names() if not methods.get(name).from_scratch]
-
-
-def quick(name: str) -> Method:
-    """The method with its published rates, but few steps."""
-    cls = methods.get(name)
-    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    return cls(**{key: value for key, value in QUICK.items() if key in known})
 
 
 @pytest.mark.parametrize("contract", of_methods.METHOD_CONTRACTS, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("name", METHODS)
 def test_registered_methods_keep_the_contracts(name: str, contract: Any) -> None:
-    contract(quick(name))
+    contract(quick_method(name))
 
 
 @pytest.mark.parametrize("name", attacks.names())
 def test_registered_attacks_keep_the_contracts(name: str) -> None:
-    known = {f.name for f in dataclasses.fields(attacks.get(name))}  # type: ignore[arg-type]
-    quick = {"steps": 4, "restarts": 1, "queries": 20}
-    check_attack(attacks.get(name)(**{k: v for k, v in quick.items() if k in known}))
+    check_attack(quick_attack(name))
 
 
 @dataclass(frozen=True, kw_only=True)

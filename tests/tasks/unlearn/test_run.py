@@ -114,6 +114,29 @@ def test_diverging_is_named():
         unlearn(Act(act=spoil), start())
 
 
+def test_what_follows_from_diverging_is_told_as_diverging():
+    def stumble(run):
+        optimizer, batches = run.optimizer(lr=0.1), run.cycle(run.forget, 10)
+        run.step(optimizer, run.loss(next(batches)))
+        run.step(optimizer, run.loss(next(batches)) * float("nan"))
+        raise RuntimeError("a probability is not finite")
+
+    with pytest.raises(Diverged, match="non-finite loss after 1 steps"):
+        unlearn(Act(act=stumble), start())
+
+
+def test_an_epoch_that_diverged_is_its_runs_last():
+    seen = []
+
+    def explode(run):
+        run.step(run.optimizer(lr=0.1), run.loss(next(run.cycle(run.forget, 10))) * float("inf"))
+        run.end_epoch()
+
+    with pytest.raises(Diverged, match="non-finite loss after 0 steps"):
+        unlearn(Act(act=explode), start(on_epoch=lambda epoch, model: seen.append(epoch)))
+    assert not seen
+
+
 def test_equal_purposes_give_equal_orders():
     run = start(augmentation=Augmentation(padding=1, flip=True))
     first, again = (list(run.batches(run.retain, 5, "retain", 0)) for _ in range(2))

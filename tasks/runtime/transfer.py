@@ -1,0 +1,43 @@
+"""Fetch tensors from a device in few copies: the host waits for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+MOST_BYTES = 256 << 20
+"""Of one copy; so much memory of the device it takes besides."""
+
+
+def on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors of equal numbers on the CPU, in the order of their names here.
+
+    Those of a device come many in a copy and so share memory, without overlap; those of the CPU are as they are where
+    they are contiguous.
+    """
+    fetched = {
+        name: tensor.detach().contiguous() for name, tensor in tensors.items() if tensor.device.type == "cpu"
+    }
+    for names in _copies({name: tensor for name, tensor in tensors.items() if name not in fetched}):
+        joined = torch.cat([tensors[name].detach().reshape(-1) for name in names]).cpu()
+        parts = joined.split([tensors[name].numel() for name in names])
+        fetched |= {name: part.view(tensors[name].shape) for name, part in zip(names, parts, strict=True)}
+    return {name: fetched[name] for name in tensors}
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> Iterator[list[str]]:
+    """Names that travel together: of one device and type, `MOST_BYTES` or one tensor."""
+    kinds: dict[tuple[torch.device, torch.dtype], list[str]] = {}
+    for name, tensor in tensors.items():
+        kinds.setdefault((tensor.device, tensor.dtype), []).append(name)
+    for names in kinds.values():
+        together, size = [names[0]], tensors[names[0]].nbytes
+        for name in names[1:]:
+            if size + tensors[name].nbytes > MOST_BYTES:
+                yield together
+                together, size = [], 0
+            together.append(name)
+            size += tensors[name].nbytes
+        yield together
