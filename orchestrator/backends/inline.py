@@ -60,17 +60,20 @@ class InlineBackend:
 
 @contextlib.contextmanager
 def _torch_kept() -> Iterator[None]:
-    """Give the process back what a workbench sets in torch: threads, and that only deterministic operations run.
+    """Give the process back what a workbench sets in torch: threads, deterministic operations, full float32.
 
     A notebook goes on with its own work afterwards.
     """
     import torch
 
+    from tasks.runtime.float32 import keeping_float32
+
     filling: Any = torch.utils.deterministic  # a module whose attribute is a property
     threads, filled = torch.get_num_threads(), filling.fill_uninitialized_memory
     deterministic, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     try:
-        yield
+        with keeping_float32():
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
