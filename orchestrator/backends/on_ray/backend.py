@@ -60,7 +60,7 @@ class RayBackend:
             check_slots(work, int(ray.cluster_resources().get("trial", 0)), hosts)
             # Shadow tasks come before the hosts, which would hold the accelerators that they need.
             if work.shadows:
-                _unlearn_shadows(work, execution)
+                _unlearn_shadows(work, execution, local=self._local)
             if (work.cells or work.models) and not work.stop.is_set():
                 with fleet(work, local=self._local) as pool:
                     train(work, pool)
@@ -108,18 +108,19 @@ def train(work: Work, pool: HostPool) -> None:
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _unlearn_shadows(work: Work, execution: Execution) -> None:
-    """Complete the observations of the shadow models, one task on every device or CPU."""
+def _unlearn_shadows(work: Work, execution: Execution, *, local: bool) -> None:
+    """Complete the observations of the shadow models, one task on every part of a device or CPU."""
     problem = ray.get(check_plan.remote(work.plan.config, work.store.root))
     if problem:
         raise AuditError(problem)
     resources = ray.cluster_resources()
+    count, options = host_resources(execution, resources, local=local)
     if execution.device == "cuda":
-        gpus = int(resources.get("GPU", 0))
-        run_tasks(work, slots=max(gpus, execution.hosts, 1), options={"num_gpus": 1, "num_cpus": 0})
+        run_tasks(work, slots=max(count, int(resources.get("GPU", 0))), options=options)
     else:
-        slots = max(execution.hosts, int(resources.get("CPU", 1)) // execution.threads, 1)
-        run_tasks(work, slots=slots, options={"num_cpus": execution.threads})
+        cpus = int(resources.get("CPU", 1))
+        threads = max(execution.threads, cpus // count) if execution.device == "mps" else execution.threads
+        run_tasks(work, slots=max(execution.hosts, cpus // threads, 1), options={"num_cpus": threads})
 
 
 def measure(work: Work, pool: HostPool, folder: Path) -> None:
