@@ -160,6 +160,11 @@ def use_deterministic_algorithms() -> None:
     torch.backends.cudnn.benchmark = False
 
 
+def off_mps(values: Tensor) -> Tensor:
+    """The values where float64 is to be had: on the CPU in place of Apple's GPU, else where they are."""
+    return values.cpu() if values.device.type == "mps" else values
+
+
 @contextlib.contextmanager
 def keeping_freed_memory() -> Iterator[None]:
     """Let the C library keep up to 512 MiB of what this block frees; does nothing where it is not glibc.

@@ -135,11 +135,11 @@ def inverse_fisher_product(
     for start in range(0, n, block):
         stop = min(start + block, n)
         held = torch.cat(list(_rows(model, subset, names, start, stop)))
-        projection[start:stop] = (held @ flat).double().cpu()
-        gram[start:stop, start:stop] = (held @ held.T).double().cpu()
+        projection[start:stop] = (held @ flat).cpu().double()
+        gram[start:stop, start:stop] = (held @ held.T).cpu().double()
         done = stop
         for rows in _rows(model, subset, names, stop, n):
-            products = (held @ rows.T).double().cpu()
+            products = (held @ rows.T).cpu().double()
             gram[start:stop, done : done + len(rows)] = products
             gram[done : done + len(rows), start:stop] = products.T
             done += len(rows)

@@ -181,8 +181,8 @@ def entanglement(run: UnlearningRun, _recipe: Recipe) -> Tensor:
 
 def holdout_kl(run: UnlearningRun, recipe: Recipe) -> Tensor:
     """Symmetric KL divergence between the original and a model briefly trained on the retain set."""
-    p = outputs(run, run.original, run.forget).double().log_softmax(1)
-    q = outputs(run, _reference(run, recipe), run.forget).double().log_softmax(1)
+    p = outputs(run, run.original, run.forget).cpu().double().log_softmax(1)
+    q = outputs(run, _reference(run, recipe), run.forget).cpu().double().log_softmax(1)
     return ((p.exp() - q.exp()) * (p - q)).sum(1)
 
 
@@ -223,7 +223,7 @@ def risk_scores(run: UnlearningRun, ranking: str, recipe: Recipe) -> np.ndarray:
         AuditError: the run offers no scores of that name, or one of them is not finite.
     """
     if ranking in PROXIES:
-        scores = PROXIES[ranking](run, recipe).double().cpu().numpy()
+        scores = PROXIES[ranking](run, recipe).cpu().double().numpy()
     elif ranking in run.scores:
         scores = np.asarray(run.scores[ranking], dtype=np.float64)[run.forget.ids.cpu().numpy()]
     else:
