@@ -16,7 +16,7 @@ import ray  # isort: skip
 from ray import tune  # isort: skip
 
 from orchestrator.backends.on_ray.dispatch import HostDied, HostPool
-from orchestrator.backends.on_ray.fleet import drain, fleet, host_resources
+from orchestrator.backends.on_ray.fleet import drain, fleet, host_resources, room
 from orchestrator.backends.on_ray.shadow_tasks import check_plan, run_tasks
 from orchestrator.backends.on_ray.trials import UNWRITTEN, CellTrial, InOrder, WhenAdded
 from orchestrator.backends.work import Work
@@ -56,8 +56,11 @@ class RayBackend:
     def _run(self, work: Work) -> None:
         execution = work.plan.config.execution
         with connected(self._address, slots=SLOTS) as folder:
-            hosts, _ = host_resources(execution, ray.cluster_resources(), local=self._local)
-            check_slots(work, int(ray.cluster_resources().get("trial", 0)), hosts)
+            offered = ray.cluster_resources()
+            hosts, options = host_resources(execution, offered, local=self._local)
+            check_slots(work, int(offered.get("trial", 0)), hosts)
+            if told := room(hosts, options.get("num_gpus"), int(offered.get("GPU", 0))):
+                work.listener(Event(kind="note", name=told))
             # Shadow tasks come before the hosts, which would hold the accelerators that they need.
             if work.shadows:
                 _unlearn_shadows(work, execution, local=self._local)

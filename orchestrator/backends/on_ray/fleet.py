@@ -54,8 +54,10 @@ def gpu_share(processes: int, gpus: int) -> float:
     return (GRAIN // together) / GRAIN
 
 
-def room(count: int, share: float, gpus: int) -> str:
-    """A line where processes share GPUs, or wait for some; empty where each has its own."""
+def room(count: int, share: float | None, gpus: int) -> str:
+    """A line where hosts share GPUs, or wait for some; empty where each has its own, or none asks for one."""
+    if share is None:
+        return ""
     if share < 1:
         return (
             f"{count} model hosts share {gpus} GPUs: their device seconds are divided by those that share one"
@@ -72,10 +74,7 @@ def fleet(work: Work, *, local: bool) -> Iterator[HostPool]:
     Raises:
         AuditError: the configuration cannot be built by the first host that answers.
     """
-    available = ray.cluster_resources()
-    count, options = host_resources(work.plan.config.execution, available, local=local)
-    if "num_gpus" in options and (told := room(count, options["num_gpus"], int(available.get("GPU", 0)))):
-        work.listener(_note(told))
+    count, options = host_resources(work.plan.config.execution, ray.cluster_resources(), local=local)
     names = [f"{work.run_id}-{secrets.token_hex(3)}-host-{index}" for index in range(count)]
     arguments = work.plan.config, work.store.root
     hosts = [ModelHost.options(name=name, **options).remote(*arguments) for name in names]  # type: ignore[attr-defined]

@@ -40,7 +40,7 @@ def test_hosts_share_the_gpus_of_this_machine_and_have_one_each_on_a_cluster(
 
 
 def test_more_hosts_than_gpus_is_said_in_a_line():
-    assert room(2, 1.0, 2) == ""
+    assert room(2, 1.0, 2) == room(8, None, 0) == ""
     told = "3 model hosts share 2 GPUs: their device seconds are divided by those that share one"
     assert room(3, 0.5, 2) == told
     told = "8 model hosts ask for a GPU each, the cluster has 0: 8 wait for others to join"
