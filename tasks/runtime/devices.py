@@ -6,6 +6,7 @@ import contextlib
 import copy
 import ctypes
 import os
+import platform
 from collections.abc import Iterator
 from typing import Literal
 
@@ -132,7 +133,7 @@ def _check(device: str, precision: str) -> None:
         raise AuditError(f"precision: expected no, tf32, bf16 or fp16, got '{precision}'")
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device, True):
-        raise AuditError(f"device: '{device}' is not available on this machine; use auto or cpu")
+        raise AuditError(f"device: '{device}' is not available on {platform.node()}; use auto or cpu")
 
 
 def _check_precision(precision: str, device: torch.device) -> None:

@@ -130,7 +130,8 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
                 batch = replace(batch, deaths=ATTEMPTS)  # Ray has tried as often
             if isinstance(done, Ended):
                 left = _left(missing_groups(work.plan, work.store, batch.architecture), batch.numbers)
-                deaths = 0 if left < batch.left else batch.deaths + 1
+                blamed = batch.deaths == ATTEMPTS - 1  # what is next to break a device is blamed at once
+                deaths = (batch.deaths if blamed else 0) if left < batch.left else batch.deaths + 1
                 if deaths < ATTEMPTS:
                     waiting.appendleft(replace(batch, left=left, deaths=deaths))
                     continue
