@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass
 
 import ray
@@ -23,10 +24,20 @@ class Ended:
 
 def ending(reason: BaseException) -> Ended:
     """End this process as soon as its answer is under way."""
+    _ENDING.set()
     timer = threading.Timer(ANSWER_SECONDS, os._exit, (1,))
     timer.daemon = True
     timer.start()
     return Ended(str(reason))
+
+
+def go_on() -> None:
+    """Return at once; never in a process that ends: what Ray gives it meanwhile would fail, and moves on with it."""
+    while _ENDING.is_set():
+        time.sleep(ANSWER_SECONDS)
+
+
+_ENDING = threading.Event()
 
 
 def gpu_share_of_this_process() -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from orchestrator.backends.on_ray.ending import Ended, ending, gpu_share_of_this_process
+from orchestrator.backends.on_ray.ending import Ended, ending, go_on, gpu_share_of_this_process
 from orchestrator.config.settings import SweepConfig
 from orchestrator.progress.events import Done
 from orchestrator.store.store import Store
@@ -33,21 +33,16 @@ class ModelHost:
         self._config = config
         self._store = Store(root)
         self._built: Workbench | None = None
-        self._ended = False
 
     def _bench(self) -> Workbench:
         """Built by the first call: what is wrong with it is then an answer, not the end of the actor."""
         from orchestrator.bench.workbench import Workbench
 
-        self.drained()
+        go_on()
         if self._built is None:
             share = gpu_share_of_this_process()
             self._built = Workbench.at(self._config, self._store.root, share=share)
         return self._built
-
-    def _end(self, reason: BaseException) -> Ended:
-        self._ended = True
-        return ending(reason)
 
     def check(self) -> str | None:
         """Why it cannot work (results out of reach, missing plug-in, empty scope, ...); None if it can."""
@@ -68,7 +63,7 @@ class ModelHost:
         try:
             return bench.done([bench.make_model(model_id)], since=started)
         except DeviceLost as error:
-            return self._end(error)
+            return ending(error)
 
     def run_cell(self, cell_id: str, run_id: str) -> dict[str, Any] | Ended:
         """Measure a cell and write its rows, or say how it failed; with the row, the memory that is held.
@@ -84,13 +79,12 @@ class ModelHost:
         try:
             row = bench.run_cell(cell_id, run_id=run_id)
         except DeviceLost as error:
-            return self._end(error)
+            return ending(error)
         return row | {"memory": dataclasses.asdict(bench.memory())}
 
     def drained(self) -> None:
         """Answer once every call before this one has ended; never where the process is about to."""
-        while self._ended:
-            time.sleep(1)
+        go_on()
 
     def _written(self, cell_id: str, run_id: str) -> dict[str, Any] | None:
         if not self._store.has("cells", cell_id):

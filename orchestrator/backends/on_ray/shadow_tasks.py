@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from orchestrator.backends.on_ray.dispatch import raise_if_unwritable
-from orchestrator.backends.on_ray.ending import ATTEMPTS, Ended, ending, gpu_share_of_this_process
+from orchestrator.backends.on_ray.ending import ATTEMPTS, Ended, ending, go_on, gpu_share_of_this_process
 from orchestrator.backends.work import Work
 from orchestrator.config.settings import SweepConfig
 from orchestrator.errors import one_line
@@ -43,6 +43,7 @@ def run_shadows(
     """
     from tasks.runtime.lost import DeviceLost
 
+    go_on()
     started = time.perf_counter()
     bench, worker = _worker(config, root, architecture)
     bench.stages.blames = blames

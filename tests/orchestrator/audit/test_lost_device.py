@@ -101,7 +101,7 @@ def test_inline_the_command_ends_with_a_line_and_goes_on_when_it_is_given_again(
     assert "failed" not in [row["status"] for t in ("cells", "models") for row in store.read(t).to_pylist()]
     ran = sweep(*words)
     assert ran.returncode == 0, ran.stderr
-    assert {status for status, _ in cells(tmp_path).values()} == {"finished"}
+    assert {status for status, _ in cells(tmp_path).values()} == {"finished"}, ran.stderr
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_on_ray_three_losses_blame_the_run_of_a_shadow_model(tmp_path: Path) -> 
     write(tmp_path, text.replace('["finetune"]', '["breaks_one", "finetune"]'))
     ran = run(tmp_path, "local")
     assert ran.returncode == 1, ran.stderr
-    assert {status for status, _ in cells(tmp_path).values()} == {"finished"}
+    assert {status for status, _ in cells(tmp_path).values()} == {"finished"}, ran.stderr
     rows = Store(str(tmp_path / "results")).read("models").to_pylist()
     failed = {(m["method"], m["shadow"]): m["error"] for m in rows if m["status"] == "failed"}
     assert failed == {("breaks_one", 2): f"DeviceLost: {LOST}"}
