@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.config.settings import SweepConfig, load
 from orchestrator.plan.cells import Plan, select
+from orchestrator.plan.device import check_present
 from orchestrator.plan.grid import make_plan
 
 
@@ -46,7 +47,9 @@ def planned(config: SweepConfig, *, only: str = "", limit: int = 0) -> Plan:
         limit: audited cells to keep, at most; 0: all.
 
     Raises:
-        AuditError: the configuration has no plan, or no cell is left.
+        AuditError: this machine lacks the device on which it is to be done, the configuration has no plan, or no cell
+            is left.
     """
+    check_present(config.execution)
     plan = make_plan(config)
     return select(plan, only, limit) if only or limit else plan

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.backends.work import Work
+from orchestrator.errors import one_line
 from orchestrator.progress.events import Event
 from orchestrator.progress.units import cell_event, model_event, shadow_events
+from tasks.errors import AuditError
 
 if TYPE_CHECKING:
     from orchestrator.bench.workbench import Workbench
@@ -20,13 +22,21 @@ class InlineBackend:
 
     def run(self, work: Work) -> None:
         """See `Backend.run`."""
+        from orchestrator.bench.check import check_models
         from orchestrator.bench.workbench import Workbench
+        from tasks.runtime.lost import DeviceLost
 
+        check_models(work.plan)
         with _torch_kept():
-            self._run(work, Workbench(work.plan, work.store))
+            bench = Workbench(work.plan, work.store)
+            try:
+                with bench.stages.watched():
+                    self._run(work, bench)
+            except DeviceLost as error:
+                told = "nothing of what ran is recorded, and the same command goes on in another process"
+                raise AuditError(f"{one_line(error)}; {told}") from error
 
     def _run(self, work: Work, bench: Workbench) -> None:
-        bench.check()
         work.listener(Event(kind="phase", name="training", total=len(work.models)))
         for spec in work.models:
             if work.stop.is_set():
@@ -60,17 +70,20 @@ class InlineBackend:
 
 @contextlib.contextmanager
 def _torch_kept() -> Iterator[None]:
-    """Give the process back what a workbench sets in torch: threads, and that only deterministic operations run.
+    """Give the process back what a workbench sets in torch: threads, deterministic operations, full float32.
 
     A notebook goes on with its own work afterwards.
     """
     import torch
 
+    from tasks.runtime.float32 import keeping_float32
+
     filling: Any = torch.utils.deterministic  # a module whose attribute is a property
     threads, filled = torch.get_num_threads(), filling.fill_uninitialized_memory
     deterministic, benchmark = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     try:
-        yield
+        with keeping_float32():
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)

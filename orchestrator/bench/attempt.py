@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -16,8 +17,10 @@ import torch
 from orchestrator.errors import one_line
 from orchestrator.plan.cells import Plan
 from orchestrator.store.store import Store
-from tasks.runtime.costs import MEMORY_ERRORS, Cost
+from tasks.runtime import lost
+from tasks.runtime.costs import MEMORY_ERRORS, Cost, measure
 from tasks.runtime.devices import Engine, limit_threads
+from tasks.runtime.lost import DeviceLost
 from tasks.runtime.time_limit import TimeLimit, time_limit
 
 T = TypeVar("T")
@@ -50,13 +53,16 @@ class Stages:
     Args:
         plan: the whole plan of the sweep.
         store: where finished work is written.
+        share: part of its device that is this process's, in (0, 1].
     """
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: Store, share: float = 1.0) -> None:
         execution = plan.config.execution
         limit_threads(execution.threads)
         self.engine = Engine(device=execution.device, precision=execution.precision)
-        self._store, self._timeout = store, execution.stage_timeout
+        self.blames = False
+        """Whether a stage that loses the device is recorded as failed: others have lost it under the same stage."""
+        self._store, self._timeout, self._share = store, execution.stage_timeout, share
         self._caches: list[OrderedDict[str, Any]] = []
 
     def cache(self) -> OrderedDict[str, Any]:
@@ -64,11 +70,24 @@ class Stages:
         self._caches.append(OrderedDict())
         return self._caches[-1]
 
-    def limited(self, record: Callable[[TimeLimit], object]) -> AbstractContextManager[None]:
+    def measured(self) -> AbstractContextManager[Cost]:
+        """Measure a block; see `tasks.runtime.costs.measure`."""
+        return measure(self.engine.device, share=self._share)
+
+    def watched(self) -> AbstractContextManager[None]:
+        """Raise `DeviceLost` where a block fails because the device does; see `tasks.runtime.lost`."""
+        return lost.watched(self.engine.device)
+
+    @contextlib.contextmanager
+    def limited(self, record: Callable[[BaseException], object]) -> Iterator[None]:
         """A stage that fails when it takes too long; where native code hangs, this process ends.
 
         Args:
-            record: writes the failure of the stage, before this process ends; called from another thread.
+            record: writes the failure of the stage, before this process ends; called from another thread where
+                native code hangs, and where the device is lost and the stage is to blame.
+
+        Raises:
+            DeviceLost: the device works no longer; nothing is recorded unless the stage is to blame.
         """
 
         def hung(error: TimeLimit) -> None:
@@ -77,18 +96,25 @@ class Stages:
             sys.stderr.write(f"error: {error}, {told}\n")
             sys.stderr.flush()
 
-        return time_limit(self._timeout, hung=hung)
+        try:
+            with time_limit(self._timeout, hung=hung), self.watched():
+                yield
+        except DeviceLost as error:
+            if self.blames:
+                record(error)
+            raise
 
     def with_room(self, work: Callable[[], T]) -> T:
         """Do a piece of work; where memory runs out once more, without the models that are kept for later."""
-        try:
+        with contextlib.suppress(
+            *MEMORY_ERRORS
+        ):  # whose frames hold what the work had made, until they are gone
             return work()
-        except MEMORY_ERRORS:
-            for cache in self._caches:
-                cache.clear()
-            gc.collect()
-            if self.engine.device.type == "cuda":
-                torch.cuda.empty_cache()
+        for cache in self._caches:
+            cache.clear()
+        gc.collect()
+        if self.engine.device.type == "cuda":
+            torch.cuda.empty_cache()
         return work()
 
     def write_cost(self, key: str, stage: str, cost: Cost, extra: Mapping[str, Any]) -> None:

@@ -21,7 +21,6 @@ from tasks.attacks.base import Attack, check_measurement
 from tasks.attacks.views import ModelView, ShadowView
 from tasks.errors import AuditError, Diverged
 from tasks.measure.evaluate import Settings
-from tasks.runtime.costs import measure
 from tasks.runtime.fingerprint import fingerprint
 from tasks.training.resident import Subset
 from tasks.training.scoring import Outputs, score
@@ -61,7 +60,7 @@ class CellBench:
         attack, subject = cell.named_attack.built, cell.subject
         model = self._models.get(subject.model_id) if isinstance(subject, ModelSubject) else None
         view = self._view(cell, attack, model)
-        with self._unchanged(cell, attack, model), measure(self.engine.device) as cost:
+        with self._unchanged(cell, attack, model), self._stages.measured() as cost:
             measurement = attack.measure(view)
         check_measurement(attack, measurement, name=cell.attack)
         examples = rows.examples_table(measurement.examples)

@@ -22,7 +22,6 @@ from tasks import fields
 from tasks.networks import models
 from tasks.networks.scopes import bind
 from tasks.runtime import weights
-from tasks.runtime.costs import measure
 from tasks.training.resident import Subset
 from tasks.training.train import train
 from tasks.unlearn.run import Meter, Tensors, UnlearningRun, unlearn
@@ -54,19 +53,8 @@ class ModelBench:
 
     def build(self, architecture: str, seed_path: tuple[str | int, ...]) -> models.Classifier:
         """A new model of an architecture on the axis; equal paths give equal bits."""
-        config = self.plan.config
-        table = config.architecture(architecture)
-        labels = self.plan.data.labels
-        model = models.build(
-            table.timm,
-            table.options,
-            image_shape=labels.image_shape,
-            num_classes=labels.num_classes,
-            mean=config.data.mean,
-            std=config.data.std,
-            seed_path=seed_path,
-        )
-        return model.to(self.engine.device)
+        with self._stages.measured():  # made on the CPU: no work of the stage that asks for it
+            return build(self.plan, architecture, seed_path).to(self.engine.device)
 
     def get(self, model_id: str) -> nn.Module:
         """The model, resident, in eval mode: from memory, from the store, or made now."""
@@ -103,7 +91,7 @@ class ModelBench:
             return self._unlearn(spec) if spec.kind == "unlearned" else self._train(spec)
 
         try:
-            with self._stages.limited(record), measure(self.engine.device) as cost:
+            with self._stages.limited(record), self._stages.measured() as cost:
                 model, details = self._stages.with_room(work)
         except CannotWrite:
             raise
@@ -180,7 +168,7 @@ class ModelBench:
         def shared(name: str, compute: Callable[[], tuple[Tensors, Meter]]) -> Tensors:
             key = self._shared_id(spec, name)
             rests_on.add(key)
-            with measure(self.engine.device):  # reading and keeping it is no work of the run either
+            with self._stages.measured():  # reading and keeping it is no work of the run either
                 return self._shared(key, spec, compute)
 
         def fresh(purpose: tuple[str | int, ...]) -> nn.Module:
@@ -215,7 +203,7 @@ class ModelBench:
         """
         if self.store.has_blob("shared", key):
             return weights.load_tensors(self.store.get_blob("shared", key), device=self.engine.device)
-        with measure(self.engine.device) as cost:
+        with self._stages.measured() as cost:
             tensors, meter = compute()
         counts = {"samples": meter.samples, "forward_samples": meter.forward_samples}
         data = weights.dump_tensors(tensors)
@@ -225,7 +213,11 @@ class ModelBench:
         return tensors
 
     def _keep(self, model_id: str, model: nn.Module) -> None:
-        """Hold a model on the device; the least recently used ones go when the bytes are spent."""
+        """Hold a model on the device; the least recently used ones go when the bytes are spent.
+
+        Its last gradients, as many bytes again, nobody reads.
+        """
+        model.zero_grad(set_to_none=True)
         self._resident[model_id] = model
         budget = self.plan.config.execution.resident_gib * 2**30
         sizes = {k: sum(t.nbytes for t in m.state_dict().values()) for k, m in self._resident.items()}
@@ -255,6 +247,20 @@ class ModelBench:
             "status": "finished",
             "device": self.engine.name,
         }
+
+
+def build(plan: Plan, architecture: str, seed_path: tuple[str | int, ...]) -> models.Classifier:
+    """A new model of an architecture on the axis, on the CPU."""
+    table, labels, data = plan.config.architecture(architecture), plan.data.labels, plan.config.data
+    return models.build(
+        table.timm,
+        table.options,
+        image_shape=labels.image_shape,
+        num_classes=labels.num_classes,
+        mean=data.mean,
+        std=data.std,
+        seed_path=seed_path,
+    )
 
 
 def training_path(kind: str, seed: int, replicate: int) -> tuple[str | int, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
+from orchestrator.errors import one_line
 from orchestrator.plan.shadows import (
     BASE_METHOD,
     ShadowGroup,
@@ -19,6 +20,7 @@ from orchestrator.records.observations import missing_groups
 from orchestrator.records.shadows import ShadowRecords
 from tasks.errors import AuditError
 from tasks.runtime import weights
+from tasks.runtime.costs import MEMORY_ERRORS
 from tasks.runtime.time_limit import TimeLimit
 from tasks.shadows.runs import ShadowBench, ShadowRun, Unlearning, shadow_runs
 from tasks.training.strategy_text import Strategy
@@ -26,6 +28,8 @@ from tasks.training.strategy_text import Strategy
 if TYPE_CHECKING:
     from orchestrator.bench.workbench import Workbench
 
+ENDS = (TimeLimit, *MEMORY_ERRORS)
+"""What a training together may end with. Fewer models together would need less memory, and differ in last bits."""
 Draw = tuple[int, str, int]
 """Shadow model, target pool, draw."""
 
@@ -39,7 +43,7 @@ class ShadowWorker:
     """
 
     def __init__(self, workbench: Workbench, architecture: str) -> None:
-        self._limited = workbench.stages.limited
+        self._stages = workbench.stages
         self.plan, self.store = workbench.plan, workbench.store
         self.shadows: ShadowSet = self.plan.shadow_sets[architecture]
         config, splits = self.plan.config, self.plan.data.splits
@@ -68,8 +72,9 @@ class ShadowWorker:
         """
         problems: list[str] = []
         try:
-            for problem in self._run(numbers):
-                problems.append(problem)  # one by one: an error below keeps what came before it
+            with self._stages.watched():
+                for problem in self._run(numbers):
+                    problems.append(problem)  # one by one: an error below keeps what came before it
         except AuditError:
             raise
         except (Exception, SystemExit) as error:  # such as memory; what is not observed fails its cells
@@ -112,8 +117,8 @@ class ShadowWorker:
         """Train a batch, write what was observed of those that are wanted, and return the sound ones."""
         base = self.shadows.base()
 
-        def record(error: TimeLimit) -> list[str]:
-            run = self._overdue(error, BASE_METHOD, together=len(batch))
+        def record(error: BaseException) -> list[str]:
+            run = self._failed(error, BASE_METHOD, together=len(batch))
             problems = []
             for shadow in wanted:
                 self._records.write_shadow(shadow, None, run)
@@ -122,8 +127,8 @@ class ShadowWorker:
 
         sound: dict[int, nn.Module] = {}
         try:
-            trained = self._recorded_by(record).train(batch)
-        except TimeLimit as error:
+            trained = self._stages.with_room(lambda: self._recorded_by(record).train(batch))
+        except ENDS as error:
             yield from record(error)
             return sound
         for shadow, (model, run) in zip(batch, trained, strict=True):
@@ -164,26 +169,27 @@ class ShadowWorker:
         wanted: Mapping[tuple[int, str], ShadowGroup],
         runs: Mapping[tuple[int, str], Sequence[ShadowRun]],
     ) -> list[ShadowRun]:
-        """Retrain some draws together; what takes too long has failed, with the earlier runs where it hangs."""
+        """Retrain some draws together; what takes too long or too much memory has failed."""
 
         control = next(iter(wanted.values()))
 
-        def overdue(error: TimeLimit) -> list[ShadowRun]:
+        def failed(error: BaseException) -> list[ShadowRun]:
             return [
-                self._overdue(error, control.method, pool=pool, draw=draw, together=len(part))
+                self._failed(error, control.method, pool=pool, draw=draw, together=len(part))
                 for _, pool, draw in part
             ]
 
-        def record(error: TimeLimit) -> None:
-            failed = overdue(error)
+        def record(error: BaseException) -> None:
+            runs_failed = failed(error)
             for place in wanted.keys() & {(shadow, pool) for shadow, pool, _ in part}:
-                mine = [run for (*of, _), run in zip(part, failed, strict=True) if tuple(of) == place]
+                mine = [run for (*of, _), run in zip(part, runs_failed, strict=True) if tuple(of) == place]
                 self._records.write(wanted[place], place[0], [*runs[place], *mine])
 
         try:
-            return self._recorded_by(record).retrain(part, replicate=control.replicate)
-        except TimeLimit as error:
-            return overdue(error)
+            bench = self._recorded_by(record)
+            return self._stages.with_room(lambda: bench.retrain(part, replicate=control.replicate))
+        except ENDS as error:
+            return failed(error)
 
     def _control_batches(self, numbers: Sequence[int], pool: str) -> Iterator[list[Draw]]:
         """Draws that are retrained together, cut alike whatever is left to do."""
@@ -227,9 +233,9 @@ class ShadowWorker:
         by_id = {g.group_id: g for g in groups}
         runs: dict[str, list[ShadowRun]] = {key: [] for key in by_id}
 
-        def record(error: TimeLimit) -> None:
+        def record(error: BaseException) -> None:
             hung = work[sum(map(len, runs.values()))]
-            failed = self._overdue(error, hung.label, scope=hung.scope, pool=hung.pool, draw=hung.draw)
+            failed = self._failed(error, hung.label, scope=hung.scope, pool=hung.pool, draw=hung.draw)
             self._records.write(by_id[hung.label], shadow, [*runs[hung.label], failed])
 
         bench, trajectories = self._recorded_by(record), self.plan.config.shadows.trajectories
@@ -240,16 +246,18 @@ class ShadowWorker:
 
     # -- time -----------------------------------------------------------------------------------------------
 
-    def _recorded_by(self, record: Callable[[TimeLimit], object]) -> ShadowBench:
+    def _recorded_by(self, record: Callable[[BaseException], object]) -> ShadowBench:
         """The bench under the time limit; `record` writes what hangs in native code, before the process ends.
 
         It is called from another thread: nothing of the models that hang can be read then.
         """
-        return replace(self.bench, limited=lambda: self._limited(record))
+        return replace(
+            self.bench, limited=lambda: self._stages.limited(record), with_room=self._stages.with_room
+        )
 
-    def _overdue(
+    def _failed(
         self,
-        error: TimeLimit,
+        error: BaseException,
         method: str,
         *,
         scope: str = "",
@@ -257,14 +265,17 @@ class ShadowWorker:
         draw: int = 0,
         together: int = 1,
     ) -> ShadowRun:
-        """A run that took too long, of some that ran together."""
+        """A run that took too long or too much memory, or lost its device, of some that ran together."""
+        remedy = "; fewer together need less (shadows.batch)" if isinstance(error, MEMORY_ERRORS) else ""
         return ShadowRun(
             method=method,
             scope=scope,
             pool=pool,
             draw=draw,
             block=None,
-            seconds=self.plan.config.execution.stage_timeout / together,
-            error=f"{type(error).__name__}: {error}",
+            seconds=self.plan.config.execution.stage_timeout / together
+            if isinstance(error, TimeLimit)
+            else 0.0,
+            error=f"{type(error).__name__}: {one_line(error)}{remedy}",
             error_type=type(error).__name__,
         )

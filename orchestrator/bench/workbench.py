@@ -10,11 +10,9 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
-
-from torch import nn
 
 from orchestrator.bench.attempt import FAILURES, Stages, failure
 from orchestrator.bench.cells import CellBench
@@ -23,14 +21,11 @@ from orchestrator.bench.models import ModelBench
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.cells import Plan
 from orchestrator.plan.grid import make_plan
-from orchestrator.plan.names import NamedMethod
 from orchestrator.progress.events import Done, Memory
 from orchestrator.records import rows
 from orchestrator.records.provenance import check_plugins, check_shared
 from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
-from tasks.errors import AuditError
-from tasks.networks.scopes import bind
 from tasks.registry import import_plugins
 from tasks.runtime.costs import memory_in_use
 from tasks.runtime.time_limit import TimeLimit
@@ -42,59 +37,31 @@ class Workbench:
     Args:
         plan: the whole plan of the sweep.
         store: where finished work is found and written.
+        share: part of its device that is this process's, in (0, 1].
     """
 
     @classmethod
-    def at(cls, config: SweepConfig, root: str) -> Workbench:
-        """The workbench of a worker, which has nothing but the configuration and the root of the results.
-
-        From then on SIGTERM (of a scheduler, of `ray stop`) ends the process at once, so that its work moves on. Ray
-        would raise SystemExit, which is indistinguishable from a plug-in that leaves: a failed row.
+    def at(cls, config: SweepConfig, root: str, *, share: float = 1.0) -> Workbench:
+        """The workbench of a worker; see `plan_of_worker`.
 
         Raises:
-            AuditError: this machine lacks a plug-in or the data, has another copy of a plug-in, or does not reach the
-                results of the driver.
+            AuditError: as of `plan_of_worker`; or this machine lacks the device, or the device the precision.
         """
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        store = Store(root)
-        check_shared(store)
-        import_plugins(config.plugins)
-        plan = make_plan(config)
-        check_plugins(plan, store)
-        return cls(plan, store)
+        return cls(*plan_of_worker(config, root), share=share)
 
-    def __init__(self, plan: Plan, store: Store) -> None:
+    def __init__(self, plan: Plan, store: Store, *, share: float = 1.0) -> None:
         self.plan, self.store = plan, store
-        self.stages = Stages(plan, store)
+        self.stages = Stages(plan, store, share)
         self.data = BenchData(plan, self.stages)
         self.models = ModelBench(plan, store, self.stages, self.data)
         self._measuring = CellBench(plan, store, self.stages, self.data, self.models)
         self._cells = {cell.cell_id: cell for cell in plan.cells}
 
-    def check(self) -> None:
-        """Build every architecture and bind every scope of every method, before any work.
-
-        Raises:
-            AuditError: unknown timm name, bad option, empty scope, or a method that cannot work in a scope.
-        """
-        needed = {(c.architecture, c.scope, c.method): c.named_method for c in self.plan.cells}
-        for architecture in sorted({a for a, _, _ in needed}):
-            model = self.models.build(architecture, ("check",))
-            for scope in sorted({s for a, s, _ in needed if a == architecture}):
-                try:
-                    bound = bind(scope, model, norm_statistics=self.plan.config.unlearning.norm_statistics)
-                except AuditError as error:
-                    raise AuditError(
-                        f"architecture '{architecture}': {error}; exclude the combination with an [[exclude]] table"
-                    ) from None
-                for method in sorted({m for a, s, m in needed if (a, s) == (architecture, scope)}):
-                    place = architecture, scope, method
-                    _check_method(needed[place], place, bound.parameters(model), model)
-
     def make_model(self, model_id: str) -> str | None:
         """Make sure that the model is stored; the reason where it cannot be made."""
         try:
-            self.models.get(model_id)
+            with self.stages.watched():
+                self.models.get(model_id)
         except CannotWrite:
             raise
         except FAILURES as error:  # the reason becomes a row of every cell that needs the model
@@ -137,11 +104,20 @@ class Workbench:
         return Done(problems=told, seconds=time.perf_counter() - since, memory=self.memory())
 
 
-def _check_method(
-    method: NamedMethod, place: tuple[str, str, str], parameters: Mapping[str, nn.Parameter], model: nn.Module
-) -> None:
-    try:
-        method.built.check_scope(parameters, model)
-    except AuditError as error:
-        where = f"{method.text} under scope {place[1]} of {place[0]}"
-        raise AuditError(f"{where}: {error}; exclude the combination with an [[exclude]] table") from None
+def plan_of_worker(config: SweepConfig, root: str) -> tuple[Plan, Store]:
+    """What a worker needs, which has nothing but the configuration and the root of the results; asks for no device.
+
+    From then on SIGTERM (of a scheduler, of `ray stop`) ends the process at once, so that its work moves on. Ray
+    would raise SystemExit, which is indistinguishable from a plug-in that leaves: a failed row.
+
+    Raises:
+        AuditError: this machine lacks a plug-in or the data, has another copy of a plug-in, or does not reach the
+            results of the driver.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    store = Store(root)
+    check_shared(store)
+    import_plugins(config.plugins)
+    plan = make_plan(config)
+    check_plugins(plan, store)
+    return plan, store

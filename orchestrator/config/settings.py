@@ -209,8 +209,9 @@ class Execution:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Kind of device of the hosts, part of every model's identity. auto is what this machine has, also for the nodes of
     a cluster: cuda (NVIDIA), mps (Apple), else cpu."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """Mixed precision of training and unlearning (accelerate). Part of every model's identity."""
+    precision: Literal["no", "tf32", "bf16", "fp16"] = "no"
+    """Precision of training and unlearning: no is full float32, tf32 that of NVIDIA GPUs, the others are mixed
+    (accelerate). Part of every model's identity. Scores are full float32 whatever it is."""
     resident_gib: float = 4.0
     """Bytes of models that one host keeps on its device; the least recently used goes first."""
     keep_unlearned: bool = True

@@ -249,8 +249,9 @@ def worker_count(execution: Execution) -> int | None:
         return 1
     if execution.hosts or execution.backend == "cluster":
         return execution.hosts or None
-    gpus = len(devices()["gpus"]) if execution.device == "cuda" else 0
-    return gpus or max(1, (os.cpu_count() or 1) // execution.threads)
+    if execution.device in ("cuda", "mps"):
+        return len(devices()["gpus"]) or 1
+    return max(1, (os.cpu_count() or 1) // execution.threads)
 
 
 def _memory(plan: Plan, past: Past) -> MemoryEstimate:

@@ -1,4 +1,7 @@
-"""Which device `execution.device = "auto"` stands for; asks the driver of the GPU, not torch, which takes seconds."""
+"""Which device `execution.device = "auto"` stands for, and whether this machine has the one that is named.
+
+Asks the driver of the GPU, not torch, which takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,18 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
+from orchestrator.config.settings import Execution
+from tasks.errors import AuditError
+
 Device = Literal["cpu", "cuda", "mps"]
+
+
+PRECISIONS: dict[str, tuple[str, ...]] = {
+    "cpu": ("no", "bf16"),
+    "mps": ("no", "bf16", "fp16"),
+    "cuda": ("no", "tf32", "bf16", "fp16"),
+}
+"""What some device of each kind can train in; whether the one at hand can, its process says before it begins."""
 
 
 def this_machines_device() -> Device:
@@ -19,6 +33,36 @@ def this_machines_device() -> Device:
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mps"
     return "cuda" if _torch_has_cuda() and _nvidia_gpus() else "cpu"
+
+
+def check_precision(execution: Execution) -> None:
+    """Refuse a precision that no device of the named kind has.
+
+    Raises:
+        AuditError: there is none.
+    """
+    known = PRECISIONS.get(execution.device, PRECISIONS["cuda"])
+    if execution.precision not in known:
+        raise AuditError(
+            f"execution.precision: '{execution.precision}' is not for device {execution.device}; expected "
+            f"{' or '.join(known)}"
+        )
+
+
+def check_present(execution: Execution) -> None:
+    """Refuse a device that this machine does not have, where the work is to be done on it and not on a cluster.
+
+    Raises:
+        AuditError: it is not here.
+    """
+    named = execution.device
+    if execution.backend == "cluster" or named in ("auto", "cpu", this_machines_device()):
+        return
+    why = "its torch is built without CUDA" if named == "cuda" and not _torch_has_cuda() else "none answers"
+    raise AuditError(
+        f"execution.device: this machine has no {named} device ({why}); use auto or cpu, or --backend cluster where "
+        "nodes have one"
+    )
 
 
 def _nvidia_gpus() -> int:

@@ -15,7 +15,7 @@ from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.answers import declare
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject, matches
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
-from orchestrator.plan.device import this_machines_device
+from orchestrator.plan.device import check_precision, this_machines_device
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
@@ -58,6 +58,7 @@ def make_plan(config: SweepConfig) -> Plan:
         with saying("axes.scope"):
             check_text(text)
     config, notes = _with_device(config)
+    check_precision(config.execution)
     builder = _Builder(config, plan_data(config))
     wanted = _wanted(config)
     points = [point for point in _points(config) if wanted(dict(zip(_AXES, point, strict=True)))]

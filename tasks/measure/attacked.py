@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from tasks.runtime.devices import off_mps
 from tasks.runtime.modes import evaluating, frozen
 from tasks.runtime.seeding import isolated_global_rng
 
@@ -65,4 +66,6 @@ def with_restarts(
 def distances(moved: Tensor, images: Tensor, norm: str) -> Tensor:
     """Size of each perturbation, `n`, in the given norm (Linf or L2), in units of pixels in [0, 1]."""
     delta = (moved - images).flatten(1)
-    return delta.abs().amax(dim=1) if norm == "Linf" else delta.double().norm(dim=1).float()
+    if norm == "Linf":
+        return delta.abs().amax(dim=1)
+    return off_mps(delta).double().norm(dim=1).float().to(delta.device)

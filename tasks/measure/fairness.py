@@ -22,6 +22,7 @@ from tasks.errors import AuditError, unknown_name
 from tasks.measure.fairness_definitions import DEFINITIONS, Definition
 from tasks.measure.layer_inputs import watch
 from tasks.networks.layers import EVO_BATCH_NORMS, EVO_GROUP_NORMS, FILTER_RESPONSE_NORMS, norm_layers
+from tasks.runtime.devices import off_mps
 from tasks.runtime.seeding import numpy_generator
 from tasks.statistics.intervals import Ends
 from tasks.statistics.spread import largest_difference
@@ -92,8 +93,8 @@ class BatchNormStatistics:
         values = x.detach().float().flatten(2) if x.ndim > 2 else x.detach().float()[:, :, None]
         values = values.unflatten(0, (n, -1)).transpose(1, 2).flatten(2)
         variance, mean = torch.var_mean(values, dim=2, correction=0)
-        self.means.append(_off_mps(mean))
-        self.variances.append(_off_mps(variance))
+        self.means.append(off_mps(mean))
+        self.variances.append(off_mps(variance))
 
     def finish(self) -> None:
         """Join the batches and move the origin to the channel means, which changes no variance."""
@@ -135,8 +136,8 @@ class BatchNormStatistics:
         if not isinstance(running, Tensor):
             raise AuditError("fairness gap: post_norm needs batch norms that keep running statistics")
         weight = self.module.weight
-        gain = 1 / (running.double() + self._eps())
-        return gain * weight.detach().double().square() if isinstance(weight, Tensor) else gain
+        gain = 1 / (off_mps(running).double() + self._eps())
+        return gain * off_mps(weight.detach()).double().square() if isinstance(weight, Tensor) else gain
 
 
 class ExampleStatistics:
@@ -160,7 +161,7 @@ class ExampleStatistics:
                 middle = output.mean(dim=2, keepdim=True) if centred else 0.0
                 second, extra = (output - middle).square().mean(dim=2), 0.0
             spread = second if definition.startswith("var_") else (second + extra).sqrt()
-            parts.append(_off_mps(spread.mean(dim=1).view(n, -1).mean(dim=1)))
+            parts.append(off_mps(spread.mean(dim=1).view(n, -1).mean(dim=1)))
 
     def finish(self) -> None:
         """Join the batches."""
@@ -175,11 +176,6 @@ class ExampleStatistics:
         """Distance of each example from the mean."""
         values = self.values[definition][rows].double()
         return values - values.mean()
-
-
-def _off_mps(values: Tensor) -> Tensor:
-    """Apple's GPU has no float64."""
-    return values.cpu() if values.device.type == "mps" else values
 
 
 def _positions(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
@@ -331,7 +327,7 @@ class _Weighting:
         device = _device_of(statistics)
 
         def sigma(weights: Tensor) -> np.ndarray:
-            return statistics.sigma(weights.to(device), slice(None), definition).double().cpu().numpy()
+            return statistics.sigma(weights.to(device), slice(None), definition).cpu().double().numpy()
 
         values = sigma(self.by_class)
         value = float(np.ptp(values))

@@ -175,7 +175,7 @@ class _Progress:
             generator = torch_generator(*seed_path, 0, number)
             moved = attack.minimise(self.model, batch.inputs, batch.targets, generator=generator).detach()
             self._check(moved, batch, None)
-            found = distances(moved, batch.inputs, self.attack.norm).double().cpu()
+            found = distances(moved, batch.inputs, self.attack.norm).cpu().double()
             self._judge(rows, moved, batch, torch.searchsorted(radii, found).to(rows.device).clamp(min=1))
 
     def _standing(self) -> tuple[Tensor, ...]:

@@ -24,17 +24,22 @@ class Cost:
     seconds: float = 0.0
     """Wall time."""
     device_seconds: float = 0.0
-    """On the CPU the CPU time of this process, all threads; on a GPU wall time up to its last operation."""
+    """On the CPU the CPU time of this process, all threads; on a GPU wall time up to its last operation, divided by the
+    processes that share it: each waits for the others."""
     peak_bytes: int = 0
     """On CUDA the most memory allocated by torch; elsewhere the most resident memory of the process."""
 
 
 @contextmanager
-def measure(device: torch.device) -> Iterator[Cost]:
+def measure(device: torch.device, *, share: float = 1.0) -> Iterator[Cost]:
     """Measure the block, without the blocks that are measured within it; other threads of the process count in it.
 
     So a stage costs the same whoever asks for it first: making it counts in it alone. Peak resident memory is that of
     the block where Linux lets a process reset it, else of the whole life of the process.
+
+    Args:
+        device: whose time and memory count.
+        share: part of the device that this process may count as its own, in (0, 1].
     """
     cost, enclosing = Cost(), _MEASURED.get()
     if enclosing is not None:
@@ -48,7 +53,7 @@ def measure(device: torch.device) -> Iterator[Cost]:
     finally:
         _synchronise(device)
         seconds = time.perf_counter() - wall
-        device_seconds = time.process_time() - cpu if device.type == "cpu" else seconds
+        device_seconds = time.process_time() - cpu if device.type == "cpu" else share * seconds
         cost.seconds += seconds  # what was nested has been taken off already
         cost.device_seconds += device_seconds
         cost.peak_bytes = max(cost.peak_bytes, _peak(device))

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import ctypes
 import os
+import platform
 from collections.abc import Iterator
 from typing import Literal
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from tasks.errors import AuditError
 from tasks.runtime.environment import remove_kernel_choices, without_launcher
+from tasks.runtime.float32 import FIRST_WITH_TF32, full_float32, tensor_float32
 
 with without_launcher():  # it sets the level of its log while it is imported
     from accelerate import Accelerator
@@ -22,20 +24,21 @@ with without_launcher():  # it sets the level of its log while it is imported
     from accelerate.utils import get_mixed_precision_context_manager
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["no", "bf16", "fp16"]
+Precision = Literal["no", "tf32", "bf16", "fp16"]
 
 
 class Engine:
     """Where and in what precision models are trained.
 
     The precision holds in the body of the model during training and unlearning; parameters, logits, loss and
-    every score are float32. Deterministic algorithms are switched on for the process. accelerate keeps its
-    state once per process; an engine keeps what it needs of its own and leaves that state as it was, so neither a
-    later engine nor the user's own accelerator changes it, nor does the environment (`tasks.runtime.environment`).
+    every score are float32. Deterministic algorithms and full float32 are switched on for the process. accelerate
+    keeps its state once per process; an engine keeps what it needs of its own and leaves that state as it was, so
+    neither a later engine nor the user's own accelerator changes it, nor does the environment
+    (`tasks.runtime.environment`).
 
     Args:
         device: auto takes the first accelerator, else the CPU.
-        precision: no (float32), bf16, or fp16 (with loss scaling; not on the CPU).
+        precision: no (float32), tf32 (an NVIDIA GPU's), bf16, or fp16 (with loss scaling; not on the CPU).
 
     Raises:
         AuditError: the device is absent, or does not have the precision.
@@ -44,10 +47,11 @@ class Engine:
     def __init__(self, *, device: DeviceName = "auto", precision: Precision = "no") -> None:
         _check(device, precision)
         use_deterministic_algorithms()
+        full_float32()
         with _accelerate_alone():
             try:
                 accelerator = Accelerator(
-                    mixed_precision=precision,
+                    mixed_precision="no" if precision == "tf32" else precision,
                     cpu=device == "cpu",
                     gradient_accumulation_steps=1,
                     dynamo_backend="no",
@@ -57,15 +61,14 @@ class Engine:
             self._autocast = get_mixed_precision_context_manager(accelerator.native_amp)
             self.device: torch.device = accelerator.device
         self.precision: Precision = precision
-        if precision == "fp16" and self.device.type == "cpu":
-            raise AuditError("precision: fp16 needs an accelerator; on the CPU use bf16 or no")
+        _check_precision(precision, self.device)
         self._scaler = accelerator.scaler
         self._initial_scale = self._scaler.state_dict() if self._scaler is not None else {}
 
     @property
     def name(self) -> str:
         """What the costs are of: the GPU's model, else the kind of device."""
-        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+        return _named(self.device)
 
     def begin(self) -> None:
         """Forget the loss scale of an earlier training, so that results do not depend on it."""
@@ -74,12 +77,17 @@ class Engine:
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The precision, for the forward pass of a body."""
-        return copy.copy(self._autocast)
+        return tensor_float32() if self.precision == "tf32" else copy.copy(self._autocast)
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of `loss`, scaled for fp16."""
         # Not Accelerator.backward: it divides by the accumulation steps of the accelerator that was made last.
-        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+        scaled = loss if self._scaler is None else self._scaler.scale(loss)
+        if self.precision == "tf32":  # the others are in the graph
+            with tensor_float32():
+                scaled.backward()
+        else:
+            scaled.backward()
 
     def step(self, optimizer: torch.optim.Optimizer, *, max_norm: float = 0.0) -> None:
         """Clip the gradients of the optimiser's parameters to `max_norm` (0: not), and step.
@@ -121,11 +129,24 @@ def _accelerate_alone() -> Iterator[None]:
 def _check(device: str, precision: str) -> None:
     if device not in ("auto", "cpu", "cuda", "mps"):
         raise AuditError(f"device: expected auto, cpu, cuda or mps, got '{device}'")
-    if precision not in ("no", "bf16", "fp16"):
-        raise AuditError(f"precision: expected no, bf16 or fp16, got '{precision}'")
+    if precision not in ("no", "tf32", "bf16", "fp16"):
+        raise AuditError(f"precision: expected no, tf32, bf16 or fp16, got '{precision}'")
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(device, True):
-        raise AuditError(f"device: '{device}' is not available on this machine; use auto or cpu")
+        raise AuditError(f"device: '{device}' is not available on {platform.node()}; use auto or cpu")
+
+
+def _check_precision(precision: str, device: torch.device) -> None:
+    if precision == "fp16" and device.type == "cpu":
+        raise AuditError("precision: fp16 needs an accelerator; on the CPU use bf16 or no")
+    if precision == "tf32" and not (
+        device.type == "cuda" and torch.cuda.get_device_capability(device) >= FIRST_WITH_TF32
+    ):
+        raise AuditError(f"precision: tf32 needs an NVIDIA GPU from Ampere on, got {_named(device)}; use no")
+
+
+def _named(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def use_deterministic_algorithms() -> None:
@@ -138,6 +159,11 @@ def use_deterministic_algorithms() -> None:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+
+
+def off_mps(values: Tensor) -> Tensor:
+    """The values where float64 is to be had: on the CPU in place of Apple's GPU, else where they are."""
+    return values.cpu() if values.device.type == "mps" else values
 
 
 @contextlib.contextmanager

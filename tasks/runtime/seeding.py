@@ -42,8 +42,8 @@ def torch_generator(*purpose: str | int) -> torch.Generator:
 def isolated_global_rng(*purpose: str | int) -> Iterator[None]:
     """Run library code that draws from global generators under a fixed seed, then restore them.
 
-    timm's initialisers, dropout and torchattacks take no generator. Python, NumPy, torch CPU and, once CUDA
-    is in use, every CUDA device are seeded on entry and put back on exit.
+    timm's initialisers, dropout and torchattacks take no generator. Python, NumPy, torch CPU, Apple's GPU where there
+    is one and, once CUDA is in use, every CUDA device are seeded on entry and put back on exit.
     """
     import torch
 
@@ -51,10 +51,13 @@ def isolated_global_rng(*purpose: str | int) -> Iterator[None]:
     python_state = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002 - the legacy state is what libraries draw from
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    mps_state = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     with torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)
         if devices:
             torch.cuda.manual_seed_all(seed)
+        if mps_state is not None:
+            torch.mps.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         try:
@@ -62,3 +65,5 @@ def isolated_global_rng(*purpose: str | int) -> Iterator[None]:
         finally:
             random.setstate(python_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
+            if mps_state is not None:
+                torch.mps.set_rng_state(mps_state)

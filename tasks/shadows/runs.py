@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,9 @@ class ShadowBench:
     limited: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
     """Limits the time of each unlearning and each training of a batch, as `tasks.runtime.time_limit` does."""
 
+    with_room: Callable[[Callable[[], ShadowRun]], ShadowRun] = lambda work: work()
+    """Does an unlearning, and where memory runs out once more with what can be had."""
+
     def subset(self, ids: np.ndarray) -> Subset:
         """Examples under the labels that shadows are trained with: canaries carry their planted one."""
         subset = self.data.subset(ids)
@@ -234,7 +238,7 @@ class ShadowBench:
         try:
             with self.limited(), self.data.unchanged(by=f"method '{what.label}'"):
                 unlearn(what.method, run)
-        except MEMORY_ERRORS:  # of the machine at this moment, not of the method
+        except MEMORY_ERRORS:  # there may be more room for another try
             raise
         except (Exception, SystemExit) as problem:  # diverged, or whatever a plug-in may raise
             error_type = type(problem).__name__
@@ -343,7 +347,21 @@ def shadow_runs(
     """
     stages = SharedStages()
     for what in unlearnings:
-        yield bench.unlearn(shadow, model, what, stages=stages, trajectory=trajectories)
+        unlearned = partial(bench.unlearn, shadow, model, what, stages=stages, trajectory=trajectories)
+        try:
+            run = bench.with_room(unlearned)
+        except MEMORY_ERRORS as error:
+            run = ShadowRun(
+                method=what.label,
+                scope=what.scope,
+                pool=what.pool,
+                draw=what.draw,
+                block=None,
+                seconds=0.0,
+                error=f"{type(error).__name__}: {error}",
+                error_type=type(error).__name__,
+            )
+        yield run
 
 
 class _Trajectory:

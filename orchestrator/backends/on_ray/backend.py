@@ -16,7 +16,7 @@ import ray  # isort: skip
 from ray import tune  # isort: skip
 
 from orchestrator.backends.on_ray.dispatch import HostDied, HostPool
-from orchestrator.backends.on_ray.fleet import drain, fleet, host_resources
+from orchestrator.backends.on_ray.fleet import drain, fleet, host_resources, room
 from orchestrator.backends.on_ray.shadow_tasks import check_plan, run_tasks
 from orchestrator.backends.on_ray.trials import UNWRITTEN, CellTrial, InOrder, WhenAdded
 from orchestrator.backends.work import Work
@@ -56,11 +56,14 @@ class RayBackend:
     def _run(self, work: Work) -> None:
         execution = work.plan.config.execution
         with connected(self._address, slots=SLOTS) as folder:
-            hosts, _ = host_resources(execution, ray.cluster_resources(), local=self._local)
-            check_slots(work, int(ray.cluster_resources().get("trial", 0)), hosts)
+            offered = ray.cluster_resources()
+            hosts, options = host_resources(execution, offered, local=self._local)
+            check_slots(work, int(offered.get("trial", 0)), hosts)
+            if told := room(hosts, options.get("num_gpus"), int(offered.get("GPU", 0))):
+                work.listener(Event(kind="note", name=told))
             # Shadow tasks come before the hosts, which would hold the accelerators that they need.
             if work.shadows:
-                _unlearn_shadows(work, execution)
+                _unlearn_shadows(work, execution, local=self._local)
             if (work.cells or work.models) and not work.stop.is_set():
                 with fleet(work, local=self._local) as pool:
                     train(work, pool)
@@ -108,18 +111,19 @@ def train(work: Work, pool: HostPool) -> None:
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _unlearn_shadows(work: Work, execution: Execution) -> None:
-    """Complete the observations of the shadow models, one task on every device or CPU."""
+def _unlearn_shadows(work: Work, execution: Execution, *, local: bool) -> None:
+    """Complete the observations of the shadow models, one task on every part of a device or CPU."""
     problem = ray.get(check_plan.remote(work.plan.config, work.store.root))
     if problem:
         raise AuditError(problem)
     resources = ray.cluster_resources()
+    count, options = host_resources(execution, resources, local=local)
     if execution.device == "cuda":
-        gpus = int(resources.get("GPU", 0))
-        run_tasks(work, slots=max(gpus, execution.hosts, 1), options={"num_gpus": 1, "num_cpus": 0})
+        run_tasks(work, slots=max(count, int(resources.get("GPU", 0))), options=options)
     else:
-        slots = max(execution.hosts, int(resources.get("CPU", 1)) // execution.threads, 1)
-        run_tasks(work, slots=slots, options={"num_cpus": execution.threads})
+        cpus = int(resources.get("CPU", 1))
+        threads = max(execution.threads, cpus // count) if execution.device == "mps" else execution.threads
+        run_tasks(work, slots=max(execution.hosts, cpus // threads, 1), options={"num_cpus": threads})
 
 
 def measure(work: Work, pool: HostPool, folder: Path) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 
+from orchestrator.backends.on_ray.ending import ATTEMPTS, Ended
 from orchestrator.errors import one_line
 from orchestrator.store.files import CannotWrite
 from tasks.errors import AuditError
 
-ATTEMPTS = 3
-"""Hosts that may die under one piece of work before it counts as failed."""
 RETRY_SECONDS = 1.0
 """Between two looks at a host that does not answer."""
 
@@ -233,9 +232,7 @@ class HostPool:
             try:
                 result = ray.get(call(self.hosts[index]))
             except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError) as error:
-                deaths += ray.get(self.dispatcher.lost.remote(key))
-                if deaths == ATTEMPTS:
-                    raise HostDied(f"{deaths} hosts ended while they ran this: {_reason(error)}") from error
+                result = Ended(f"{one_line(error)[:400]} (out of memory?)")
             except ray.exceptions.RayTaskError as error:
                 self.dispatcher.release.remote(key)
                 raise_if_unwritable(error)
@@ -243,16 +240,15 @@ class HostPool:
             except BaseException:
                 self.dispatcher.release.remote(key)
                 raise
-            else:
+            if not isinstance(result, Ended):
                 self.dispatcher.release.remote(key)
                 return result
+            deaths += ray.get(self.dispatcher.lost.remote(key))
+            if deaths == ATTEMPTS:
+                raise HostDied(f"{deaths} hosts ended while they ran this: {result.reason}")
 
 
 def raise_if_unwritable(error: ray.exceptions.RayTaskError) -> None:
     """Raise the `CannotWrite` behind what Ray raised, where there is one."""
     if isinstance(error.cause, CannotWrite):
         raise CannotWrite(str(error.cause)) from None
-
-
-def _reason(error: Exception) -> str:
-    return one_line(error)[:400]

@@ -24,9 +24,8 @@ PATIENCE_SECONDS = 15.0
 """After that long without a host, say what is being waited for."""
 
 
-def host_count(execution: Execution, cpus: int, gpus: int) -> int:
-    """One host per accelerator, or per `threads` CPUs, where the configuration gives no number."""
-    return execution.hosts or gpus or max(1, cpus // execution.threads)
+GRAIN = 10_000
+"""Ray counts resources in such parts of one."""
 
 
 def host_resources(
@@ -34,16 +33,38 @@ def host_resources(
 ) -> tuple[int, dict[str, float]]:
     """How many hosts to start, and what each asks Ray for.
 
-    On this machine hosts share its accelerators. On a cluster each asks for a whole accelerator, or for the
-    CPUs it uses, whether that is there or not: what is missing is the demand that an autoscaler serves.
+    One host for each accelerator, or for every `threads` CPUs, where the configuration gives no number. On this
+    machine hosts share its accelerators. On a cluster each asks for a whole accelerator, or for the CPUs it uses,
+    whether that is there or not: what is missing is the demand that an autoscaler serves.
     """
-    gpus = int(available.get("GPU", 0)) if execution.device == "cuda" else 0
-    count = host_count(execution, int(available.get("CPU", 1)), gpus)
-    if local:
-        return count, {"num_gpus": min(1.0, gpus / count), "num_cpus": 0} if gpus else {"num_cpus": 0}
+    gpus, cpus = int(available.get("GPU", 0)), int(available.get("CPU", 1))
     if execution.device == "cuda":
-        return count, {"num_gpus": 1, "num_cpus": 0}
-    return count, {"num_cpus": execution.threads}
+        count = execution.hosts or max(1, gpus)
+        return count, {"num_gpus": gpu_share(count, gpus) if local else 1.0, "num_cpus": 0}
+    count = execution.hosts or (1 if execution.device == "mps" else max(1, cpus // execution.threads))
+    return count, {"num_cpus": 0 if local else execution.threads}
+
+
+def gpu_share(processes: int, gpus: int) -> float:
+    """What part of a GPU each process may have, so that all find room: a GPU is not split among two.
+
+    Rounded down to what Ray can count: seven shares of 0.1429 are more than one.
+    """
+    together = -(-processes // max(1, gpus))
+    return (GRAIN // together) / GRAIN
+
+
+def room(count: int, share: float | None, gpus: int) -> str:
+    """A line where hosts share GPUs, or wait for some; empty where each has its own, or none asks for one."""
+    if share is None:
+        return ""
+    if share < 1:
+        return (
+            f"{count} model hosts share {gpus} GPUs: their device seconds are divided by those that share one"
+        )
+    if count > gpus:
+        return f"{count} model hosts ask for a GPU each, the cluster has {gpus}: {count - gpus} wait for others to join"
+    return ""
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from orchestrator.backends.on_ray.ending import Ended, ending, go_on, gpu_share_of_this_process
 from orchestrator.config.settings import SweepConfig
 from orchestrator.progress.events import Done
 from orchestrator.store.store import Store
@@ -37,25 +38,34 @@ class ModelHost:
         """Built by the first call: what is wrong with it is then an answer, not the end of the actor."""
         from orchestrator.bench.workbench import Workbench
 
+        go_on()
         if self._built is None:
-            self._built = Workbench.at(self._config, self._store.root)
+            share = gpu_share_of_this_process()
+            self._built = Workbench.at(self._config, self._store.root, share=share)
         return self._built
 
     def check(self) -> str | None:
         """Why it cannot work (results out of reach, missing plug-in, empty scope, ...); None if it can."""
+        from orchestrator.bench.check import check_models
+
         try:
-            self._bench().check()
+            check_models(self._bench().plan)
         except AuditError as error:
             return str(error)
         return None
 
-    def make_model(self, model_id: str) -> Done:
+    def make_model(self, model_id: str) -> Done | Ended:
         """Make sure that a model is stored; tells the reason where it cannot be made."""
+        from tasks.runtime.lost import DeviceLost
+
         started = time.perf_counter()
         bench = self._bench()
-        return bench.done([bench.make_model(model_id)], since=started)
+        try:
+            return bench.done([bench.make_model(model_id)], since=started)
+        except DeviceLost as error:
+            return ending(error)
 
-    def run_cell(self, cell_id: str, run_id: str) -> dict[str, Any]:
+    def run_cell(self, cell_id: str, run_id: str) -> dict[str, Any] | Ended:
         """Measure a cell and write its rows, or say how it failed; with the row, the memory that is held.
 
         A call that is repeated after a crash finds the row of the first and returns it.
@@ -63,12 +73,18 @@ class ModelHost:
         row = self._written(cell_id, run_id)
         if row is not None:
             return row
+        from tasks.runtime.lost import DeviceLost
+
         bench = self._bench()
-        row = bench.run_cell(cell_id, run_id=run_id)
+        try:
+            row = bench.run_cell(cell_id, run_id=run_id)
+        except DeviceLost as error:
+            return ending(error)
         return row | {"memory": dataclasses.asdict(bench.memory())}
 
     def drained(self) -> None:
-        """Answer once every call before this one has ended."""
+        """Answer once every call before this one has ended; never where the process is about to."""
+        go_on()
 
     def _written(self, cell_id: str, run_id: str) -> dict[str, Any] | None:
         if not self._store.has("cells", cell_id):

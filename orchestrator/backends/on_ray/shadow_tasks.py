@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from orchestrator.backends.on_ray.dispatch import raise_if_unwritable
+from orchestrator.backends.on_ray.ending import ATTEMPTS, Ended, ending, go_on, gpu_share_of_this_process
 from orchestrator.backends.work import Work
 from orchestrator.config.settings import SweepConfig
 from orchestrator.errors import one_line
@@ -28,22 +29,44 @@ IN_FLIGHT = 2
 """Tasks submitted for each that can run, so that a worker never waits for the driver."""
 
 
-# A GPU task would by default end its process after one call; imports and CUDA start-up cost seconds.
-@ray.remote(max_retries=3, max_calls=0, scheduling_strategy="SPREAD")
-def run_shadows(config: SweepConfig, root: str, architecture: str, numbers: list[int]) -> Done:
-    """Train shadow models, unlearn from each, write what was observed; finished ones are left as they are."""
+def run_shadows(
+    config: SweepConfig, root: str, architecture: str, numbers: list[int], blames: bool
+) -> Done | Ended:
+    """Train shadow models, unlearn from each, write what was observed; finished ones are left as they are.
+
+    Args:
+        config: of the sweep.
+        root: of the results.
+        architecture: of the shadow models.
+        numbers: of the shadow models.
+        blames: whether the stage that loses the device is recorded as failed.
+    """
+    from tasks.runtime.lost import DeviceLost
+
+    go_on()
     started = time.perf_counter()
     bench, worker = _worker(config, root, architecture)
-    return bench.done(worker.run(numbers), since=started)
+    bench.stages.blames = blames
+    try:
+        return bench.done(worker.run(numbers), since=started)
+    except DeviceLost as error:
+        return ending(error)
+
+
+on_cpu = ray.remote(max_retries=3, scheduling_strategy="SPREAD")(run_shadows)
+# The process ends with the task, for what it keeps of its GPU would be missed by the model hosts that come after it,
+# and Ray may give it another GPU the next time. That costs a start for each batch, which trains for minutes.
+on_gpu = ray.remote(num_gpus=1, max_calls=1, max_retries=3, scheduling_strategy="SPREAD")(run_shadows)
 
 
 @ray.remote(num_cpus=0, max_retries=3)
 def check_plan(config: SweepConfig, root: str) -> str | None:
-    """The message of the first architecture or scope that cannot be built; None where all can."""
-    from orchestrator.bench.workbench import Workbench
+    """The message of the first architecture or scope that cannot be built; None where all can. Asks for no device."""
+    from orchestrator.bench.check import check_models
+    from orchestrator.bench.workbench import plan_of_worker
 
     try:
-        Workbench.at(config, root).check()
+        check_models(plan_of_worker(config, root)[0])
     except AuditError as error:
         return str(error)
     return None
@@ -59,7 +82,7 @@ def _worker(config: SweepConfig, root: str, architecture: str) -> tuple[Workbenc
 
     held = _WORKERS.get((root, architecture))
     if held is None or held[0] != config:
-        bench = Workbench.at(config, root)
+        bench = Workbench.at(config, root, share=gpu_share_of_this_process())
         held = config, bench, ShadowWorker(bench, architecture)
         _WORKERS[root, architecture] = held
     return held[1:]
@@ -71,13 +94,16 @@ class _Batch:
     numbers: list[int]
     left: int
     """Stages that were not observed when it was submitted."""
+    deaths: int = 0
+    """Processes that lost their device under it since there was less left."""
 
 
-def run_tasks(work: Work, *, slots: int, options: dict[str, float]) -> None:
+def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
     """Submit every batch, at most `IN_FLIGHT` for each slot at a time.
 
     A batch whose processes ended as often as Ray tries is submitted again as long as they have left less to do: what
-    ends one process after the other may be one method on one shadow model after the other.
+    ends one process after the other may be one method on one shadow model after the other. Where processes lose their
+    device, the last that may is to record what did it.
 
     Args:
         work: what is missing, and who listens.
@@ -86,13 +112,13 @@ def run_tasks(work: Work, *, slots: int, options: dict[str, float]) -> None:
     """
     waiting = deque(_batches(work))
     work.listener(Event(kind="phase", name="shadow models", total=sum(len(b.numbers) for b in waiting)))
-    submit = run_shadows.options(**options)
+    submit = (on_gpu if "num_gpus" in options else on_cpu).options(**options)
     running: dict[ray.ObjectRef, _Batch] = {}
     while True:
         while waiting and len(running) < IN_FLIGHT * slots and not work.stop.is_set():
             batch = waiting.popleft()
             arguments = work.plan.config, work.store.root, batch.architecture, batch.numbers
-            running[submit.remote(*arguments)] = batch
+            running[submit.remote(*arguments, blames=batch.deaths == ATTEMPTS - 1)] = batch
         if not running:
             return
         ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
@@ -101,11 +127,16 @@ def run_tasks(work: Work, *, slots: int, options: dict[str, float]) -> None:
             try:
                 done = _result(reference)
             except ray.exceptions.RayError as error:
+                done = Ended(f"the task failed: {one_line(error)[:300]}")
+                batch = replace(batch, deaths=ATTEMPTS)  # Ray has tried as often
+            if isinstance(done, Ended):
                 left = _left(missing_groups(work.plan, work.store, batch.architecture), batch.numbers)
-                if left < batch.left:
-                    waiting.appendleft(replace(batch, left=left))
+                blamed = batch.deaths == ATTEMPTS - 1  # what is next to break a device is blamed at once
+                deaths = (batch.deaths if blamed else 0) if left < batch.left else batch.deaths + 1
+                if deaths < ATTEMPTS:
+                    waiting.appendleft(replace(batch, left=left, deaths=deaths))
                     continue
-                done = Done(problems=(f"the task failed: {one_line(error)[:300]}",))
+                done = Done(problems=(done.reason,))
             for event in shadow_events(batch.architecture, batch.numbers, done):
                 work.listener(event)
 
@@ -122,11 +153,17 @@ def _left(missing: Mapping[int, Sequence[ShadowGroup]], numbers: Sequence[int]) 
     return sum(len(missing.get(j, ())) for j in numbers)
 
 
-def _result(reference: ray.ObjectRef) -> Done:
-    """What a task returned or raised; RayError where its processes ended."""
+def _result(reference: ray.ObjectRef) -> Done | Ended:
+    """What a task returned or raised; RayError where its processes ended.
+
+    Raises:
+        AuditError: results cannot be written, or a node lacks what the sweep needs: data, plug-in, device, precision.
+    """
     try:
-        done: Done = ray.get(reference)
+        done: Done | Ended = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise_if_unwritable(error)
+        if isinstance(error.cause, AuditError):
+            raise AuditError(str(error.cause)) from None
         return Done(problems=(f"the task failed: {one_line(error)[:300]}",))
     return done

@@ -63,7 +63,7 @@ class CellTrial(tune.Trainable):
                 cell_id, model_id, lambda host: host.run_cell.remote(cell_id, run_id), limit=1
             )
         except HostDied as error:
-            row = {"status": "failed", "error_type": "HostDied", "error": f"{error} (out of memory?)"}
+            row = {"status": "failed", "error_type": "HostDied", "error": str(error)}
         except (CannotWrite, NoHostLeft) as error:
             row = {"status": UNWRITTEN, "error_type": type(error).__name__, "error": str(error)}
         return {"cell_id": cell_id} | {key: row.get(key) for key in SHOWN}

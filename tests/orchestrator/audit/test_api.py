@@ -186,7 +186,8 @@ def test_what_the_process_had_is_there_afterwards(tmp_path: Path) -> None:
 
     def state() -> tuple[Any, ...]:
         handlers = [signal.getsignal(number) for number in SIGNALS]
-        return handlers, torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        float32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.conv.fp32_precision
+        return handlers, torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), float32
 
     before, threads = signal.signal(signal.SIGTERM, mine), torch.get_num_threads()
     try:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.audit.request import configured, planned
+from orchestrator.bench.check import check_models
 from orchestrator.config.settings import load
 from orchestrator.plan import device, grid
 from orchestrator.plan.grid import make_plan
-from tests.support.sweeps import write_config
+from tasks.errors import AuditError
+from tests.support.sweeps import sweep, write_config
 
 
 class Driver:
@@ -105,3 +108,47 @@ def test_the_plan_names_the_device_and_says_so_for_a_cluster(
     assert 'execution.device = "auto" is cpu' in note
     assert note.endswith('execution.device = "cuda"')
     assert make_plan(load(path, cluster | {"execution.device": "cuda"})).notes == ()
+
+
+@pytest.mark.parametrize("backend", ["inline", "local"])
+def test_a_device_that_is_not_here_is_said_before_anything_is_written(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "this_machines_device", lambda: "cpu")
+    monkeypatch.setattr(device, "_torch_has_cuda", lambda: True)
+    words = [write_config(tmp_path), "--out", tmp_path / "results", "--backend", backend]
+    for more in ([], ["--dry-run"]):
+        ran = sweep(*words, "--set", "execution.device=cuda", *more)
+        assert ran.returncode == 2
+        assert ran.stderr == (
+            "error: execution.device: this machine has no cuda device (none answers); use auto or cpu, or "
+            "--backend cluster where nodes have one\n"
+        )
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_head_without_gpus_plans_and_checks_what_its_workers_run(tmp_path: Path) -> None:
+    asked = {"execution.device": "cuda", "execution.hosts": 8, "execution.backend": "cluster"}
+    config = configured(str(write_config(tmp_path)), asked)
+    check_models(planned(config))
+    with pytest.raises(AuditError, match="last-99 of an architecture with 4 blocks"):
+        check_models(planned(configured(config, {"axes.scope": ["last-99"]})))
+
+
+@pytest.mark.parametrize(
+    ("named", "precision", "expected"),
+    [("cpu", "tf32", "no or bf16"), ("cpu", "fp16", "no or bf16"), ("mps", "tf32", "no or bf16 or fp16")],
+)
+def test_a_precision_that_no_such_device_has_is_said_while_planning(
+    named: str, precision: str, expected: str, tmp_path: Path
+) -> None:
+    asked = {"execution.device": named, "execution.precision": precision, "execution.backend": "cluster"}
+    told = f"execution.precision: '{precision}' is not for device {named}; expected {expected}"
+    with pytest.raises(AuditError, match=told):
+        make_plan(load(str(write_config(tmp_path)), asked))
+
+
+def test_tf32_is_part_of_every_id(tmp_path: Path) -> None:
+    path, asked = str(write_config(tmp_path)), {"execution.device": "cuda"}
+    full, rounded = (make_plan(load(path, asked | {"execution.precision": p})) for p in ("no", "tf32"))
+    assert not full.models.keys() & rounded.models.keys()

@@ -80,3 +80,52 @@ class Missing:
 
     def write_text(self, _text):
         raise FileNotFoundError
+
+
+class Gpu:
+    """What torch answers of the memory of a GPU that allocates by hand."""
+
+    def __init__(self, monkeypatch):
+        self.held = self.most = 0
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", self._reset)
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: self.most)
+
+    def _reset(self, device):
+        self.most = self.held
+
+    def allocate(self, size):
+        self.held += size
+        self.most = max(self.most, self.held)
+
+
+def test_the_peak_of_a_gpu_is_that_of_each_block_before_and_after_what_is_nested(monkeypatch):
+    gpu, device = Gpu(monkeypatch), torch.device("cuda")
+    with measure(device) as outer:
+        gpu.allocate(900)
+        gpu.allocate(-400)
+        with measure(device) as inner:
+            gpu.allocate(510)
+            gpu.allocate(-510)
+    assert (outer.peak_bytes, inner.peak_bytes) == (900, 1010)
+    with measure(device) as outer:
+        with measure(device) as inner:
+            gpu.allocate(10)
+        gpu.allocate(200)
+    assert (outer.peak_bytes, inner.peak_bytes) == (710, 510)
+
+
+def test_processes_that_share_a_gpu_divide_its_time(monkeypatch):
+    Gpu(monkeypatch)
+    with measure(torch.device("cuda"), share=0.25) as outer:
+        time.sleep(0.2)
+        with measure(torch.device("cuda"), share=0.25) as inner:
+            time.sleep(0.1)
+    assert outer.seconds > 0.2
+    assert outer.device_seconds == pytest.approx(outer.seconds / 4)
+    assert inner.device_seconds == pytest.approx(inner.seconds / 4)
+    with measure(CPU, share=0.25) as cost:
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            pass
+    assert cost.device_seconds >= 0.2

@@ -53,7 +53,7 @@ def test_deterministic_algorithms_are_on():
     ("arguments", "message"),
     [
         ({"device": "tpu"}, "device: expected auto, cpu, cuda or mps, got 'tpu'"),
-        ({"device": "cpu", "precision": "fp8"}, "precision: expected no, bf16 or fp16, got 'fp8'"),
+        ({"device": "cpu", "precision": "fp8"}, "precision: expected no, tf32, bf16 or fp16, got 'fp8'"),
         ({"device": "cpu", "precision": "fp16"}, "fp16 needs an accelerator"),
     ],
 )

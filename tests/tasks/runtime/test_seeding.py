@@ -71,3 +71,14 @@ def test_isolation_restores_after_an_error():
         _ = draws()[0] / 0
     assert random.getstate() == states[0]
     assert torch.equal(torch.get_rng_state(), states[1])
+
+
+def test_apples_gpu_is_seeded_and_put_back(monkeypatch):
+    state = [torch.tensor([3], dtype=torch.uint8)]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: state[-1])
+    monkeypatch.setattr(torch.mps, "set_rng_state", state.append)
+    monkeypatch.setattr(torch.mps, "manual_seed", state.append)
+    with isolated_global_rng("p"):
+        assert state[1:] == [derive_seed("p")]
+    assert state[2:] == [state[0]]
