@@ -128,5 +128,5 @@ def _result(reference: ray.ObjectRef) -> Done:
         done: Done = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise_if_unwritable(error)
-        return Done(problems=(f"the task failed: {one_line(error)[:300]}",))
+        return Done(problems=(f"the task failed: {one_line(error)[-300:]}",))
     return done
