@@ -17,6 +17,9 @@ settings.load_profile("lethe")
 # Two processes test at once; set before the first import of torch, and for every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Ray reads it when it is imported, which some test files do before the first session on it begins in this process.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+
 # Programs started under nohup ignore the signal of a closing terminal, which some tests send. What Python
 # handles, if by doing nothing, does not pass to the programs it starts.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

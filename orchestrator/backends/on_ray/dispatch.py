@@ -181,7 +181,7 @@ class Dispatcher:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             except ray.exceptions.RayError as error:
-                return f"the host cannot be started: {one_line(error)[:300]}"
+                return f"the host cannot be started: {one_line(error)[-300:]}"
             try:
                 return await host.check.remote()
             except ray.exceptions.RayTaskError as error:

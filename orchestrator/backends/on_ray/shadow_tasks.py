@@ -127,7 +127,7 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
             try:
                 done = _result(reference)
             except ray.exceptions.RayError as error:
-                done = Ended(f"the task failed: {one_line(error)[:300]}")
+                done = Ended(f"the task failed: {one_line(error)[-300:]}")
                 batch = replace(batch, deaths=ATTEMPTS)  # Ray has tried as often
             if isinstance(done, Ended):
                 left = _left(missing_groups(work.plan, work.store, batch.architecture), batch.numbers)
@@ -165,5 +165,5 @@ def _result(reference: ray.ObjectRef) -> Done | Ended:
         raise_if_unwritable(error)
         if isinstance(error.cause, AuditError):
             raise AuditError(str(error.cause)) from None
-        return Done(problems=(f"the task failed: {one_line(error)[:300]}",))
+        return Done(problems=(f"the task failed: {one_line(error)[-300:]}",))
     return done

@@ -28,6 +28,9 @@ def test_every_process_finds_room_on_some_gpu(processes, gpus):
         ({"device": "cuda"}, {"CPU": 64}, False, (1, 1.0)),  # the first worker is yet to come
         ({"device": "cpu"}, {"GPU": 2, "CPU": 8}, True, (8, None)),
         ({"device": "cpu", "threads": 4}, {"CPU": 8}, False, (2, None)),
+        ({"device": "cpu", "threads": 3}, {"CPU": 8}, True, (2, None)),
+        ({"device": "cpu", "threads": 16}, {"CPU": 8}, True, (1, None)),
+        ({"device": "cpu", "hosts": 50}, {"CPU": 8}, False, (50, None)),
         ({"device": "mps"}, {"CPU": 8}, True, (1, None)),
     ],
 )
