@@ -3,8 +3,8 @@
 -- Of `model_verdicts`. visible: shown equivalent although a difference within a margin is visible.
 -- declared_after: models of which a primary measure or its margin was declared after rows were there.
 -- measures: comparisons of primary measures behind the verdicts. forgetting, seeing: primary measures of
--- forgetting on which the model to which nothing was done was tested, and those that tell it apart, which alone
--- can show equivalence; seeing is null where none was tested. blind: places without a measure that tells it apart.
+-- forgetting on which the model to which nothing was done was tested, and those that tell it apart by more than
+-- their margin, which alone can show equivalence; seeing is null where none was tested. blind: places without one.
 with controls as (
     select
         dataset,

@@ -81,13 +81,13 @@ def _question() -> str:
         "retrainings differ from each other too, by chance. So each seed is retrained twice; the second, "
         "<em>retrained again</em>, is half of the yardstick and is not judged. On each measure Student's t test "
         "over seeds asks whether the model differs from the mean of its two retrainings by more than training "
-        "again does. A model is <strong>told apart</strong> when a primary measure, declared before the run, tells "
+        "again does. A model is <strong>told apart</strong> when a primary measure, which the run declares, tells "
         f"it so after Holm's correction for their number: {ERROR} of the models that have forgotten are, by chance. "
         "It is <strong>shown equivalent</strong> when on every primary measure two one-sided tests, each at "
         f"{ERROR}, put the difference within the margin declared for it. All others are "
         "<strong>undecided</strong>, and the page says what would settle each. One seed is always undecided, except "
         "where an attack compares pairs of shadow models, which are trainings of their own. A measure of forgetting "
-        "that cannot tell <em>doing nothing</em> apart cannot show equivalence. All other "
+        "that cannot tell <em>doing nothing</em> apart by more than its margin cannot show equivalence. All other "
         f"measures are exploratory (Benjamini-Hochberg at {ERROR}) and decide nothing.</p>"
     )
 
@@ -107,7 +107,7 @@ def in_short(total: Counts) -> str:
         where = f"At {total['blind']} of {total['places']} places (architecture and forget set)"
         text += (
             f" {'Here' if total['places'] == 1 else where} no primary measure of forgetting tells <em>doing "
-            "nothing</em> apart: the audit lacks power there and shows no equivalence."
+            "nothing</em> apart by more than its margin: none can show equivalence there."
         )
     if total["declared_after"]:
         text += (
@@ -216,20 +216,29 @@ def power(evidence: Evidence, place: Place, *, forgetting: int, seeing: int | No
         evidence: all of it.
         place: where.
         forgetting: primary measures of forgetting on which the untouched model was tested.
-        seeing: those that tell it apart; None where none was tested.
+        seeing: those that tell it apart by more than their margin; None where none was tested.
     """
     if not forgetting:
         return (
             "<em>Doing nothing</em> was not tested on a primary measure of forgetting, so the power of this audit "
             "is unknown."
         )
-    if not seeing:
-        return (
-            "Even <em>doing nothing</em> is told apart on no primary measure of forgetting: here the audit lacks "
-            "power. More seeds, a larger forget set or a per-example attack may help."
-        )
     untouched = evidence.judged(place, role="ceiling", family="primary", kind="forgetting")
     blind = [f.words for f in untouched if not f.sees]
-    text = f"<em>Doing nothing</em> is told apart on {seeing} of {forgetting} primary "
+    small = [f.words for f in untouched if f.told_apart and not f.sees]
+    within = (
+        f" Within the margin, which is wide for it, it is told apart by {escape(', '.join(small))}."
+        if small
+        else ""
+    )
+    if not seeing:
+        lacking = "" if small else " More seeds, a larger forget set or a per-example attack may help."
+        return (
+            "Even <em>doing nothing</em> is told apart by more than its margin on no primary measure of forgetting: "
+            f"here none can show equivalence.{within}{lacking}"
+        )
+    text = (
+        f"<em>Doing nothing</em> is told apart by more than its margin on {seeing} of {forgetting} primary "
+    )
     text += f"{agreeing(forgetting, 'measure', 'measures')} of forgetting"
-    return f"{text}, not by {escape(', '.join(blind))}." if blind else f"{text}."
+    return (f"{text}, not by {escape(', '.join(blind))}." if blind else f"{text}.") + within

@@ -425,7 +425,10 @@ def test_the_three_verdicts_say_what_settles_them(store):
     judged(store)
     words = words_of(answered(store))
     assert "A further retraining , which has forgotten, is shown equivalent." in words
-    assert "Doing nothing is told apart on 1 of 1 primary measure of forgetting." in words
+    assert (
+        "Doing nothing is told apart by more than its margin on 1 of 1 primary measure of forgetting."
+        in words
+    )
     assert "kept is told apart on 1 of 1 primary measure, most clearly: accuracy on the forgotten" in words
     assert "good : shown equivalent on the one primary measure." in words
     with Results(store.root) as results:
@@ -470,9 +473,27 @@ def test_one_seed_is_undecided(store):
 def test_page_says_when_the_audit_has_no_power(store):
     judged(store, VALUES | {"no_op": 0.5})
     words = words_of(answered(store))
-    assert "Here no primary measure of forgetting tells doing nothing apart: the audit lacks power" in words
-    assert "Even doing nothing is told apart on no primary measure of forgetting" in words
+    assert (
+        "Here no primary measure of forgetting tells doing nothing apart by more than its margin: none"
+        in words
+    )
+    assert (
+        "Even doing nothing is told apart by more than its margin on no primary measure of forgetting"
+        in words
+    )
+    assert "More seeds, a larger forget set or a per-example attack may help." in words
     assert "1 of 3 unlearned models is told apart from retraining, 0 shown equivalent, 2 undecided" in words
+
+
+def test_where_doing_nothing_lies_within_its_margin_the_margin_is_wide_and_no_power_lacks(store):
+    judged(store, VALUES | {"no_op": 0.53})
+    words = words_of(answered(store))
+    assert (
+        "here none can show equivalence. Within the margin, which is wide for it, it is told apart by accuracy"
+        in words
+    )
+    assert "More seeds" not in words
+    assert "2 of 3 unlearned models" not in words
 
 
 def test_a_margin_declared_after_rows_were_there_is_said(tmp_path):
