@@ -3,8 +3,8 @@
 -- param definition = null: only this definition of the gap
 -- param split = "test": where robust accuracy is measured
 -- gap is the mean over layers; gap_low and gap_high are the means of the ends of the layers' intervals, which is wider
--- than an interval of the mean. masked: robust_accuracy is an upper bound, for an attack blind to the scale of logits
--- found more; null where none was run (view gradient_masking).
+-- than an interval of the mean. masked: robust_accuracy is an upper bound, for gradients vanish or an attack blind to
+-- the scale of logits found more; null where nothing could tell (view gradient_masking).
 with even as (
     select
         plan_cells.model_id,

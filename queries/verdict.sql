@@ -9,8 +9,8 @@
 -- that all have, with its 95 % interval; one seed is undecided. Told apart: p_adjusted below .05 (Holm over the
 -- primary measures of a model, Benjamini-Hochberg over its exploratory ones). Shown equivalent: two one-sided
 -- tests at 5 % within the margin; where visible, a difference within it is told apart all the same. settles says
--- what would decide the others. masked_gradients: robust accuracy is an upper bound, for an attack blind to the
--- scale of logits found more; it shows no equivalence. `model_verdicts` has one row per model.
+-- what would decide the others. masked_gradients: robust accuracy is an upper bound, for gradients vanish or an
+-- attack blind to the scale of logits found more; it shows no equivalence. `model_verdicts` has one row per model.
 select
     verdicts.*,
     setting_labels.label as setting_label

@@ -268,8 +268,9 @@ class Evidence:
         models = ", ".join(sorted({self.label(f.role, *f.model) for f in masked}))
         return (
             f"Masked gradients: under {attacks} robust accuracy is only an upper bound, of these models or of the "
-            f"retrainings that they are held against: {models}. An attack blind to the scale of logits found more: "
-            "read its rows. Such a value shows no equivalence."
+            f"retrainings that they are held against: {models}. The gradient that the attack follows vanishes at many "
+            "images (zero_gradient_share in robust_drop), or an attack blind to the scale of logits found more: read "
+            "its rows. Such a value shows no equivalence."
         )
 
     def primary(self, model: ModelVerdict) -> list[Finding]:

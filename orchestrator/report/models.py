@@ -208,8 +208,8 @@ def _marked(masked: bool) -> str:
     if not masked:
         return ""
     return (
-        " Some models seem more robust here than they are: an attack blind to the scale of logits found more (masked "
-        "gradients, the column <code>masked</code>)."
+        " Some models seem more robust here than they are: gradients vanish, or an attack blind to the scale of logits "
+        "found more (masked gradients, the column <code>masked</code>)."
     )
 
 

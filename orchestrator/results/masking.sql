@@ -2,11 +2,11 @@
 -- One row per finished cell of an adversarial attack on a model, split and radius: cell_id, model_id, split, eps, attack,
 -- norm, scale_free, robust_accuracy and its interval.
 -- zero_gradient_share: the part of robust_accuracy that the attack could not try, as the gradient that it follows
--- vanishes at the image; null for attacks that follow none.
+-- vanishes at the image (saturated logits do that); null for attacks that follow none.
 -- lowest_attack, lowest, lowest_low, lowest_high: of the attacks on the same model, split, norm and radius that are blind
 -- to the scale of logits (scale_free), the one that leaves least; null where there is none.
--- masked_gradients: it leaves less, by more than the interval of the difference; null where nothing could tell, false for
--- attacks that follow no gradient.
+-- masked_gradients: at a radius above 0 zero_gradient_share is above the margin of robust accuracy in the catalogue, or that other attack leaves
+-- less, by more than the interval of the difference; null where nothing could tell, false for attacks that follow no gradient.
 create or replace temp view gradient_masking as
 with robust as (
     select
@@ -60,7 +60,11 @@ select
     lowest.ci_low as lowest_low,
     lowest.ci_high as lowest_high,
     case
-        when robust.zero_gradient_share is null or robust.cell_id = lowest.cell_id then false
+        when robust.zero_gradient_share is null then false
+        when robust.eps > 0
+            and robust.zero_gradient_share
+            > (select margin from metric_declarations where metric = 'robust_accuracy' and reading = '') then true
+        when robust.cell_id = lowest.cell_id then false
         else difference_low(
             robust.robust_accuracy,
             robust.ci_low,

@@ -27,8 +27,8 @@
 -- correction (intersection-union). Where runs measured one model under several settings of an attack, or with several
 -- numbers of shadow models, the primary row is that of the run begun last; the others are exploratory.
 --
--- Masked gradients. Where an attack that is blind to the scale of logits finds more than one along gradients, robust
--- accuracy under the latter is an upper bound, of the model or of a retraining that it is held against. Two bounds that
+-- Masked gradients. Where gradients vanish, or an attack that is blind to the scale of logits finds more, robust
+-- accuracy under an attack along gradients is an upper bound, of the model or of a retraining that it is held against. Two bounds that
 -- agree show no equivalence: such a row is undecided, whatever its number of seeds, unless it is told apart.
 --
 -- Columns of `verdicts`, beside the place (dataset, architecture, forget_set, method, scope, role, setting, conditions,
@@ -609,7 +609,7 @@ select
     reason,
     case reason
         when '' then ''
-        when 'masked gradients' then 'a scale-free attack found more: read its rows'
+        when 'masked gradients' then 'gradients vanish, or a scale-free attack found more: read its rows'
         when 'one seed' then 'one seed says nothing of another training: a second, better a third'
         when 'no retrained model' then 'no retrained model of the same seeds under the same conditions'
         when 'no second retraining' then 'no second retraining (retrain_again) of the same seeds'

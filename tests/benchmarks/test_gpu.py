@@ -70,6 +70,7 @@ def test_it_runs_with_torch_timm_and_tasks_alone(tmp_path):
     }
     assert "torchattacks" in reasons["attacks", "autoattack, 1 steps, 2 queries"]
     assert [name for part, name in reasons if part == "resnet18"] == [
+        "loop as it is, tf32",
         "loop as it is, fp16",
         "CUDA graph",
         "compiled",

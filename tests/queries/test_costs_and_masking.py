@@ -103,6 +103,8 @@ def test_a_gradient_attack_that_a_scale_free_one_outdoes_is_flagged(store: Store
     masked = write_robust(store, "pgd", 0.60, zero=0.5, scale_free=False)
     close = write_robust(store, "apgd", 0.21, zero=0.0, scale_free=False)
     free = write_robust(store, "apgd-dlr", 0.25, zero=0.0, scale_free=True)
+    untried = write_robust(store, "untried", 0.21, zero=0.021, scale_free=False)
+    tried = write_robust(store, "tried", 0.21, zero=0.019, scale_free=False)
     square = write_robust(store, "square", 0.20, scale_free=True)
     alone = write_robust(store, "fgsm", 0.60, zero=0.0, eps=0.2, scale_free=False)
     elsewhere = write_robust(
@@ -114,6 +116,8 @@ def test_a_gradient_attack_that_a_scale_free_one_outdoes_is_flagged(store: Store
         masked: (True, "square"),
         close: (False, "square"),
         free: (True, "square"),
+        untried: (True, "square"),
+        tried: (False, "square"),
         square: (False, "square"),
         alone: (None, None),
         elsewhere: (None, None),

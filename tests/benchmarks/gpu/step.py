@@ -76,7 +76,7 @@ class Step:
         rates = torch.tensor([learning_rate(recipe, step, steps) for step in range(steps)])
         parts = [rates, torch.stack(orders, dim=1).view(steps, -1)]
         if self.move is not None:
-            moves = [interleave([self.move.draw(batch, g) for g in self.generators]) for _ in range(steps)]
+            moves = [interleave([self.move.draw([batch], g) for g in self.generators]) for _ in range(steps)]
             parts += [torch.stack([move[k] for move in moves]) for k in range(2)]
         device = self.engine.device
         self._epoch = list(zip(*(part.to(device) for part in parts), strict=True))

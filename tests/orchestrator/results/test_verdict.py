@@ -328,7 +328,7 @@ def test_values_that_masked_gradients_bound_show_no_equivalence(cell: str) -> No
         assert row["masked_gradients"] is (place in bounded)
         answer = row["verdict"], row["reason"], row["settles"]
         if place in bounded:
-            remedy = "a scale-free attack found more: read its rows"
+            remedy = "gradients vanish, or a scale-free attack found more: read its rows"
             assert answer == ("undecided", "masked gradients", remedy)
             assert row["seeds_needed"] is None
         else:
