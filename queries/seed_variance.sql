@@ -5,8 +5,9 @@
 -- param split = null: only this split
 -- sd is the standard deviation over seeds; the 95 % interval of the mean is Student's t from three seeds on,
 -- for two may agree by chance, and never within the mean ends of the seeds' own; where a seed has none, there
--- is none for a metric that compares with the retrained model, nor where the seeds agree. Where most trainings
--- reach a bound and few fall far short of it, three seeds may show none of these (simulated: .89 in place of .95).
+-- is none for a metric that compares with the retrained model, nor where the seeds agree. Where most
+-- trainings reach a bound and few fall far short of it, three seeds may show none of these (simulated: .89 in
+-- place of .95).
 -- half_width_within: of a seed's own interval, that is of the examples.
 select
     dataset,

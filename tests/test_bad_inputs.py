@@ -216,7 +216,7 @@ CONFIGURATIONS = [
         "layers = [1, 1, 1, 1]", "layer = [1]", "resnet18", "unexpected keyword argument 'layer'", command=RUN
     ),
     toml('device = "cpu"', 'device = "tpu"', "execution.device", "cpu"),
-    toml('device = "cpu"', 'device = "mps"', "device: 'mps' is not available", "auto or cpu", command=RUN),
+    toml('device = "cpu"', 'device = "mps"', "this machine has no mps device", "auto or cpu", command=RUN),
     toml('device = "cpu"', 'device = "cpu"\nthreads = 0', "execution", "threads", "0"),
     toml('device = "cpu"', 'device = "cpu"\nhosts = -1', "execution", "hosts", "-1"),
 ]

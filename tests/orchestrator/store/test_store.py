@@ -268,10 +268,10 @@ def test_what_cannot_be_opened_is_not_called_damaged_and_stays(
 ) -> None:
     real = LocalFiles.open
 
-    def refused(files: LocalFiles, path: str) -> pa.NativeFile:
+    def refused(files: LocalFiles, path: str, **how: bool) -> pa.NativeFile:
         if path == "metrics/k5.arrow":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return real(files, path)
+        return real(files, path, **how)
 
     monkeypatch.setattr(LocalFiles, "open", refused)
     (found,) = repair(filled)
