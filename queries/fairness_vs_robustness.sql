@@ -8,9 +8,9 @@
 -- which is one seed, and one forget set), pooled over strata: what seeds and forget sets do to both numbers
 -- is left out. Its interval is over originals and needs four; no_interval says why there is none. Models
 -- that one method makes under several scopes are near-copies. Near eps where accuracy saturates the sign
--- may flip. masked: of how many of `models` robust_drop is a lower bound, for gradients vanish or an attack blind
--- to the scale of logits found more (view gradient_masking), null where none could tell; where there are any, rho need not be
--- that of the accuracy lost.
+-- may flip. masked: of how many of `models` robust_drop is a lower bound, for gradients vanish or an
+-- attack blind to the scale of logits found more (view gradient_masking), null where none could tell; where
+-- there are any, rho need not be that of the accuracy lost.
 with robust as (
     select
         attacked.model_id,

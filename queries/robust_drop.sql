@@ -4,8 +4,8 @@
 -- param attack = null: only this attack
 -- robust_drop is accuracy at eps 0 minus robust accuracy, of the same model on the same examples.
 -- zero_gradient_share: the part of the value that the attack could not try, as its gradient vanishes.
--- masked_gradients: that part exceeds the margin of robust accuracy, or an attack that knows no scale of logits
--- leaves less than this one, beyond the interval (view gradient_masking).
+-- masked_gradients: that part exceeds the margin of robust accuracy, or an attack that knows no scale of
+-- logits leaves less than this one, beyond the interval (view gradient_masking).
 with robust as (
     select *
     from leaderboard

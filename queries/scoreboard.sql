@@ -7,12 +7,13 @@
 -- highest end of the seeds' own; never within their mean ends;
 -- none where a seed has none. The rows of retrain show the
 -- reference itself, which is no distance from itself; those of retrain_again the noise of retraining twice,
--- those of no_op doing nothing. robust: test accuracy under the strongest of the attacks, each at its largest
--- eps, that all models at its place have met which met any; none where there is no such attack. mia_auc: loss threshold, forget against test.
--- fairness: mean over normalisation layers of the relative fairness gap (norm_sigma). cost: device seconds,
--- with the shared stages that a model rests on, divided by those of the retrained model on the same kind of
--- device. tuning_trials: budget of the search behind the method's values; null where they are those of the
--- configuration. verdict: of the whole model (`model_verdicts`); the retrained ones are not judged.
+-- those of no_op doing nothing. robust: test accuracy under the strongest of the attacks, each at its
+-- largest eps, that all models at its place have met which met any; none where there is no such attack.
+-- mia_auc: loss threshold, forget against test. fairness: mean over normalisation layers of the relative
+-- fairness gap (norm_sigma). cost: device seconds, with the shared stages that a model rests on, divided by
+-- those of the retrained model on the same kind of device. tuning_trials: budget of the search behind the
+-- method's values; null where they are those of the configuration. verdict: of the whole model
+-- (`model_verdicts`); the retrained ones are not judged.
 with surrounded as (
     select plan_cells.*, setting_parts.surroundings
     from plan_cells

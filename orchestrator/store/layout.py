@@ -16,8 +16,11 @@ from orchestrator.store.schema import Table
 
 T = TypeVar("T")
 
-ATTEMPTS = 5
-"""How often a reader starts again because a compaction has removed a file between listing and opening."""
+ATTEMPTS = 50
+"""How often a reader starts again because a compaction has removed a file between listing and opening.
+
+Each time needs another compaction within one reading: a slow machine beside a test that does nothing else met five.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
