@@ -36,12 +36,12 @@ def this_machines_device() -> Device:
 
 
 def check_precision(execution: Execution) -> None:
-    """Refuse a precision that no device of the named kind has.
+    """Refuse a precision that no device of the kind has; auto stands for one by now.
 
     Raises:
         AuditError: there is none.
     """
-    known = PRECISIONS.get(execution.device, PRECISIONS["cuda"])
+    known = PRECISIONS[execution.device]
     if execution.precision not in known:
         raise AuditError(
             f"execution.precision: '{execution.precision}' is not for device {execution.device}; expected "

@@ -26,20 +26,8 @@ DIGESTS = ("setting", "other_setting", "conditions")
 DUST = 1e-12
 """Magnitude below which text shows 0: sums of a thousand terms near 1 err by as much. Data forms keep the value."""
 PLACE = {
-    *(
-        "dataset",
-        "architecture",
-        "forget_set",
-        "attack",
-        "metric",
-        "split",
-        "variant",
-        "game",
-        "label",
-        "param",
-        "eps",
-    ),
-    *("definition", "layer", "conditions"),
+    *("dataset", "architecture", "forget_set", "attack", "metric", "split", "variant", "game", "label"),
+    *("param", "eps", "definition", "layer", "conditions"),
 }
 """Columns in which rows differ that answer different questions; in all others they compete."""
 LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {

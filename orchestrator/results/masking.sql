@@ -5,8 +5,9 @@
 -- vanishes at the image (saturated logits do that); null for attacks that follow none.
 -- lowest_attack, lowest, lowest_low, lowest_high: of the attacks on the same model, split, norm and radius that are blind
 -- to the scale of logits (scale_free), the one that leaves least; null where there is none.
--- masked_gradients: at a radius above 0 zero_gradient_share is above the margin of robust accuracy in the catalogue, or that other attack leaves
--- less, by more than the interval of the difference; null where nothing could tell, false for attacks that follow no gradient.
+-- masked_gradients: at a radius above 0 zero_gradient_share is above the margin of robust accuracy in the catalogue, or that
+-- other attack leaves less, by more than the interval of the difference; null where nothing could tell, false for attacks
+-- that follow no gradient.
 create or replace temp view gradient_masking as
 with robust as (
     select

@@ -82,9 +82,10 @@ create or replace temp macro distances_low(value, low) as
 create or replace temp macro distances_high(value, high) as
     if(count(high) < count(value), null, values_high(value, high));
 
--- An end of an interval within the range of what it is of, which may be open; null stays null.
+-- An end of an interval within the range of what it is of, which may be open. Null stays null: greatest and least pass
+-- over it, and no interval would end at the range.
 create or replace temp macro within_range(x, lowest, highest) as
     case when x is not null then least(greatest(x, lowest), highest) end;
 
--- The lower end of an interval of a distance; greatest passes over null, and no interval would begin at 0.
-create or replace temp macro distance_low(low) as case when low is not null then greatest(0, low) end;
+-- The lower end of an interval of a distance.
+create or replace temp macro distance_low(low) as within_range(low, 0, null);

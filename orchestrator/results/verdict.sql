@@ -28,8 +28,9 @@
 -- numbers of shadow models, the primary row is that of the run begun last; the others are exploratory.
 --
 -- Masked gradients. Where gradients vanish, or an attack that is blind to the scale of logits finds more, robust
--- accuracy under an attack along gradients is an upper bound, of the model or of a retraining that it is held against. Two bounds that
--- agree show no equivalence: such a row is undecided, whatever its number of seeds, unless it is told apart.
+-- accuracy under an attack along gradients is an upper bound, of the model or of a retraining that it is held against.
+-- Two bounds that agree show no equivalence: such a row is undecided, whatever its number of seeds, unless it is told
+-- apart.
 --
 -- Columns of `verdicts`, beside the place (dataset, architecture, forget_set, method, scope, role, setting, conditions,
 -- model_setting) and the measure (attack, attack_family, metric, split, variant, param, game, higher_is):

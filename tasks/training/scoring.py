@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tasks.objectives.base import Batch
 from tasks.objectives.classify import Classify, log_softmax
 from tasks.runtime.modes import evaluating
+from tasks.runtime.transfer import MOST_BYTES
 from tasks.training.resident import Subset
 
 
@@ -79,12 +80,30 @@ def score(model: nn.Module, subset: Subset, *, batch_size: int = 1024) -> Output
         batch_size: examples per forward pass.
     """
     with evaluating(model), torch.no_grad():
-        logits = torch.cat([model(batch.inputs).float() for batch in subset.batches(batch_size)]).cpu()
+        logits = list(_fetched(model(batch.inputs).float() for batch in subset.batches(batch_size)))
     ids, labels = subset.ids.cpu(), subset.targets.cpu()
-    statistics = subset.data.objective.statistics(logits, Batch(torch.empty(0), labels, ids))
+    lengths = [len(part) for part in logits]
+    statistics = [
+        subset.data.objective.statistics(part, Batch(torch.empty(0), own_labels, own_ids))
+        for part, own_labels, own_ids in zip(logits, labels.split(lengths), ids.split(lengths), strict=True)
+    ]
     return Outputs(
         ids=ids.numpy(),
         labels=labels.numpy(),
-        logits=logits.numpy(),
-        statistics={name: values.numpy() for name, values in statistics.items()},
+        logits=torch.cat(logits).numpy(),
+        statistics={name: torch.cat([part[name] for part in statistics]).numpy() for name in statistics[0]},
     )
+
+
+def _fetched(outputs: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The outputs of batches on the CPU, many in a copy: the host waits for each, and the device holds no more."""
+    held: list[Tensor] = []
+    size = 0
+    for part in outputs:
+        held.append(part)
+        size += part.nbytes
+        if size >= MOST_BYTES:
+            yield torch.cat(held).cpu()
+            held, size = [], 0
+    if held:
+        yield torch.cat(held).cpu()

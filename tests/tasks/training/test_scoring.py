@@ -87,3 +87,18 @@ def test_scoring_runs_in_eval_mode_and_twice_gives_equal_bits(batch_size):
         expected = model.eval()(torch.from_numpy(images[[7, 3, 10, 0, 1]]))
     np.testing.assert_allclose(first.logits, expected.numpy(), atol=1e-6)
     assert first.logits.dtype == np.float32
+
+
+@pytest.mark.parametrize("most", [1, 100, 1 << 20])
+def test_answers_fetched_in_parts_are_those_of_one_copy(most, monkeypatch):
+    generator = np.random.default_rng(3)
+    images, labels = generator.random((23, 1, 4, 4), dtype=np.float32), generator.integers(0, 5, 23)
+    subset = ResidentData.put(images, labels, 5, torch.device("cpu")).subset(np.arange(22, -1, -1))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 5))
+    whole = score(model, subset, batch_size=4)
+    monkeypatch.setattr("tasks.training.scoring.MOST_BYTES", most)
+    parts = score(model, subset, batch_size=4)
+    for name in ("ids", "labels", "logits"):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name))
+    assert whole.statistics.keys() == parts.statistics.keys()
+    assert all(np.array_equal(whole.statistics[name], parts.statistics[name]) for name in whole.statistics)
