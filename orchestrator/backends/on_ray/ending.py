@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import ray
+
+Answer = TypeVar("Answer")
 
 ANSWER_SECONDS = 1.0
 """From the answer to the end of the process."""
@@ -22,13 +26,14 @@ class Ended:
     reason: str
 
 
-def ending(reason: BaseException) -> Ended:
-    """End this process as soon as its answer is under way."""
-    _ENDING.set()
-    timer = threading.Timer(ANSWER_SECONDS, os._exit, (1,))
-    timer.daemon = True
-    timer.start()
-    return Ended(str(reason))
+def unless_lost(work: Callable[[], Answer]) -> Answer | Ended:
+    """The answer of a piece of work; where the device is lost under it, this process ends once that is under way."""
+    from tasks.runtime.lost import DeviceLost
+
+    try:
+        return work()
+    except DeviceLost as error:
+        return _ending(error)
 
 
 def go_on() -> None:
@@ -44,3 +49,11 @@ def gpu_share_of_this_process() -> float:
     """The part of a GPU that Ray has given to the task or actor that asks; 1 where that is none."""
     share: float = ray.get_runtime_context().get_assigned_resources().get("GPU", 1.0)
     return min(1.0, share)
+
+
+def _ending(reason: BaseException) -> Ended:
+    _ENDING.set()
+    timer = threading.Timer(ANSWER_SECONDS, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+    return Ended(str(reason))

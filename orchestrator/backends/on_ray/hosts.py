@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from orchestrator.backends.on_ray.ending import Ended, ending, go_on, gpu_share_of_this_process
+from orchestrator.backends.on_ray.ending import Ended, go_on, gpu_share_of_this_process, unless_lost
 from orchestrator.config.settings import SweepConfig
 from orchestrator.progress.events import Done
 from orchestrator.store.store import Store
@@ -56,14 +56,9 @@ class ModelHost:
 
     def make_model(self, model_id: str) -> Done | Ended:
         """Make sure that a model is stored; tells the reason where it cannot be made."""
-        from tasks.runtime.lost import DeviceLost
-
         started = time.perf_counter()
         bench = self._bench()
-        try:
-            return bench.done([bench.make_model(model_id)], since=started)
-        except DeviceLost as error:
-            return ending(error)
+        return unless_lost(lambda: bench.done([bench.make_model(model_id)], since=started))
 
     def run_cell(self, cell_id: str, run_id: str) -> dict[str, Any] | Ended:
         """Measure a cell and write its rows, or say how it failed; with the row, the memory that is held.
@@ -73,14 +68,10 @@ class ModelHost:
         row = self._written(cell_id, run_id)
         if row is not None:
             return row
-        from tasks.runtime.lost import DeviceLost
-
         bench = self._bench()
-        try:
-            row = bench.run_cell(cell_id, run_id=run_id)
-        except DeviceLost as error:
-            return ending(error)
-        return row | {"memory": dataclasses.asdict(bench.memory())}
+        return unless_lost(
+            lambda: bench.run_cell(cell_id, run_id=run_id) | {"memory": dataclasses.asdict(bench.memory())}
+        )
 
     def drained(self) -> None:
         """Answer once every call before this one has ended; never where the process is about to."""

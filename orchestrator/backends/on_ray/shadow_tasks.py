@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from orchestrator.backends.on_ray.dispatch import raise_if_unwritable
-from orchestrator.backends.on_ray.ending import ATTEMPTS, Ended, ending, go_on, gpu_share_of_this_process
+from orchestrator.backends.on_ray.ending import ATTEMPTS, Ended, go_on, gpu_share_of_this_process, unless_lost
 from orchestrator.backends.work import Work
 from orchestrator.config.settings import SweepConfig
 from orchestrator.errors import one_line
@@ -41,16 +41,11 @@ def run_shadows(
         numbers: of the shadow models.
         blames: whether the stage that loses the device is recorded as failed.
     """
-    from tasks.runtime.lost import DeviceLost
-
     go_on()
     started = time.perf_counter()
     bench, worker = _worker(config, root, architecture)
     bench.stages.blames = blames
-    try:
-        return bench.done(worker.run(numbers), since=started)
-    except DeviceLost as error:
-        return ending(error)
+    return unless_lost(lambda: bench.done(worker.run(numbers), since=started))
 
 
 on_cpu = ray.remote(max_retries=3, scheduling_strategy="SPREAD")(run_shadows)
