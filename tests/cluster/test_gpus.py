@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.backends.on_ray.reaper import end
 from orchestrator.store.store import Store
 from orchestrator.store.verify import verify
 from tests.chaos.harness import content
@@ -114,6 +115,7 @@ def test_three_hosts_find_room_on_two_gpus() -> None:
             timeout=300,
             check=True,
         ).stdout
+        end(Path(folder))
     assert told.splitlines()[-1] in (f"[(0.5, (0,)), (0.5, ({other},)), (0.5, (1,))]" for other in (0, 1)), (
         told
     )

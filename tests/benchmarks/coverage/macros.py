@@ -110,11 +110,11 @@ def _seeds(
     apart_high = apart + np.hypot(most - first, second - near_2)
     return {
         "seeds": _over_seeds(value, low, high, truth),
-        "distances": _of_distances(*distances[0], far),
-        "distances of several models": _of_distances(
+        "distances": _of_each(*distances[0], far),
+        "distances of several models": _of_each(
             (first + second) / 2, (near + near_2) / 2, (most + most_2) / 2, far
         ),
-        "distances, differences of": _of_distances(apart, apart_low, apart_high, 0.0),
+        "distances, differences of": _of_each(apart, apart_low, apart_high, 0.0),
     }
 
 
@@ -136,14 +136,14 @@ def _over_seeds(values: np.ndarray, low: np.ndarray, high: np.ndarray, truth: np
     return Seen(values.mean(axis=1), found[0], found[1], truth)
 
 
-def _of_distances(
+def _of_each(
     values: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
     truth: np.ndarray | float,
     macro: str = "distances",
 ) -> Seen:
-    """A mean over seeds of distances or values, `runs x seeds`, from the aggregate over the rows of a run."""
+    """A mean over seeds, `runs x seeds`, by an aggregate that is given the row of each seed."""
     runs, seeds = values.shape
     columns = {"value": values.ravel(), "low": low.ravel(), "high": high.ravel()}
     session().register("rows_of_seeds", pa.table({"run": np.repeat(np.arange(runs), seeds)} | columns))
@@ -163,7 +163,7 @@ def _values(
     anew = float(np.clip(share + training * generator.normal(size=100_000), 0, 1).mean())
     right = stats.norm.cdf((share - fate) / max(training, 1e-9))
     truth = np.where(shared, right, anew).mean(axis=1)
-    return {"values": _of_distances(hits / n, *wilson(hits, n), truth, macro="values")}
+    return {"values": _of_each(hits / n, *wilson(hits, n), truth, macro="values")}
 
 
 def _spearman(generator: np.random.Generator, runs: int, *, n: int, rho: float) -> dict[str, Seen]:
