@@ -200,6 +200,8 @@ def forget_set_difficulty(at: Standing, metric: str = "accuracy", split: str = "
     for key, some in gathered(rows, *AT, "attack", "variant", "param", "game", "conditions"):
         seeds = [_distances_of(rows_of_seed) for _, rows_of_seed in gathered(some, "seed")]
         low, high = of_seeds_or_own(*zip(*seeds, strict=True))
+        if len({tuple(sorted(column(of_seed, "setting"))) for _, of_seed in gathered(some, "seed")}) > 1:
+            low = high = None
         yield key | {
             "setting_label": at.labels.get(key["conditions"]),
             "forget_size": max(column(some, "forget_size")),
