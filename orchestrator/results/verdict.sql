@@ -1,5 +1,5 @@
 -- The verdict: what each model's difference from retraining shows, measure by measure (`verdicts`) and as a whole
--- (`model_verdicts`). Made after views.sql and shipped with every export; it reads `leaderboard`, `settings`, `declared`
+-- (`model_verdicts`). Made after views.sql and shipped with every export; it reads `leaderboard`, `model_settings`, `declared`
 -- (primary measures and margins of the run), `metric_declarations` (what each metric is), `gradient_masking`,
 -- `plan_references` and `last_plans`.
 --
@@ -125,21 +125,6 @@ rows_taken as (
         and bounded_measures.metric = leaderboard.metric
         and bounded_measures.param = leaderboard.param
     where leaderboard.label is null and leaderboard.role in ('audited', 'ceiling', 'control', 'noise_floor')
-),
--- What each setting says of the model alone: the same for all attacks on it. Controls are one kind of model as such and
--- as shadow models, although one is trained and the other runs a method: of them what they are trained by says all.
-model_settings as (
-    select
-        setting,
-        md5(string_agg(key || '=' || value, chr(10) order by key)) as of_method,
-        md5(string_agg(key || '=' || value, chr(10) order by key) filter (
-            not regexp_matches(key, '^((method|unlearning)[.]|scope$)')
-        )) as of_control
-    from settings
-    where not regexp_matches(
-        key, '^((attack|evaluation|reference|shadows|canaries)[.]|method[.]text$|architecture[.]name$)'
-    )
-    group by setting
 ),
 taken as (
     select distinct

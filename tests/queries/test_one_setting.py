@@ -143,3 +143,21 @@ def test_seeds_of_other_models_are_no_replicates_of_a_forget_set(store: Store) -
     assert {name: row["models"] for name, row in rows.items()} == {"whole": 6, "part": 5}
     assert rows["whole"]["gap_low"] < 0.25 < rows["whole"]["gap_high"]
     assert (rows["part"]["gap_low"], rows["part"]["gap_high"]) == (None, None)
+
+
+def test_models_of_two_settings_are_told_apart_by_a_label(store: Store) -> None:
+    for method in ("retrain", "retrain_again", "retrain_third", "finetune"):
+        for lr in (0.1, 0.2) if method == "finetune" else (None,):
+            for seed in range(2):
+                axes = {"architecture": "net", "method": method, "attack": "none"}
+                made = setting_of(axes, **({"method.lr": lr} if lr else {}), **{"evaluation.fprs": [0.1]})
+                write_setting(store, made)
+                told = {"setting": made.setting, "conditions": "same", "cell_id": f"{method}-{lr}-{seed}"}
+                cell_id = write_cell(store, method, seed=seed, model_id=f"{method}-{lr}-{seed}", **told)
+                write_accuracy(store, cell_id, 0.5 + (lr or 0), 0.01)
+    with Results(store.root) as results:
+        rows = results.query("model_verdicts").to_pylist()
+    assert [(row["method"], row["setting_label"]) for row in rows if row["role"] == "control"] == [
+        ("retrain_third", "")
+    ]
+    assert {row["setting_label"] for row in rows if row["role"] == "audited"} == {"lr=0.1", "lr=0.2"}
