@@ -119,7 +119,7 @@ def layers_section(context: Context) -> Section:
             Missing(
                 reason="This needs several models of one original measured both without attack "
                 "and under an adversarial attack.",
-                command=f"python -m orchestrator.sweep --axes.attack none pgd --out {context.root}",
+                command=context.sweep("--axes.attack none pgd"),
             )
         ],
     )
@@ -223,7 +223,7 @@ def robustness_section(context: Context) -> Section:
     blocks: list[Block] = [
         Missing(
             reason="No adversarial attack was in the grid.",
-            command=f"python -m orchestrator.sweep --axes.attack none fgsm pgd --out {context.root}",
+            command=context.sweep("--axes.attack none fgsm pgd"),
         )
     ]
     if panels:
@@ -341,5 +341,5 @@ def scope_section(context: Context) -> Section:
 def _no_cells(context: Context) -> Missing:
     return Missing(
         reason="No audited cell has finished beside its retrained model.",
-        command=f"python -m orchestrator.sweep --out {context.root}",
+        command=context.sweep(),
     )

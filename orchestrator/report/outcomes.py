@@ -33,7 +33,7 @@ def harm_section(context: Context) -> Section:
     blocks: list[Block] = [
         Missing(
             reason="This needs per-example answers of an unlearned and its retrained model (attack none).",
-            command=f"python -m orchestrator.sweep --axes.attack none --out {context.root}",
+            command=context.sweep("--axes.attack none"),
         )
     ]
     if panels:
@@ -121,7 +121,7 @@ def seeds_section(context: Context) -> Section:
     blocks: list[Block] = [
         Missing(
             reason="No cell without attack has finished.",
-            command=f"python -m orchestrator.sweep --axes.seed 0 1 2 --out {context.root}",
+            command=context.sweep("--axes.seed 0 1 2"),
         )
     ]
     if panels:
@@ -189,7 +189,7 @@ def cost_section(context: Context) -> Section:
     blocks: list[Block] = [
         Missing(
             reason="No model has been unlearned yet.",
-            command=f"python -m orchestrator.sweep --out {context.root}",
+            command=context.sweep(),
         )
     ]
     if panels:

@@ -47,7 +47,7 @@ def choose(
     rows = ask(results, "audited_models")
     if not any(r["finished"] for r in rows):
         raise AuditError(
-            f"{results.store.root}: no audited cell has finished; python -m orchestrator.sweep computes them"
+            f"{results.store.root}: no audited cell has finished; the sweep that was begun computes them"
         )
     chosen: dict[str, str] = {}
     asked = {"forget_set": forget_set, "method": method, "architecture": architecture, "scope": scope}

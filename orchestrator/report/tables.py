@@ -42,11 +42,7 @@ def leaderboard_section(context: Context) -> Section:
     }
     tables: list[Block] = [_table(evidence, place, cost) for place in evidence.places]
     if not tables:
-        tables = [
-            Missing(
-                reason="No cell has finished.", command=f"python -m orchestrator.sweep --out {context.root}"
-            )
-        ]
+        tables = [Missing(reason="No cell has finished.", command=context.sweep())]
     return Section(
         anchor="leaderboard",
         title="Leaderboard",

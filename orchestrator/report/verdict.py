@@ -42,7 +42,7 @@ def verdict_section(context: Context) -> Section:
             Missing(
                 reason="No audited model has finished beside its retrained model yet, so there is no "
                 "verdict.",
-                command=f"python -m orchestrator.sweep --out {context.root}",
+                command=context.sweep(),
             )
         )
     else:

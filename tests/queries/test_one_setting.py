@@ -1,4 +1,4 @@
-"""One setting behind each number: of attacks that stand beside a model, of its seeds, of the device that its time is of."""
+"""One setting behind each number: of the attacks beside a model, of its seeds, of the device that a time is of."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def write_attacked(store: Store, method: str, seed: int, value: float, **changes
     write_setting(store, made)
     told = {"setting": made.setting, "conditions": made.conditions, "cell_id": f"{method}-{seed}-{options}"}
     cell_id = write_cell(store, method, seed=seed, **told, **changes)
-    store.write("metrics", cell_id, [{"metric": "auc", "value": value, "n": 100, "higher_is": "worse", **metric}])
+    store.write(
+        "metrics", cell_id, [{"metric": "auc", "value": value, "n": 100, "higher_is": "worse", **metric}]
+    )
 
 
 def write_plain(store: Store, method: str, seed: int) -> None:
@@ -99,7 +101,14 @@ def test_times_of_seeds_on_two_kinds_of_device_are_not_averaged(store: Store) ->
         write_scope(store, "all", seed, 0.6, 4.0)
         key = {"method": "finetune", "scope": "all", "seed": seed, "retrained_id": f"retrain-{seed}"}
         write_model(
-            store, f"all-{seed}", "unlearned", 4.0, device=device, num_parameters=9, trainable_parameters=3, **key
+            store,
+            f"all-{seed}",
+            "unlearned",
+            4.0,
+            device=device,
+            num_parameters=9,
+            trainable_parameters=3,
+            **key,
         )
         if seed < 2:
             write_scope(store, "head", seed, 0.6, 2.0)
@@ -136,7 +145,9 @@ def test_seeds_of_other_models_are_no_replicates_of_a_forget_set(store: Store) -
             methods = ("retrain", "finetune", "scrub")[: 3 if seed < seeds_of_scrub else 2]
             for method in methods:
                 key = {"model_id": f"{method}-{place}-{seed}", "reference_id": f"retrain-{place}-{seed}"}
-                cell_id = write_cell(store, method, seed=seed, cell_id=f"{place}-{method}-{seed}", **key, **names)
+                cell_id = write_cell(
+                    store, method, seed=seed, cell_id=f"{place}-{method}-{seed}", **key, **names
+                )
                 write_accuracy(store, cell_id, {"retrain": 0.5, "finetune": 0.6, "scrub": 0.9}[method], 0.01)
     with Results(store.root) as results:
         rows = {row["forget_set"]: row for row in results.query("forget_set_difficulty").to_pylist()}

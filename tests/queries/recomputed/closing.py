@@ -177,7 +177,9 @@ def method_table(
         | {
             "seconds": price(at, cell, absolute=True),
             "ratio": price(at, cell),
-            "device": at.cost_of.get(cell["model_id"], UNPRICED)["device"] if cell["role"] != "ceiling" else None,
+            "device": at.cost_of.get(cell["model_id"], UNPRICED)["device"]
+            if cell["role"] != "ceiling"
+            else None,
             "mia_auc": mia.get((cell["architecture"], cell["forget_set"], *same_model(cell))),
         }
         for cell in cells
