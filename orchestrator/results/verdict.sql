@@ -39,7 +39,8 @@
 -- num_shadows, n         shadow models; examples behind a value
 -- value, retrained, again, value_low, value_high
 --                        means over the seeds that count; lowest to highest end of the seeds' own intervals
--- difference             the statistic; difference_low, _high its 95 % interval; _error, _df its standard error
+-- difference             the statistic; difference_low, _high its 95 % interval, within what the range of the metric
+--                        allows; _error, _df its standard error
 -- distance               mean over seeds of |value - retrained|, with distance_low, _high: its 95 % interval from the
 --                        spread of the signed differences, which covers also where there is no difference (that of
 --                        the absolute ones does not: .92); of a metric that compares, distances_low and _high
@@ -220,6 +221,7 @@ beside as (
         measures.declared_after,
         measures.kind,
         measures.compares,
+        measures.range,
         case
             when isfinite(measures.range) then (measures.range / judged.n) ** 2
             else ((judged.ci_high - judged.ci_low) / 3.919927969) ** 2 / judged.n
@@ -564,8 +566,8 @@ select
     retrained,
     again,
     difference,
-    if(isfinite(error), difference - t975(df) * error, null) as difference_low,
-    if(isfinite(error), difference + t975(df) * error, null) as difference_high,
+    if(isfinite(error), within_range(difference - t975(df) * error, -range, range), null) as difference_low,
+    if(isfinite(error), within_range(difference + t975(df) * error, -range, range), null) as difference_high,
     error as difference_error,
     df as difference_df,
     distance,
@@ -576,8 +578,8 @@ select
     end as distance_low,
     case
         when not coalesce(isfinite(distance_error), false) then null
-        when compares and not of_shadows then measured_high
-        else distance + t975(distance_df) * distance_error
+        when compares and not of_shadows then within_range(measured_high, null, range)
+        else within_range(distance + t975(distance_df) * distance_error, null, range)
     end as distance_high,
     noise_floor,
     if(replicated, sqrt(model_variance), null) as model_sd,

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tests.queries.test_costs_and_masking import CPU, GPU, write_model, write_scope, write_stage
-from tests.support.audited import write_accuracy, write_cell, write_run
+from tests.support.audited import write_accuracy, write_cell, write_models, write_run
 from tests.support.fabricated import setting_of, write_setting
 
 
@@ -172,3 +172,14 @@ def test_models_of_two_settings_are_told_apart_by_a_label(store: Store) -> None:
         ("retrain_third", "")
     ]
     assert {row["setting_label"] for row in rows if row["role"] == "audited"} == {"lr=0.1", "lr=0.2"}
+
+
+def test_what_was_not_measured_is_no_comparison_behind_the_verdicts(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "made"))
+    write_run(store, primary=("accuracy:forget", "accuracy:test"))
+    write_models(store, {"retrain": 0.5, "retrain_again": 0.5, "finetune": 0.6, "scrub": 0.7})
+    with Results(store.root) as results:
+        models = results.query("model_verdicts").to_pylist()
+        counts = results.query("verdict_counts").to_pylist()
+    assert [row["primary_measures"] for row in models] == [2, 2]
+    assert [row["measures"] for row in counts] == [2, 2]  # of the place, and of all of them
