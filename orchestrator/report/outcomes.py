@@ -163,10 +163,14 @@ def cost_section(context: Context) -> Section:
         ]
         if not found:
             continue
+        retrained = {r["device"]: measured_duration(r["retrained_device_seconds"]) for r in found}
+        takes = " and ".join(
+            f"{taken} on {device}" if len(retrained) > 1 else taken for device, taken in retrained.items()
+        )
         marks = [
             Mark(
                 label=f"{context.evidence.label('audited', r['method'], r['scope'])}, "
-                f"{measured_duration(r['device_seconds'])}",
+                f"{measured_duration(r['device_seconds'])}{' on ' + r['device'] if len(retrained) > 1 else ''}",
                 value=r["ratio"],
                 low=r["ratio_least"],
                 high=r["ratio_most"],
@@ -174,11 +178,10 @@ def cost_section(context: Context) -> Section:
             )
             for r in sorted(found, key=lambda r: r["ratio"])
         ]
-        retrained = measured_duration(found[0]["retrained_device_seconds"])
         panels.append(
             forest(
                 f"cost-{place.slug}",
-                f"{place.architecture}, retraining takes {retrained}\n{place.forget_set}",
+                f"{place.architecture}, retraining takes {takes}\n{place.forget_set}",
                 marks,
                 axis="device seconds, retraining = 1",
                 origin=1.0,
