@@ -5,9 +5,10 @@
 -- gap is the mean over seeds of the models' mean distance to the retrained one of their seed. Models of one
 -- seed share their original and that retrained one, so seeds are what the 95 % interval counts: it is the
 -- wider of Student's t over seeds and the mean ends of the models' own, and with fewer than three seeds
--- reaches from the lowest to the highest such mean; it is unknown where a model has none. share_differing: of
--- the models with an interval those whose interval excludes 0; null where none has one. noise_floor: the
--- same mean distance of a second retraining.
+-- reaches from the lowest to the highest such mean; it is unknown where a model has none, and where one seed
+-- has other models, or settings of one, than another. share_differing: of the models with an interval those
+-- whose interval excludes 0; null where none has one. noise_floor: the same mean distance of a second
+-- retraining.
 with audited as (
     select
         *,
@@ -34,6 +35,7 @@ by_seed as (
         seed,
         max(forget_size) as forget_size,
         count(*) as models,
+        string_agg(setting, ' ' order by setting) as settings,
         avg(distance) as gap,
         if(count(nearest) < count(*), null, avg(nearest)) as gap_low,
         if(count(farthest) < count(*), null, avg(farthest)) as gap_high,
@@ -58,8 +60,8 @@ select
     count(*) as seeds,
     cast(sum(models) as bigint) as models,
     avg(gap) as gap,
-    distance_low(distances_low(gap, gap_low)) as gap_low,
-    distances_high(gap, gap_high) as gap_high,
+    if(count(distinct settings) > 1, null, distance_low(distances_low(gap, gap_low))) as gap_low,
+    if(count(distinct settings) > 1, null, distances_high(gap, gap_high)) as gap_high,
     max(largest_gap) as largest_gap,
     first(hardest_for order by round(largest_gap, 12) desc, hardest_for) as hardest_for,
     sum(differing) / nullif(sum(bounded), 0) as share_differing,

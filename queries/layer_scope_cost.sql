@@ -8,7 +8,8 @@
 -- Student's t over seeds and the mean of the seeds' own, and with fewer than three seeds reaches from the
 -- lowest to the highest end of these; it is unknown where one of them has none.
 -- noise_floor: the same distance for a second retrained model. speedup is retraining's device seconds
--- divided by unlearning's, with the shared stages that it rests on. paired_seeds: those at which scope `all`
+-- divided by unlearning's, with the shared stages that it rests on; times are null where seeds ran on several
+-- kinds of device. paired_seeds: those at which scope `all`
 -- of the method stands in the answer too, with the same parameters, or with those that a search of the same
 -- budget chose for it; there gap_difference is gap less that of scope `all`, with its 95 % interval, got
 -- likewise, and cost_of_all the device seconds of this scope by those of scope `all`, on the same kind of
@@ -107,8 +108,8 @@ select
     count(*) as seeds,
     avg(trainable_parameters) as trainable_parameters,
     avg(trainable_parameters / num_parameters) as trainable_share,
-    avg(device_seconds) as device_seconds,
-    avg(retrained_device_seconds) as retrained_device_seconds,
+    if(count(distinct device) > 1, null, avg(device_seconds)) as device_seconds,
+    if(count(distinct device) > 1, null, avg(retrained_device_seconds)) as retrained_device_seconds,
     avg(retrained_device_seconds / nullif(device_seconds, 0)) as speedup,
     avg(samples) as samples,
     max(peak_bytes) as peak_bytes,

@@ -6,12 +6,14 @@
 -- param per_example = "u_lira_g2": attack whose AUC is the per-example risk
 -- Paper, needs and passes are what the method says of itself (E epochs; nf, nr, N examples). average_gap is
 -- the mean over seeds; its 95 % interval is Student's t over seeds from three seeds on, and with fewer
--- reaches from the lowest to the highest end of the seeds' own; never within their mean ends;
--- none where a seed has none. The row of
--- retrain_again is what retraining twice differs by. verdict: of the whole model (`model_verdicts`). seconds are those of the device, with
--- the shared stages that a model rests on; ratio is to retraining, on the same kind of device. mia_auc: loss
--- threshold, forget against test, 0.5 is no signal. risk_auc: the per-example attack on any forget set, mean
--- over examples, and from the lowest to the highest end of its 95 % intervals over forget sets.
+-- reaches from the lowest to the highest end of the seeds' own; never within their mean ends; none where a
+-- seed has none. The row of retrain_again is what retraining twice differs by. verdict: of the whole model
+-- (`model_verdicts`). seconds are those of the device, with the shared stages that a model rests on, null
+-- where seeds ran on several kinds of device; ratio is to retraining, on the same kind of device. mia_auc:
+-- loss threshold, forget against test, 0.5 is no signal; of several attacks, or settings of one, that which
+-- most models at the place have met. risk_auc: the per-example attack, likewise in one setting, on any
+-- forget set, mean over examples, and from the lowest to the highest end of its 95 % intervals over forget
+-- sets.
 with chosen as (
     select
         plan_cells.*,
@@ -37,23 +39,7 @@ plain as (
     where label is null
     group by cell_id
 ),
-population as (
-    select
-        asked.model_id,
-        asked.forget_digest,
-        asked.surroundings,
-        first(
-            metrics.value
-            order by asked.attack, asked.setting, metrics.split, metrics.game
-        ) as mia_auc
-    from metrics
-    join asked on asked.cell_id = metrics.cell_id
-    where metrics.metric = 'auc'
-        and metrics.variant = 'loss_threshold'
-        and metrics.label is null
-    group by all
-),
-risks as (
+risk_rows as (
     select
         chosen.dataset,
         chosen.architecture,
@@ -61,6 +47,10 @@ risks as (
         chosen.surroundings,
         chosen.method_part,
         chosen.setting,
+        chosen.conditions,
+        metrics.variant,
+        metrics.game,
+        metrics.split,
         avg(metrics.value) as risk_auc,
         min(metrics.ci_low) as risk_low,
         max(metrics.ci_high) as risk_high
@@ -72,11 +62,27 @@ risks as (
         and chosen.attack = $per_example
     group by
         chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part, chosen.setting,
-        metrics.variant, metrics.game, metrics.split
+        chosen.conditions, metrics.variant, metrics.game, metrics.split
+),
+comparable as (
+    select *, count(*) over same as rows_alike
+    from risk_rows
+    window same as (partition by dataset, architecture, surroundings, conditions, variant, game, split)
+),
+under_one as (
+    select *
+    from comparable
+    qualify dense_rank() over (
+        partition by dataset, architecture, surroundings
+        order by rows_alike desc, conditions, variant, game, split
+    ) = 1
+),
+risks as (
+    select *
+    from under_one
     qualify row_number() over (
-        partition by
-            chosen.dataset, chosen.architecture, chosen.method, chosen.surroundings, chosen.method_part
-        order by chosen.setting, metrics.variant, metrics.game, metrics.split
+        partition by dataset, architecture, method, surroundings, method_part
+        order by setting
     ) = 1
 ),
 by_method as (
@@ -103,7 +109,11 @@ by_method as (
             avg(plain.average_gap),
             distances_high(plain.average_gap, plain.gap_high)
         ) as gap_high,
-        avg(if(asked.role = 'ceiling', 0.0, made.device_seconds)) as seconds,
+        if(
+            count(distinct if(asked.role = 'ceiling', null, made.device)) > 1,
+            null,
+            avg(if(asked.role = 'ceiling', 0.0, made.device_seconds))
+        ) as seconds,
         avg(
             if(
                 asked.role = 'ceiling',
@@ -111,15 +121,17 @@ by_method as (
                 device_ratio(made.device_seconds, made.device, retrained.device_seconds, retrained.device)
             )
         ) as ratio,
-        avg(population.mia_auc) as mia_auc
+        avg(membership.auc) as mia_auc
     from asked
     join plain on plain.cell_id = asked.cell_id
     left join model_costs as made on made.model_id = asked.model_id
     left join model_costs as retrained on retrained.model_id = asked.reference_id
-    left join population
-        on population.model_id = asked.model_id
-        and population.forget_digest = asked.forget_digest
-        and population.surroundings is not distinct from asked.surroundings
+    left join loss_threshold_auc as membership
+        on membership.model_id = asked.model_id
+        and membership.dataset = asked.dataset
+        and membership.architecture = asked.architecture
+        and membership.forget_set = asked.forget_set
+        and membership.surroundings is not distinct from asked.surroundings
     where asked.attack_family = 'none'
     group by all
 )

@@ -9,7 +9,8 @@
 -- reference itself, which is no distance from itself; those of retrain_again the noise of retraining twice,
 -- those of no_op doing nothing. robust: test accuracy under the strongest of the attacks, each at its
 -- largest eps, that all models at its place have met which met any; none where there is no such attack.
--- mia_auc: loss threshold, forget against test. fairness: mean over normalisation layers of the relative
+-- mia_auc: loss threshold, forget against test; of several attacks, or settings of one, that which most
+-- models at the place have met. fairness: mean over normalisation layers of the relative
 -- fairness gap (norm_sigma). cost: device seconds, with the shared stages that a model rests on, divided by
 -- those of the retrained model on the same kind of device. tuning_trials: budget of the search behind the
 -- method's values; null where they are those of the configuration. verdict: of the whole model
@@ -91,22 +92,6 @@ robust as (
     from at_largest_eps
     group by all
 ),
-membership as (
-    select
-        cells.model_id,
-        cells.forget_digest,
-        cells.surroundings,
-        first(
-            metrics.value
-            order by cells.attack, cells.setting, metrics.split, metrics.game
-        ) as mia_auc
-    from metrics
-    join surrounded as cells on cells.cell_id = metrics.cell_id
-    where metrics.metric = 'auc'
-        and metrics.variant = 'loss_threshold'
-        and metrics.label is null
-    group by all
-),
 by_seed as (
     select
         cells.dataset,
@@ -120,7 +105,7 @@ by_seed as (
         cells.seed,
         plain.* exclude (cell_id),
         robust.robust,
-        membership.mia_auc,
+        membership.auc as mia_auc,
         fairness.fairness,
         if(
             cells.role = 'ceiling',
@@ -134,9 +119,11 @@ by_seed as (
         on robust.model_id = cells.model_id
         and robust.forget_digest is not distinct from cells.forget_digest
         and robust.surroundings is not distinct from cells.surroundings
-    left join membership
+    left join loss_threshold_auc as membership
         on membership.model_id = cells.model_id
-        and membership.forget_digest is not distinct from cells.forget_digest
+        and membership.dataset = cells.dataset
+        and membership.architecture = cells.architecture
+        and membership.forget_set = cells.forget_set
         and membership.surroundings is not distinct from cells.surroundings
     left join model_costs as made on made.model_id = cells.model_id
     left join model_costs as retrained on retrained.model_id = cells.reference_id

@@ -2,9 +2,10 @@
 -- grain: dataset, architecture and forget set; the row without these is all places together
 -- Of `model_verdicts`. visible: shown equivalent although a difference within a margin is visible.
 -- declared_after: models of which a primary measure or its margin was declared after rows were there.
--- measures: comparisons of primary measures behind the verdicts. forgetting, seeing: primary measures of
--- forgetting on which the model to which nothing was done was tested, and those that tell it apart by more than
--- their margin, which alone can show equivalence; seeing is null where none was tested. blind: places without one.
+-- measures: comparisons of primary measures behind the verdicts; what was not measured is none. forgetting,
+-- seeing: primary measures of forgetting on which the model to which nothing was done was tested, and those
+-- that tell it apart by more than their margin, which alone can show equivalence; seeing is null where none was
+-- tested. blind: places without one.
 with controls as (
     select
         dataset,
@@ -18,6 +19,13 @@ with controls as (
         and kind = 'forgetting'
     group by all
 ),
+compared as (
+    select dataset, architecture, forget_set, count(*) as measures
+    from verdicts
+    where role = 'audited'
+        and family = 'primary'
+    group by all
+),
 by_place as (
     select
         models.dataset,
@@ -29,7 +37,7 @@ by_place as (
         count(*) filter (models.verdict = 'shown equivalent' and models.visible > 0) as visible,
         count(*) filter (models.verdict = 'undecided') as undecided,
         count(*) filter (models.declared_after) as declared_after,
-        sum(models.primary_measures) as measures,
+        coalesce(any_value(compared.measures), 0) as measures,
         min(models.seeds) as fewest_seeds,
         max(models.seeds) as most_seeds,
         coalesce(any_value(controls.forgetting), 0) as forgetting,
@@ -39,6 +47,10 @@ by_place as (
         on controls.dataset = models.dataset
         and controls.architecture = models.architecture
         and controls.forget_set = models.forget_set
+    left join compared
+        on compared.dataset = models.dataset
+        and compared.architecture = models.architecture
+        and compared.forget_set = models.forget_set
     where models.role = 'audited'
     group by all
 )

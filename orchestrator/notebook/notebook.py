@@ -44,8 +44,8 @@ def _(mo, results):
     audited = verdicts.loc[
         verdicts.role == "audited",
         [
-            *("architecture", "forget_set", "method", "scope", "verdict", "told_apart", "shown_equivalent"),
-            *("undecided", "primary_measures", "seeds", "settles"),
+            *("architecture", "forget_set", "method", "scope", "setting_label", "verdict", "told_apart"),
+            *("shown_equivalent", "undecided", "primary_measures", "seeds", "settles"),
         ],
     ]
     audited
@@ -59,9 +59,10 @@ def _(mo, results):
     )
     forgetting = results.sql(
         """
-        select architecture, forget_set, method, scope, role, seeds, value, retrained, difference, difference_low,
-            difference_high, margin, family, p_adjusted, verdict
+        select architecture, forget_set, method, scope, role, setting_labels.label as setting_label, seeds, value,
+            retrained, difference, difference_low, difference_high, margin, family, p_adjusted, verdict
         from verdicts
+        left join setting_labels on setting_labels.setting = verdicts.setting
         where metric = $metric and split = $split and attack = 'none'
         order by architecture, forget_set, distance
         """,
@@ -82,7 +83,8 @@ def _(forgetting):
     axes.axvline(0, color="grey", lw=0.8)
     axes.hlines(shown.index, shown.difference_low, shown.difference_high, lw=1)  # one seed has no interval
     axes.plot(shown.difference, shown.index, "o", ms=4)
-    axes.set_yticks(shown.index, shown.method + " / " + shown.scope + ", " + shown.forget_set)
+    names = shown.method + " / " + shown.scope + ", " + shown.forget_set + " " + shown.setting_label
+    axes.set_yticks(shown.index, names)
     axes.set_xlabel("forget accuracy minus the mean of both retrainings")
     figure
     return (figure,)
@@ -90,8 +92,11 @@ def _(forgetting):
 
 @app.cell
 def _(mo, results):
-    mo.md("## A whole table as a DataFrame")
-    costs = results.to_df("costs")
-    seconds = costs.groupby("stage").seconds.agg(["count", "sum", "median"])
+    mo.md(
+        "## A view as a DataFrame\n\nTables such as `costs` hold what every run has paid for; views, such as "
+        "`cost_by_stage`, rest on the cells of the run above."
+    )
+    costs = results.to_df("cost_by_stage")
+    seconds = costs.groupby(["stage", "device"])[["stages", "seconds"]].sum()
     seconds
     return (seconds,)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.report.commands import configuration
 from orchestrator.report.drawing import MUTED, Look, Looks, Panel
 from orchestrator.report.evidence import Evidence, Place
 from orchestrator.results.catalogue import find_query
@@ -37,10 +39,10 @@ class Source:
 
     def command(self, root: str, run: str | None = None) -> str:
         """What a reader types to see the numbers of a run."""
-        given = "".join(f" {name}={_quoted(value)}" for name, value in self.params.items())
+        given = "".join(f" {name}={quoted(value)}" for name, value in self.params.items())
         param = f" --param{given}" if given else ""
-        of_run = f" --run {_quoted(run)}" if run else ""
-        return f"python -m orchestrator.query {self.query} --results {_quoted(root)}{of_run}{param}"
+        of_run = f" --run {quoted(run)}" if run else ""
+        return f"python -m orchestrator.query {self.query} --results {quoted(root)}{of_run}{param}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Origin:
     """Id of the run; None where none is recorded."""
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
+    """A value as a shell takes it."""
     text = str(value)
     return text if text and all(c.isalnum() or c in "_-./:=" for c in text) else f"'{text}'"
 
@@ -145,6 +148,16 @@ class Context:
     def looks(self) -> Looks:
         """Colour and shape of every model."""
         return Looks(self.evidence.methods, self.evidence.scopes)
+
+    @cached_property
+    def configuration(self) -> str:
+        """What the sweep behind the report is asked for by."""
+        return configuration(self.results)
+
+    def sweep(self, flags: str = "") -> str:
+        """The command that computes what is missing, with further flags of the sweep."""
+        words = ("python -m orchestrator.sweep", self.configuration, flags, f"--out {quoted(self.root)}")
+        return " ".join(filter(None, words))
 
     def drawn(self) -> Iterator[Place]:
         """Places that get figures."""

@@ -199,7 +199,8 @@ class Exposure:
     ids: list[int]
     """By falling mean excess."""
     threshold: float
-    """Excess over the retrained model, in logits, above which lies a share CHANCE of the second retraining's."""
+    """Excess over the retrained model, in logits: at most a share CHANCE of the second retraining's lies above; not
+    below 0, where an example is less exposed than under the retrained model."""
     judged: int
     """Examples that were looked at."""
     seeds: int
@@ -225,7 +226,7 @@ def exposed_examples(rows: list[dict[str, Any]], subject: Subject) -> Exposure |
     )
     if not noise or not excess:
         return None
-    threshold = float(np.quantile(noise, 1 - CHANCE))
+    threshold = max(0.0, float(np.quantile(noise, 1 - CHANCE)))
     ids = _above(excess, threshold)
     seeds = min(map(len, excess.values()))
     by_chance, control = (
@@ -267,6 +268,7 @@ def exposed(results: Results, subject: Subject, verdict: str) -> str:
         )
         return f"<h2>Examples that remain exposed</h2><p>{text}</p>"
     ids, seeds = exposure.ids, exposure.seeds
+    noun = agreeing(exposure.judged, "example", "examples")
     every = agreeing(seeds, "in the one seed", f"in each of {seeds} seeds")
     beside = "; ".join(
         f"{model}: {count if count is not None else 'not measured in as many seeds'}"
@@ -276,9 +278,9 @@ def exposed(results: Results, subject: Subject, verdict: str) -> str:
         )
     )
     text = (
-        f"{len(ids)} of {exposure.judged} examples {agreeing(len(ids), 'keeps', 'keep')} a confidence that lies more "
+        f"{len(ids)} of {exposure.judged} {noun} {agreeing(len(ids), 'keeps', 'keep')} a confidence that lies more "
         f"than {exposure.threshold:.1f} logits above the retrained model {every}. The same count, {every}, {beside}. "
-        f"(The threshold is what {CHANCE:.0%} of the examples of the second retraining exceed in one seed.) "
+        f"(The threshold is what at most {CHANCE:.0%} of the examples of the second retraining exceed in one seed.) "
         f"{_recognised(results, subject)} {_reconciled(verdict)}"
     )
     return f"<h2>Examples that remain exposed</h2><p>{text}</p>" + (

@@ -30,7 +30,7 @@ from orchestrator.report.shadows import comparison_blocks, stopping_blocks, vuln
 from orchestrator.report.tables import shown_measure
 from tasks.statistics.intervals import clopper_pearson
 
-PER_EXAMPLE = "python -m orchestrator.sweep --axes.attack none population u_lira rank_test --out {root}"
+PER_EXAMPLE = "--axes.attack none population u_lira rank_test"
 WORST = 10
 """Examples shown as images for each place."""
 PER_EXAMPLE_LABEL = " (per example)"
@@ -63,7 +63,7 @@ def _distributions(context: Context) -> list[Block]:
             Missing(
                 reason="The confidence of single examples needs an unlearned and its retrained model "
                 "(attack none).",
-                command=f"python -m orchestrator.sweep --axes.attack none --out {context.root}",
+                command=context.sweep("--axes.attack none"),
             )
         ]
     scope = context.evidence.scopes[0] if context.evidence.scopes else "all"
@@ -158,7 +158,7 @@ def _rocs(context: Context) -> list[Block]:
         return [
             Missing(
                 reason="No membership attack was in the grid.",
-                command=PER_EXAMPLE.format(root=context.root),
+                command=context.sweep(PER_EXAMPLE),
             )
         ]
     lines = {place: found for place in context.drawn() if (found := _lines_at(context, place))}
@@ -184,7 +184,7 @@ def _rocs(context: Context) -> list[Block]:
                 "attacks compare each example with shadow models that did and did not see it, and are far "
                 "stronger at low false positive rates; without them, read no membership number here as an "
                 "upper bound.",
-                command=PER_EXAMPLE.format(root=context.root),
+                command=context.sweep(PER_EXAMPLE),
             )
         )
     return blocks
@@ -297,7 +297,7 @@ def order_section(context: Context) -> Section:
         Missing(
             reason="The order of forgetting is read from shadow models that are observed after each epoch "
             "of unlearning; none are stored here.",
-            command=f"{PER_EXAMPLE.format(root=context.root)} --set shadows.trajectories=true",
+            command=context.sweep(f"{PER_EXAMPLE} --set shadows.trajectories=true"),
         )
     ]
     if len(epochs) > 1:

@@ -11,7 +11,7 @@ from orchestrator.report.blocks import COVERAGE, Block, Context, Figure, Missing
 from orchestrator.report.drawing import INK, MUTED, Look, Panel
 from orchestrator.report.evidence import ROLE_ORDER, Place, Value
 from orchestrator.report.plots import Dot, Line, Mark, curves, forest, points
-from orchestrator.report.tables import shown_measure
+from orchestrator.report.tables import prices, shown_measure
 
 TRADE_OFF = (
     ("accuracy", "forget", "Forgetting", "forget accuracy minus retrained"),
@@ -119,7 +119,7 @@ def layers_section(context: Context) -> Section:
             Missing(
                 reason="This needs several models of one original measured both without attack "
                 "and under an adversarial attack.",
-                command=f"python -m orchestrator.sweep --axes.attack none pgd --out {context.root}",
+                command=context.sweep("--axes.attack none pgd"),
             )
         ],
     )
@@ -223,7 +223,7 @@ def robustness_section(context: Context) -> Section:
     blocks: list[Block] = [
         Missing(
             reason="No adversarial attack was in the grid.",
-            command=f"python -m orchestrator.sweep --axes.attack none fgsm pgd --out {context.root}",
+            command=context.sweep("--axes.attack none fgsm pgd"),
         )
     ]
     if panels:
@@ -285,16 +285,14 @@ def _curve_panel(context: Context, place: Place, attack: str, found: list[Value]
 
 def scope_section(context: Context) -> Section:
     """Distance to retraining against cost, by scope."""
-    cost = context.results.query("unlearning_cost").to_pylist()
-    price = {(r["architecture"], r["forget_set"], r["method"], r["scope"]): r for r in cost}
+    cost = prices(context)
     panels = []
     for place in context.drawn():
         dots = []
         for f in context.evidence.judged(place, metric="accuracy", split="forget", role="audited"):
-            row = price.get((place.architecture, place.forget_set, f.method, f.scope))
-            if row is None or row["ratio"] is None or f.difference is None or f.attack_family != "none":
+            if f.difference is None or f.attack_family != "none":
                 continue
-            dots.append(
+            dots += [
                 Dot(
                     x=row["ratio"],
                     y=f.difference,
@@ -304,7 +302,9 @@ def scope_section(context: Context) -> Section:
                     y_high=f.difference_high,
                     look=context.looks.of("audited", f.method, f.scope),
                 )
-            )
+                for row in cost.get((place.architecture, place.forget_set, f.method, f.scope), ())
+                if row["ratio"] is not None
+            ]
         if dots:
             panels.append(
                 points(
@@ -341,5 +341,5 @@ def scope_section(context: Context) -> Section:
 def _no_cells(context: Context) -> Missing:
     return Missing(
         reason="No audited cell has finished beside its retrained model.",
-        command=f"python -m orchestrator.sweep --out {context.root}",
+        command=context.sweep(),
     )

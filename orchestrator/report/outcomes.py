@@ -33,7 +33,7 @@ def harm_section(context: Context) -> Section:
     blocks: list[Block] = [
         Missing(
             reason="This needs per-example answers of an unlearned and its retrained model (attack none).",
-            command=f"python -m orchestrator.sweep --axes.attack none --out {context.root}",
+            command=context.sweep("--axes.attack none"),
         )
     ]
     if panels:
@@ -121,7 +121,7 @@ def seeds_section(context: Context) -> Section:
     blocks: list[Block] = [
         Missing(
             reason="No cell without attack has finished.",
-            command=f"python -m orchestrator.sweep --axes.seed 0 1 2 --out {context.root}",
+            command=context.sweep("--axes.seed 0 1 2"),
         )
     ]
     if panels:
@@ -163,10 +163,14 @@ def cost_section(context: Context) -> Section:
         ]
         if not found:
             continue
+        retrained = {r["device"]: measured_duration(r["retrained_device_seconds"]) for r in found}
+        takes = " and ".join(
+            f"{taken} on {device}" if len(retrained) > 1 else taken for device, taken in retrained.items()
+        )
         marks = [
             Mark(
                 label=f"{context.evidence.label('audited', r['method'], r['scope'])}, "
-                f"{measured_duration(r['device_seconds'])}",
+                f"{measured_duration(r['device_seconds'])}{' on ' + r['device'] if len(retrained) > 1 else ''}",
                 value=r["ratio"],
                 low=r["ratio_least"],
                 high=r["ratio_most"],
@@ -174,11 +178,10 @@ def cost_section(context: Context) -> Section:
             )
             for r in sorted(found, key=lambda r: r["ratio"])
         ]
-        retrained = measured_duration(found[0]["retrained_device_seconds"])
         panels.append(
             forest(
                 f"cost-{place.slug}",
-                f"{place.architecture}, retraining takes {retrained}\n{place.forget_set}",
+                f"{place.architecture}, retraining takes {takes}\n{place.forget_set}",
                 marks,
                 axis="device seconds, retraining = 1",
                 origin=1.0,
@@ -189,7 +192,7 @@ def cost_section(context: Context) -> Section:
     blocks: list[Block] = [
         Missing(
             reason="No model has been unlearned yet.",
-            command=f"python -m orchestrator.sweep --out {context.root}",
+            command=context.sweep(),
         )
     ]
     if panels:

@@ -24,7 +24,7 @@ def failures_section(context: Context) -> Section:
             Table(
                 caption="Equal reasons are counted together, with one place where each happened. Failed "
                 "cells are absent from every figure above. Compute them again with "
-                f"{code(f'python -m orchestrator.sweep ... --out {context.root} --rerun failed')}.{more}",
+                f"{code(context.sweep('--rerun failed'))}.{more}",
                 heading=["times", "what", "error", "message", "such as"],
                 rows=[
                     [
@@ -50,9 +50,7 @@ def _where(row: dict[str, Any]) -> str:
 def provenance_section(context: Context) -> Section:
     """Commit, configuration, packages, host, seeds of every run behind the plan."""
     rows = ask(context.results, "plan_runs")
-    blocks: list[Block] = [
-        Missing(reason="No run is recorded.", command=f"python -m orchestrator.sweep --out {context.root}")
-    ]
+    blocks: list[Block] = [Missing(reason="No run is recorded.", command=context.sweep())]
     if rows:
         blocks = [Text(html="".join(_run(row, last=row is rows[-1]) for row in rows)), *_copies(context)]
     return Section(

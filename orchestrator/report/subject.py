@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.report.blocks import quoted
+from orchestrator.report.commands import configuration
 from orchestrator.report.own_queries import ask
 from tasks.errors import AuditError, unknown_name
 
@@ -47,7 +49,9 @@ def choose(
     rows = ask(results, "audited_models")
     if not any(r["finished"] for r in rows):
         raise AuditError(
-            f"{results.store.root}: no audited cell has finished; python -m orchestrator.sweep computes them"
+            f"{results.store.root}: no audited cell has finished; "
+            f"python -m orchestrator.sweep {configuration(results)} "
+            f"--out {quoted(results.store.root)} computes them"
         )
     chosen: dict[str, str] = {}
     asked = {"forget_set": forget_set, "method": method, "architecture": architecture, "scope": scope}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from orchestrator.progress.duration import measured_duration
 from orchestrator.report.blocks import (
@@ -33,20 +35,17 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+Model = tuple[str, str, str, str]
+"""Architecture, forget set, method and scope."""
+
+
 def leaderboard_section(context: Context) -> Section:
     """One table for each place."""
     evidence = context.evidence
-    cost = {
-        (r["architecture"], r["forget_set"], r["method"], r["scope"]): r
-        for r in context.results.query("unlearning_cost").to_pylist()
-    }
+    cost = prices(context)
     tables: list[Block] = [_table(evidence, place, cost) for place in evidence.places]
     if not tables:
-        tables = [
-            Missing(
-                reason="No cell has finished.", command=f"python -m orchestrator.sweep --out {context.root}"
-            )
-        ]
+        tables = [Missing(reason="No cell has finished.", command=context.sweep())]
     return Section(
         anchor="leaderboard",
         title="Leaderboard",
@@ -56,7 +55,7 @@ def leaderboard_section(context: Context) -> Section:
     )
 
 
-def _table(evidence: Evidence, place: Place, cost: dict) -> Table:
+def _table(evidence: Evidence, place: Place, cost: Mapping[Model, list[dict[str, Any]]]) -> Table:
     models = {(v.role, *v.model): None for v in evidence.at(place)}
     verdicts = {(m.role, *m.model): m for m in evidence.judged_models(place)}
     gaps = {
@@ -71,7 +70,7 @@ def _table(evidence: Evidence, place: Place, cost: dict) -> Table:
             quiet.add(rank)
         found = evidence.at(place, role=role, method=method, scope=scope)
         cells = [_cell(_pick(evidence, place, found, metric, split)) for metric, split, _ in COLUMNS]
-        price = cost.get((place.architecture, place.forget_set, method, scope))
+        price = cost.get((place.architecture, place.forget_set, method, scope), ())
         rows.append(
             [
                 f"<strong>{escape(evidence.label(role, method, scope))}</strong>",
@@ -147,7 +146,20 @@ def _short(value: float | None) -> str:
     return re.sub(r"\b0\.", ".", number(value, 2))
 
 
-def _ratio(price: dict | None) -> str:
-    if price is None or price["ratio"] is None:
-        return "\N{EN DASH}"
-    return f"{price['ratio']:.2g}<span class='ci'>{measured_duration(price['device_seconds'])}</span>"
+def prices(context: Context) -> Mapping[Model, list[dict[str, Any]]]:
+    """Rows of the query unlearning_cost of each model, one for each kind of device that seeds of it ran on."""
+    found = defaultdict(list)
+    for row in context.results.query("unlearning_cost").to_pylist():
+        found[row["architecture"], row["forget_set"], row["method"], row["scope"]].append(row)
+    return found
+
+
+def _ratio(rows: Sequence[dict[str, Any]]) -> str:
+    """What a model costs; times of several kinds of device stand beside each other, for they have no mean."""
+    told = []
+    for row in rows:
+        if row["ratio"] is not None:
+            on = f", {escape(row['device'])}" if len(rows) > 1 else ""
+            time = f"{measured_duration(row['device_seconds'])}{on}"
+            told.append(f"{row['ratio']:.2g}<span class='ci'>{time}</span>")
+    return "".join(told) or "\N{EN DASH}"

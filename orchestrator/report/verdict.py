@@ -42,7 +42,7 @@ def verdict_section(context: Context) -> Section:
             Missing(
                 reason="No audited model has finished beside its retrained model yet, so there is no "
                 "verdict.",
-                command=f"python -m orchestrator.sweep --out {context.root}",
+                command=context.sweep(),
             )
         )
     else:
@@ -82,8 +82,8 @@ def _question() -> str:
         "<em>retrained again</em>, is half of the yardstick and is not judged. On each measure Student's t test "
         "over seeds asks whether the model differs from the mean of its two retrainings by more than training "
         "again does. A model is <strong>told apart</strong> when a primary measure, which the run declares, tells "
-        f"it so after Holm's correction for their number: {ERROR} of the models that have forgotten are, by chance. "
-        "It is <strong>shown equivalent</strong> when on every primary measure two one-sided tests, each at "
+        f"it so after Holm's correction for their number: at most {ERROR} of the models that have forgotten are, by "
+        "chance. It is <strong>shown equivalent</strong> when on every primary measure two one-sided tests, each at "
         f"{ERROR}, put the difference within the margin declared for it. All others are "
         "<strong>undecided</strong>, and the page says what would settle each. One seed is always undecided, except "
         "where an attack compares pairs of shadow models, which are trainings of their own. A measure of forgetting "

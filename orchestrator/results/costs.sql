@@ -5,8 +5,9 @@ create or replace temp macro device_ratio(seconds, device, other_seconds, other_
 -- What models cost: one row per finished model behind the plan.
 -- own_*: its training or unlearning alone. shared_*: the stages that it rests on and shares with others (saliency, Fisher
 -- information), in full, whichever model asked for them first. Without a prefix: both together. Times of several kinds
--- of device are not added, nor divided by one another: such sums and ratios are null. ratio: device seconds of
--- an unlearned model by those of training again without the data, at the same seed.
+-- of device are not added, nor divided by one another: such sums and ratios are null, and shared_* times are where a
+-- shared stage ran on another kind than the model. ratio: device seconds of an unlearned model by those of training again
+-- without the data, at the same seed.
 create or replace temp view model_costs as
 with rests as (
     select
@@ -21,8 +22,8 @@ shared as (
         rests.model_id,
         count(*) as stages,
         min(costs.device = rests.device) as same_device,
-        sum(costs.seconds) as seconds,
-        sum(coalesce(costs.device_seconds, costs.seconds)) as device_seconds,
+        if(same_device, sum(costs.seconds), null) as seconds,
+        if(same_device, sum(coalesce(costs.device_seconds, costs.seconds)), null) as device_seconds,
         cast(sum(costs.samples) as bigint) as samples,
         cast(sum(costs.forward_samples) as bigint) as forward_samples,
         max(costs.peak_bytes) as peak_bytes
@@ -42,12 +43,11 @@ added as (
         models.samples as own_samples,
         models.forward_samples as own_forward_samples,
         coalesce(shared.stages, 0) as shared_stages,
-        coalesce(shared.seconds, 0) as shared_seconds,
-        coalesce(shared.device_seconds, 0) as shared_device_seconds,
+        if(shared.model_id is null, 0, shared.seconds) as shared_seconds,
+        if(shared.model_id is null, 0, shared.device_seconds) as shared_device_seconds,
         coalesce(shared.samples, 0) as shared_samples,
         coalesce(shared.forward_samples, 0) as shared_forward_samples,
-        greatest(models.peak_bytes, shared.peak_bytes) as peak_bytes,
-        coalesce(shared.same_device, true) as same_device
+        greatest(models.peak_bytes, shared.peak_bytes) as peak_bytes
     from plan_models as models
     left join shared on shared.model_id = models.model_id
     where models.status = 'finished'
@@ -55,9 +55,9 @@ added as (
 ),
 summed as (
     select
-        * exclude (same_device),
-        if(same_device, own_seconds + shared_seconds, null) as seconds,
-        if(same_device, own_device_seconds + shared_device_seconds, null) as device_seconds,
+        *,
+        own_seconds + shared_seconds as seconds,
+        own_device_seconds + shared_device_seconds as device_seconds,
         own_samples + shared_samples as samples,
         own_forward_samples + shared_forward_samples as forward_samples
     from added

@@ -154,7 +154,25 @@ select
 from settings
 group by setting;
 
--- What differs among the settings, or the conditions, that stand at one place in these answers, as
+-- What each setting says of the model alone: the same for all attacks on it.
+create or replace temp view model_entries as
+select setting, key, value, regexp_matches(key, '^((method|unlearning)[.]|scope$)') as of_the_method
+from settings
+where not regexp_matches(
+    key, '^((attack|evaluation|reference|shadows|canaries)[.]|method[.]text$|architecture[.]name$)'
+);
+
+-- Its digests: model_setting of audited models is of_method. Controls are one kind of model as such and as shadow models,
+-- although one is trained and the other runs a method: of them what they are trained by says all.
+create or replace temp view model_settings as
+select
+    setting,
+    md5(string_agg(key || '=' || value, chr(10) order by key)) as of_method,
+    md5(string_agg(key || '=' || value, chr(10) order by key) filter (not of_the_method)) as of_control
+from model_entries
+group by setting;
+
+-- What differs among the settings, the conditions, or the model settings that stand at one place in these answers, as
 -- "lr=0.2, training.epochs=3"; empty where there is one. A digest is cut to its first digits.
 create or replace temp view setting_labels as
 with placed as (
@@ -172,6 +190,12 @@ with placed as (
         kind: 'conditions', dataset: dataset, architecture: architecture, method: null, scope: null, attack: attack
     } as place
     from asked_cells
+    union
+    select distinct if(role = 'audited', of_method, of_control) as setting, {
+        kind: 'model', dataset: dataset, architecture: architecture, method: method, scope: scope, attack: null
+    } as place
+    from asked_cells
+    join model_settings on model_settings.setting = asked_cells.setting
 ),
 counted as (
     select *, count(*) over (partition by place) as settings_there
@@ -184,6 +208,15 @@ entries as (
     select distinct conditions as setting, key, value
     from settings
     where not regexp_matches(key, '^(method|unlearning)\.|^scope$|^shadows\.trajectories$')
+    union
+    select of_method as setting, key, value
+    from model_entries
+    join model_settings on model_settings.setting = model_entries.setting
+    union
+    select of_control as setting, key, value
+    from model_entries
+    join model_settings on model_settings.setting = model_entries.setting
+    where not of_the_method
 ),
 told as (
     select counted.*, entries.key, entries.value

@@ -1,5 +1,5 @@
 -- The verdict: what each model's difference from retraining shows, measure by measure (`verdicts`) and as a whole
--- (`model_verdicts`). Made after views.sql and shipped with every export; it reads `leaderboard`, `settings`, `declared`
+-- (`model_verdicts`). Made after views.sql and shipped with every export; it reads `leaderboard`, `model_settings`, `declared`
 -- (primary measures and margins of the run), `metric_declarations` (what each metric is), `gradient_masking`,
 -- `plan_references` and `last_plans`.
 --
@@ -39,7 +39,8 @@
 -- num_shadows, n         shadow models; examples behind a value
 -- value, retrained, again, value_low, value_high
 --                        means over the seeds that count; lowest to highest end of the seeds' own intervals
--- difference             the statistic; difference_low, _high its 95 % interval; _error, _df its standard error
+-- difference             the statistic; difference_low, _high its 95 % interval, within what the range of the metric
+--                        allows; _error, _df its standard error
 -- distance               mean over seeds of |value - retrained|, with distance_low, _high: its 95 % interval from the
 --                        spread of the signed differences, which covers also where there is no difference (that of
 --                        the absolute ones does not: .92); of a metric that compares, distances_low and _high
@@ -125,21 +126,6 @@ rows_taken as (
         and bounded_measures.metric = leaderboard.metric
         and bounded_measures.param = leaderboard.param
     where leaderboard.label is null and leaderboard.role in ('audited', 'ceiling', 'control', 'noise_floor')
-),
--- What each setting says of the model alone: the same for all attacks on it. Controls are one kind of model as such and
--- as shadow models, although one is trained and the other runs a method: of them what they are trained by says all.
-model_settings as (
-    select
-        setting,
-        md5(string_agg(key || '=' || value, chr(10) order by key)) as of_method,
-        md5(string_agg(key || '=' || value, chr(10) order by key) filter (
-            not regexp_matches(key, '^((method|unlearning)[.]|scope$)')
-        )) as of_control
-    from settings
-    where not regexp_matches(
-        key, '^((attack|evaluation|reference|shadows|canaries)[.]|method[.]text$|architecture[.]name$)'
-    )
-    group by setting
 ),
 taken as (
     select distinct
@@ -235,6 +221,7 @@ beside as (
         measures.declared_after,
         measures.kind,
         measures.compares,
+        measures.range,
         case
             when isfinite(measures.range) then (measures.range / judged.n) ** 2
             else ((judged.ci_high - judged.ci_low) / 3.919927969) ** 2 / judged.n
@@ -579,8 +566,8 @@ select
     retrained,
     again,
     difference,
-    if(isfinite(error), difference - t975(df) * error, null) as difference_low,
-    if(isfinite(error), difference + t975(df) * error, null) as difference_high,
+    if(isfinite(error), within_range(difference - t975(df) * error, -range, range), null) as difference_low,
+    if(isfinite(error), within_range(difference + t975(df) * error, -range, range), null) as difference_high,
     error as difference_error,
     df as difference_df,
     distance,
@@ -591,8 +578,8 @@ select
     end as distance_low,
     case
         when not coalesce(isfinite(distance_error), false) then null
-        when compares and not of_shadows then measured_high
-        else distance + t975(distance_df) * distance_error
+        when compares and not of_shadows then within_range(measured_high, null, range)
+        else within_range(distance + t975(distance_df) * distance_error, null, range)
     end as distance_high,
     noise_floor,
     if(replicated, sqrt(model_variance), null) as model_sd,

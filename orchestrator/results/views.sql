@@ -183,6 +183,43 @@ left join noise
     and noise.param is not distinct from measured.param
     and noise.game is not distinct from measured.game;
 
+-- One row per model, forget set and surroundings that a population attack was run on: the AUC of its loss threshold. Of
+-- several such attacks, or settings of one, it is under that which most models at the place have met, so that models,
+-- and seeds of a model, that are put beside each other were measured alike; a model that has not met it has no row.
+create or replace temp view loss_threshold_auc as
+with met as (
+    select
+        cells.dataset,
+        cells.architecture,
+        cells.forget_set,
+        setting_parts.surroundings,
+        cells.model_id,
+        cells.attack,
+        cells.conditions,
+        metrics.split,
+        metrics.game,
+        metrics.value as auc
+    from metrics
+    join plan_cells as cells on cells.cell_id = metrics.cell_id
+    left join setting_parts on setting_parts.setting = cells.setting
+    where metrics.metric = 'auc'
+        and metrics.variant = 'loss_threshold'
+        and metrics.label is null
+),
+counted as (
+    select *, count(distinct model_id) over same as models
+    from met
+    window same as (
+        partition by dataset, architecture, forget_set, surroundings, attack, conditions, split, game
+    )
+)
+select * exclude (models)
+from counted
+qualify dense_rank() over (
+    partition by dataset, architecture, forget_set, surroundings
+    order by models desc, attack, conditions, split, game
+) = 1;
+
 -- The work on each shadow model behind the cells, as trained or under a method; stage_id names its observations.
 create or replace temp view plan_shadow_stages as
 select model_id as stage_id, shadow_set, setting, dataset, dataset_digest

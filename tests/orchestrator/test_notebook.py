@@ -27,5 +27,5 @@ def test_every_cell_runs():
     assert set(names["audited"].method) == {"finetune", "gradient_ascent"}
     assert set(names["audited"].verdict) == {"undecided"}  # one seed
     assert (names["forgetting"].method == "no_op").any()
-    assert names["seconds"].loc["unlearn", "count"] == 4
+    assert names["seconds"].loc[("unlearn", "cpu"), "stages"] == 4
     assert len(names["figure"].axes[0].get_yticklabels()) == len(names["shown"])

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from orchestrator.results import connection
 from orchestrator.results.metric_declarations import metric_declarations
+from orchestrator.results.views import bodies
 
 STUDENT, VERDICT = (Path(connection.__file__).with_name(f"{name}.sql") for name in ("student", "verdict"))
 DECLARED = pa.schema(
@@ -74,6 +75,8 @@ def judge(
         session.execute("set threads = 1")
         for name, table in made.items():
             session.register(name, table)
+        for view in ("model_entries", "model_settings"):
+            session.execute(f"create temp view {view} as {bodies()[view]}")
         session.execute(
             STUDENT.read_text(encoding="utf-8") + leaderboard + VERDICT.read_text(encoding="utf-8")
         )

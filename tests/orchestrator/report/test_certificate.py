@@ -209,6 +209,13 @@ def test_exposed_examples_exceed_the_second_retraining_in_every_seed():
     assert (exposure.judged, exposure.seeds, exposure.by_chance, exposure.control) == (4, 2, None, None)
 
 
+def test_an_example_that_is_less_exposed_than_under_the_retrained_model_is_not_counted():
+    """As where a second retraining answers with less confidence than the first, for the whole of a class."""
+    noise = excess("retrain_again", "noise_floor", [-1.0, -2.0, -3.0])
+    exposure = exposed_examples(noise + excess("kept", "audited", [-0.5, 0.5]), SUBJECT)
+    assert (exposure.threshold, exposure.ids) == (0.0, [1])
+
+
 def test_the_count_of_exposed_examples_stands_beside_that_of_controls_in_as_many_seeds():
     """Of a retraining 5 in 100 lie above the threshold in one seed, and those of both seeds are few."""
     generator = np.random.default_rng(0)

@@ -254,6 +254,18 @@ def test_equal_values_do_not_show_that_there_is_no_spread() -> None:
     assert found["50"]["verdict"] == "undecided"
 
 
+def test_no_interval_reaches_beyond_what_the_range_of_the_metric_allows() -> None:
+    """Seeds that are 0 and 1 by turns: Student's t alone would have accuracies differ by more than 1."""
+    found = verdict_of(rows({"m": (0.0, 1.0, 0.0), "retrain_again": AGAIN}))
+    assert [found[name] for name in ENDS] == [-1.0, pytest.approx(0.8, abs=0.3), 0.0, 1.0]
+    shift, reach = found["difference"], found["difference_error"] * stats.t.ppf(0.975, found["difference_df"])
+    assert shift - reach < -1 < shift + reach == pytest.approx(found["difference_high"], abs=1e-5)
+    unbounded = verdict_of(
+        rows({"m": (0.0, 9.0, 0.0), "retrain_again": AGAIN}, metric="mine"), PRIMARY | {"metric": "mine"}
+    )
+    assert unbounded["difference_high"] > 9
+
+
 def test_told_apart_within_the_margin_is_equivalent_and_visible() -> None:
     row = verdict_of(controls() + rows({"m": (0.910, 0.911, 0.9105)}))
     assert (row["verdict"], row["visible"]) == ("shown equivalent", True)

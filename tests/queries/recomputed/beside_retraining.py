@@ -87,9 +87,13 @@ def verdict_counts(at: Standing) -> Iterator[Row]:
         (row for row in at.view("model_verdicts") if row["role"] == "audited"), *AT
     ):
         sees = known(row["sees"] for row in controls if picked(row, *AT) == place)
-        places.append(
-            place | _counted(models) | {"forgetting": len(sees), "seeing": sum(sees) if sees else None}
-        )
+        compared = [
+            row
+            for row in at.view("verdicts")
+            if (row["role"], row["family"]) == ("audited", "primary") and picked(row, *AT) == place
+        ]
+        seen = {"forgetting": len(sees), "seeing": sum(sees) if sees else None, "measures": len(compared)}
+        places.append(place | _counted(models) | seen)
     yield from (place | {"places": 1, "blind": int(not place["seeing"])} for place in places)
     summed = {key for place in places for key in place} - {*AT, "fewest_seeds", "most_seeds"}
     yield {
@@ -111,7 +115,6 @@ def _counted(models: list[Row]) -> Row:
         "visible": sum(row["visible"] > 0 for row in shown),
         "undecided": sum(row["verdict"] == "undecided" for row in models),
         "declared_after": sum(row["declared_after"] for row in models),
-        "measures": sum(column(models, "primary_measures")),
         "fewest_seeds": min(column(models, "seeds")),
         "most_seeds": max(column(models, "seeds")),
     }
@@ -200,6 +203,8 @@ def forget_set_difficulty(at: Standing, metric: str = "accuracy", split: str = "
     for key, some in gathered(rows, *AT, "attack", "variant", "param", "game", "conditions"):
         seeds = [_distances_of(rows_of_seed) for _, rows_of_seed in gathered(some, "seed")]
         low, high = of_seeds_or_own(*zip(*seeds, strict=True))
+        if len({tuple(sorted(column(of_seed, "setting"))) for _, of_seed in gathered(some, "seed")}) > 1:
+            low = high = None
         yield key | {
             "setting_label": at.labels.get(key["conditions"]),
             "forget_size": max(column(some, "forget_size")),

@@ -9,12 +9,14 @@ from tests.queries.recomputed.arithmetic import (
     Row,
     column,
     gathered,
+    known,
     least,
     mean,
     most,
     not_below_zero,
     of_seeds_or_own,
     over,
+    picked,
 )
 from tests.queries.recomputed.beside_retraining import whole
 from tests.queries.recomputed.register import asked_for, recomputed
@@ -42,15 +44,20 @@ def same_model(cell: Row) -> tuple[Any, ...]:
 
 
 def membership(at: Standing) -> dict[tuple[Any, ...], float]:
-    """AUC of the loss threshold, of each model: of the first attack, setting, split and game."""
-    found: dict[tuple[Any, ...], Row] = {}
-    for row in whole(at):
-        if (row["metric"], row["variant"]) == ("auc", "loss_threshold"):
-            known_row = found.setdefault(same_model(row), row)
-            found[same_model(row)] = min(
-                known_row, row, key=lambda r: (r["attack"], r["setting"], r["split"])
-            )
-    return {model: row["value"] for model, row in found.items()}
+    """AUC of the loss threshold, of each model: under the attack and setting that most models at a place have met."""
+    rows = [row for row in whole(at) if (row["metric"], row["variant"]) == ("auc", "loss_threshold")]
+    return {
+        (key["architecture"], key["forget_set"], *same_model(row)): row["value"]
+        for key, some in gathered(rows, *PLACE)
+        for row in _most_met(some, "attack", "conditions", "split", "game")
+    }
+
+
+def _most_met(rows: list[Row], *measured: str) -> list[Row]:
+    """Those of the measurement that most models have; of several as many the first."""
+    met = [(key, some) for key, some in gathered(rows, *measured)]
+    least_of = [(-len(set(column(some, "model_id"))), tuple(key.values()), some) for key, some in met]
+    return min(least_of, key=lambda one: one[:2])[2]
 
 
 def price(at: Standing, cell: Row, *, absolute: bool = False) -> float | None:
@@ -123,7 +130,7 @@ def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | 
             gaps = [row for row in at.layers[cell["cell_id"]] if row["definition"] == "norm_sigma"]
             measured = {
                 "robust": robust.get(same_model(cell)),
-                "mia_auc": mia.get(same_model(cell)),
+                "mia_auc": mia.get((cell["architecture"], cell["forget_set"], *same_model(cell))),
                 "fairness": mean(column(gaps, "relative_gap")),
                 "cost": price(at, cell),
             }
@@ -170,7 +177,10 @@ def method_table(
         | {
             "seconds": price(at, cell, absolute=True),
             "ratio": price(at, cell),
-            "mia_auc": mia.get(same_model(cell)),
+            "device": at.cost_of.get(cell["model_id"], UNPRICED)["device"]
+            if cell["role"] != "ceiling"
+            else None,
+            "mia_auc": mia.get((cell["architecture"], cell["forget_set"], *same_model(cell))),
         }
         for cell in cells
         if cell["attack_family"] == "none" and asked_for(cell["forget_set"], forget_set)
@@ -194,7 +204,10 @@ def method_table(
             "gap_low": _rounded(not_below_zero(low), 4),
             "gap_high": _rounded(high, 4),
             "average_gap": _rounded(mean(column(some, "average_gap")), 4),
-            **{name: _rounded(mean(column(some, name)), 2) for name in ("seconds", "ratio")},
+            "ratio": _rounded(mean(column(some, "ratio")), 2),
+            "seconds": None
+            if len(set(known(column(some, "device")))) > 1
+            else _rounded(mean(column(some, "seconds")), 2),
             **{
                 name: _rounded(mean(column(some, name)), 3)
                 for name in ("forget_accuracy", "test_accuracy", "mia_auc")
@@ -204,10 +217,11 @@ def method_table(
 
 
 RISK = ("dataset", "architecture", "method", "surroundings", "method_part")
+ALIKE = ("conditions", "variant", "game", "split")
 
 
 def _risks(at: Standing, cells: list[Row], attack: str) -> dict[tuple[Any, ...], Row]:
-    """Mean AUC over examples under a per-example attack, over forget sets and seeds, of the first measure."""
+    """Mean AUC over examples under a per-example attack in one setting, over forget sets and seeds."""
     chosen = {cell["cell_id"] for cell in cells if cell["attack"] == attack}
     rows = [
         row
@@ -215,14 +229,19 @@ def _risks(at: Standing, cells: list[Row], attack: str) -> dict[tuple[Any, ...],
         if row["cell_id"] in chosen and row["metric"] == "auc" and row["variant"].endswith(":example_mean")
     ]
     found = {}
-    for key, some in gathered(rows, *RISK):
-        first = min((row["setting"], row["variant"], row["game"], row["split"]) for row in some)
-        same = [row for row in some if (row["setting"], row["variant"], row["game"], row["split"]) == first]
-        found[tuple(key[name] for name in RISK)] = {
-            "risk_auc": mean(column(same, "value")),
-            "risk_low": least(column(same, "ci_low")),
-            "risk_high": most(column(same, "ci_high")),
-        }
+    for _, at_place in gathered(rows, "dataset", "architecture", "surroundings"):
+        of_settings = gathered(at_place, *RISK, "setting", *ALIKE)
+        alike = gathered([key for key, _ in of_settings], *ALIKE)
+        chosen = min(alike, key=lambda one: (-len(one[1]), *one[0].values()))[0]
+        same = [row for row in at_place if picked(row, *ALIKE) == chosen]
+        for key, some in gathered(same, *RISK):
+            first = min(column(some, "setting"))
+            mine = [row for row in some if row["setting"] == first]
+            found[tuple(key[name] for name in RISK)] = {
+                "risk_auc": mean(column(mine, "value")),
+                "risk_low": least(column(mine, "ci_low")),
+                "risk_high": most(column(mine, "ci_high")),
+            }
     return found
 
 

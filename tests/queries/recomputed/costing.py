@@ -126,8 +126,10 @@ def layer_scope_cost(
             "seeds": len(some),
             "trainable_parameters": mean(column(costs, "trainable_parameters")),
             "trainable_share": mean(row["trainable_parameters"] / row["num_parameters"] for row in costs),
-            "device_seconds": mean(column(costs, "device_seconds")),
-            "retrained_device_seconds": mean(column(costs, "retrained_device_seconds")),
+            **{
+                name: None if len(set(column(costs, "device"))) > 1 else mean(column(costs, name))
+                for name in ("device_seconds", "retrained_device_seconds")
+            },
             "speedup": mean(over(row["retrained_device_seconds"], row["device_seconds"]) for row in costs),
             "samples": mean(column(costs, "samples")),
             "peak_bytes": most(column(costs, "peak_bytes")),

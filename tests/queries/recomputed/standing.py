@@ -344,9 +344,9 @@ class Standing:
             for key in ("seconds", "device_seconds", "samples", "forward_samples"):
                 row[f"own_{key}"] = _paid(model) if key == "device_seconds" else model[key]
                 paid = [_paid(some) if key == "device_seconds" else some[key] for some in shared]
-                row[f"shared_{key}"] = total(paid) or 0
-                added = row[f"own_{key}"] + row[f"shared_{key}"]
-                row[key] = added if same or "samples" in key else None
+                added = same or "samples" in key
+                row[f"shared_{key}"] = (total(paid) or 0) if added else None
+                row[key] = row[f"own_{key}"] + row[f"shared_{key}"] if added else None
             row["peak_bytes"] = max(known(some["peak_bytes"] for some in (model, *shared)))
             found[model["model_id"]] = row
         for key, row in found.items():

@@ -1,0 +1,31 @@
+"""The sweep that a report asks for where something is missing: of the configuration that it rests on, and no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.config.settings import canonical, load, presets
+from orchestrator.report.own_queries import ask
+from orchestrator.store.json_columns import json_column
+from tasks import fields
+
+if TYPE_CHECKING:
+    from orchestrator.results.connection import Results
+
+PLACEHOLDER = "CONFIGURATION"
+"""What the reader puts the name of the file for, which results do not hold."""
+
+
+def configuration(results: Results) -> str:
+    """What `python -m orchestrator.sweep` is to be given to ask for the same again: a preset, or the placeholder.
+
+    Without a configuration it runs the preset `quick`: other data and models than those of a report on anything else,
+    whose run would then be the latest in these results. What a machine decides has no part in it.
+    """
+    for row in ask(results, "latest_run"):
+        if row["name"] in presets():
+            given = json_column(row["config_json"], dict, where="runs.config_json")
+            preset = fields.to_plain(load(row["name"]))
+            if all(canonical(given.get(k)) == canonical(v) for k, v in preset.items() if k != "execution"):
+                return str(row["name"])
+    return PLACEHOLDER
