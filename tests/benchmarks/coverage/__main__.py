@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=int, default=2000, help="per case; slow cases take fewer")
+    parser.add_argument("--runs", type=int, default=2000, help="per case")
     parser.add_argument("--only", help="cases whose family, name or estimates hold this text")
     parser.add_argument("--format", choices=("lines", "markdown"), default="lines")
     given = parser.parse_args(arguments)

@@ -168,7 +168,6 @@ CASES = (
             name=f"16 examples of {shadows} shadow models, shift {shift}, models differ by {model_effect}",
             estimates=BOUNDS,
             simulate=one_by_one(partial(_bounds, shadows=shadows, shift=shift, model_effect=model_effect)),
-            most=400,
         )
         for shadows in (16, 64)
         for shift, model_effect in ((0.0, 0.0), (3.0, 1.0))
