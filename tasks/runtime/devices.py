@@ -163,9 +163,13 @@ def use_deterministic_algorithms() -> None:
     torch.backends.cudnn.benchmark = False
 
 
+WITHOUT_FLOAT64 = {"mps"}
+"""Kinds of device that refuse every tensor of it."""
+
+
 def off_mps(values: Tensor) -> Tensor:
     """The values where float64 is to be had: on the CPU in place of Apple's GPU, else where they are."""
-    return values.cpu() if values.device.type == "mps" else values
+    return values.cpu() if values.device.type in WITHOUT_FLOAT64 else values
 
 
 @contextlib.contextmanager

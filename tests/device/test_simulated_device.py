@@ -175,7 +175,15 @@ def test_operators_and_float64_are_counted(x):
     with recording() as record:
         (x + 1).double().exp()
     assert record.operators == {"add": 1, "_to_copy": 1, "exp": 1}
-    assert [place.rpartition(" ")[2] for place in record.doubles] == ["exp"]
+    assert [place.rpartition(" ")[2] for place in record.doubles] == ["_to_copy", "exp"]
+
+
+def test_a_recording_within_another_ends_alone(x):
+    with recording() as outer:
+        with recording() as inner:
+            pass
+        x.sum().item()
+    assert (total(outer.waits), total(inner.waits)) == (1, 0)
 
 
 def test_shapes_changed_in_place_are_followed(x):
