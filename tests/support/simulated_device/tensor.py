@@ -106,6 +106,8 @@ def compute(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     plain = [_numbers(value, own, host) for value in args]
     on_host = {key: _numbers(value, own, host) for key, value in on_host.items()}
     refusals.check(name, args, kwargs, own, host)
+    if kwargs.get("pin_memory") and target is not None and target.type == DEVICE_TYPE:
+        refusals.refuse("Only dense CPU tensors can be pinned")
     draws = torch.Tag.nondeterministic_seeded in operator.tags
     with stream.drawn_from() if draws else nullcontext():
         result = operator(*plain, **on_host)
