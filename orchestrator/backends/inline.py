@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.backends.work import Work
-from orchestrator.errors import one_line
 from orchestrator.progress.events import Event
 from orchestrator.progress.units import cell_event, model_event, shadow_events
-from tasks.errors import AuditError
 
 if TYPE_CHECKING:
     from orchestrator.bench.workbench import Workbench
@@ -24,17 +22,12 @@ class InlineBackend:
         """See `Backend.run`."""
         from orchestrator.bench.check import check_models
         from orchestrator.bench.workbench import Workbench
-        from tasks.runtime.lost import DeviceLost
 
         check_models(work.plan)
         with _torch_kept():
             bench = Workbench(work.plan, work.store)
-            try:
-                with bench.stages.watched():
-                    self._run(work, bench)
-            except DeviceLost as error:
-                told = "nothing of what ran is recorded, and the same command goes on in another process"
-                raise AuditError(f"{one_line(error)}; {told}") from error
+            with bench.stages.in_this_process():
+                self._run(work, bench)
 
     def _run(self, work: Work, bench: Workbench) -> None:
         work.listener(Event(kind="phase", name="training", total=len(work.models)))

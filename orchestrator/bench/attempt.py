@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import platform
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -17,10 +18,12 @@ import torch
 from orchestrator.errors import one_line
 from orchestrator.plan.cells import Plan
 from orchestrator.store.store import Store
+from tasks.errors import AuditError
 from tasks.runtime import lost
-from tasks.runtime.costs import MEMORY_ERRORS, Cost, measure
+from tasks.runtime.costs import Cost, measure
 from tasks.runtime.devices import Engine, limit_threads
 from tasks.runtime.lost import DeviceLost
+from tasks.runtime.memory import MEMORY_ERRORS, named_memory_errors
 from tasks.runtime.time_limit import TimeLimit, time_limit
 
 T = TypeVar("T")
@@ -54,12 +57,19 @@ class Stages:
         plan: the whole plan of the sweep.
         store: where finished work is written.
         share: part of its device that is this process's, in (0, 1].
+
+    Raises:
+        AuditError: this machine lacks the device, or the device the precision; or it does not answer.
     """
 
     def __init__(self, plan: Plan, store: Store, share: float = 1.0) -> None:
         execution = plan.config.execution
         limit_threads(execution.threads)
         self.engine = Engine(device=execution.device, precision=execution.precision)
+        # Of a card that is gone for good every process loses it, and every stage would be blamed.
+        if not lost.answers(self.engine.device):
+            place = f"{self.engine.name} of {platform.node()}"
+            raise AuditError(f"device: {place} does not answer; use another one, or reset it")
         self.blames = False
         """Whether a stage that loses the device is recorded as failed: others have lost it under the same stage."""
         self._store, self._timeout, self._share = store, execution.stage_timeout, share
@@ -77,6 +87,20 @@ class Stages:
     def watched(self) -> AbstractContextManager[None]:
         """Raise `DeviceLost` where a block fails because the device does; see `tasks.runtime.lost`."""
         return lost.watched(self.engine.device)
+
+    @contextlib.contextmanager
+    def in_this_process(self) -> Iterator[None]:
+        """Work that goes on in no other process: where the device is lost, the command ends with a line.
+
+        Raises:
+            AuditError: the device works no longer.
+        """
+        try:
+            with self.watched():
+                yield
+        except DeviceLost as error:
+            told = "nothing of what ran is recorded, and the same command goes on in another process"
+            raise AuditError(f"{one_line(error)}; {told}") from error
 
     @contextlib.contextmanager
     def limited(self, record: Callable[[BaseException], object]) -> Iterator[None]:
@@ -106,16 +130,16 @@ class Stages:
 
     def with_room(self, work: Callable[[], T]) -> T:
         """Do a piece of work; where memory runs out once more, without the models that are kept for later."""
-        with contextlib.suppress(
-            *MEMORY_ERRORS
-        ):  # whose frames hold what the work had made, until they are gone
+        # What it suppresses holds what the work had made, by its frames, until it is gone.
+        with contextlib.suppress(*MEMORY_ERRORS), named_memory_errors():
             return work()
         for cache in self._caches:
             cache.clear()
         gc.collect()
         if self.engine.device.type == "cuda":
             torch.cuda.empty_cache()
-        return work()
+        with named_memory_errors():
+            return work()
 
     def write_cost(self, key: str, stage: str, cost: Cost, extra: Mapping[str, Any]) -> None:
         """Write what a stage took; `extra` tells what of it is known besides."""

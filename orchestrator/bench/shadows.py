@@ -20,7 +20,7 @@ from orchestrator.records.observations import missing_groups
 from orchestrator.records.shadows import ShadowRecords
 from tasks.errors import AuditError
 from tasks.runtime import weights
-from tasks.runtime.costs import MEMORY_ERRORS
+from tasks.runtime.memory import MEMORY_ERRORS
 from tasks.runtime.time_limit import TimeLimit
 from tasks.shadows.runs import ShadowBench, ShadowRun, Unlearning, shadow_runs
 from tasks.training.strategy_text import Strategy

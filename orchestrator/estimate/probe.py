@@ -18,6 +18,7 @@ from orchestrator.store.store import Store
 from tasks.forget_sets.base import ForgetSet
 
 if TYPE_CHECKING:
+    from orchestrator.bench.workbench import Workbench
     from tasks.training.strategy import Choice
 
 SAMPLES = (64, 256)
@@ -44,7 +45,7 @@ def probe(plan: Plan, missing: Sequence[Cell], past: Past) -> Past:
         past: what is known; it is returned with what the probe adds, and wins where both tell.
     """
     models, cells = _chosen(plan, missing, past)
-    lockstep = dict(_lockstep(plan, past))
+    lockstep = _lockstep(plan, past)
     shadows = dict(_shadow_seconds(plan, lockstep))
     if not models and not cells:
         if not lockstep:
@@ -96,38 +97,49 @@ def _run(plan: Plan, store: Store, models: Iterable[ModelSpec], cells: Iterable[
 
     bench, end = Workbench(plan, store), time.process_time() + BUDGET_SECONDS
     store.check_ready()
-    for cell in cells:
-        if time.process_time() < end:
-            bench.make_model(cell.reference.id)
-            bench.make_model(cell.subject.id)
-            bench.run_cell(cell.cell_id, run_id="probe")
-    for spec in models:
-        if time.process_time() < end:
-            bench.make_model(spec.model_id)
+    with bench.stages.in_this_process():
+        for cell in cells:
+            if time.process_time() < end:
+                bench.make_model(cell.reference.id)
+                bench.make_model(cell.subject.id)
+                bench.run_cell(cell.cell_id, run_id="probe")
+        for spec in models:
+            if time.process_time() < end:
+                bench.make_model(spec.model_id)
 
 
-def _lockstep(plan: Plan, past: Past) -> Iterator[tuple[str, Choice]]:
+def _lockstep(plan: Plan, past: Past) -> dict[str, Choice]:
     """How shadow models are trained fastest, of each architecture whose training has no number yet."""
     unknown = [name for name in plan.shadow_sets if (name, BASE_METHOD, "") not in past.shadows]
     if not unknown:
-        return
+        return {}
     from orchestrator.bench.workbench import Workbench
-    from tasks.training.strategy import choose_strategy
 
     with tempfile.TemporaryDirectory(prefix="lethe-probe-") as folder:
-        bench, labels = Workbench(plan, Store(folder)), plan.data.labels
-        for name in unknown:
-            yield (
-                name,
-                choose_strategy(
-                    bench.models.build(name, ("probe",)),
-                    plan.shadow_sets[name].recipe,
-                    image_shape=labels.image_shape,
-                    num_classes=labels.num_classes,
-                    engine=bench.stages.engine,
-                    most=plan.config.shadows.batch,
-                ),
+        bench = Workbench(plan, Store(folder))
+        with bench.stages.in_this_process():
+            found = {name: _choice(bench, name) for name in unknown}
+    return {name: choice for name, choice in found.items() if choice is not None}
+
+
+def _choice(bench: Workbench, architecture: str) -> Choice | None:
+    """What the clock says of one architecture; None where its training fails."""
+    from orchestrator.bench.attempt import FAILURES
+    from tasks.training.strategy import choose_strategy
+
+    plan = bench.plan
+    try:
+        with bench.stages.watched():
+            return choose_strategy(
+                bench.models.build(architecture, ("probe",)),
+                plan.shadow_sets[architecture].recipe,
+                image_shape=plan.data.labels.image_shape,
+                num_classes=plan.data.labels.num_classes,
+                engine=bench.stages.engine,
+                most=plan.config.shadows.batch,
             )
+    except FAILURES:
+        return None
 
 
 def _shadow_seconds(

@@ -51,10 +51,10 @@ def feature_scores(
     workbench = Workbench(plan, store)
     model = workbench.models.build(architecture, ("empty",))
     weights.load(model, data)
-    subset = workbench.data.resident(None).subset(plan.data.splits.train)
-    with head_inputs(model) as seen:
+    with workbench.stages.in_this_process(), head_inputs(model) as seen:
+        subset = workbench.data.resident(None).subset(plan.data.splits.train)
         ids = score(model.eval(), subset, batch_size=plan.config.evaluation.batch_size).ids
-    rows = torch.cat(seen).cpu().numpy()
+        rows = torch.cat(seen).cpu().numpy()
     features = np.full((len(plan.data.labels.labels), rows.shape[1]), np.nan, dtype=np.float32)
     features[ids] = rows
     provenance = {

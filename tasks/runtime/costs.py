@@ -14,8 +14,6 @@ from pathlib import Path
 
 import torch
 
-MEMORY_ERRORS = (MemoryError, torch.OutOfMemoryError)
-
 
 @dataclass
 class Cost:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tasks.errors import AuditError
 from tasks.runtime.environment import remove_kernel_choices, without_launcher
-from tasks.runtime.float32 import FIRST_WITH_TF32, full_float32, tensor_float32
+from tasks.runtime.float32 import AMPERE, full_float32, tensor_float32
 
 with without_launcher():  # it sets the level of its log while it is imported
     from accelerate import Accelerator
@@ -139,10 +139,12 @@ def _check(device: str, precision: str) -> None:
 def _check_precision(precision: str, device: torch.device) -> None:
     if precision == "fp16" and device.type == "cpu":
         raise AuditError("precision: fp16 needs an accelerator; on the CPU use bf16 or no")
-    if precision == "tf32" and not (
-        device.type == "cuda" and torch.cuda.get_device_capability(device) >= FIRST_WITH_TF32
-    ):
-        raise AuditError(f"precision: tf32 needs an NVIDIA GPU from Ampere on, got {_named(device)}; use no")
+    ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= AMPERE
+    if not ampere and (precision == "tf32" or (precision == "bf16" and device.type == "cuda")):
+        instead = "no" if precision == "tf32" else "fp16 or no"
+        raise AuditError(
+            f"precision: {precision} needs an NVIDIA GPU from Ampere on, got {_named(device)}; use {instead}"
+        )
 
 
 def _named(device: torch.device) -> str:
@@ -161,9 +163,13 @@ def use_deterministic_algorithms() -> None:
     torch.backends.cudnn.benchmark = False
 
 
+WITHOUT_FLOAT64 = {"mps"}
+"""Kinds of device that refuse every tensor of it."""
+
+
 def off_mps(values: Tensor) -> Tensor:
     """The values where float64 is to be had: on the CPU in place of Apple's GPU, else where they are."""
-    return values.cpu() if values.device.type == "mps" else values
+    return values.cpu() if values.device.type in WITHOUT_FLOAT64 else values
 
 
 @contextlib.contextmanager

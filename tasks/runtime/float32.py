@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-FIRST_WITH_TF32 = (8, 0)
-"""Compute capability of the first NVIDIA GPUs (Ampere) that have it."""
+AMPERE = (8, 0)
+"""Compute capability of the first NVIDIA GPUs with TF32, and with bfloat16: older ones emulate it, where they can."""
 
 
 def full_float32() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import torch
 
-from tasks.runtime.costs import MEMORY_ERRORS
+from tasks.runtime.memory import MEMORY_ERRORS, named_memory_errors
 from tasks.runtime.time_limit import TimeLimit
 
 
@@ -31,17 +31,20 @@ def watched(device: torch.device) -> Iterator[None]:
         yield
     except TimeLimit:  # a device that is busy need not answer
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # as a plug-in may leave that met it
         if answers(device):
             raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, SystemExit):
+            first = f"the code called sys.exit({first})"
         raise DeviceLost(f"device {device.type}: lost to its process: {first}") from error
 
 
 def answers(device: torch.device) -> bool:
     """Whether the device can still add one and one; one that only has no memory left can."""
     try:
-        return int(torch.ones(1, device=device) + 1) == 2
+        with named_memory_errors():
+            return int(torch.ones(1, device=device) + 1) == 2
     except MEMORY_ERRORS:
         return True
     except Exception:  # whatever a broken context raises

@@ -1,8 +1,8 @@
-"""Fetch tensors from a device in few copies: the host waits for each."""
+"""Fetch tensors from a device, and send it some, in few copies: the host waits for each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -25,6 +25,25 @@ def on_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         parts = joined.split([tensors[name].numel() for name in names])
         fetched |= {name: part.view(tensors[name].shape) for name, part in zip(names, parts, strict=True)}
     return {name: fetched[name] for name in tensors}
+
+
+def on_device(tensors: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
+    """Tensors of the CPU, alike but for their lengths, one after the other on a device; made when a copy is full."""
+    if device.type == "cpu":
+        yield from tensors
+        return
+    held: list[Tensor] = []
+    for tensor in tensors:
+        held.append(tensor)
+        if sum(part.nbytes for part in held) >= MOST_BYTES:
+            yield from _sent(held, device)
+            held = []
+    if held:
+        yield from _sent(held, device)
+
+
+def _sent(tensors: Sequence[Tensor], device: torch.device) -> Sequence[Tensor]:
+    return torch.cat(tuple(tensors)).to(device).split([len(tensor) for tensor in tensors])
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> Iterator[list[str]]:

@@ -17,8 +17,8 @@ from torch import nn
 
 from tasks.errors import AuditError
 from tasks.networks.scopes import NormStatistics, bind
-from tasks.runtime.costs import MEMORY_ERRORS
 from tasks.runtime.devices import Engine
+from tasks.runtime.memory import MEMORY_ERRORS, named_memory_errors
 from tasks.shadows.canaries import Canaries, as_type
 from tasks.shadows.layout import ShadowLayout
 from tasks.shadows.observations import RunBlock
@@ -236,7 +236,7 @@ class ShadowBench:
             run.on_epoch = watch
         error, error_type, began, scoring = "", "", time.perf_counter(), watch.seconds
         try:
-            with self.limited(), self.data.unchanged(by=f"method '{what.label}'"):
+            with self.limited(), self.data.unchanged(by=f"method '{what.label}'"), named_memory_errors():
                 unlearn(what.method, run)
         except MEMORY_ERRORS:  # there may be more room for another try
             raise

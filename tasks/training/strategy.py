@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tasks.runtime.devices import Engine, keeping_freed_memory
+from tasks.runtime.memory import MEMORY_ERRORS, named_memory_errors
 from tasks.training.lockstep import Lockstep, image_shape
 from tasks.training.recipe import Recipe
 from tasks.training.resident import ResidentData, Subset
@@ -98,10 +99,11 @@ class _Probe:
             if reason or time.perf_counter() > self.deadline:
                 break
             try:
-                found = {s.name: self._time(s) for s in _layouts(size)}
+                with named_memory_errors():
+                    found = {s.name: self._time(s) for s in _layouts(size)}
             except Unstackable as problem:
                 reason = str(problem)
-            except torch.OutOfMemoryError:
+            except MEMORY_ERRORS:
                 break
             else:
                 gains = min(found.values()) < min(seconds.values())

@@ -118,9 +118,14 @@ class Twin(Descent):
         """Shuffled batches with noise on their pixels."""
         import torch
 
-        generator = run.generator("twin", "noise", epoch)
-        for batch in run.batches(subset, self.batch_size, "twin", epoch):
-            noise = torch.randn(batch.inputs.shape, generator=generator).to(run.device)
+        from tasks.runtime.transfer import on_device
+        from tasks.training.resident import batch_lengths
+
+        generator, shape = run.generator("twin", "noise", epoch), subset.data.images.shape[1:]
+        lengths = batch_lengths(len(subset), self.batch_size)
+        drawn = (torch.randn((length, *shape), generator=generator) for length in lengths)
+        batches = run.batches(subset, self.batch_size, "twin", epoch)
+        for batch, noise in zip(batches, on_device(drawn, run.device), strict=True):
             yield batch._replace(inputs=(batch.inputs + self.noise * noise).clamp(0.0, 1.0))
 
     def predict_hard(self, run: UnlearningRun) -> Tensor:

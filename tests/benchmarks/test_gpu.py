@@ -100,6 +100,13 @@ def test_without_a_card_it_says_so(capsys):
     ]
 
 
+@pytest.mark.parametrize("given", ["-1", "nan", "inf", "soon"])
+def test_a_time_without_an_end_is_refused(given, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        program.parse(["--seconds", given])
+    assert "argument --seconds: " in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):
     assert program.main(["--tiny", "--device", "cpu", "--json", str(tmp_path)]) == 2
     printed = capsys.readouterr()

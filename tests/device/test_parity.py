@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tasks.contracts.small import RECIPE, same_bits, small_data, small_model, sm
 from tasks.contracts.small_views import small_view
 from tasks.images.augment import Augmentation
 from tasks.objectives.base import Objective
+from tasks.runtime import devices
 from tasks.runtime.devices import Engine
 from tasks.runtime.seeding import torch_generator
 from tasks.shadows.canaries import mislabelled_canaries
@@ -31,9 +33,21 @@ from tasks.unlearn.finetune import Finetune
 from tasks.unlearn.parts.risk import PROXIES, risk_scores, short_recipe
 from tasks.unlearn.run import unlearn
 from tests.support.quick import quick_attack, quick_method
+from tests.support.simulated_device import stream
 from tests.support.simulated_device.record import recording
 
 BOTH = ("cpu", "cuda")
+
+
+@pytest.fixture(autouse=True)
+def _float64_is_not_to_be_had(monkeypatch):
+    """As on Apple's GPU."""
+    monkeypatch.setattr(devices, "WITHOUT_FLOAT64", {"mps", "simulated"})
+    with recording() as record:
+        yield
+    assert not record.doubles
+
+
 METHODS = [name for name in methods.names() if not methods.get(name).from_scratch]
 FEW = {"steps": 2, "queries": 5, "examples": 4, "eps": (0.05,)}
 """Of attacks: what they do is not changed by more."""
@@ -60,31 +74,52 @@ LOOKS = {
     "unsir": "noise class by class",
 }
 """Methods that make the host wait for more than the losses of an epoch, and why."""
+PASS_UPLOADS = 3
+"""Of a shuffled pass: its order, shifts and mirror images."""
 
 
-def check_waits(name, method, waits, steps):
-    """By epoch and at the end, not by step."""
-    if name not in LOOKS:
-        assert sum(waits.values()) <= getattr(method, "epochs", 0) + 3, waits
-    often = [place for place, count in waits.items() if count >= max(steps, 8) and "amun.py" not in place]
-    assert not often, waits
+def steps_in(batch_size, inner):
+    """A method's fields for steps on so many examples, and `inner` of what it does besides."""
+    small = {
+        "forget_batch_size": batch_size // 3,
+        "noise_steps": inner,
+        "attack_steps": inner,
+        "doublings": 2,
+    }
+    return {"batch_size": batch_size, "base_params": {"epochs": 2, "batch_size": batch_size}, **small}
+
+
+FEW_STEPS, MANY_STEPS = steps_in(60, 3), steps_in(21, 6)
+
+
+def unlearned(method, where, monkeypatch):
+    """The run, and what the method told, the device was asked for, and how often a pass was drawn."""
+    run = small_run(seed=3, device=where)
+    run.augmentation = Augmentation(padding=1, flip=True)
+    run.recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=getattr(method, "batch_size", 16))
+    draws, draw = [], Augmentation.draw
+    with monkeypatch.context() as patch, recording() as record:
+        patch.setattr(Augmentation, "draw", lambda *arguments: draws.append(1) or draw(*arguments))
+        told = unlearn(method, run), run.notes
+    return run, told, record, len(draws)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_methods(name, device):
-    method = quick_method(name, batch_size=24, doublings=2)
-    states, told = [], []
-    for where in BOTH:
-        run = small_run(seed=3, device=where)
-        run.augmentation = Augmentation(padding=1, flip=True)
-        with recording() as record:
-            told.append((unlearn(method, run), run.notes))
-        states.append(state_of(run.model))
+def test_methods(name, device, monkeypatch):
+    monkeypatch.setattr(stream, "APART", 1)  # what a method draws, it draws on the CPU
+    method = quick_method(name, **MANY_STEPS)
+    (cpu, told, _, _), (run, told_there, many, passes) = (unlearned(method, w, monkeypatch) for w in BOTH)
+    states = state_of(cpu.model), state_of(run.model)
     assert {t.device for t in states[1].values()} == {device}
     assert equal_states(states)
-    assert told[0] == told[1]
-    check_waits(name, method, record.waits, told[1][0].steps)
-    assert not record.doubles  # Apple's GPUs have no float64
+    assert told == told_there
+    _, _, few, fewer_passes = unlearned(quick_method(name, **FEW_STEPS), "cuda", monkeypatch)
+    grown = many.waits.total() - few.waits.total()
+    assert grown <= (3 * method.attack_steps if name == "amun" else 0), many.waits - few.waits
+    grown = many.uploads.total() - few.uploads.total()
+    assert grown <= PASS_UPLOADS * (passes - fewer_passes), many.uploads - few.uploads
+    if name not in LOOKS:
+        assert many.waits.total() <= getattr(method, "epochs", 0) + 3, many.waits
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -197,7 +232,14 @@ def test_scoring():
 
 @pytest.mark.parametrize("ranking", PROXIES)
 def test_scores_that_rank_forget_sets(ranking):
-    assert equal_arrays(*([risk_scores(small_run(device=w), ranking, short_recipe(1, 0.1))] for w in BOTH))
+    found = []
+    for run in (small_run(device=where) for where in BOTH):
+        run.fresh_model = lambda _path, model=run.model: copy.deepcopy(model)  # on its device already
+        with recording() as record:
+            found.append([risk_scores(run, ranking, short_recipe(1, 0.1))])
+    assert equal_arrays(*found)
+    assert record.waits.total() <= 4, record.waits  # both models' answers, loss and weights of a training
+    assert record.uploads.total() <= 1, record.uploads  # the order of a pass, or what is drawn for a batch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ def test_numbers_are_those_of_the_cpu(device, x):
         lambda x: torch.stack([x.sum(), torch.tensor(1.0)]),
         lambda x: x.gather(1, torch.zeros(3, 1, dtype=torch.long)),
         lambda x: torch.ones(3, 4).add_(x),
+        lambda x: torch.tensor(0.0).add_(x.sum()),
         lambda x: nn.Linear(4, 2)(x),
     ],
 )
@@ -72,6 +73,29 @@ def test_a_generator_of_the_cpu_is_refused(x, act):
         act(x, torch.Generator())
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda x: x.histc(),
+        lambda x: x.median(dim=0),
+        lambda x: x[0].long().bincount(weights=x[0]),
+    ],
+)
+def test_what_has_no_deterministic_kernel_is_refused(x, act):
+    torch.use_deterministic_algorithms(False)
+    act(x)
+    torch.use_deterministic_algorithms(True)
+    with pytest.raises(RuntimeError, match="does not have a deterministic implementation"):
+        act(x)
+    assert x.median() == 5.0
+    assert x[0].long().bincount().tolist() == [1, 1, 1, 1]
+
+
+def test_memory_of_the_device_is_not_pinned(device):
+    with pytest.raises(RuntimeError, match="Only dense CPU tensors can be pinned"):
+        torch.zeros(2, device=device, pin_memory=True)
+
+
 def test_an_array_of_the_host_needs_a_copy(x):
     for convert in (lambda: x.numpy(), lambda: np.asarray(x)):
         with pytest.raises((RuntimeError, TypeError)):
@@ -89,12 +113,6 @@ def test_draws_leave_the_stream_of_the_cpu_alone_and_are_seeded_as_cuda(device):
         )
     assert draws[0] == draws[1] != draws[2]
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_what_has_no_deterministic_kernel_is_refused(x):
-    torch.use_deterministic_algorithms(True)
-    with pytest.raises(RuntimeError, match="histc does not have a deterministic implementation"):
-        x.histc()
 
 
 class Careless(torch.autograd.Function):
@@ -130,6 +148,9 @@ def test_a_refusal_in_a_backward_pass_is_kept_and_does_not_end_the_process(x):
         (lambda x: x.nonzero(), 1),
         (lambda x: x.unique(), 1),
         (lambda x: torch.equal(x, x), 1),
+        (lambda x: torch.linalg.solve(x[:, :3] + 1, x[:, 0]), 1),
+        (lambda x: torch.linalg.svd(x), 1),
+        (lambda x: torch.repeat_interleave((x[0] > 2).long()), 1),
         (lambda x: torch.nn.utils.clip_grad_norm_([nn.Parameter(x)], 1.0), 0),
         (lambda x: (x.argmax(1), x.where(x > 3, 0.0), x.cumsum(0), x.to(x.device)), 0),
     ],
@@ -175,7 +196,15 @@ def test_operators_and_float64_are_counted(x):
     with recording() as record:
         (x + 1).double().exp()
     assert record.operators == {"add": 1, "_to_copy": 1, "exp": 1}
-    assert [place.rpartition(" ")[2] for place in record.doubles] == ["exp"]
+    assert [place.rpartition(" ")[2] for place in record.doubles] == ["_to_copy", "exp"]
+
+
+def test_a_recording_within_another_ends_alone(x):
+    with recording() as outer:
+        with recording() as inner:
+            pass
+        x.sum().item()
+    assert (total(outer.waits), total(inner.waits)) == (1, 0)
 
 
 def test_shapes_changed_in_place_are_followed(x):

@@ -36,10 +36,17 @@ def host_resources(
     One host for each accelerator, or for every `threads` CPUs, where the configuration gives no number. On this
     machine hosts share its accelerators. On a cluster each asks for a whole accelerator, or for the CPUs it uses,
     whether that is there or not: what is missing is the demand that an autoscaler serves.
+
+    Raises:
+        AuditError: hosts of this machine want a GPU and Ray has found none: nobody could ever give them one.
     """
     gpus, cpus = int(available.get("GPU", 0)), int(available.get("CPU", 1))
     if execution.device == "cuda":
         count = execution.hosts or max(1, gpus)
+        if local and not gpus:
+            raise AuditError(
+                "backend local: Ray finds no GPU on this machine; use --backend inline, or device cpu"
+            )
         return count, {"num_gpus": gpu_share(count, gpus) if local else 1.0, "num_cpus": 0}
     count = execution.hosts or (1 if execution.device == "mps" else max(1, cpus // execution.threads))
     return count, {"num_cpus": 0 if local else execution.threads}

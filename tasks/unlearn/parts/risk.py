@@ -26,6 +26,7 @@ from tasks.errors import AuditError
 from tasks.networks.layers import layer_groups
 from tasks.objectives.base import Batch
 from tasks.runtime.modes import evaluating
+from tasks.runtime.transfer import on_device
 from tasks.training.recipe import Optimizer, Recipe
 from tasks.training.resident import Subset, concatenate
 from tasks.training.train import train
@@ -160,8 +161,10 @@ def curvature(run: UnlearningRun, _recipe: Recipe, *, draws: int = 10, radius: f
     for batch in run.forget.batches(BATCH):
         base, _ = input_gradients(run, model, batch)
         total = torch.zeros(len(batch.ids), device=run.device)
-        for _ in range(draws):
-            v = torch.randint(2, batch.inputs.shape, generator=generator).to(run.device) * 2.0 - 1.0
+        shape = batch.inputs.shape
+        drawn = (torch.randint(2, shape, generator=generator) for _ in range(draws))
+        for bits in on_device(drawn, run.device):
+            v = bits * 2.0 - 1.0
             moved, _ = input_gradients(run, model, batch._replace(inputs=batch.inputs + radius * v))
             total += ((moved - base) / radius).flatten(1).square().sum(1)
         parts.append(total / draws)

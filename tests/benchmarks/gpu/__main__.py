@@ -13,6 +13,7 @@ for a reason that is not its own, 2 on bad input. What needs CUDA has not been r
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,13 +55,23 @@ def small(session: Session, all_: dict[str, Subject]) -> Subject:
     return all_["resnet18"].at(session.sizes.small_batch)
 
 
+def seconds(text: str) -> float:
+    """A time that has an end."""
+    found = float(text)
+    if not 0 <= found < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    return found
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.benchmarks.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--seconds", type=float, default=540.0, help="for all parts together")
+    parser.add_argument("--seconds", type=seconds, default=540.0, help="for all parts together")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     parser.add_argument("--format", choices=("lines", "markdown"), default="lines")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too, part by part")

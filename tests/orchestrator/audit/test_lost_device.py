@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
 
+from orchestrator import sweep as command
 from orchestrator.bench import models
 from orchestrator.config.settings import load
 from orchestrator.plan.grid import make_plan
+from orchestrator.scores import __main__ as scores
+from orchestrator.scores import features
 from orchestrator.store.store import Store
 from tasks.runtime import lost
+from tasks.training import strategy
 from tasks.training.resident import ResidentData
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, here
 from tests.support.shadow_sweeps import TEXT as SHADOWS
-from tests.support.sweeps import BAD_METHODS, changed, started_sweep, sweep, write_config
+from tests.support.sweeps import BAD_METHODS, TINY, changed, started_sweep, sweep, write_config
 
 PLUGIN = (
     BAD_METHODS
@@ -58,6 +63,7 @@ _method("breaks_once", _breaks_once)
 """Once a method has broken the device, nothing that looks at an example works any longer in that process."""
 LOST = "device cpu: lost to its process: CUDA error: device-side assert triggered"
 SMALL = {'["all", "head"]': '["all"]', '["none", "fgsm", "population"]': '["none"]'}
+LEAST = SMALL | {'["finetune", "gradient_ascent"]': '["finetune"]', "num_train = 120": "num_train = 60"}
 
 
 def run(folder: Path, backend: str, *more: str):
@@ -78,30 +84,61 @@ def cells(folder: Path) -> dict[str, tuple[str, str | None]]:
     return {row["method"]: (row["status"], row["error"]) for row in rows}
 
 
+class Breaking:
+    """The device of this process, while `patch` lasts: gone once `fail` is called."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.broken = False
+        inputs, answers = ResidentData.inputs, lost.answers
+        patch.setattr(
+            ResidentData, "inputs", lambda data, ids: self.fail() if self.broken else inputs(data, ids)
+        )
+        patch.setattr(lost, "answers", lambda device: not self.broken and answers(device))
+
+    def fail(self, *arguments: object, **named: object) -> None:
+        self.broken = True
+        raise RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE_CUDA_DSA")
+
+
+ENDS = f"error: {LOST}; nothing of what ran is recorded, and the same command goes on in another process"
+
+
 def test_inline_the_command_ends_with_a_line_and_goes_on_when_it_is_given_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken: list[bool] = []
-    inputs, answers = ResidentData.inputs, lost.answers
-
-    def fail(*arguments: object) -> None:
-        broken.append(True)
-        raise RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE_CUDA_DSA")
-
-    words = [write_config(tmp_path, changed(SMALL)), "--out", tmp_path / "results"]
+    words = [write_config(tmp_path, changed(LEAST)), "--out", tmp_path / "results", "--no-report"]
     with monkeypatch.context() as patch:
-        patch.setattr(models, "unlearn", fail)
-        patch.setattr(ResidentData, "inputs", lambda data, ids: fail() if broken else inputs(data, ids))
-        patch.setattr(lost, "answers", lambda device: not broken and answers(device))
+        patch.setattr(models, "unlearn", Breaking(patch).fail)
         ran = sweep(*words)
     assert ran.returncode == 2, ran.stderr
-    told = "nothing of what ran is recorded, and the same command goes on in another process"
-    assert ran.stderr.splitlines()[-1] == f"error: {LOST}; {told}"
+    assert ran.stderr.splitlines()[-1] == ENDS
     store = Store(str(tmp_path / "results"))
     assert "failed" not in [row["status"] for t in ("cells", "models") for row in store.read(t).to_pylist()]
     ran = sweep(*words)
     assert ran.returncode == 0, ran.stderr
     assert {status for status, _ in cells(tmp_path).values()} == {"finished"}, ran.stderr
+    monkeypatch.setattr(features, "score", Breaking(monkeypatch).fail)
+    asked = "--architecture", "net", "--kinds", "features", "--output", tmp_path / "features.npz"
+    ran = here(scores.main, tmp_path / "results", *asked)
+    assert (ran.returncode, ran.stderr) == (2, f"{ENDS}\n")
+
+
+@pytest.mark.parametrize(("text", "where", "name"), [(TINY, models, "train"), (SHADOWS, strategy, "train")])
+def test_a_probe_that_loses_the_device_ends_with_a_line(text, where, name, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(where, name, Breaking(monkeypatch).fail)
+    (tmp_path / "audit.toml").write_text(text)
+    ran = here(command.main, tmp_path / "audit.toml", "--out", tmp_path / "results", "--dry-run", "--probe")
+    assert (ran.returncode, ran.stderr) == (2, f"{ENDS}\n")
+
+
+def test_work_begins_on_a_device_that_answers_alone(tmp_path, monkeypatch) -> None:
+    """One that is gone for good would be lost by each process, and each stage be blamed after three."""
+    monkeypatch.setattr(lost, "answers", lambda device: False)
+    ran = sweep(write_config(tmp_path, changed(LEAST)), "--out", tmp_path / "results")
+    assert ran.returncode == 2
+    place = f"device: cpu of {platform.node()}"
+    assert ran.stderr.splitlines()[-1] == f"error: {place} does not answer; use another one, or reset it"
+    assert not Store(str(tmp_path / "results")).keys("models")
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.backends.on_ray.fleet import GRAIN, gpu_share, host_resources, room
 from orchestrator.config.settings import Execution
+from tasks.errors import AuditError
 
 
 @given(st.integers(1, 200), st.integers(1, 16))
@@ -40,6 +41,13 @@ def test_hosts_share_the_gpus_of_this_machine_and_have_one_each_on_a_cluster(
     count, options = host_resources(Execution(**asked), available, local=local)
     assert (count, options.get("num_gpus")) == expected
     assert options["num_cpus"] == (0 if local or asked["device"] == "cuda" else asked.get("threads", 1))
+
+
+def test_hosts_of_this_machine_do_not_wait_for_a_gpu_that_ray_does_not_find():
+    with pytest.raises(
+        AuditError, match="Ray finds no GPU on this machine; use --backend inline, or device cpu"
+    ):
+        host_resources(Execution(device="cuda"), {"CPU": 8}, local=True)
 
 
 def test_more_hosts_than_gpus_is_said_in_a_line():

@@ -27,7 +27,7 @@ class _Module(backend_registration._DummyBackendModule):
         return [torch.bfloat16, torch.float16]
 
     def manual_seed_all(self, seed: int) -> None:
-        stream.GENERATOR.manual_seed(seed)
+        stream.seed_with(seed)
 
     def get_rng_state(self, device: object = None) -> Tensor:
         return stream.GENERATOR.get_state()

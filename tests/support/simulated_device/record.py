@@ -15,7 +15,7 @@ _ROOT = Path(__file__).parents[3]
 _OWN = str(Path(__file__).parent)
 
 
-@dataclass
+@dataclass(eq=False)
 class Record:
     """Counts since the recording began."""
 

@@ -41,7 +41,8 @@ WAITING = frozenset(
         "unique_dim",
         "unique_consecutive",
     }
-    | {"_unique", "_unique2"}
+    | {"_unique", "_unique2", "repeat_interleave"}
+    | {"_linalg_check_errors", "_linalg_eigh", "_linalg_svd", "linalg_eig", "linalg_lstsq"}
 )
 """Have a result that the host must know before it goes on: a number, or a size."""
 NOT_DETERMINISTIC = frozenset(
@@ -53,11 +54,14 @@ NOT_DETERMINISTIC = frozenset(
     | {f"reflection_pad{d}d_backward" for d in (1, 2, 3)}
     | {f"replication_pad{d}d_backward" for d in (3,)}
     | {f"upsample_{kind}_backward" for kind in ("linear1d", "bilinear2d", "bicubic2d", "trilinear3d")}
-    | {f"_upsample_{kind}2d_aa_backward" for kind in ("bilinear", "bicubic")}
+    | {f"_upsample_{kind}2d_aa_backward" for kind in ("bilinear", "bicubic", "lanczos")}
     | {f"nll_loss2d_{way}" for way in ("forward", "backward")}
     | {"avg_pool3d_backward", "_ctc_loss_backward", "histc", "put_", "kthvalue"}
 )
 """Have no deterministic kernel on CUDA: see `torch.use_deterministic_algorithms`."""
+
+RANDOM_IN_TWO_PARTS = frozenset({"median", "nanmedian", "bincount"})
+"""The same where they are asked for places (`dim`), or given `weights`."""
 
 IN_BACKWARD: list[str] = []
 """Refusals within backward passes, where raising would end the process; whoever runs one looks here afterwards."""
@@ -84,17 +88,24 @@ def check(
     """
     if kwargs.get("generator") is not None:
         refuse(f"Expected a 'simulated' device type for generator but found 'cpu' ({operator}, {line()})")
-    if operator in NOT_DETERMINISTIC and torch.are_deterministic_algorithms_enabled():
+    if _is_random(operator, args, kwargs) and torch.are_deterministic_algorithms_enabled():
         refuse(f"{operator} does not have a deterministic implementation ({line()})")
     if operator in INDEXED and own and args[0] is own[0]:
         indices = {id(index) for index in args[1] if index is not None}
         host = [tensor for tensor in host if id(tensor) not in indices]
     strict = operator in WITHOUT_HOST_SCALARS
-    if own and operator not in COPIES and any(tensor.dim() or strict for tensor in host):
+    written = operator.endswith("_") and operator != "fill_" and any(args[0] is tensor for tensor in host)
+    if own and operator not in COPIES and (written or any(tensor.dim() or strict for tensor in host)):
         refuse(
             "Expected all tensors to be on the same device, but found at least two devices, simulated:0 and cpu!"
             f" ({operator}, {line()})"
         )
+
+
+def _is_random(operator: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an operator, as it is called, has no deterministic kernel."""
+    second = len(args) > 1 or bool(kwargs.keys() & {"dim", "weights"})
+    return operator in NOT_DETERMINISTIC or (operator in RANDOM_IN_TWO_PARTS and second)
 
 
 def waits(operator: str, args: Sequence[Any], target: torch.device | None, own: list[Tensor]) -> bool:

@@ -9,6 +9,14 @@ import torch
 
 GENERATOR = torch.Generator()
 """Where the stream is."""
+APART = 0
+"""Added to every seed. With 0 the device draws the numbers of the CPU, which CUDA does not: whoever must not draw from
+the device is tested with another one."""
+
+
+def seed_with(seed: int) -> None:
+    """Begin the stream anew."""
+    GENERATOR.manual_seed(seed + APART)
 
 
 @contextmanager

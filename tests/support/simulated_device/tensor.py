@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from tests.support.simulated_device import refusals, stream
 from tests.support.simulated_device.record import is_recorded, note
@@ -105,19 +106,21 @@ def compute(operator: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     plain = [_numbers(value, own, host) for value in args]
     on_host = {key: _numbers(value, own, host) for key, value in on_host.items()}
     refusals.check(name, args, kwargs, own, host)
+    if kwargs.get("pin_memory") and target is not None and target.type == DEVICE_TYPE:
+        refusals.refuse("Only dense CPU tensors can be pinned")
+    draws = torch.Tag.nondeterministic_seeded in operator.tags
+    with stream.drawn_from() if draws else nullcontext():
+        result = operator(*plain, **on_host)
+    stays = target is None or target.type == DEVICE_TYPE
     if is_recorded():
+        made = tree_leaves(result) if stays else []
         note(
             name,
             wait=refusals.waits(name, args, target, own),
             upload=refusals.uploads(name, own, host, args),
-            double=any(tensor.dtype == torch.float64 and tensor.dim() for tensor in own),
+            double=any(isinstance(t, Tensor) and t.dtype == torch.float64 for t in (*own, *made)),
         )
-    draws = torch.Tag.nondeterministic_seeded in operator.tags
-    with stream.drawn_from() if draws else nullcontext():
-        result = operator(*plain, **on_host)
-    if target is not None and target.type != DEVICE_TYPE:
-        return result
-    return _wrapped(result, {id(t.numbers): t for t in own} | {id(t): t for t in host})
+    return _wrapped(result, {id(t.numbers): t for t in own} | {id(t): t for t in host}) if stays else result
 
 
 def _numbers(value: Any, own: list[SimulatedTensor], host: list[Tensor]) -> Any:

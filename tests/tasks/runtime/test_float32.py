@@ -104,7 +104,7 @@ def test_tf32_is_of_training_alone(monkeypatch) -> None:
     assert precisions() == FULL
 
 
-def test_a_device_without_tf32_is_told(monkeypatch) -> None:
+def test_a_device_without_the_precision_is_told(monkeypatch) -> None:
     with pytest.raises(
         AuditError, match=r"precision: tf32 needs an NVIDIA GPU from Ampere on, got cpu; use no"
     ):
@@ -113,5 +113,11 @@ def test_a_device_without_tf32_is_told(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
     with pytest.raises(AuditError, match="got Tesla T4; use no"):
         devices._check_precision("tf32", torch.device("cuda"))
+    with pytest.raises(
+        AuditError, match="bf16 needs an NVIDIA GPU from Ampere on, got Tesla T4; use fp16 or no"
+    ):
+        devices._check_precision("bf16", torch.device("cuda"))
+    devices._check_precision("fp16", torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    devices._check_precision("tf32", torch.device("cuda"))
+    for precision in ("tf32", "bf16"):
+        devices._check_precision(precision, torch.device("cuda"))

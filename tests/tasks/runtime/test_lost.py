@@ -14,6 +14,7 @@ ASSERT = "CUDA error: device-side assert triggered\nCUDA kernel errors might be 
 
 def test_a_failure_on_a_device_that_answers_stays_what_it_is():
     assert answers(CPU)
+    assert type(met_while_watched(SystemExit(1))) is SystemExit
     with pytest.raises(AuditError, match="mine"), watched(CPU):
         raise AuditError("mine")
 
@@ -23,7 +24,7 @@ def met_while_watched(error):
     try:
         with watched(CPU):
             raise error
-    except Exception as taken:
+    except (Exception, SystemExit) as taken:
         return taken
     except DeviceLost as passed:
         return passed
@@ -36,11 +37,22 @@ def test_no_exception_of_a_plugin_hides_that_the_device_is_lost(monkeypatch):
     assert not isinstance(met, Exception)
     assert str(met) == "device cpu: lost to its process: CUDA error: device-side assert triggered"
     assert type(met_while_watched(TimeLimit("busy"))) is TimeLimit
+    left = met_while_watched(SystemExit(ASSERT))
+    assert type(left) is DeviceLost
+    assert "the code called sys.exit(CUDA error: device-side assert triggered)" in str(left)
 
 
 @pytest.mark.parametrize(
     ("met", "expected"),
-    [(torch.OutOfMemoryError("full"), True), (RuntimeError(ASSERT), False), (AssertionError("none"), False)],
+    [
+        (torch.OutOfMemoryError("full"), True),
+        (
+            RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"),
+            True,
+        ),  # of the context itself
+        (RuntimeError(ASSERT), False),
+        (AssertionError("none"), False),
+    ],
 )
 def test_a_device_without_memory_is_not_lost(met, expected, monkeypatch):
     def fails(*shape, device):
