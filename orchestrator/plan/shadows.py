@@ -168,9 +168,7 @@ def _pool(settings: Shadows, name: str, ids: np.ndarray) -> TargetPool:
     return TargetPool(name=name, ids=ids, forget_size=size, draws=draws, rule="partition")
 
 
-def canary_images(
-    settings: Shadows, *, shape: tuple[int, int, int], audited_digest: str
-) -> CanaryImages | None:
+def canary_images(settings: Shadows, *, shape: tuple[int, ...], audited_digest: str) -> CanaryImages | None:
     """The images of out-of-distribution canaries, chosen but not read; None where canaries are mislabelled.
 
     Args:

@@ -103,7 +103,7 @@ def global_random_state_is_untouched(method: Method, make_run: MakeRun = small_r
 
 
 def model_is_handed_back(method: Method, make_run: MakeRun = small_run) -> None:
-    """Eval mode, gradient switches as they were, no gradient, no hook, finite weights, K outputs."""
+    """Eval mode, gradient switches as they were, no gradient, no hook, finite weights, outputs of the same shape."""
     for scope in SCOPES:
         run = make_run(scope=scope)
         switches = dict(run.scope.requires_grad)
@@ -121,18 +121,19 @@ def _check_handed_back(run: UnlearningRun, switches: dict[str, bool]) -> None:
         assert parameter.grad is None, f"parameter '{name}' is left with a gradient"
         assert bool(torch.isfinite(parameter).all()), f"parameter '{name}' is not finite"
     with torch.no_grad():
-        logits = run.model(run.forget.batch(torch.arange(2, device=run.device)).inputs)
-    expected = (2, run.num_classes)
-    assert logits.shape == expected, f"expected logits {expected}, got {tuple(logits.shape)}"
+        inputs = run.forget.batch(torch.arange(2, device=run.device)).inputs
+        expected, found = (tuple(model(inputs).shape) for model in (run.original, run.model))
+    assert found == expected, f"expected logits {expected}, got {found}"
 
 
 def inputs_are_only_read(method: Method, make_run: MakeRun = small_run) -> None:
-    """Images, targets and the original model keep their bits."""
+    """Inputs, targets and the original model keep their bits."""
     run = make_run()
-    original, images = state_of(run.original), run.forget.data.images.clone()
+    original, held = state_of(run.original), [tensor.clone() for tensor in run.forget.data.held]
     targets = [part.targets.clone() for part in (run.forget, run.retain, run.validation)]
     method(run)
-    assert torch.equal(run.forget.data.images, images), "images were changed"
+    for tensor, before in zip(run.forget.data.held, held, strict=True):
+        assert torch.equal(tensor, before), f"{run.forget.data.called} were changed"
     for part, before in zip((run.forget, run.retain, run.validation), targets, strict=True):
         assert torch.equal(part.targets, before), "targets were changed"
     changed = [

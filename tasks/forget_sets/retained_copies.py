@@ -73,14 +73,14 @@ def _grid(side: int) -> np.ndarray:
     return np.arange(cells) * side // cells
 
 
-def products(shape: tuple[int, int, int], forget: int, retained: int) -> int:
+def products(shape: tuple[int, ...], forget: int, retained: int) -> int:
     """Multiplications that comparing all pairs of thumbnails takes."""
     channels, height, width = shape
     return forget * retained * channels * min(height, THUMBNAIL) * min(width, THUMBNAIL)
 
 
 def too_large(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     *,
     num_examples: int,
     forget: int,
