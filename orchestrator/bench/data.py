@@ -10,7 +10,7 @@ import torch
 
 from orchestrator.bench.attempt import Stages
 from orchestrator.plan.cells import ModelSpec, Plan
-from tasks.datasets.checks import checked_images, checked_inputs
+from tasks.datasets.checks import checked_images, checked_inputs, checked_public
 from tasks.forget_sets.poisons import stamp
 from tasks.shadows.canaries import Canaries
 from tasks.shadows.runs import plant_images
@@ -73,11 +73,18 @@ class BenchData:
 
     def training_set(self, spec: ModelSpec) -> Subset:
         """What a model is trained on from scratch, under the labels that it should learn."""
+        if spec.kind == "pretrained":
+            return self._public()
         ids = self.plan.data.splits.train
         forget = self.plan.data.forget_sets[spec.forget_set] if spec.forget_set else None
         if forget is not None and spec.kind == "retrained":
             ids = np.setdiff1d(ids, forget.ids)
         return self.relabelled(self.resident(spec.forget_set).subset(ids), spec.forget_set)
+
+    def _public(self) -> Subset:
+        """What a base is trained on; no stage needs it again."""
+        data = self._put(checked_public(self.plan.data.source, self.plan.data.labels))
+        return data.subset(np.arange(len(data.held[0])))
 
     def relabelled(self, subset: Subset, forget_set: str | None) -> Subset:
         """Examples under the labels that a forget set of poisons gives them in training."""

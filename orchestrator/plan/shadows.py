@@ -80,6 +80,8 @@ class ShadowSet:
     set_id: str
     base_id: str
     """Of the group of the models as trained."""
+    pretrained_id: str | None = None
+    """The base that all of them start from; None: random weights."""
 
     def shadow_id(self, shadow: int) -> str:
         """Identity of one shadow model."""

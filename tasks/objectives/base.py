@@ -48,6 +48,10 @@ class Objective(ABC):
     def loss(self, outputs: Tensor, batch: Batch, *, smoothing: float = 0.0) -> Tensor:
         """Mean of the losses, a number with gradients: in one kernel, whose rounding is that of training."""
 
+    def answers(self, batch: Batch) -> Tensor:
+        """Of how many answers each loss is the mean, `n`, float32: one of an image, a document's target tokens."""
+        return batch.targets.new_ones(len(batch.targets)).float()
+
     @abstractmethod
     def divergence(self, student: Tensor, teacher: Tensor, batch: Batch, temperature: float = 1.0) -> Tensor:
         """KL(softmax(teacher / T) || softmax(student / T)) of each example, `n`, with gradients.

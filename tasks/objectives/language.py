@@ -53,6 +53,10 @@ class Language(Objective):
         """Mean over documents of their losses."""
         return self.losses(outputs, batch, smoothing=smoothing).mean()
 
+    def answers(self, batch: Batch) -> Tensor:
+        """Target tokens of each document, `n`."""
+        return (batch.targets != NOTHING).sum(dim=1).float()
+
     def divergence(self, student: Tensor, teacher: Tensor, batch: Batch, temperature: float = 1.0) -> Tensor:
         """KL divergence of the student's next token from the teacher's, mean over each document's targets, `n`."""
         target = F.log_softmax(teacher / temperature, dim=-1)

@@ -248,10 +248,7 @@ def unlearn(method: Method, run: UnlearningRun) -> Meter:
     Raises:
         AuditError: the method is for other objectives.
     """
-    name = run.objective.name
-    if method.objectives and name not in method.objectives:
-        valid = ", ".join(sorted(method.objectives))
-        raise AuditError(f"method {type(method).__name__}: expected a model trained to {valid}, got {name}")
+    method.check_objective(run.objective.name)
     with isolated_global_rng("unlearn", "dropout", run.seed):
         try:
             method(run)
