@@ -156,7 +156,9 @@ def _record_id(data: DataPlan, name: str) -> str:
 
 def _rows(data: DataPlan, name: str, copies: RetainedCopies | str, *, dataset: str) -> list[dict[str, Any]]:
     forget = data.forget_sets[name]
-    search = {"not_searched": copies} if isinstance(copies, str) else {"near": copies.bound}
+    search = (
+        {"not_searched": copies} if isinstance(copies, str) else {"near": copies.bound, **_compared(copies)}
+    )
     provenance = json.dumps({**forget.provenance, "retained_copies": search}, sort_keys=True, default=str)
     rows: list[dict[str, Any]] = [
         {
@@ -175,3 +177,8 @@ def _rows(data: DataPlan, name: str, copies: RetainedCopies | str, *, dataset: s
             row["retained_nearest"] = int(copies.nearest[place])
             row["retained_distance"] = float(copies.distance[place])
     return rows
+
+
+def _compared(copies: RetainedCopies) -> dict[str, str]:
+    """What is compared, where it is not the thumbnails of images."""
+    return {} if copies.compared == RetainedCopies.compared else {"compared": copies.compared}

@@ -90,10 +90,6 @@ class DataSource(ABC):
         """Hexadecimal digest of the public part; empty where there is none."""
         return ""
 
-    def text(self, example: int) -> str:
-        """An example as text; empty where it is an image."""
-        return ""
-
     def content_hashes(self) -> np.ndarray | None:
         """Content hash of each example, `N x 32`, uint8, without holding all images; None: no such way."""
         return None
@@ -122,10 +118,20 @@ class TextSource(DataSource):
     def words(self) -> tuple[str, ...]:
         """The vocabulary by id; of no text of the audit alone, which would give its members away."""
 
-    def text(self, example: int) -> str:
-        """A document in words, without what begins and ends it."""
+    def pieces(self, example: int) -> list[tuple[str, str]]:
+        """A document in words, without what begins and ends it: runs of words, each with the kind of fact it states.
+
+        The kind is empty between facts.
+        """
         found, words = self.read_inputs(), self.words()
-        return " ".join(words[token] for token in found.ids(example)[1:-1])
+        ids = found.ids(example)
+        pieces, place = [], 1
+        for span in found.spans:
+            if span.document == example:
+                pieces += [(place, span.start, ""), (span.start, span.stop, span.kind)]
+                place = span.stop
+        pieces.append((place, len(ids) - 1, ""))
+        return [(" ".join(words[token] for token in ids[a:b]), kind) for a, b, kind in pieces if a < b]
 
     def content_hashes(self) -> np.ndarray:
         """Content hash of each document, `N x 32`, uint8; see `tasks.text.documents.content_hash`."""

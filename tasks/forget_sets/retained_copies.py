@@ -43,6 +43,8 @@ class RetainedCopies:
     """float32: root mean square difference of the two thumbnails; of documents see `retained_documents`."""
     bound: float = NEAR
     """Distance below which the nearest is a near copy."""
+    compared: str = "thumbnails"
+    """What the distance is of."""
 
     @property
     def near(self) -> np.ndarray:

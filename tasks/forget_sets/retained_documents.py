@@ -17,6 +17,7 @@ from tasks.text.documents import Documents, hash_documents
 
 RUN = 8
 """Tokens of a run."""
+COMPARED = f"runs of {RUN} tokens"
 NEAR = 0.2
 """Share of runs that are not shared below which two documents are called near copies."""
 
@@ -48,6 +49,7 @@ def find_document_copies(documents: Documents, *, forget: np.ndarray, retained: 
         nearest=nearest,
         distance=distance,
         bound=NEAR,
+        compared=COMPARED,
     )
 
 

@@ -4,7 +4,7 @@
     SimNPO   min over the layer scope of  -c (2 / beta) E_{D_f} log sigma(beta (l(x) - delta)) + w E_{D_r} l(x)
 
 L is the negative log-likelihood of an example's answer, summed over its tokens, L_o the original's, and l the same in
-the mean over its tokens. An image has one answer, so that L = l there. Both weigh the ascent down once an example is
+the mean over its tokens. Both weigh the ascent down once an example is
 forgotten; NPO's sum saturates earlier on long documents.
 
 Zhang et al., "Negative Preference Optimization", arXiv 2404.05868; Fan et al., "Simplicity Prevails", arXiv 2410.07163.
@@ -47,6 +47,7 @@ class _Preference(Descent):
     retain_weight: float = 1.0
     """Weight w of the loss on the retain set; 0 does not read it."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"language"})
     needs_retain: ClassVar[bool] = True
     search: ClassVar[Mapping[str, SearchRange]] = {"lr": ("loguniform", 1e-5, 1e-2)}
 

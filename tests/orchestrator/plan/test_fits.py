@@ -160,7 +160,7 @@ def test_everything_says_for_whom_it_is():
     def only(registry, name):
         return {entry for entry in registry.names() if registry.get(entry).objectives == {name}}
 
-    assert only(methods, "language") == {"random_tokens"}
+    assert only(methods, "language") == {"npo", "random_tokens", "simnpo"}
     assert only(attacks, "language") == {"extraction"}
     assert {"boundary_shrink", "boundary_expand", "unsir", "amun", "twin", "scrub_r"} <= only(
         methods, "classify"

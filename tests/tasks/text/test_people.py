@@ -43,7 +43,7 @@ def test_no_text_holds_a_word_that_is_not_of_the_closed_vocabulary_and_no_person
     assert len(set(VOCABULARY)) == len(VOCABULARY)
     others = {word for word in VOCABULARY if word not in {*WOMEN, *MEN, *LAST}}
     assert not others & {*WOMEN, *MEN, *LAST}
-    assert worlds[0].text(0) != worlds[1].text(0)
+    assert worlds[0].pieces(0) != worlds[1].pieces(0)
 
 
 def test_a_person_is_the_same_whoever_else_exists():
@@ -107,7 +107,10 @@ def test_a_document_begins_ends_and_names_its_person_once():
         text = [words[token] for token in ids]
         name = labels.group_names[labels.groups[row]].split()
         assert [word for word in text if word in {*WOMEN, *MEN, *LAST}] == name
-        assert SOURCE.text(row).split() == text[1:-1]
+        pieces = SOURCE.pieces(row)
+        assert " ".join(words for words, _ in pieces).split() == text[1:-1]
+        kinds = [span.kind for span in found.spans if span.document == row]
+        assert [kind for _, kind in pieces if kind] == kinds
 
 
 def test_the_hash_of_a_document_is_of_its_ids_alone():
