@@ -9,6 +9,7 @@
 -- reference itself, which is no distance from itself; those of retrain_again the noise of retraining twice,
 -- those of no_op doing nothing. robust: test accuracy under the strongest of the attacks, each at its
 -- largest eps, that all models at its place have met which met any; none where there is no such attack.
+-- Of documents an accuracy is that of their tokens, and extraction the mean strength of extraction of the forgotten.
 -- mia_auc: loss threshold, forget against test; of several attacks, or settings of one, that which most
 -- models at the place have met. fairness: mean over normalisation layers of the relative
 -- fairness gap (norm_sigma). cost: device seconds, with the shared stages that a model rests on, divided by
@@ -23,9 +24,18 @@ with surrounded as (
 plain as (
     select
         cell_id,
-        max(value) filter (metric = 'accuracy' and split = 'forget') as forget_accuracy,
-        max(value) filter (metric = 'accuracy' and split = 'retain') as retain_accuracy,
-        max(value) filter (metric = 'accuracy' and split = 'test') as test_accuracy,
+        coalesce(
+            max(value) filter (metric = 'accuracy' and split = 'forget'),
+            max(value) filter (metric = 'token_accuracy' and split = 'forget')
+        ) as forget_accuracy,
+        coalesce(
+            max(value) filter (metric = 'accuracy' and split = 'retain'),
+            max(value) filter (metric = 'token_accuracy' and split = 'retain')
+        ) as retain_accuracy,
+        coalesce(
+            max(value) filter (metric = 'accuracy' and split = 'test'),
+            max(value) filter (metric = 'token_accuracy' and split = 'test')
+        ) as test_accuracy,
         max(value) filter (metric = 'average_gap') as average_gap,
         max(ci_low) filter (metric = 'average_gap') as gap_low,
         max(ci_high) filter (metric = 'average_gap') as gap_high,
@@ -92,6 +102,19 @@ robust as (
     from at_largest_eps
     group by all
 ),
+extracted as (
+    select
+        cells.model_id,
+        cells.forget_digest,
+        cells.surroundings,
+        first(metrics.value order by cells.attack, cells.setting) as extraction
+    from metrics
+    join surrounded as cells on cells.cell_id = metrics.cell_id
+    where metrics.metric = 'extraction_strength'
+        and metrics.split = 'forget'
+        and metrics.label is null
+    group by all
+),
 by_seed as (
     select
         cells.dataset,
@@ -106,6 +129,7 @@ by_seed as (
         plain.* exclude (cell_id),
         robust.robust,
         membership.auc as mia_auc,
+        extracted.extraction,
         fairness.fairness,
         if(
             cells.role = 'ceiling',
@@ -125,6 +149,10 @@ by_seed as (
         and membership.architecture = cells.architecture
         and membership.forget_set = cells.forget_set
         and membership.surroundings is not distinct from cells.surroundings
+    left join extracted
+        on extracted.model_id = cells.model_id
+        and extracted.forget_digest is not distinct from cells.forget_digest
+        and extracted.surroundings is not distinct from cells.surroundings
     left join model_costs as made on made.model_id = cells.model_id
     left join model_costs as retrained on retrained.model_id = cells.reference_id
     where cells.attack_family = 'none'
@@ -152,6 +180,7 @@ select
     if(by_seed.role = 'reference', avg(average_gap), distances_high(average_gap, gap_high)) as gap_high,
     avg(js_forget) as js_forget,
     avg(mia_auc) as mia_auc,
+    avg(extraction) as extraction,
     avg(robust) as robust,
     avg(fairness) as fairness,
     avg(cost) as cost,

@@ -47,7 +47,7 @@ FLOORS = {
     "tasks": [
         ["errors", "fields", "registry"],
         ["runtime", "statistics"],
-        ["images", "objectives"],
+        ["images", "text", "objectives"],
         ["datasets", "networks"],
         ["training", "forget_sets"],
         ["unlearn"],
@@ -97,7 +97,7 @@ def test_tasks_import_no_orchestration(path):
     assert not imported_names(path) & {"ray", "orchestrator", "duckdb", "pyarrow"}
 
 
-@pytest.mark.parametrize("folder", ["datasets", "forget_sets", "metrics"])
+@pytest.mark.parametrize("folder", ["text", "datasets", "forget_sets", "metrics"])
 def test_numpy_only_packages_import_no_torch(folder):
     for path in python_files(f"tasks/{folder}"):
         assert not imported_names(path) & {"torch", "timm"}, path

@@ -128,7 +128,7 @@ class CellBench:
             everything = self._data.resident(None).subset(np.arange(len(self.plan.data.labels.labels)))
             batch_size = self.plan.config.evaluation.batch_size
             outputs = score(model, everything, batch_size=batch_size)
-            if not np.isfinite(outputs.logits).all():
+            if not outputs.finite:
                 raise Diverged("the model's logits are not finite; lower the learning rate of its method")
             self._outputs[model_id] = outputs
             while len(self._outputs) > KEPT_OUTPUTS:

@@ -20,6 +20,7 @@ from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
 from tasks import fields
 from tasks.networks import models
+from tasks.networks.gpt import build_gpt
 from tasks.networks.scopes import bind
 from tasks.runtime import weights
 from tasks.training.resident import Subset
@@ -51,7 +52,34 @@ class ModelBench:
         """Keep one model no longer on the device: the next to ask gets it as it was stored, or made anew."""
         self._resident.pop(model_id, None)
 
-    def build(self, architecture: str, seed_path: tuple[str | int, ...]) -> models.Classifier:
+    def initial(self, base: str | None, architecture: str, seed_path: tuple[str | int, ...]) -> nn.Module:
+        """What training starts from: the pretrained base, whatever the path; or a new model where there is none.
+
+        Raises:
+            StageFailed: the base could not be made.
+        """
+        model = self.build(architecture, seed_path)
+        if base is not None:
+            with (
+                self._stages.measured()
+            ):  # nor is making or reading the base work of the stage that starts from it
+                model.load_state_dict(self._behind(base, "pretrained base").state_dict())
+        return model
+
+    def _behind(self, model_id: str, called: str) -> nn.Module:
+        """A model that another starts from.
+
+        Raises:
+            StageFailed: it could not be made.
+        """
+        try:
+            return self.get(model_id)
+        except CannotWrite:
+            raise
+        except FAILURES as error:
+            raise StageFailed(f"the {called} failed: {one_line(error)}") from error
+
+    def build(self, architecture: str, seed_path: tuple[str | int, ...]) -> nn.Module:
         """A new model of an architecture on the axis; equal paths give equal bits."""
         with self._stages.measured():  # made on the CPU: no work of the stage that asks for it
             return build(self.plan, architecture, seed_path).to(self.engine.device)
@@ -109,7 +137,7 @@ class ModelBench:
 
     def _train(self, spec: ModelSpec) -> tuple[nn.Module, dict[str, Any]]:
         seed_path = training_path(spec.kind, spec.seed, spec.replicate)
-        model = self.build(spec.architecture, seed_path)
+        model = self.initial(spec.pretrained_id, spec.architecture, seed_path)
         subset = self._data.training_set(spec)
         report = train(
             model,
@@ -132,12 +160,7 @@ class ModelBench:
     def _unlearn(self, spec: ModelSpec) -> tuple[nn.Module, dict[str, Any]]:
         assert spec.original_id is not None
         assert spec.named_method is not None
-        try:
-            original = self.get(spec.original_id)
-        except CannotWrite:
-            raise
-        except FAILURES as error:
-            raise StageFailed(f"the original model failed: {one_line(error)}") from error
+        original = self._behind(spec.original_id, "original model")
         model = self.build(spec.architecture, ("empty",))
         model.load_state_dict(original.state_dict())
         rests_on: set[str] = set()
@@ -172,7 +195,7 @@ class ModelBench:
                 return self._shared(key, spec, compute)
 
         def fresh(purpose: tuple[str | int, ...]) -> nn.Module:
-            return self.build(spec.architecture, purpose)
+            return self.initial(spec.pretrained_id, spec.architecture, purpose)
 
         return UnlearningRun(
             model=model,
@@ -242,16 +265,18 @@ class ModelBench:
             "scope": spec.scope,
             "seed": spec.seed,
             "replicate": spec.replicate,
-            "parent_id": spec.original_id,
+            "parent_id": spec.original_id or spec.pretrained_id,
             "retrained_id": spec.retrained_id,
             "status": "finished",
             "device": self.engine.name,
         }
 
 
-def build(plan: Plan, architecture: str, seed_path: tuple[str | int, ...]) -> models.Classifier:
+def build(plan: Plan, architecture: str, seed_path: tuple[str | int, ...]) -> nn.Module:
     """A new model of an architecture on the axis, on the CPU."""
     table, labels, data = plan.config.architecture(architecture), plan.data.labels, plan.config.data
+    if table.language:
+        return build_gpt(table.gpt, vocabulary=labels.vocabulary, seed_path=seed_path)
     return models.build(
         table.timm,
         table.options,

@@ -48,11 +48,12 @@ class ShadowWorker:
         self.shadows: ShadowSet = self.plan.shadow_sets[architecture]
         config, splits = self.plan.config, self.plan.data.splits
         self._build = lambda path: workbench.models.build(architecture, path)
+        base = self.shadows.pretrained_id
         self.bench = ShadowBench(
             layout=self.shadows.layout,
             data=workbench.data.for_shadows(self.shadows.layout.canaries),
             recipe=self.shadows.recipe,
-            fresh_model=self._build,
+            fresh_model=lambda path: workbench.models.initial(base, architecture, path),
             example_ids=np.sort(np.concatenate([splits.train, splits.test])),
             validation_ids=splits.validation,
             engine=workbench.stages.engine,

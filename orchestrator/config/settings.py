@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.config.answers import Answers
+from orchestrator.config.architectures import Architecture, Pretraining
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.measure.fairness_definitions import DEFINITIONS, Definition
@@ -32,7 +33,8 @@ class Data:
     """The data set and its one split."""
 
     name: str = "digits"
-    """Registered data set: digits, cifar10, cifar100, tiny_imagenet, imagenet, image_folder, npz, ..."""
+    """Registered data set: digits, cifar10, cifar100, tiny_imagenet, imagenet, image_folder, npz,
+    fictitious_people, ..."""
     options: dict[str, Any] = field(default_factory=dict)
     """Fields of the data set, such as root = "data/cifar-10-batches-bin"."""
     validation_fraction: float = 0.1
@@ -55,7 +57,7 @@ class Axes:
     """The grid. Every combination is a cell; `exclude` takes combinations out."""
 
     architecture: tuple[str, ...] = ()
-    """Names of [architectures] tables, or any timm model name."""
+    """Names of [architectures] tables, any timm model name, or gpt."""
     method: tuple[str, ...] = ()
     """Unlearning methods; retrain, retrain_again and no_op are added as references, and retrain_third where
     `answers.control` asks for it."""
@@ -67,18 +69,6 @@ class Axes:
     """Names of [forget_sets] tables, or kind:key=value,..."""
     seed: tuple[int, ...] = (0,)
     """Seeds of initialisation and data order; forget draws have their own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """A timm model and how it is trained."""
-
-    timm: str
-    """Name in timm, such as resnet18 or vit_tiny_patch16_224."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Arguments of the timm constructor, such as patch_size = 4."""
-    training: dict[str, Any] = field(default_factory=dict)
-    """Fields of [training] that differ for this architecture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +236,9 @@ class SweepConfig:
     exclude: tuple[dict[str, Any], ...] = ()
     """Combinations that make no sense: a table of axis = value or list of values."""
     training: Recipe = field(default_factory=Recipe)
+    pretraining: Pretraining | None = None
+    """The recipe of a base, which is trained once on the data set's public part; training of every other model,
+    retrained and shadow models among them, starts from it. Without this table it starts from random weights."""
     architectures: dict[str, Architecture] = field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Hyper-parameters by method; `base` makes a named variant of another method."""
@@ -281,8 +274,8 @@ class SweepConfig:
         return fields.build(Recipe, merged, where=f"architectures.{architecture}.training")
 
     def architecture(self, name: str) -> Architecture:
-        """The [architectures] table of that name, or the bare timm model."""
-        return self.architectures.get(name, Architecture(timm=name))
+        """The [architectures] table of that name, or the bare model."""
+        return self.architectures.get(name) or Architecture.named(name)
 
 
 def canonical(value: Any) -> str:

@@ -255,9 +255,9 @@ def worker_count(execution: Execution) -> int | None:
 
 
 def _memory(plan: Plan, past: Past) -> MemoryEstimate:
-    channels, height, width = plan.data.labels.image_shape
-    pixels = len(plan.data.labels.labels) * channels * height * width
-    return MemoryEstimate(image_values=pixels, peak_bytes=dict(past.peak_bytes), source=past.source)
+    labels = plan.data.labels
+    values = len(labels.labels) * (labels.longest or math.prod(labels.image_shape))
+    return MemoryEstimate(image_values=values, peak_bytes=dict(past.peak_bytes), source=past.source)
 
 
 def _disk(

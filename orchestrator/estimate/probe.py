@@ -111,7 +111,7 @@ def _run(plan: Plan, store: Store, models: Iterable[ModelSpec], cells: Iterable[
 def _lockstep(plan: Plan, past: Past) -> dict[str, Choice]:
     """How shadow models are trained fastest, of each architecture whose training has no number yet."""
     unknown = [name for name in plan.shadow_sets if (name, BASE_METHOD, "") not in past.shadows]
-    if not unknown:
+    if not unknown or plan.data.labels.vocabulary:  # documents are trained on one after another
         return {}
     from orchestrator.bench.workbench import Workbench
 
@@ -173,7 +173,7 @@ def _sampled(plan: Plan, size: int) -> Plan:
         test=_spread(data.splits.test, share),
     )
     models = {
-        key: spec if spec.kind == "unlearned" else replace(spec, recipe=_one_epoch(spec))
+        key: spec if spec.kind in ("pretrained", "unlearned") else replace(spec, recipe=_one_epoch(spec))
         for key, spec in plan.models.items()
     }
     small: DataPlan = replace(data, splits=splits, forget_sets=forget)

@@ -12,11 +12,14 @@ from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.metrics.base import Metric
 from tasks.metrics.catalogue import CATALOGUE
+from tasks.metrics.documents import TOKEN_ACCURACY
 from tasks.metrics.membership import AUC, POPULATION_GAME
 from tasks.metrics.utility import ACCURACY
 
 SPLITS = ("forget", "retain", "test", "validation", "all")
 """Values of `MetricValue.split`."""
+PLAIN_UTILITY: Mapping[str, Metric] = {"classify": ACCURACY, "language": TOKEN_ACCURACY}
+"""By objective, the measure of utility that is primary on every split."""
 PLAIN_STATISTIC = "loss_threshold"
 """The statistic of a population attack that is primary: it fits no attacker and draws no folds, so that nothing but the
 model and its examples moves it."""
@@ -40,12 +43,13 @@ class Declared:
         ]
 
 
-def declare(answers: Answers, attacks: Mapping[str, NamedAttack]) -> Declared:
+def declare(answers: Answers, attacks: Mapping[str, NamedAttack], *, objective: str = "classify") -> Declared:
     """What was declared, and the defaults of what was not.
 
     Args:
         answers: of the configuration.
         attacks: of the plan, by their text on the axis.
+        objective: name of what the models are trained for.
 
     Raises:
         AuditError: a metric is unknown, a margin is none that its range holds, or no attack of the plan reports a
@@ -67,7 +71,7 @@ def declare(answers: Answers, attacks: Mapping[str, NamedAttack]) -> Declared:
     for i, measure in enumerate(measures):
         _check_reported(measure, attacks, known, where=f"answers.primary[{i}]")
     return Declared(
-        primary=tuple(measures or _usual(attacks)),
+        primary=tuple(measures or _usual(attacks, PLAIN_UTILITY[objective])),
         margins={name: metric.margin for name, metric in reported.items()} | answers.margins,
     )
 
@@ -113,10 +117,10 @@ def _check_reported(
         )
 
 
-def _usual(attacks: Mapping[str, NamedAttack]) -> Iterator[Measure]:
+def _usual(attacks: Mapping[str, NamedAttack], utility: Metric) -> Iterator[Measure]:
     """The primary measures of an audit that declares none."""
-    if any(ACCURACY.name in _names(attack) for attack in attacks.values()):
-        yield from (Measure(metric=ACCURACY.name, split=split) for split in ("forget", "retain", "test"))
+    if any(utility.name in _names(attack) for attack in attacks.values()):
+        yield from (Measure(metric=utility.name, split=split) for split in ("forget", "retain", "test"))
     with_auc = {name: attack.built for name, attack in attacks.items() if AUC.name in _names(attack)}
     for name, built in with_auc.items():
         if built.game == POPULATION_GAME and PLAIN_STATISTIC in fields.to_plain(built).get("statistics", ()):

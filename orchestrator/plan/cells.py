@@ -21,6 +21,9 @@ from tasks.errors import AuditError, unknown_name
 from tasks.training.recipe import Recipe
 
 Role = Literal["audited", "reference", "noise_floor", "ceiling", "control"]
+_STAGES = {"pretrained": "pretrain", "original": "train", "retrained": "retrain", "unlearned": "unlearn"}
+TRAINED = ("pretrained", "original", "retrained")
+"""Kinds of models that no method made, in the order in which they are trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class ModelSpec:
     """Everything that one model is made from; `model_id` is its digest."""
 
     model_id: str
-    kind: Literal["original", "retrained", "unlearned"]
+    kind: Literal["pretrained", "original", "retrained", "unlearned"]
     architecture: str
     recipe: Recipe
     seed: int
@@ -41,6 +44,8 @@ class ModelSpec:
     original_id: str | None = None
     retrained_id: str | None = None
     """The reference that this model is compared with."""
+    pretrained_id: str | None = None
+    """The base that its training, or whatever a method initialises anew, starts from; None: random weights."""
 
     @property
     def method(self) -> str:
@@ -50,7 +55,7 @@ class ModelSpec:
     @property
     def stage(self) -> str:
         """Name in `costs` of what makes it."""
-        return {"original": "train", "retrained": "retrain", "unlearned": "unlearn"}[self.kind]
+        return _STAGES[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +145,9 @@ class Plan:
     """What was decided in the user's place, a line for each."""
 
     def trained(self) -> list[ModelSpec]:
-        """Models trained from scratch: originals first, then retrained ones."""
-        order = {"original": 0, "retrained": 1}
-        trained = [m for m in self.models.values() if m.kind in order]
-        return sorted(trained, key=lambda m: (order[m.kind], m.model_id))
+        """Models that no method made: what all others start from first, then originals, then retrained ones."""
+        trained = [m for m in self.models.values() if m.kind in TRAINED]
+        return sorted(trained, key=lambda m: (TRAINED.index(m.kind), m.model_id))
 
     def only(self, keep: Iterable[str]) -> Plan:
         """The plan with the given cells alone and the models that they need."""
@@ -167,9 +171,10 @@ class Plan:
         """Ids of the models, or of the groups of shadow models, that a cell needs."""
         needed = {cell.subject.id, cell.reference.id}
         if isinstance(cell.subject, ShadowSubject):
-            return needed | {self.shadow_sets[cell.architecture].base().group_id}
-        original = self.models[cell.subject.model_id].original_id
-        return needed | {original} if original else needed
+            shadows = self.shadow_sets[cell.architecture]
+            return needed | {shadows.base().group_id} | _known(shadows.pretrained_id)
+        spec = self.models[cell.subject.model_id]
+        return needed | _known(spec.original_id, spec.pretrained_id)
 
     def resting_on(self, plugin: str) -> list[Cell]:
         """Cells whose numbers a plug-in can change."""
@@ -185,6 +190,10 @@ class Plan:
     def _builder(self, architecture: str) -> str:
         builder = architecture_builder(self.config.architecture(architecture).timm)
         return plugin_name(builder) if builder else ""
+
+
+def _known(*ids: str | None) -> set[str]:
+    return {i for i in ids if i}
 
 
 def select(plan: Plan, patterns: str, limit: int) -> Plan:

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from orchestrator.config.settings import Data, SweepConfig
+from orchestrator.config.settings import SweepConfig
+from orchestrator.plan.fits import check_kind, check_normalisation
 from orchestrator.plan.names import build_forget_kind
 from orchestrator.plan.plugins import plugin_digest, plugin_name
 from orchestrator.plan.score_file import RiskScores, read_scores
@@ -44,7 +45,7 @@ def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
     source, labels = read_source(
         config.data.name, config.data.options, name_at="data.name", options_at="data.options"
     )
-    _check_normalisation(config.data, channels=labels.image_shape[0])
+    check_normalisation(config.data, labels)
     splits = make_splits(
         labels,
         validation_fraction=config.data.validation_fraction,
@@ -74,6 +75,7 @@ def plan_data(config: SweepConfig) -> DataPlan:
     names = config.audited_forget_sets if isinstance(config, SearchConfig) else config.axes.forget_set
     kinds = [build_forget_kind(config, text) for text in names]
     for text, kind in zip(names, kinds, strict=True):
+        check_kind(kind, labels, where=f"forget_sets.{text}")
         scores.require(kind.needs, where=f"forget_sets.{text}")
     chosen = []
     for text, kind in zip(names, kinds, strict=True):
@@ -91,15 +93,6 @@ def plan_data(config: SweepConfig) -> DataPlan:
         test_split="validation" if searching else "test",
         plugins={plugin_name(c): plugin_digest(c) for c in map(type, (source, *kinds)) if plugin_name(c)},
     )
-
-
-def _check_normalisation(data: Data, *, channels: int) -> None:
-    for name in ("mean", "std"):
-        count = len(getattr(data, name))
-        if count not in (1, channels):
-            raise AuditError(
-                f"data.{name}: expected 1 number, or {channels} as there are channels, got {count}"
-            )
 
 
 def _with_scores(forget: ForgetSet, scores: RiskScores, names: Iterable[str]) -> ForgetSet:

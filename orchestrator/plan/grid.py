@@ -16,6 +16,7 @@ from orchestrator.plan.answers import declare
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject, matches
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
+from orchestrator.plan.fits import check_axes, check_models
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
@@ -82,7 +83,7 @@ def make_plan(config: SweepConfig) -> Plan:
         attacks=builder.attacks,
         plugins=builder.plugins(),
         settings=builder.settings(unique),
-        answers=declare(config.answers, builder.attacks),
+        answers=declare(config.answers, builder.attacks, objective=builder.data.labels.objective),
         notes=(*notes, *(f"{note}; these cells are left out" for note in builder.notes)),
     )
 
@@ -159,6 +160,8 @@ class _Builder:
         for text, attack in self.attacks.items():
             if attack.built.on_canaries and not config.shadows.canaries:
                 raise AuditError(f"axes.attack: '{text}' needs canaries; set shadows.canaries, got 0")
+        check_models(config, data.source, data.labels)
+        check_axes(data.labels, self.methods.values(), self.attacks.values())
         self._identity = Identity(config, data)
         # A grid asks for the same model once for each attack and scope: 100,000 cells must plan in seconds.
         self._model = cache(self._make_model)
@@ -270,6 +273,7 @@ class _Builder:
                 layout=layout,
                 recipe=self._recipes[architecture],
                 set_id=set_id,
+                pretrained_id=self._pretrained(architecture),
                 base_id=self._identity.base_group(set_id, architecture, BASE_METHOD),
             )
         return self.shadow_sets[architecture]
@@ -325,6 +329,7 @@ class _Builder:
                 named_method=named,
                 scope=scope,
                 original_id=original.model_id,
+                pretrained_id=original.pretrained_id,
                 retrained_id=self._trained(architecture, seed, forget_set, replicate=0).model_id,
             )
         )
@@ -334,6 +339,7 @@ class _Builder:
     ) -> ModelSpec:
         """The original (`replicate` None) or a retrained model."""
         place = architecture, seed, forget_set
+        pretrained = self._pretrained(architecture)
         if replicate is None:
             poisons = self.data.forget_sets[forget_set].poisons
             return self._add(
@@ -344,6 +350,7 @@ class _Builder:
                     recipe=self._recipes[architecture],
                     seed=seed,
                     forget_set=forget_set if poisons else None,
+                    pretrained_id=pretrained,
                 )
             )
         return self._add(
@@ -355,9 +362,20 @@ class _Builder:
                 seed=seed,
                 forget_set=forget_set,
                 replicate=replicate,
+                pretrained_id=pretrained,
                 named_method=self.methods[("retrain", "retrain_again", CONTROL)[replicate]],
             )
         )
+
+    def _pretrained(self, architecture: str) -> str | None:
+        """Id of the base that every training of an architecture starts from; None where none is asked for."""
+        base, recipe = self._identity.pretrained(architecture), self.config.pretraining
+        if base is None or recipe is None:
+            return None
+        spec = ModelSpec(
+            model_id=base, kind="pretrained", architecture=architecture, recipe=recipe, seed=recipe.seed
+        )
+        return self._add(spec).model_id
 
     def _add(self, spec: ModelSpec) -> ModelSpec:
         return self.models.setdefault(spec.model_id, spec)

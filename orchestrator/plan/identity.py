@@ -3,10 +3,13 @@
 Work whose id is among the results is finished, so what is missing below is computed from stale numbers, and what is too
 much is computed again for nothing. Ids are made here alone.
 
+pretrained  CODE_VERSION; digest of the public part, `version` and plug-in of the data set; the architecture;
+            `[pretraining]`, its seed too; precision; kind of device
 original    CODE_VERSION; the data: digest of its content, `version` and plug-in of the data set, splits,
-            normalisation; timm name and options, and the code of an architecture that a plug-in registered with timm;
-            recipe; precision; kind of device (cpu, cuda, mps); seed. Where a forget set poisons training: its
-            examples, their labels and the trigger
+            normalisation; the architecture: timm name and options, and the code of one that a plug-in registered with
+            timm, or name and all sizes of a language model; recipe; the pretrained base, where there is one;
+            precision; kind of device (cpu, cuda, mps); seed. Where a forget set poisons training: its examples, their
+            labels and the trigger
 retrained   the same, the forgotten examples, and which of the independent retrained models it is
 unlearned   id of the original; forgotten examples; scope; seed; `[unlearning]`; the method
 the method  registered name, `version`, all hyper-parameters (as tuned), its plug-in, the stored scores that it ranks
@@ -83,6 +86,25 @@ class Identity:
         self._method = cache(self._method_content)
         self._unlearning = self._id(fields.to_plain(config.unlearning))
         self._untouched = self._id({"kind": "original"})
+
+    def pretrained(self, architecture: str) -> str | None:
+        """Of the base that every training of an architecture starts from; None where none is asked for."""
+        pretraining = self._config.pretraining
+        if pretraining is None:
+            return None
+        return self._id(
+            {
+                "code": CODE_VERSION,
+                "public": {
+                    "content": self._data.source.public_digest(),
+                    "version": self._data.source.version,
+                    "plugin": self._plugin(type(self._data.source)),
+                },
+                "architecture": self._architecture(architecture),
+                "pretraining": fields.to_plain(pretraining),
+                "execution": self._execution(),
+            }
+        )
 
     def original(self, architecture: str, seed: int, forget_set: str) -> str:
         """Of the model that is trained on everything; one for all forget sets that poison nothing."""
@@ -205,7 +227,8 @@ class Identity:
 
     def _training(self, architecture: str) -> str:
         """Id of what every model that is trained from scratch depends on."""
-        table, data, splits = self._config.architecture(architecture), self._config.data, self._data.splits
+        data, splits = self._config.data, self._data.splits
+        pretrained = self.pretrained(architecture)
         sizes = {name: len(getattr(splits, name)) for name in ("train", "validation", "test")}
         return self._id(
             {
@@ -219,23 +242,25 @@ class Identity:
                     "mean": data.mean,
                     "std": data.std,
                 },
-                "architecture": {
-                    "timm": table.timm,
-                    "plugin": self._architecture(table.timm),
-                    "options": table.options,
-                },
+                "architecture": self._architecture(architecture),
                 "training": fields.to_plain(self._config.recipe(architecture)),
-                "execution": {
-                    "precision": self._config.execution.precision,
-                    "device": self._config.execution.device,
-                },
+                "execution": self._execution(),
+                **({"pretrained": pretrained} if pretrained else {}),
             }
         )
 
-    def _architecture(self, timm: str) -> str:
-        """Digest of the code of an architecture that a plug-in registered with timm; empty for timm's own."""
-        builder = architecture_builder(timm)
-        return self._plugin(builder) if builder else ""
+    def _execution(self) -> dict[str, str]:
+        execution = self._config.execution
+        return {"precision": execution.precision, "device": execution.device}
+
+    def _architecture(self, architecture: str) -> dict[str, Any]:
+        """A model of timm with the digest of the code that a plug-in registered for it; or one of Lethe's own."""
+        table = self._config.architecture(architecture)
+        if table.language:
+            return {"language": table.language, "options": fields.to_plain(table.gpt)}
+        builder = architecture_builder(table.timm)
+        plugin = self._plugin(builder) if builder else ""
+        return {"timm": table.timm, "plugin": plugin, "options": table.options}
 
     def _poison(self, forget_set: str) -> dict[str, Any]:
         forget = self._data.forget_sets[forget_set]

@@ -47,9 +47,11 @@ def plugin_name(defined: Defined) -> str:
 def architecture_builder(name: str) -> FunctionType | None:
     """The function that timm's registry holds for an architecture; None where it has none, or was not imported yet.
 
+    An architecture that is not timm's has the empty name.
+
     Planning does without timm, whose import takes seconds: before it is imported nobody can have registered anything.
     """
-    if "timm" not in sys.modules:
+    if not name or "timm" not in sys.modules:
         return None
     from timm.models import is_model, model_entrypoint
 

@@ -80,6 +80,8 @@ class ShadowSet:
     set_id: str
     base_id: str
     """Of the group of the models as trained."""
+    pretrained_id: str | None = None
+    """The base that all of them start from; None: random weights."""
 
     def shadow_id(self, shadow: int) -> str:
         """Identity of one shadow model."""
@@ -168,9 +170,7 @@ def _pool(settings: Shadows, name: str, ids: np.ndarray) -> TargetPool:
     return TargetPool(name=name, ids=ids, forget_size=size, draws=draws, rule="partition")
 
 
-def canary_images(
-    settings: Shadows, *, shape: tuple[int, int, int], audited_digest: str
-) -> CanaryImages | None:
+def canary_images(settings: Shadows, *, shape: tuple[int, ...], audited_digest: str) -> CanaryImages | None:
     """The images of out-of-distribution canaries, chosen but not read; None where canaries are mislabelled.
 
     Args:

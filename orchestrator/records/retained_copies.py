@@ -12,7 +12,7 @@ import numpy as np
 from orchestrator.errors import one_line
 from orchestrator.plan.data import DataPlan
 from orchestrator.store.store import Store
-from tasks.datasets.checks import checked_images
+from tasks.datasets.checks import checked_inputs
 from tasks.datasets.contents import hash_images
 from tasks.errors import AuditError
 from tasks.forget_sets.retained_copies import (
@@ -23,6 +23,8 @@ from tasks.forget_sets.retained_copies import (
     find_copies,
     too_large,
 )
+from tasks.forget_sets.retained_documents import find_document_copies
+from tasks.text.documents import Documents
 
 QUICK_VALUES, QUICK_PRODUCTS = 200_000_000, 20_000_000_000
 """Bounds of a plan, which is to answer at once: CIFAR with 500 forgotten examples takes about two seconds."""
@@ -74,21 +76,31 @@ def search(data: DataPlan, names: Iterable[str]) -> dict[str, RetainedCopies | s
     affordable = [name for name, reason in bounds.items() if reason is None]
     if affordable:
         try:
-            images = checked_images(data.source, data.labels)
+            inputs = checked_inputs(data.source, data.labels)
         except AuditError:  # a file that no cell can read either: bad input, and no cell's failure
             raise
         except Exception as error:  # of a plug-in: the cells that need the images fail as rows
             return found | dict.fromkeys(affordable, f"the images cannot be read: {one_line(error)}")
-        hashes = hash_images(images)
-        for name in affordable:
-            forget, retained = data.forget_sets[name].ids, _retained(data, name)
-            found[name] = find_copies(images, hashes, forget=forget, retained=retained)
+        found |= _found(data, inputs, affordable)
     return found
+
+
+def _found(
+    data: DataPlan, inputs: np.ndarray | Documents, names: Iterable[str]
+) -> dict[str, RetainedCopies | str]:
+    """The copies among images, or among documents."""
+    places = {
+        name: {"forget": data.forget_sets[name].ids, "retained": _retained(data, name)} for name in names
+    }
+    if isinstance(inputs, Documents):
+        return {name: find_document_copies(inputs, **place) for name, place in places.items()}
+    hashes = hash_images(inputs)
+    return {name: find_copies(inputs, hashes, **place) for name, place in places.items()}
 
 
 def _too_large(data: DataPlan, name: str, *, most_values: int, most_products: int) -> str | None:
     return too_large(
-        data.labels.image_shape,
+        data.labels.image_shape or (data.labels.longest,),
         num_examples=len(data.labels.labels),
         forget=len(data.forget_sets[name].ids),
         retained=len(_retained(data, name)),
@@ -144,7 +156,9 @@ def _record_id(data: DataPlan, name: str) -> str:
 
 def _rows(data: DataPlan, name: str, copies: RetainedCopies | str, *, dataset: str) -> list[dict[str, Any]]:
     forget = data.forget_sets[name]
-    search = {"not_searched": copies} if isinstance(copies, str) else {"near": NEAR}
+    search = (
+        {"not_searched": copies} if isinstance(copies, str) else {"near": copies.bound, **_compared(copies)}
+    )
     provenance = json.dumps({**forget.provenance, "retained_copies": search}, sort_keys=True, default=str)
     rows: list[dict[str, Any]] = [
         {
@@ -163,3 +177,8 @@ def _rows(data: DataPlan, name: str, copies: RetainedCopies | str, *, dataset: s
             row["retained_nearest"] = int(copies.nearest[place])
             row["retained_distance"] = float(copies.distance[place])
     return rows
+
+
+def _compared(copies: RetainedCopies) -> dict[str, str]:
+    """What is compared, where it is not the thumbnails of images."""
+    return {} if copies.compared == RetainedCopies.compared else {"compared": copies.compared}

@@ -14,6 +14,8 @@ from orchestrator.report.subject import Subject, failures
 from orchestrator.store.json_columns import json_column
 from orchestrator.store.purges import purge_line
 from tasks.forget_sets.retained_copies import NEAR
+from tasks.forget_sets.retained_documents import COMPARED as DOCUMENTS
+from tasks.forget_sets.retained_documents import NEAR as NEAR_DOCUMENTS
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
@@ -74,17 +76,24 @@ def _asked(results: Results, subject: Subject) -> str:
 
 def copies(rows: list[dict[str, Any]]) -> str:
     """Examples of which an exact or near copy is retained: whether these are forgotten cannot be decided."""
+    where = "forget_sets.provenance_json"
+    found = json_column(rows[0]["provenance_json"] or "{}", dict, where=where).get("retained_copies")
+    found = found if isinstance(found, dict) else {}
     if any(r["retained_distance"] is None for r in rows):
-        where = "forget_sets.provenance_json"
-        found = json_column(rows[0]["provenance_json"], dict, where=where).get("retained_copies")
-        found = found if isinstance(found, dict) else {}
         if "purged" in found:
             return escape(str(found["purged"]))
         return f"not looked for: {escape(str(found.get('not_searched', 'these results are older than the search')))}"
+    of_documents = found.get("compared") == DOCUMENTS
+    bound = NEAR_DOCUMENTS if of_documents else NEAR
     exact = [r["example_id"] for r in rows if r["retained_exact"]]
-    near = [r["example_id"] for r in rows if not r["retained_exact"] and r["retained_distance"] < NEAR]
+    near = [r["example_id"] for r in rows if not r["retained_exact"] and r["retained_distance"] < bound]
     if not exact and not near:
-        return f"none found among the retained examples, exact or near (thumbnails that differ by less than {NEAR})"
+        what = (
+            f"{DOCUMENTS} of which less than {bound} differ"
+            if of_documents
+            else f"thumbnails that differ by less than {bound}"
+        )
+        return f"none found among the retained examples, exact or near ({what})"
     kinds = ((exact, "an exact"), (near, "a near"))
     parts = [f"{len(ids)} with {kind} copy ({listed(ids)})" for ids, kind in kinds if ids]
     return (

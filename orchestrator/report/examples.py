@@ -122,7 +122,7 @@ def _worst(context: Context) -> list[Block]:
         pictures = [
             (
                 examples.images.get(r["example_id"], ""),
-                f"<b>#{r['example_id']}</b>, class {escape(examples.class_name(r['label']))}<br>"
+                f"{examples.caption(r['example_id'], r['label'])}<br>"
                 f"{_excess(r['excess'])} logits<br>right: {_percent(r['accuracy'])}<br>"
                 f"retrained: {_percent(r['retrained_accuracy'])}",
             )

@@ -1,11 +1,12 @@
-"""Pixels of single examples, read again from the data set that the run names; nothing is fetched."""
+"""Pixels or words of single examples, read again from the data set that the run names; nothing is fetched."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """PNG images of examples as data URIs, with the names of the classes; or why there are none."""
+    """PNG images of examples as data URIs, or documents as HTML, and names of classes; or why there are none."""
 
     images: dict[int, str]
+    documents: dict[int, str] = field(default_factory=dict)
+    """Words, in which facts are marked."""
     class_names: tuple[str, ...] = ()
     why_not: str = ""
+
+    def caption(self, example_id: int, label: int | None) -> str:
+        """Number and class of an example, as HTML; of a document, number and words."""
+        if example_id in self.documents:
+            return f"<b>#{example_id}</b> {self.documents[example_id]}"
+        return f"<b>#{example_id}</b>" + (
+            "" if label is None else f", class {escape(self.class_name(label))}"
+        )
 
     def class_name(self, label: int | None) -> str:
         """The name of a class; its number where names are unknown."""
@@ -60,6 +71,9 @@ def read_examples(results: Results, ids: Iterable[int], *, asked: bool) -> Examp
         if source.digest() != rows[0]["dataset_digest"]:
             return Examples(images={}, why_not="the data set on this machine is not the one that was audited")
         labels = source.read_labels()
+        if labels.vocabulary:
+            inside = [i for i in ids if 0 <= i < len(labels.labels)]
+            return Examples(images={}, documents={i: marked(source.pieces(i)) for i in inside})
         pixels = source.read_images()
     except (AuditError, OSError) as error:
         return Examples(images={}, why_not=f"the data set cannot be read here: {error}")
@@ -73,6 +87,14 @@ def _source(config: dict[str, Any]) -> Any:
 
     name, inline = parse_text(config["name"], where="data.name")
     return datasets.build(name, {**config.get("options", {}), **inline}, where="data.options")
+
+
+def marked(pieces: Iterable[tuple[str, str]]) -> str:
+    """A document as HTML; what states a fact is marked with its kind."""
+    return " ".join(
+        f'<mark title="{escape(kind)}">{escape(words)}</mark>' if kind else escape(words)
+        for words, kind in pieces
+    )
 
 
 def data_uri(image: np.ndarray) -> str:

@@ -88,13 +88,13 @@ def _gallery(context: Context, place: Place, rows: list[Row]) -> Gallery:
     examples = read_examples(context.results, worst, asked=context.examples)
     if place.forget_set == CANARY_POOL:
         why = "a canary need not look like the example in whose place it stands"
-        examples = replace(examples, images={}, why_not=why)
+        examples = replace(examples, images={}, documents={}, why_not=why)
     images = []
     for i in worst:
         top = max(groups[i], key=lambda r: r["auc"])
         control = f", retrained {number(top['retrained_auc'], 2)}" if top["retrained_auc"] is not None else ""
         label = context.evidence.label("audited", top["method"], top["scope"])
-        text = f"<b>#{i}</b>, class {escape(examples.class_name(top['label']))}<br>AUC {number(means[i], 2)}{control}"
+        text = f"{examples.caption(i, top['label'])}<br>AUC {number(means[i], 2)}{control}"
         images.append(
             (examples.images.get(i, ""), f"{text}<br>worst: {escape(label)} {number(top['auc'], 2)}")
         )

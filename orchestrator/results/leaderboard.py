@@ -26,23 +26,34 @@ COLUMNS = (
     (f"average gap [{COVERAGE}]", "average_gap"),
     ("JS", "js_forget"),
     ("MIA", "mia_auc"),
+    ("extraction", "extraction"),
     ("robust", "robust"),
     ("fairness", "fairness"),
     ("cost", "cost"),
 )
-SPARED = ("js_forget", "fairness", "robust", "retain_accuracy", "forget_accuracy", "test_accuracy", "mia_auc")
+SPARED = (
+    "js_forget",
+    "fairness",
+    "robust",
+    "retain_accuracy",
+    "forget_accuracy",
+    "test_accuracy",
+    "extraction",
+    "mia_auc",
+)
 """Columns that a narrow terminal goes without, first to last: what the verdict usually rests on goes last."""
 WIDTH = 110
 """Columns of text where stdout is no terminal."""
 LEGEND = (
     "verdict: told apart from retraining on a primary measure; shown equivalent on all of them, within their margins; "
-    "or undecided, for which query model_verdicts says what would settle it. forget, retain, test: accuracy. average "
-    f"gap: mean distance of the three to the retrained model, with its {COVERAGE} interval (Student's t over seeds, "
-    "and with one or two from the lowest to the highest end of their own; never within the mean ends of these). JS: "
-    "Jensen-Shannon divergence to the retrained model on the forget set. MIA: AUC of the loss threshold, forget "
-    "against test, 0.5 is no signal. robust: test accuracy under the strongest attack that all these models met. "
-    "fairness: relative fairness gap over normalisation layers, lower is fairer. cost: device seconds next to "
-    "retraining."
+    "or undecided, for which query model_verdicts says what would settle it. forget, retain, test: accuracy, of "
+    f"documents that of their tokens. average gap: mean distance of the three to the retrained model, with its "
+    f"{COVERAGE} interval (Student's t over seeds, and with one or two from the lowest to the highest end of their "
+    "own; never within the mean ends of these). JS: Jensen-Shannon divergence to the retrained model on the forget "
+    "set. MIA: AUC of the loss threshold, forget against test, 0.5 is no signal. extraction: share of the forgotten "
+    "documents that greedy decoding writes to their end. robust: test accuracy under the strongest attack that all "
+    "these models met. fairness: relative fairness gap over normalisation layers, lower is fairer. cost: device "
+    "seconds next to retraining."
 )
 
 
@@ -87,7 +98,8 @@ def _fitting(console: Console, title: str, rows: list[dict[str, Any]]) -> tuple[
 
 
 def _table(title: str, rows: list[dict[str, Any]], *, without: tuple[str, ...]) -> Table:
-    columns = [(heading, key) for heading, key in COLUMNS if key not in without]
+    measured = {key for _, key in COLUMNS if any(row[key] is not None for row in rows)}
+    columns = [(heading, key) for heading, key in COLUMNS if key in measured - set(without)]
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )

@@ -97,7 +97,7 @@ TABLES = _tables(
         columns={
             "model_id": STRING,
             "setting": STRING,
-            "kind": STRING,  # original, retrained, unlearned, shadow
+            "kind": STRING,  # pretrained, original, retrained, unlearned, shadow
             "dataset": STRING,
             "dataset_digest": STRING,
             "architecture": STRING,
@@ -109,7 +109,7 @@ TABLES = _tables(
             "seed": INT64,
             "replicate": INT32,  # which of the independent retrained models; null for shadow models
             "shadow": INT32,  # number in the layout; null for other models
-            "parent_id": STRING,
+            "parent_id": STRING,  # the original of an unlearned model; the base of one whose training starts from it
             "shadow_set": STRING,  # the set that a shadow model is of; null for other models
             "retrained_id": STRING,  # the reference of an unlearned model
             "weights_digest": STRING,
@@ -211,6 +211,11 @@ TABLES = _tables(
             "eps": FLOAT64,
             "statistic": CATEGORY,
             "member": BOOL,
+            "tokens": INT32,  # of a document that are asked for; null for images, as are the next four
+            "token_accuracy": FLOAT32,
+            "min_k": FLOAT32,
+            "min_k_pp": FLOAT32,
+            "extraction": FLOAT32,
             "attack": STRING,
             "cell_id": STRING,
         },
@@ -305,7 +310,7 @@ TABLES = _tables(
         columns={
             "stage_id": STRING,
             "model_id": STRING,
-            "stage": STRING,  # train, retrain, unlearn, share, score, attack
+            "stage": STRING,  # pretrain, train, retrain, unlearn, share, score, attack
             "device": STRING,
             "seconds": FLOAT64,
             "device_seconds": FLOAT64,
@@ -356,9 +361,9 @@ TABLES = _tables(
             "dataset": STRING,
             "example_id": INT32,
             "label": INT16,
-            "retained_exact": INT32,  # retained examples with the same pixels; null: not looked for
+            "retained_exact": INT32,  # retained examples with the same content; null: not looked for
             "retained_nearest": INT32,  # the retained example that looks most alike
-            "retained_distance": FLOAT32,  # their root mean square difference (tasks.forget_sets.retained_copies)
+            "retained_distance": FLOAT32,  # how far they differ (tasks.forget_sets.retained_copies, retained_documents)
             "provenance_json": STRING,
         },
         required=("forget_set", "example_id"),

@@ -158,9 +158,8 @@ def _cells_on(whole: Mapping[str, pa.Table]) -> dict[str, set[str]]:
     for cell_id, *others in _columns(whole["cells"], *names):
         for key in {cell_id, *others} - {None}:
             resting[key].add(cell_id)
-    for model_id, kind, parent, retrained in _columns(
-        whole["models"], "model_id", "kind", "parent_id", "retrained_id"
-    ):
+    models = _columns(whole["models"], "model_id", "kind", "parent_id", "retrained_id")
+    for model_id, kind, parent, retrained in sorted(models, key=lambda row: row[1] != "unlearned"):
         if kind == "shadow":  # its parent is the group that cells rest on
             resting[model_id] |= resting[parent]
         else:

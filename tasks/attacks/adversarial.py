@@ -32,6 +32,8 @@ STANDARD_RADII = {
 class Adversarial(Attack):
     """Moves images within a norm ball in pixel space so that the model errs."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+
     version: ClassVar[int] = 2
     family: ClassVar[str] = "adversarial"
     needs: ClassVar[frozenset[Need]] = frozenset(("gradients",))

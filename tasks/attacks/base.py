@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 from tasks.errors import AuditError, unknown_name
 from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.catalogue import CATALOGUE
+from tasks.objectives.names import require_objective
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Attack(ABC):
     """All that it may report; reporting anything else fails the cell."""
     version: ClassVar[int] = 1
     """Raised whenever equal parameters give other numbers, so that older cells are measured again."""
+    objectives: ClassVar[frozenset[str]] = frozenset()
+    """Names of the objectives (`tasks.objectives`) whose models it can measure; empty: every one."""
     subject: ClassVar[Subject] = "model"
     """What it is run against: the model of a cell, or a group of shadow models."""
     games: ClassVar[tuple[str, ...]] = ()
@@ -63,6 +66,17 @@ class Attack(ABC):
     """Fewest examples of a forget set of which it can say anything; cells of smaller ones are not planned."""
     bounds_epsilon: ClassVar[bool] = False
     """Whether it bounds the epsilon of single examples by counting shadow models, of which too few show nothing."""
+
+    def check_objective(self, name: str) -> None:
+        """Refuse models that are trained for another objective, before any work.
+
+        Args:
+            name: of the objective.
+
+        Raises:
+            AuditError: it cannot measure such models.
+        """
+        require_objective(self, name)
 
     @property
     def game(self) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from tasks.attacks.base import Attack, Measurement, Need, register
 from tasks.attacks.views import ModelView
-from tasks.measure.evaluate import model_metrics
-from tasks.metrics import reference, utility
+from tasks.measure.evaluate import document_metrics, model_metrics
+from tasks.metrics import documents, reference, utility
 from tasks.metrics.base import Metric
+
+if TYPE_CHECKING:
+    from tasks.training.scoring import Outputs
 
 
 @register("none")
@@ -22,11 +25,20 @@ class NoAttack(Attack):
     version: ClassVar[int] = 2
     family: ClassVar[str] = "none"
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
-    metrics: ClassVar[tuple[Metric, ...]] = (*utility.METRICS, *reference.METRICS)
+    metrics: ClassVar[tuple[Metric, ...]] = (*utility.METRICS, *reference.METRICS, *documents.UTILITY_METRICS)
 
     def measure(self, view: ModelView) -> Measurement:
-        """Utility by split and class, gaps and distances to the retrained model, fairness gaps of layers."""
+        """Utility by split and class, gaps and distances to the retrained model, fairness gaps of layers.
+
+        Documents have no classes, and of the retrained model's answers on them nothing is kept: utility by split.
+        """
         outputs = view.outputs()
+        if not outputs["forget"].keeps_logits:
+            return Measurement(
+                metrics=document_metrics(outputs),
+                examples=[_of_documents(split, part) for split, part in outputs.items()],
+                layers=[],
+            )
         metrics = model_metrics(
             outputs,
             view.reference_outputs(),
@@ -46,3 +58,10 @@ class NoAttack(Attack):
             for split, part in outputs.items()
         ]
         return Measurement(metrics=metrics, examples=examples, layers=view.layer_gaps())
+
+
+def _of_documents(split: str, part: Outputs) -> dict[str, np.ndarray]:
+    """Rows of `examples`: all that the objective says of each document."""
+    found = dict(part.statistics)
+    found["tokens"] = found["tokens"].astype(np.int32)
+    return {"split": np.full(len(part), split), "example_id": part.ids, **found}

@@ -15,8 +15,8 @@ from tasks.attacks.population import PopulationAttack
 from tasks.attacks.views import ModelView
 from tasks.contracts.adversarial import ADVERSARIAL_CONTRACTS
 from tasks.contracts.population import POPULATION_CONTRACTS
-from tasks.contracts.small import global_random_state, small_data, small_original
-from tasks.contracts.small_views import SETTINGS, SmallModel, small_view
+from tasks.contracts.small import global_random_state
+from tasks.contracts.small_views import SETTINGS, small_source, small_view
 from tasks.fields import field_docs
 from tasks.metrics.base import Metric
 from tasks.runtime.devices import DeviceName
@@ -78,20 +78,19 @@ def measuring_leaves_no_trace(attack: Attack, device: DeviceName = "cpu") -> Non
     """The model is to the last bit as it was, and so are the images and the global random state."""
     if attack.subject != "model":
         return
-    model, images, generators = (
-        small_original(device),
-        small_data(device).images.clone(),
-        global_random_state(),
-    )
-    model.get_submodule("first").train()
+    source = small_source(attack, device)
+    model, data = source.model, source.subset("test").data
+    held, generators = [tensor.clone() for tensor in data.held], global_random_state()
+    next(model.children()).train()
     model.get_submodule("head").requires_grad_(False)
     before, name = fingerprint(model), type(attack).__name__
-    attack.measure(ModelView(attack, SmallModel(model, device), name=name, settings=SETTINGS))
+    attack.measure(ModelView(attack, source, name=name, settings=SETTINGS))
     assert fingerprint(model) == before, (
         f"{name}: changed weights, modes, gradient switches or hooks of the model"
     )
     assert all(p.grad is None for p in model.parameters()), f"{name}: left gradients on parameters"
-    assert torch.equal(small_data(device).images, images), f"{name}: changed the images"
+    for tensor, was in zip(data.held, held, strict=True):
+        assert torch.equal(tensor, was), f"{name}: changed the {data.called}"
     assert global_random_state() == generators, f"{name}: touched the global random state"
 
 

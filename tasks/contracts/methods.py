@@ -8,9 +8,11 @@ from collections.abc import Callable
 import torch
 
 from tasks.contracts.small import global_random_state, same_bits, small_run, state_of
+from tasks.contracts.small_text import small_language_run
 from tasks.errors import AuditError, Diverged
 from tasks.fields import field_docs
 from tasks.networks.scopes import ScopeViolation
+from tasks.objectives.classify import Classify
 from tasks.runtime.seeding import isolated_global_rng
 from tasks.unlearn.base import Method
 from tasks.unlearn.run import UnlearningRun, unlearn
@@ -23,7 +25,13 @@ SCOPES = ("all", "head", "early")
 MakeRun = Callable[..., UnlearningRun]
 
 
-def method_is_described(method: Method, make_run: MakeRun = small_run) -> None:
+def run_for(method: Method) -> MakeRun:
+    """Makes runs of models that a method can unlearn from: of images, or of documents where it is for these alone."""
+    of_images = not method.objectives or Classify.name in method.objectives
+    return small_run if of_images else small_language_run
+
+
+def method_is_described(method: Method, make_run: MakeRun | None = None) -> None:
     """Every field has a doc string, and every searched field exists."""
     cls = type(method)
     names = {f.name for f in dataclasses.fields(method)}  # type: ignore[arg-type]
@@ -34,8 +42,9 @@ def method_is_described(method: Method, make_run: MakeRun = small_run) -> None:
     assert not odd, f"{cls.__name__}: search names no field: {odd}"
 
 
-def outside_scope_is_bit_identical(method: Method, make_run: MakeRun = small_run) -> None:
+def outside_scope_is_bit_identical(method: Method, make_run: MakeRun | None = None) -> None:
     """No parameter or buffer outside the layer scope moves; a scope may be refused by an AuditError."""
+    make_run = make_run or run_for(method)
     for scope in PARTIAL_SCOPES:
         run = make_run(scope=scope)
         before = state_of(run.model)
@@ -60,11 +69,12 @@ def _try(method: Callable[[UnlearningRun], object], run: UnlearningRun, scope: s
     return True
 
 
-def zero_epochs_change_nothing(method: Method, make_run: MakeRun = small_run) -> None:
+def zero_epochs_change_nothing(method: Method, make_run: MakeRun | None = None) -> None:
     """With `epochs = 0` the model keeps its bits.
 
     Exempt are methods without the field, that refuse 0, or that declare `edits_weights`.
     """
+    make_run = make_run or run_for(method)
     has_epochs = "epochs" in {f.name for f in dataclasses.fields(method)}  # type: ignore[arg-type]
     if not has_epochs or method.edits_weights:
         return
@@ -79,8 +89,9 @@ def zero_epochs_change_nothing(method: Method, make_run: MakeRun = small_run) ->
     assert not changed, f"epochs = 0 changed {changed}"
 
 
-def same_seed_gives_same_weights(method: Method, make_run: MakeRun = small_run) -> None:
+def same_seed_gives_same_weights(method: Method, make_run: MakeRun | None = None) -> None:
     """Two runs of one seed agree to the last bit, whatever the global generators hold."""
+    make_run = make_run or run_for(method)
     for scope in SCOPES:
         states = []
         for number in (1, 2):
@@ -92,8 +103,9 @@ def same_seed_gives_same_weights(method: Method, make_run: MakeRun = small_run) 
         assert not differing, f"scope '{scope}': two runs of one seed differ in {differing}"
 
 
-def global_random_state_is_untouched(method: Method, make_run: MakeRun = small_run) -> None:
+def global_random_state_is_untouched(method: Method, make_run: MakeRun | None = None) -> None:
     """Python's, NumPy's and torch's global generators are where they were."""
+    make_run = make_run or run_for(method)
     run = make_run()
     before = global_random_state()
     method(run)
@@ -102,8 +114,9 @@ def global_random_state_is_untouched(method: Method, make_run: MakeRun = small_r
     assert not touched, f"global random state touched: {touched}"
 
 
-def model_is_handed_back(method: Method, make_run: MakeRun = small_run) -> None:
-    """Eval mode, gradient switches as they were, no gradient, no hook, finite weights, K outputs."""
+def model_is_handed_back(method: Method, make_run: MakeRun | None = None) -> None:
+    """Eval mode, gradient switches as they were, no gradient, no hook, finite weights, outputs of the same shape."""
+    make_run = make_run or run_for(method)
     for scope in SCOPES:
         run = make_run(scope=scope)
         switches = dict(run.scope.requires_grad)
@@ -121,18 +134,20 @@ def _check_handed_back(run: UnlearningRun, switches: dict[str, bool]) -> None:
         assert parameter.grad is None, f"parameter '{name}' is left with a gradient"
         assert bool(torch.isfinite(parameter).all()), f"parameter '{name}' is not finite"
     with torch.no_grad():
-        logits = run.model(run.forget.batch(torch.arange(2, device=run.device)).inputs)
-    expected = (2, run.num_classes)
-    assert logits.shape == expected, f"expected logits {expected}, got {tuple(logits.shape)}"
+        inputs = run.forget.batch(torch.arange(2, device=run.device)).inputs
+        expected, found = (tuple(model(inputs).shape) for model in (run.original, run.model))
+    assert found == expected, f"expected logits {expected}, got {found}"
 
 
-def inputs_are_only_read(method: Method, make_run: MakeRun = small_run) -> None:
-    """Images, targets and the original model keep their bits."""
+def inputs_are_only_read(method: Method, make_run: MakeRun | None = None) -> None:
+    """Inputs, targets and the original model keep their bits."""
+    make_run = make_run or run_for(method)
     run = make_run()
-    original, images = state_of(run.original), run.forget.data.images.clone()
+    original, held = state_of(run.original), [tensor.clone() for tensor in run.forget.data.held]
     targets = [part.targets.clone() for part in (run.forget, run.retain, run.validation)]
     method(run)
-    assert torch.equal(run.forget.data.images, images), "images were changed"
+    for tensor, before in zip(run.forget.data.held, held, strict=True):
+        assert torch.equal(tensor, before), f"{run.forget.data.called} were changed"
     for part, before in zip((run.forget, run.retain, run.validation), targets, strict=True):
         assert torch.equal(part.targets, before), "targets were changed"
     changed = [
@@ -141,8 +156,9 @@ def inputs_are_only_read(method: Method, make_run: MakeRun = small_run) -> None:
     assert not changed, f"the original model changed in {changed}"
 
 
-def retain_set_is_read_only_if_declared(method: Method, make_run: MakeRun = small_run) -> None:
+def retain_set_is_read_only_if_declared(method: Method, make_run: MakeRun | None = None) -> None:
     """Without `needs_retain` the result does not depend on which examples the retain set holds."""
+    make_run = make_run or run_for(method)
     if type(method).needs_retain:
         return
     states = []
@@ -167,12 +183,12 @@ METHOD_CONTRACTS = (
 )
 
 
-def check_method(method: Method, make_run: MakeRun = small_run) -> None:
+def check_method(method: Method, make_run: MakeRun | None = None) -> None:
     """Run every contract of methods.
 
     Args:
         method: with hyper-parameters that take seconds on a hundred examples.
-        make_run: makes a fresh run of the original; takes `scope` and `seed`. On a GPU:
+        make_run: makes a fresh run of the original; takes `scope` and `seed`; None: `run_for`. On a GPU:
             `functools.partial(small_run, device="cuda")`.
 
     Raises:

@@ -14,7 +14,9 @@ from torch import nn
 from tasks.attacks.base import Attack
 from tasks.attacks.views import ModelView, ShadowView
 from tasks.contracts.small import small_data, small_original
+from tasks.contracts.small_text import SOURCE, small_documents, small_language_original
 from tasks.measure.evaluate import Settings
+from tasks.objectives.classify import Classify
 from tasks.runtime.devices import DeviceName
 from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.canaries import Canaries, mislabelled_canaries
@@ -60,6 +62,47 @@ class SmallModel:
     def subset(self, split: str) -> Subset:
         """Images of a split."""
         return small_data(self.device).subset(SPLITS[split])
+
+
+@dataclass(frozen=True)
+class SmallLanguageModel:
+    """A `ModelSource` of the small original of documents, compared with a copy of itself without its last norm."""
+
+    model: nn.Module
+    device: DeviceName = "cpu"
+    """Where the model is."""
+    forgotten_classes: tuple[int, ...] = ()
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Documents are all of class 0."""
+        return SOURCE.read_labels().labels
+
+    def outputs(self) -> dict[str, Outputs]:
+        """Answers of the model by split."""
+        return {split: score(self.model, self.subset(split)) for split in _document_splits()}
+
+    def reference_outputs(self) -> dict[str, Outputs]:
+        """Answers of the other model on the same documents."""
+        other = copy.deepcopy(self.model)
+        torch.nn.init.zeros_(other.get_parameter("norm.bias"))
+        return {split: score(other, self.subset(split)) for split in _document_splits()}
+
+    def subset(self, split: str) -> Subset:
+        """Documents of a split."""
+        return small_documents(self.device).subset(_document_splits()[split])
+
+
+def _document_splits() -> dict[str, np.ndarray]:
+    labels = SOURCE.read_labels()
+    assert labels.groups is not None
+    forgotten, tests = labels.groups < 6, np.flatnonzero(labels.is_test)
+    return {
+        "forget": np.flatnonzero(forgotten),
+        "retain": np.flatnonzero(~forgotten & ~labels.is_test),
+        "test": tests[4:],
+        "validation": tests[:4],
+    }
 
 
 class SmallShadows:
@@ -144,4 +187,12 @@ def small_view(attack: Attack, device: DeviceName = "cpu") -> ModelView | Shadow
     if attack.subject == "shadow_models":
         shadows = SmallShadows(canaries=attack.forgets_canaries)
         return ShadowView(attack, shadows, name=name, settings=SETTINGS)
-    return ModelView(attack, SmallModel(small_original(device), device), name=name, settings=SETTINGS)
+    source = small_source(attack, device)
+    return ModelView(attack, source, name=name, settings=SETTINGS)
+
+
+def small_source(attack: Attack, device: DeviceName = "cpu") -> SmallModel | SmallLanguageModel:
+    """A model that an attack can measure: of images, or of documents where it is for these alone."""
+    if not attack.objectives or Classify.name in attack.objectives:
+        return SmallModel(small_original(device), device)
+    return SmallLanguageModel(small_language_original(device), device)

@@ -1,4 +1,4 @@
-"""What a data source gives: labels cheaply for the plan, images for the run. Imports no torch."""
+"""What a data source gives: labels cheaply for the plan, images or documents for the run. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,31 @@ from typing import ClassVar
 
 import numpy as np
 
+from tasks.errors import AuditError
 from tasks.registry import Registry
+from tasks.text.documents import Documents, hash_documents
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """Everything about a data set but the pixels; enough to plan."""
+    """Everything about a data set but the pixels or the text; enough to plan."""
 
     labels: np.ndarray
     """`N`, int64, in canonical order: the source's training examples, then its test examples."""
     is_test: np.ndarray
     """`N`, bool: the source's own test part; all False where it has none."""
     class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    """Channels, height, width."""
+    """Documents are of one class."""
+    image_shape: tuple[int, ...] = ()
+    """Channels, height, width; empty where the examples are documents."""
+    vocabulary: int = 0
+    """Words that documents are made of, the one that fills rows among them; 0 where the examples are images."""
+    longest: int = 0
+    """Tokens that no document, public ones among them, has more of; 0 of images."""
+    groups: np.ndarray | None = None
+    """`N`, int64: of whom each example is, where examples belong together (the documents of a person)."""
+    group_names: tuple[str, ...] = ()
+    """By number; splits keep a group together."""
     coarse_labels: np.ndarray | None = None
     """`N`, int64: super-classes where the source has them (CIFAR-100)."""
     coarse_names: tuple[str, ...] = ()
@@ -34,6 +45,11 @@ class Labels:
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def objective(self) -> str:
+        """Name of what models of these examples are trained for (`tasks.objectives`)."""
+        return "language" if self.vocabulary else "classify"
 
 
 class DataSource(ABC):
@@ -62,6 +78,18 @@ class DataSource(ABC):
         """`N x C x H x W` in canonical order, uint8 (0..255) or float32 in [0, 1]."""
         raise NotImplementedError
 
+    def read_inputs(self) -> np.ndarray | Documents:
+        """What models see of all examples, in canonical order: images, or documents."""
+        return self.read_images()
+
+    def read_public(self) -> Documents | None:
+        """What a base may be trained on that is no example of the audit; None: the source has no such part."""
+        return None
+
+    def public_digest(self) -> str:
+        """Hexadecimal digest of the public part; empty where there is none."""
+        return ""
+
     def content_hashes(self) -> np.ndarray | None:
         """Content hash of each example, `N x 32`, uint8, without holding all images; None: no such way."""
         return None
@@ -69,6 +97,45 @@ class DataSource(ABC):
     def read_file(self, path: Path) -> np.ndarray:
         """One image file as this data set would hold it, `C x H x W`; asked only of a source that `decodes`."""
         raise NotImplementedError
+
+
+class TextSource(DataSource):
+    """A data source whose examples are documents."""
+
+    def read_images(self) -> np.ndarray:
+        """Refuse.
+
+        Raises:
+            AuditError: always.
+        """
+        raise AuditError(f"{type(self).__name__}: expected documents to be asked for: it holds no images")
+
+    @abstractmethod
+    def read_inputs(self) -> Documents:
+        """All documents in canonical order."""
+
+    @abstractmethod
+    def words(self) -> tuple[str, ...]:
+        """The vocabulary by id; of no text of the audit alone, which would give its members away."""
+
+    def pieces(self, example: int) -> list[tuple[str, str]]:
+        """A document in words, without what begins and ends it: runs of words, each with the kind of fact it states.
+
+        The kind is empty between facts.
+        """
+        found, words = self.read_inputs(), self.words()
+        ids = found.ids(example)
+        pieces, place = [], 1
+        for span in found.spans:
+            if span.document == example:
+                pieces += [(place, span.start, ""), (span.start, span.stop, span.kind)]
+                place = span.stop
+        pieces.append((place, len(ids) - 1, ""))
+        return [(" ".join(words[token] for token in ids[a:b]), kind) for a, b, kind in pieces if a < b]
+
+    def content_hashes(self) -> np.ndarray:
+        """Content hash of each document, `N x 32`, uint8; see `tasks.text.documents.content_hash`."""
+        return hash_documents(self.read_inputs())
 
 
 datasets: Registry[DataSource] = Registry(

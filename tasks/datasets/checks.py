@@ -6,6 +6,7 @@ import numpy as np
 
 from tasks.datasets.base import DataSource, Labels
 from tasks.errors import AuditError
+from tasks.text.documents import MOST_WORDS, Documents, check_documents
 
 
 def check_labels(source: DataSource, labels: Labels) -> None:
@@ -26,16 +27,85 @@ def check_labels(source: DataSource, labels: Labels) -> None:
     count, classes = len(labels.labels), labels.num_classes
     if len(labels.is_test) != count:
         raise AuditError(f"{name}.read_labels: is_test: expected {count} values, got {len(labels.is_test)}")
-    if len(labels.image_shape) != 3:
+    if labels.vocabulary:
+        _check_text(name, labels)
+    elif len(labels.image_shape) != 3:
         raise AuditError(
             f"{name}.read_labels: image_shape: expected channels, height and width, got {labels.image_shape}"
         )
+    _check_groups(name, labels)
     outside = labels.labels[(labels.labels < 0) | (labels.labels >= classes)]
     if len(outside):
         raise AuditError(
             f"{name}.read_labels: expected labels from 0 to {classes - 1}, as there are {classes} class_names, "
             f"got {outside[0]}"
         )
+
+
+def _check_text(name: str, labels: Labels) -> None:
+    if not 2 <= labels.vocabulary <= MOST_WORDS:
+        raise AuditError(
+            f"{name}.read_labels: vocabulary: expected 2 to {MOST_WORDS} words, got {labels.vocabulary}"
+        )
+    if labels.longest < 2:
+        raise AuditError(f"{name}.read_labels: longest: expected 2 tokens or more, got {labels.longest}")
+    if labels.image_shape:
+        raise AuditError(f"{name}.read_labels: expected image_shape or vocabulary, got both")
+    if labels.num_classes != 1:
+        raise AuditError(
+            f"{name}.read_labels: class_names: expected one, as documents have no classes, got {labels.num_classes}"
+        )
+
+
+def _check_groups(name: str, labels: Labels) -> None:
+    groups = labels.groups
+    if groups is None:
+        return
+    if not isinstance(groups, np.ndarray) or groups.dtype != np.int64 or groups.shape != labels.labels.shape:
+        raise AuditError(
+            f"{name}.read_labels: groups: expected int64 of shape {labels.labels.shape}, {_told(groups)}"
+        )
+    if len(groups) and not 0 <= groups.min() <= groups.max() < len(labels.group_names):
+        raise AuditError(
+            f"{name}.read_labels: groups: expected numbers from 0 to {len(labels.group_names) - 1}, as there are "
+            f"{len(labels.group_names)} group_names, got {groups.min()} to {groups.max()}"
+        )
+
+
+def checked_inputs(source: DataSource, labels: Labels) -> np.ndarray | Documents:
+    """What models see of all examples: images, or documents.
+
+    Raises:
+        AuditError: as of `checked_images`; or they are no documents that a model can learn from.
+    """
+    if not labels.vocabulary:
+        return checked_images(source, labels)
+    where = f"{type(source).__name__}.read_inputs"
+    documents = check_documents(source.read_inputs(), vocabulary=labels.vocabulary, where=where)
+    if len(documents) != len(labels.labels):
+        raise AuditError(f"{where}: expected {len(labels.labels)} documents, got {len(documents)}")
+    return _not_longer(documents, labels, where)
+
+
+def checked_public(source: DataSource, labels: Labels) -> Documents:
+    """The public part, which a base is trained on.
+
+    Raises:
+        AuditError: there is none, or its documents are none that a model can learn from.
+    """
+    where, found = f"{type(source).__name__}.read_public", source.read_public()
+    if found is None or not len(found):
+        raise AuditError(f"{where}: expected documents to train a base on, got none; leave [pretraining] out")
+    return _not_longer(check_documents(found, vocabulary=labels.vocabulary, where=where), labels, where)
+
+
+def _not_longer(documents: Documents, labels: Labels, where: str) -> Documents:
+    if documents.longest > labels.longest:
+        raise AuditError(
+            f"{where}: document {int(documents.lengths.argmax())}: expected at most longest = {labels.longest} tokens, "
+            f"got {documents.longest}"
+        )
+    return documents
 
 
 def checked_images(source: DataSource, labels: Labels) -> np.ndarray:

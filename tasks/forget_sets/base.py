@@ -56,6 +56,8 @@ class ForgetKind(ABC):
 
     version: ClassVar[int] = 1
     """Raised whenever equal parameters choose other examples."""
+    objectives: ClassVar[frozenset[str]] = frozenset()
+    """Names of the objectives (`tasks.objectives`) for whose examples it is; empty: every one."""
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from tasks.runtime.seeding import numpy_generator
 @dataclass(frozen=True, kw_only=True)
 class WholeClass(ForgetKind):
     """Every training example of a class; the retrained model never predicts it."""
+
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
 
     label: int | str
     """Index or name of the class."""
@@ -31,6 +34,8 @@ class WholeClass(ForgetKind):
 @dataclass(frozen=True, kw_only=True)
 class PartialClass(Amount):
     """Some training examples of one class (100 of class 5 in SCRUB, 10 % of a class in TMU)."""
+
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
 
     label: int | str
     """Index or name of the class."""
@@ -51,6 +56,8 @@ class PartialClass(Amount):
 @dataclass(frozen=True, kw_only=True)
 class SubClass(ForgetKind):
     """A fine class inside a super-class, such as rocket in CIFAR-100 learnt with labels = "coarse"."""
+
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
 
     fine: int | str
     """Index or name of the fine class."""

@@ -21,6 +21,8 @@ class Entanglement(ForgetKind):
     into equal groups; the first examples of the groups of a level are taken.
     """
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+
     level: Literal["low", "mid", "high", "mix"]
     """Which groups; mix takes a third of the count from each level."""
     count: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class InterclassConfusion(ForgetKind):
 
     Success is that confusions a <-> b vanish from unseen data.
     """
+
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
 
     class_a: int | str
     """Index or name of one class."""
@@ -63,6 +65,8 @@ class LabelNoise(Amount):
     A model can know such a label only by memorising the example.
     """
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+
     draw: int = 0
     """Which of the independent draws."""
 
@@ -85,6 +89,8 @@ class Backdoor(Amount):
 
     Success is that stamped unseen images are no longer classified as the target.
     """
+
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
 
     target: int | str
     """Index or name of the class that the trigger stands for; its own examples are not stamped."""

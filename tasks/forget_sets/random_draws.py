@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -69,6 +70,8 @@ class RandomSplitControl(Random):
 @dataclass(frozen=True, kw_only=True)
 class LongTailed(Amount):
     """Class counts that decay exponentially: n_c = n_0 imbalance^(-rank_c / (K - 1)) (Cui et al. 2019)."""
+
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
 
     imbalance: float = 10.0
     """Ratio of the most to the least frequent class, at least 1."""

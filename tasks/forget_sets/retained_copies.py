@@ -40,12 +40,16 @@ class RetainedCopies:
     nearest: np.ndarray
     """int64: id of the retained example with the most similar thumbnail."""
     distance: np.ndarray
-    """float32: root mean square difference of the two thumbnails."""
+    """float32: root mean square difference of the two thumbnails; of documents see `retained_documents`."""
+    bound: float = NEAR
+    """Distance below which the nearest is a near copy."""
+    compared: str = "thumbnails"
+    """What the distance is of."""
 
     @property
     def near(self) -> np.ndarray:
         """`F`, bool: the nearest retained example is a near copy and no exact one."""
-        return (self.exact == 0) & (self.distance < NEAR)
+        return (self.exact == 0) & (self.distance < self.bound)
 
 
 def thumbnails(images: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -73,14 +77,16 @@ def _grid(side: int) -> np.ndarray:
     return np.arange(cells) * side // cells
 
 
-def products(shape: tuple[int, int, int], forget: int, retained: int) -> int:
-    """Multiplications that comparing all pairs of thumbnails takes."""
+def products(shape: tuple[int, ...], forget: int, retained: int) -> int:
+    """Multiplications that comparing all pairs of thumbnails takes; documents are not compared in pairs."""
+    if len(shape) == 1:
+        return (forget + retained) * shape[0]
     channels, height, width = shape
     return forget * retained * channels * min(height, THUMBNAIL) * min(width, THUMBNAIL)
 
 
 def too_large(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     *,
     num_examples: int,
     forget: int,
@@ -91,7 +97,7 @@ def too_large(
     """Why a search is left out; None where it is not.
 
     Args:
-        shape: channels, height, width.
+        shape: channels, height, width; or tokens of the longest document.
         num_examples: images that would be read.
         forget: examples of the forget set.
         retained: training examples outside it.
@@ -124,11 +130,11 @@ def find_copies(
         raise AuditError("copies: expected forget and retained examples, got none of one kind")
     position, distance = _nearest(thumbnails(images, forget), thumbnails(images, retained))
     return RetainedCopies(
-        exact=_same(hashes, forget, retained), nearest=retained[position], distance=distance
+        exact=same_hashes(hashes, forget, retained), nearest=retained[position], distance=distance
     )
 
 
-def _same(hashes: np.ndarray, forget: np.ndarray, retained: np.ndarray) -> np.ndarray:
+def same_hashes(hashes: np.ndarray, forget: np.ndarray, retained: np.ndarray) -> np.ndarray:
     """How often the hash of each forget example occurs among the retained."""
     keys = np.ascontiguousarray(hashes).view("S32").ravel()
     ordered, wanted = np.sort(keys[retained]), keys[forget]

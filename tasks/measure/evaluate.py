@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.errors import AuditError
 from tasks.measure.population import PopulationScoring
-from tasks.metrics import membership, reference, robustness, utility
+from tasks.metrics import documents, membership, reference, robustness, utility
 from tasks.metrics.base import MetricValue
 from tasks.metrics.robustness import RobustOutputs
 from tasks.metrics.scores import MembershipScores
@@ -121,6 +121,17 @@ def model_metrics(
         rows += utility.accuracy_by_forgetting(outputs["test"], forgotten)
     if retrained is not None:
         rows += _against_retrained(present, retrained, settings, omit)
+    return rows
+
+
+def document_metrics(outputs: Mapping[str, Outputs], *, omit: Omit = ignore) -> Rows:
+    """Utility of one model of documents, by split: forget, retain, test and perhaps validation."""
+    rows: Rows = []
+    for split, part in outputs.items():
+        if not len(part):
+            omit(Omission(metric="token_accuracy", reason=f"the {split} split is empty"))
+            continue
+        rows += [documents.token_accuracy(split, part), documents.perplexity(split, part)]
     return rows
 
 

@@ -1,7 +1,8 @@
 """Membership scores from the outputs of one unlearned model: one attacker for all examples, no shadow models.
 
 Loss threshold (Yeom et al. 2018), logistic regression on losses (SCRUB, Kurmanji et al. 2023), SVC on scalar
-features (Jia et al. 2023; SalUn, Fan et al. 2024), modified entropy (Song and Mittal 2021, eq. 7).
+features (Jia et al. 2023; SalUn, Fan et al. 2024), modified entropy (Song and Mittal 2021, eq. 7); of documents the
+least likely tokens (min-k, Shi et al. 2023; min-k++, Zhang et al. 2024).
 They overstate protection (Hayes et al. 2024): U-LiRA and RMIA judge each example on its own.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -28,7 +29,13 @@ Statistic = Literal[
     "svc_correctness",
     "svc_entropy",
     "svc_modified_entropy",
+    "min_k",
+    "min_k_pp",
 ]
+OF_DOCUMENTS: tuple[Statistic, ...] = ("min_k", "min_k_pp")
+"""Statistics of documents alone."""
+OF_CLASSES: tuple[Statistic, ...] = ("mentr", "svc_entropy", "svc_modified_entropy")
+"""Statistics of the logits of classes."""
 STATISTICS: tuple[Statistic, ...] = (
     "loss_threshold",
     "mentr",
@@ -38,6 +45,7 @@ STATISTICS: tuple[Statistic, ...] = (
     "svc_entropy",
     "svc_modified_entropy",
 )
+"""Of classes; the first, logistic_loss, svc_confidence and svc_correctness are of documents too."""
 GAMMA = 1.0
 """scikit-learn's gamma "auto" is 1 / features, and each attack reads one."""
 LOSS_LIMIT = 100.0
@@ -82,7 +90,7 @@ class PopulationScoring:
     """Forget examples against test examples of the same classes, under the same unlearned model."""
 
     statistics: tuple[Statistic, ...] = STATISTICS
-    """What to score."""
+    """What to score; of documents loss_threshold, logistic_loss, svc_confidence, svc_correctness, min_k, min_k_pp."""
     draws: int = 5
     """Repetitions of the random folds and balanced subsamples; the scores of an example are averaged."""
     folds: int = 5
@@ -96,6 +104,20 @@ class PopulationScoring:
         for name, lowest in (("draws", 1), ("folds", 2), ("svc_examples", 2)):
             if getattr(self, name) < lowest:
                 raise AuditError(f"{name}: expected at least {lowest}, got {getattr(self, name)}")
+
+    def check_objective(self, name: str) -> None:
+        """Refuse statistics that models of an objective have not.
+
+        Raises:
+            AuditError: one of them is of other models.
+        """
+        foreign = OF_CLASSES if name == "language" else OF_DOCUMENTS
+        for statistic in self.statistics:
+            if statistic in foreign:
+                fit = [s for s in get_args(Statistic) if s not in foreign]
+                raise AuditError(
+                    f"statistics: '{statistic}' is not of models trained to {name}; expected some of {', '.join(fit)}"
+                )
 
     def score(
         self, forget: Outputs, retain: Outputs, test: Outputs, *, generator: np.random.Generator
@@ -138,6 +160,8 @@ class PopulationScoring:
             # Yeom's rule: a member's loss is at most the mean training loss
             threshold = -float(retain.loss.mean()) if len(retain) else None
             return -np.concatenate([forget.loss, test.loss[others]]), threshold
+        if statistic in OF_DOCUMENTS:
+            return np.concatenate([forget.statistics[statistic], test.statistics[statistic][others]]), None
         if statistic == "mentr":
             return -np.concatenate([modified_entropy(forget), modified_entropy(test)[others]]), None
         if statistic == "logistic_loss":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks.metrics import (
     audit,
     before_after,
+    documents,
     example_epsilon,
     harm,
     klom,
@@ -15,5 +16,16 @@ from tasks.metrics import (
 )
 from tasks.metrics.base import Metric
 
-_ROOMS = (utility, reference, robustness, membership, audit, harm, before_after, example_epsilon, klom)
+_ROOMS = (
+    utility,
+    reference,
+    documents,
+    robustness,
+    membership,
+    audit,
+    harm,
+    before_after,
+    example_epsilon,
+    klom,
+)
 CATALOGUE: dict[str, Metric] = {metric.name: metric for room in _ROOMS for metric in room.METRICS}

@@ -38,7 +38,7 @@ BACKWARD = (
 REFUSED = frozenset({*FORWARD, *(f"{name}_backward" for name in BACKWARD)})
 
 
-def refused_on_cuda(model: nn.Module, image_shape: tuple[int, int, int]) -> list[str]:
+def refused_on_cuda(model: nn.Module, image_shape: tuple[int, ...]) -> list[str]:
     """Names of operators that CUDA refuses while algorithms are deterministic; empty where the copy cannot run.
 
     Args:

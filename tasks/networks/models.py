@@ -62,7 +62,7 @@ def build(
     timm_name: str,
     options: Mapping[str, Any],
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     num_classes: int,
     mean: Sequence[float] | float,
     std: Sequence[float] | float,
@@ -246,9 +246,7 @@ def classifier_names(body: nn.Module) -> tuple[str, ...]:
     return tuple(name for name, module in body.named_modules() if module in layers)
 
 
-def _check_shapes(
-    timm_name: str, model: Classifier, image_shape: tuple[int, int, int], num_classes: int
-) -> None:
+def _check_shapes(timm_name: str, model: Classifier, image_shape: tuple[int, ...], num_classes: int) -> None:
     try:
         with torch.no_grad():
             logits = model(torch.zeros(1, *image_shape))

@@ -175,19 +175,27 @@ def _select(term: Term, text: str, model: nn.Module, groups: list[LayerGroup]) -
     if term.text == "all":
         return {name for name, _ in model.named_parameters()}
     if term.text in ("norm-only", "conv-only"):
-        return _of_layers(model, term.text, groups[-1])
+        return _of_layers(model, term.text) - _named("head", groups)
+    if term.text == "head" and not _named("head", groups):
+        raise AuditError(
+            f"scope '{text}': the head shares its weights with the stem; take early, which holds them"
+        )
     chosen = _blocks(term, text, sum(group.name.startswith("block:") for group in groups))
-    return {name for group in groups if group.name in chosen for name in group.parameter_names}
+    return set().union(*(_named(group, groups) for group in chosen))
 
 
-def _of_layers(model: nn.Module, kind: str, head: LayerGroup) -> set[str]:
-    """Parameters of the norm layers, or of the convolutions; a convolution that is the head is left out."""
+def _named(group: str, groups: list[LayerGroup]) -> set[str]:
+    """Parameters of the group of a name; none where no such group is."""
+    return {name for found in groups if found.name == group for name in found.parameter_names}
+
+
+def _of_layers(model: nn.Module, kind: str) -> set[str]:
+    """Parameters of the norm layers, or of the convolutions; one of these may be the head."""
     if kind == "norm-only":
         layers = norm_layers(model)
     else:
         layers = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.modules.conv._ConvNd)]
-    names = {f"{n}.{p}" for n, module in layers for p, _ in module.named_parameters(recurse=False)}
-    return names - set(head.parameter_names)
+    return {f"{n}.{p}" for n, module in layers for p, _ in module.named_parameters(recurse=False)}
 
 
 def _blocks(term: Term, text: str, count: int) -> set[str]:

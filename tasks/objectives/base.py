@@ -18,9 +18,10 @@ class Batch(NamedTuple):
     """What a model sees of `n` examples, what it should answer, and which examples they are."""
 
     inputs: Tensor
-    """First axis `n`; of images `n x C x H x W`, float32 in [0, 1]."""
+    """First axis `n`; of images `n x C x H x W`, float32 in [0, 1]; of documents `n x T` ids, int64."""
     targets: Tensor
-    """First axis `n`; of images `n` class numbers, int64."""
+    """First axis `n`; of images `n` class numbers, int64; of documents `n x T`, the id after each, -1 where none is
+    asked for."""
     ids: Tensor
     """`n`, int64: rows of the resident data."""
 
@@ -29,7 +30,9 @@ class Objective(ABC):
     """How a model's outputs on a batch are judged. Frozen and without state; every method is by example."""
 
     name: ClassVar[str]
-    """By which a method declares what it can unlearn (`Method.objectives`)."""
+    """By which methods, attacks and kinds of forget sets declare what they are for (`objectives`)."""
+    keeps_outputs: ClassVar[bool] = True
+    """Whether scoring keeps the outputs on each example; not where they are as large as a text times its vocabulary."""
 
     @abstractmethod
     def losses(self, outputs: Tensor, batch: Batch, *, smoothing: float = 0.0) -> Tensor:
@@ -44,6 +47,10 @@ class Objective(ABC):
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch, *, smoothing: float = 0.0) -> Tensor:
         """Mean of the losses, a number with gradients: in one kernel, whose rounding is that of training."""
+
+    def answers(self, batch: Batch) -> Tensor:
+        """Of how many answers each loss is the mean, `n`, float32: one of an image, a document's target tokens."""
+        return batch.targets.new_ones(len(batch.targets)).float()
 
     @abstractmethod
     def divergence(self, student: Tensor, teacher: Tensor, batch: Batch, temperature: float = 1.0) -> Tensor:
@@ -88,5 +95,5 @@ class Objective(ABC):
         """What membership attacks and metrics read of each example, by name, on the CPU; finite where outputs are.
 
         `loss` and `phi`, the logit-scaled confidence log(p / (1 - p)) of LiRA (Carlini et al., 2112.03570,
-        section VI), `n`, float64; `correct`, `n`, bool.
+        section VI), `n`, float64; `correct`, `n`, bool; and what else the objective knows.
         """

@@ -187,7 +187,7 @@ class ColourFields:
     """
 
     count: int
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     """Channels, height, width."""
     seed: int
 
@@ -240,7 +240,7 @@ class BorrowedImages:
     source_digest: str
     seed: int
     image_ids: np.ndarray
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     """Channels, height, width of the audited data set."""
 
     @property
@@ -267,7 +267,7 @@ def borrow(
     name: str,
     source_digest: str,
     count: int,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     seed: int,
 ) -> BorrowedImages:
     """Choose images of a data set at random, each at most once, from all of its parts.
@@ -296,7 +296,7 @@ def borrow(
     )
 
 
-def fitted(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def fitted(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Images in other channels and another size: grey is repeated, colour becomes its luma (ITU-R BT.601).
 
     The largest centred part with the new sides' ratio is resized (bilinear, antialiased); nothing is stretched.

@@ -24,7 +24,7 @@ from tasks.shadows.layout import ShadowLayout
 from tasks.shadows.observations import RunBlock
 from tasks.training.lockstep import SeedPath, ShadowReport, train_shadows
 from tasks.training.recipe import Recipe
-from tasks.training.resident import ResidentData, Subset
+from tasks.training.resident import Resident, ResidentData, Subset
 from tasks.training.scoring import score
 from tasks.training.strategy_text import Strategy
 from tasks.unlearn.run import Meter, Tensors, UnlearningRun, unlearn
@@ -103,7 +103,7 @@ class ShadowBench:
     """What the shadows of one layout share in one process."""
 
     layout: ShadowLayout
-    data: ResidentData
+    data: Resident
     """With the images of the layout's canaries (`plant_images`)."""
     recipe: Recipe
     fresh_model: Callable[[SeedPath], nn.Module]

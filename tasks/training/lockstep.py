@@ -17,7 +17,7 @@ from tasks.runtime.devices import Engine, keeping_freed_memory
 from tasks.runtime.modes import still_statistics
 from tasks.runtime.seeding import torch_generator
 from tasks.training.recipe import Recipe
-from tasks.training.resident import Subset, batch_lengths
+from tasks.training.resident import ResidentData, Subset, batch_lengths, images_of
 from tasks.training.stacked import Stack, Unstackable, check_stackable, per_model
 from tasks.training.strategy_text import Strategy
 from tasks.training.train import TrainReport, learning_rate, make_optimizer, set_lr, train
@@ -132,10 +132,15 @@ def _train_stack(
     return reports
 
 
-def image_shape(subset: Subset) -> tuple[int, int, int]:
-    """Channels, height and width of the images."""
-    channels, height, width = subset.data.images.shape[1:]
-    return channels, height, width
+def image_shape(subset: Subset) -> tuple[int, ...]:
+    """Channels, height and width of the images.
+
+    Raises:
+        Unstackable: there are none.
+    """
+    if not isinstance(subset.data, ResidentData):
+        raise Unstackable(f"expected images, got {subset.data.called}")
+    return tuple(subset.data.images.shape[1:])
 
 
 def _train_alone(
@@ -171,7 +176,7 @@ class Lockstep:
         augmentation: Augmentation | None = None,
     ) -> None:
         self.stack, self.recipe, self.engine = stack, recipe, engine
-        self.data = subsets[0].data
+        self.data = images_of(subsets[0].data)
         self.ids = torch.stack([subset.ids for subset in subsets], dim=1)
         self.targets = torch.stack([subset.targets for subset in subsets], dim=1)
         self.generators = [torch_generator("train", *path) for path in seed_paths]

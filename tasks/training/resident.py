@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,21 +15,95 @@ from torch import Tensor
 from tasks.errors import AuditError
 from tasks.images import augment
 from tasks.images.augment import Augmentation, AugmentationName
-from tasks.objectives.base import Batch
+from tasks.objectives.base import Batch, Objective
 from tasks.objectives.classify import Classify
 
 
-@dataclass(frozen=True)
-class ResidentData:
+class Resident(ABC):
     """The whole data set on one device; `example_id` is the row."""
+
+    again: Callable[[], Resident] | None
+    """Makes the same examples anew, should somebody write into these."""
+
+    @property
+    @abstractmethod
+    def objective(self) -> Objective:
+        """What models of this data are trained for."""
+
+    @property
+    @abstractmethod
+    def held(self) -> tuple[Tensor, ...]:
+        """The tensors that all stages share, `N` first."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the examples live."""
+        return self.held[0].device
+
+    @property
+    def nbytes(self) -> int:
+        """Device bytes that the examples take."""
+        return sum(tensor.nbytes for tensor in self.held)
+
+    @contextmanager
+    def unchanged(self, *, by: str) -> Iterator[None]:
+        """Refuse a block that writes into the examples, and put them right: every later stage reads them.
+
+        Args:
+            by: what the block runs, for the message.
+
+        Raises:
+            AuditError: the block wrote into what is shared.
+        """
+        before, changed = [tensor._version for tensor in self.held], False
+        try:
+            yield
+        finally:
+            changed = [tensor._version for tensor in self.held] != before
+            if changed and self.again is not None:
+                for tensor, fresh in zip(self.held, self.again().held, strict=True):
+                    tensor.copy_(fresh)
+        if changed:
+            raise AuditError(
+                f"{by} wrote into the {self.called} that all stages share; expected them untouched: change a copy"
+            )
+
+    called: ClassVar[str]
+    """What examples are called in messages."""
+
+    @abstractmethod
+    def subset(self, ids: np.ndarray) -> Subset:
+        """A view of the given example ids, in the given order."""
+
+    @abstractmethod
+    def batches(self, subset: Subset, rows: Sequence[Tensor]) -> Iterator[Batch]:
+        """Batches of a selection of these examples, each of the given rows (positions in it)."""
+
+    @abstractmethod
+    def augmentation(self, name: AugmentationName) -> Augmentation | None:
+        """The augmentation of a recipe for these examples; None: none."""
+
+    def made_by(self, make: Callable[[], Resident]) -> Self:
+        """The same examples, with a way of making them anew."""
+        return replace(self, again=make)  # type: ignore[type-var]
+
+    def most_scored(self, batch_size: int) -> int:
+        """Examples that scoring puts into one forward pass, of `batch_size` that are asked for."""
+        return batch_size
+
+
+@dataclass(frozen=True)
+class ResidentData(Resident):
+    """Images and their classes."""
 
     images: Tensor
     """`N x C x H x W`, uint8 (0..255) or float32 in [0, 1]."""
     labels: Tensor
     """`N`, int64."""
     num_classes: int
-    again: Callable[[], ResidentData] | None = field(default=None, compare=False)
-    """Makes the same examples anew, should somebody write into these."""
+    again: Callable[[], Resident] | None = field(default=None, compare=False)
+
+    called: ClassVar[str] = "images or labels"
 
     @classmethod
     def put(
@@ -42,42 +118,13 @@ class ResidentData:
 
     @property
     def objective(self) -> Classify:
-        """What models of this data are trained for."""
+        """Classification."""
         return Classify(self.num_classes)
 
     @property
-    def device(self) -> torch.device:
-        """Where the examples live."""
-        return self.images.device
-
-    @property
-    def nbytes(self) -> int:
-        """Device bytes that the examples take."""
-        return self.images.nbytes + self.labels.nbytes
-
-    @contextmanager
-    def unchanged(self, *, by: str) -> Iterator[None]:
-        """Refuse a block that writes into the examples, and put them right: every later stage reads them.
-
-        Args:
-            by: what the block runs, for the message.
-
-        Raises:
-            AuditError: the block wrote into images or labels.
-        """
-        before, changed = (self.images._version, self.labels._version), False
-        try:
-            yield
-        finally:
-            changed = (self.images._version, self.labels._version) != before
-            if changed and self.again is not None:
-                fresh = self.again()
-                self.images.copy_(fresh.images)
-                self.labels.copy_(fresh.labels)
-        if changed:
-            raise AuditError(
-                f"{by} wrote into the images or labels that all stages share; expected them untouched: change a copy"
-            )
+    def held(self) -> tuple[Tensor, ...]:
+        """Images and labels."""
+        return self.images, self.labels
 
     def subset(self, ids: np.ndarray) -> Subset:
         """A view of the given example ids, in the given order."""
@@ -89,18 +136,36 @@ class ResidentData:
         images = self.images[ids]
         return images.float().div_(255) if images.dtype == torch.uint8 else images
 
+    def batches(self, subset: Subset, rows: Sequence[Tensor]) -> Iterator[Batch]:
+        """Images in [0, 1] and the classes that the selection carries."""
+        for chosen in rows:
+            ids = subset.ids[chosen]
+            yield Batch(self.inputs(ids), subset.targets[chosen], ids)
+
     def augmentation(self, name: AugmentationName) -> Augmentation | None:
         """The augmentation of a recipe for images of this size."""
         return augment.augmentation(name, self.images.shape[-1])
+
+
+def images_of(data: Resident) -> ResidentData:
+    """The same, for code of images alone.
+
+    Raises:
+        AuditError: these are no images.
+    """
+    if not isinstance(data, ResidentData):
+        raise AuditError(f"expected images, got {data.called}")
+    return data
 
 
 @dataclass(frozen=True)
 class Subset:
     """An ordered selection of resident examples, with the targets that training should see."""
 
-    data: ResidentData
+    data: Resident
     ids: Tensor
     targets: Tensor
+    """Of classes `n`; of documents `n x T`, where T is that of the longest document of all."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -115,8 +180,8 @@ class Subset:
 
     def batch(self, rows: Tensor) -> Batch:
         """One batch of the given rows (positions in this subset)."""
-        ids = self.ids[rows]
-        return Batch(self.data.inputs(ids), self.targets[rows], ids)
+        (batch,) = self.data.batches(self, [rows])
+        return batch
 
     def batches(
         self,
@@ -137,15 +202,14 @@ class Subset:
         """
         lengths, device = batch_lengths(len(self), batch_size), self.ids.device
         if generator is None:
-            yield from map(self.batch, torch.arange(len(self), device=device).split(lengths))
+            yield from self.data.batches(self, torch.arange(len(self), device=device).split(lengths))
             return
         order = torch.randperm(len(self), generator=generator).to(device).split(lengths)
         if augmentation is None:
-            yield from map(self.batch, order)
+            yield from self.data.batches(self, order)
             return
         moves = augmentation.draw(lengths, generator).to(device)
-        for rows, moved in zip(order, moves.split(lengths), strict=True):
-            batch = self.batch(rows)
+        for batch, moved in zip(self.data.batches(self, order), moves.split(lengths), strict=True):
             yield batch._replace(inputs=augmentation.apply(batch.inputs, moved))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +23,9 @@ class Outputs:
     ids: np.ndarray
     """`n`, int64."""
     labels: np.ndarray
-    """`n`, int64: true labels."""
+    """`n`, int64: true labels; documents are all of class 0."""
     logits: np.ndarray
-    """`n x K`, float32."""
+    """`n x K`, float32; of documents `n x 0`: their logits are not kept."""
     statistics: Mapping[str, np.ndarray]
     """`n` each, by name; see `tasks.objectives.base.Objective.statistics`."""
 
@@ -45,18 +45,29 @@ class Outputs:
         return log_softmax(self.logits)
 
     @property
+    def keeps_logits(self) -> bool:
+        """Whether there are logits, of classes."""
+        return self.logits.shape[1] > 0
+
+    @property
+    def finite(self) -> bool:
+        """Whether no logit, nor a statistic, is infinite or undefined."""
+        parts = [self.logits] if self.keeps_logits else list(self.statistics.values())
+        return all(bool(np.isfinite(part).all()) for part in parts)
+
+    @property
     def correct(self) -> np.ndarray:
         """`n`, bool."""
         return self.statistics["correct"]
 
     @property
     def loss(self) -> np.ndarray:
-        """Cross-entropy, `n`, float64."""
+        """Cross-entropy, `n`, float64; of a document the mean over its tokens."""
         return self.statistics["loss"]
 
     @property
     def phi(self) -> np.ndarray:
-        """Logit-scaled confidence z_y - logsumexp of the other logits, `n`, float64 (LiRA, section VI)."""
+        """Logit-scaled confidence log(p / (1 - p)), `n`, float64 (LiRA, section VI)."""
         return self.statistics["phi"]
 
     def at(self, ids: np.ndarray) -> Outputs:
@@ -75,12 +86,19 @@ def score(model: nn.Module, subset: Subset, *, batch_size: int = 1024) -> Output
     """Run the model in eval mode without augmentation; two calls give the same bits.
 
     Args:
-        model: images in [0, 1] to `n x K` logits.
+        model: inputs to outputs (images in [0, 1] to `n x K` logits).
         subset: examples to score.
-        batch_size: examples per forward pass.
+        batch_size: examples per forward pass; fewer where outputs are large.
     """
+    objective, size = subset.data.objective, subset.data.most_scored(batch_size)
+    score_batches = _with_outputs if objective.keeps_outputs else _without_outputs
     with evaluating(model), torch.no_grad():
-        logits = list(_fetched(model(batch.inputs).float() for batch in subset.batches(batch_size)))
+        return score_batches(model, subset, size)
+
+
+def _with_outputs(model: nn.Module, subset: Subset, batch_size: int) -> Outputs:
+    """Answers with their logits, which the statistics are taken of on the host."""
+    logits = list(_fetched(model(batch.inputs).float() for batch in subset.batches(batch_size)))
     ids, labels = subset.ids.cpu(), subset.targets.cpu()
     lengths = [len(part) for part in logits]
     statistics = [
@@ -91,8 +109,26 @@ def score(model: nn.Module, subset: Subset, *, batch_size: int = 1024) -> Output
         ids=ids.numpy(),
         labels=labels.numpy(),
         logits=torch.cat(logits).numpy(),
-        statistics={name: torch.cat([part[name] for part in statistics]).numpy() for name in statistics[0]},
+        statistics=_joined(statistics),
     )
+
+
+def _without_outputs(model: nn.Module, subset: Subset, batch_size: int) -> Outputs:
+    """Statistics alone, batch by batch, where the outputs are."""
+    statistics = [
+        subset.data.objective.statistics(model(batch.inputs), batch) for batch in subset.batches(batch_size)
+    ]
+    ids = subset.ids.cpu().numpy()
+    return Outputs(
+        ids=ids,
+        labels=np.zeros(len(ids), dtype=np.int64),
+        logits=np.empty((len(ids), 0), dtype=np.float32),
+        statistics=_joined(statistics),
+    )
+
+
+def _joined(statistics: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
+    return {name: torch.cat([part[name] for part in statistics]).numpy() for name in statistics[0]}
 
 
 def _fetched(outputs: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -257,7 +257,7 @@ _CHECK_MODELS, _CHECK_BATCH, _CHECK_TOLERANCE = 2, 3, 1e-5
 _checked: dict[tuple, str] = {}
 
 
-def check_stackable(model: nn.Module, image_shape: tuple[int, int, int]) -> None:
+def check_stackable(model: nn.Module, image_shape: tuple[int, ...]) -> None:
     """Compare a stack with its single models: logits, gradients, statistics, in train and in eval mode.
 
     In float64 on the CPU, where what is left is error and not rounding, with random weights: parts that
@@ -281,7 +281,7 @@ def check_stackable(model: nn.Module, image_shape: tuple[int, int, int]) -> None
         raise Unstackable(_checked[key])
 
 
-def _compare(model: nn.Module, image_shape: tuple[int, int, int]) -> None:
+def _compare(model: nn.Module, image_shape: tuple[int, ...]) -> None:
     generator = torch_generator("stack", "check")
     models = [_randomised(model, generator) for _ in range(_CHECK_MODELS)]
     images = torch.rand(_CHECK_BATCH, _CHECK_MODELS, *image_shape, generator=generator, dtype=torch.float64)

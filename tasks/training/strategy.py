@@ -43,7 +43,7 @@ def choose_strategy(
     model: nn.Module,
     recipe: Recipe,
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     num_classes: int,
     engine: Engine,
     most: int = STACKS[-1],
@@ -70,7 +70,7 @@ def choose_strategy(
 
 
 def _synthetic(
-    recipe: Recipe, image_shape: tuple[int, int, int], num_classes: int, device: torch.device
+    recipe: Recipe, image_shape: tuple[int, ...], num_classes: int, device: torch.device
 ) -> Subset:
     count = recipe.batch_size
     generator = torch.Generator().manual_seed(0)

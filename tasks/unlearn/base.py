@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tasks.errors import AuditError
+from tasks.objectives.names import require_objective
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Method(ABC):
     version: ClassVar[int] = 1
     """Raised whenever equal hyper-parameters give other weights, so that older ones are made again."""
     objectives: ClassVar[frozenset[str]] = frozenset()
-    """Names of the objectives (`tasks.objectives`) whose models it can unlearn from; empty: every one."""
+    """Names of the objectives (`tasks.objectives`) whose models it can unlearn from, by itself; empty: every one."""
     needs_retain: ClassVar[bool] = True
     """Whether it reads the retain set (a privacy engineer may no longer have it)."""
     needs_validation: ClassVar[bool] = False
@@ -61,6 +62,18 @@ class Method(ABC):
     def parts(self) -> tuple[Method, ...]:
         """Methods that it runs within itself: their versions and hyper-parameters decide its weights too."""
         return ()
+
+    def check_objective(self, name: str) -> None:
+        """Refuse models that are trained for another objective, before any work.
+
+        Args:
+            name: of the objective.
+
+        Raises:
+            AuditError: neither it nor a method that it runs within itself can unlearn from such models.
+        """
+        for method in (self, *self.parts):
+            require_objective(method, name)
 
     def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a layer scope, given the parameters of the model that it holds, before any work.

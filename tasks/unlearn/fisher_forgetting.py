@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 class FisherForgetting(Method):
     """Gaussian noise scaled by the inverse fourth root of the retain set's Fisher information."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+
     noise: float = 1e-4
     """Standard deviation of a weight whose Fisher information is 1."""
     floor: float = 1e-8

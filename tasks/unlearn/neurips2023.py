@@ -59,6 +59,7 @@ class ConvolutionTranspose(Descent):
     lr: float = 1e-3
     """Learning rate of the first epoch; cosine by epoch."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_retain: ClassVar[bool] = True
     edits_weights: ClassVar[bool] = True
     passes: ClassVar[str] = "E*nr"
@@ -109,6 +110,7 @@ class MaskedSmallGradients(Descent):
     damping: float = 0.1
     """Factor on the gradients of the convolution weights that are kept."""
 
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_retain: ClassVar[bool] = True
     edits_weights: ClassVar[bool] = True
     passes: ClassVar[str] = "E*nr + 2*nf"

@@ -20,7 +20,7 @@ from tasks.runtime.modes import still_statistics
 from tasks.runtime.seeding import isolated_global_rng, torch_generator
 from tasks.training.finite import LossWatch, all_finite
 from tasks.training.recipe import Optimizer, Recipe
-from tasks.training.resident import Subset
+from tasks.training.resident import Subset, images_of
 from tasks.training.train import make_optimizer
 from tasks.unlearn.base import Method
 
@@ -48,7 +48,7 @@ class UnlearningRun:
     """What a method may use. `model` is changed in place; everything else is read."""
 
     model: nn.Module
-    """Inputs to outputs (images in [0, 1] to logits). Starts as the original; in train mode where the scope lets it."""
+    """Inputs to outputs (images, or ids, to logits). Starts as the original; in train mode where the scope lets it."""
     scope: BoundScope
     """Names of the trainable parameters and of the buffers that may move; see `tasks.networks.scopes`."""
     forget: Subset
@@ -101,7 +101,7 @@ class UnlearningRun:
     @property
     def num_classes(self) -> int:
         """Classes of the data; for methods of classification alone."""
-        return self.forget.data.num_classes
+        return images_of(self.forget.data).num_classes
 
     @property
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -248,10 +248,7 @@ def unlearn(method: Method, run: UnlearningRun) -> Meter:
     Raises:
         AuditError: the method is for other objectives.
     """
-    name = run.objective.name
-    if method.objectives and name not in method.objectives:
-        valid = ", ".join(sorted(method.objectives))
-        raise AuditError(f"method {type(method).__name__}: expected a model trained to {valid}, got {name}")
+    method.check_objective(run.objective.name)
     with isolated_global_rng("unlearn", "dropout", run.seed):
         try:
             method(run)

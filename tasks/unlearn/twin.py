@@ -119,9 +119,9 @@ class Twin(Descent):
         import torch
 
         from tasks.runtime.transfer import on_device
-        from tasks.training.resident import batch_lengths
+        from tasks.training.resident import batch_lengths, images_of
 
-        generator, shape = run.generator("twin", "noise", epoch), subset.data.images.shape[1:]
+        generator, shape = run.generator("twin", "noise", epoch), images_of(subset.data).images.shape[1:]
         lengths = batch_lengths(len(subset), self.batch_size)
         drawn = (torch.randn((length, *shape), generator=generator) for length in lengths)
         batches = run.batches(subset, self.batch_size, "twin", epoch)

@@ -126,11 +126,11 @@ class Unsir(Descent):
         """The retained examples and the copies of the learnt noise, as one selection."""
         import torch
 
-        from tasks.training.resident import ResidentData, Subset
+        from tasks.training.resident import ResidentData, Subset, images_of
 
         classes = run.forget.targets.unique()
         noise = [self.learn_noise(run, int(label)) for label in classes]
-        images = torch.cat([kept.data.inputs(kept.ids), *noise])
+        images = torch.cat([images_of(kept.data).inputs(kept.ids), *noise])
         labels = torch.cat([kept.targets, classes.repeat_interleave(self.noise_images)])
         data = ResidentData(images=images, labels=labels, num_classes=run.num_classes)
         copies = torch.arange(len(kept), len(images), device=run.device).repeat(self.noise_copies)
@@ -141,7 +141,9 @@ class Unsir(Descent):
         """Images on which the original errs most about `label`, `noise_images x C x H x W`."""
         import torch
 
-        shape = (self.noise_images, *run.forget.data.images.shape[1:])
+        from tasks.training.resident import images_of
+
+        shape = (self.noise_images, *images_of(run.forget.data).images.shape[1:])
         start = torch.randn(shape, generator=run.generator("unsir", "noise", label)).to(run.device)
         noise = start.requires_grad_()
         targets = torch.full((self.noise_images,), label, device=run.device)

@@ -17,7 +17,7 @@ from ray import tune  # isort: skip
 
 from orchestrator.backends.on_ray.dispatch import HostDied, HostPool
 from orchestrator.backends.on_ray.fleet import drain, fleet, host_resources, room
-from orchestrator.backends.on_ray.shadow_tasks import check_plan, run_tasks
+from orchestrator.backends.on_ray.shadow_tasks import check_plan, pretrain, run_tasks
 from orchestrator.backends.on_ray.trials import UNWRITTEN, CellTrial, InOrder, WhenAdded
 from orchestrator.backends.work import Work
 from orchestrator.config.settings import Execution
@@ -63,6 +63,7 @@ class RayBackend:
                 work.listener(Event(kind="note", name=told))
             # Shadow tasks come before the hosts, which would hold the accelerators that they need.
             if work.shadows:
+                pretrain(work, options)
                 _unlearn_shadows(work, execution, local=self._local)
             if (work.cells or work.models) and not work.stop.is_set():
                 with fleet(work, local=self._local) as pool:
@@ -85,7 +86,7 @@ def check_slots(work: Work, offered: int, hosts: int) -> None:
 
 
 def train(work: Work, pool: HostPool) -> None:
-    """Train the originals and the retrained models, one at a time on each host."""
+    """Train what others start from, then the originals and the retrained models, one at a time on each host."""
     work.listener(Event(kind="phase", name="training", total=len(work.models)))
 
     def make(spec: ModelSpec) -> Done | None:
@@ -101,11 +102,13 @@ def train(work: Work, pool: HostPool) -> None:
 
     threads = ThreadPoolExecutor(max_workers=len(pool.hosts))
     try:
-        specs = {threads.submit(make, spec): spec for spec in work.models}
-        for done in as_completed(specs):
-            result = done.result()
-            if result is not None:
-                work.listener(model_event(specs[done], result))
+        for base in (True, False):
+            wave = [spec for spec in work.models if (spec.kind == "pretrained") == base]
+            specs = {threads.submit(make, spec): spec for spec in wave}
+            for done in as_completed(specs):
+                result = done.result()
+                if result is not None:
+                    work.listener(model_event(specs[done], result))
     finally:
         # A second Ctrl-C comes through here: the hosts that threads wait for are ended by the caller.
         threads.shutdown(wait=False, cancel_futures=True)

@@ -67,6 +67,40 @@ def check_plan(config: SweepConfig, root: str) -> str | None:
     return None
 
 
+def make_pretrained(config: SweepConfig, root: str, model_id: str) -> Done | Ended:
+    """Make what shadow models start from; why it could not be made is recorded, and said by whoever needs it."""
+    from orchestrator.bench.workbench import Workbench
+
+    go_on()
+    started = time.perf_counter()
+    bench = Workbench.at(config, root, share=gpu_share_of_this_process())
+    return unless_lost(lambda: bench.done([bench.make_model(model_id)], since=started))
+
+
+pretrain_on_cpu = ray.remote(max_retries=3, scheduling_strategy="SPREAD")(make_pretrained)
+pretrain_on_gpu = ray.remote(num_gpus=1, max_calls=1, max_retries=3, scheduling_strategy="SPREAD")(
+    make_pretrained
+)
+
+
+def pretrain(work: Work, options: Mapping[str, float]) -> None:
+    """Make the missing bases before any shadow model, which would each make them again.
+
+    Args:
+        work: what is missing.
+        options: resources of one task (num_cpus or num_gpus).
+    """
+    submit = (pretrain_on_gpu if "num_gpus" in options else pretrain_on_cpu).options(**options)
+    missing = [spec for spec in work.models if spec.kind == "pretrained"]
+    for reference in [submit.remote(work.plan.config, work.store.root, spec.model_id) for spec in missing]:
+        try:
+            _result(reference)
+        except ray.exceptions.RayError as error:
+            work.listener(
+                Event(kind="note", name=f"the pretrained base: the task failed: {one_line(error)[-300:]}")
+            )
+
+
 _WORKERS: dict[tuple[str, str], tuple[SweepConfig, Workbench, ShadowWorker]] = {}
 
 

@@ -29,12 +29,16 @@ def plain_values(at: Standing, cell: Row) -> Row:
     """Accuracies and gap of a cell without attack."""
     rows = {(row["metric"], row["split"]): row for row in at.metrics[cell["cell_id"]] if row["label"] is None}
     gap = rows.get(("average_gap", ""), dict.fromkeys(("value", "ci_low", "ci_high")))
+    answered = {
+        split: rows.get(("accuracy", split)) or rows["token_accuracy", split]
+        for split in ("forget", "retain", "test")
+    }
     return {
-        **{f"{split}_accuracy": rows["accuracy", split]["value"] for split in ("forget", "retain", "test")},
+        **{f"{split}_accuracy": row["value"] for split, row in answered.items()},
         "average_gap": gap["value"],
         "gap_low": gap["ci_low"],
         "gap_high": gap["ci_high"],
-        "js_forget": rows["js_to_retrained", "forget"]["value"],
+        "js_forget": rows.get(("js_to_retrained", "forget"), {}).get("value"),
     }
 
 
@@ -58,6 +62,16 @@ def _most_met(rows: list[Row], *measured: str) -> list[Row]:
     met = [(key, some) for key, some in gathered(rows, *measured)]
     least_of = [(-len(set(column(some, "model_id"))), tuple(key.values()), some) for key, some in met]
     return min(least_of, key=lambda one: one[:2])[2]
+
+
+def extraction(at: Standing) -> dict[tuple[Any, ...], float]:
+    """Strength of extraction of the forgotten documents, of each model: of the first attack and setting."""
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in whole(at):
+        if (row["metric"], row["split"]) == ("extraction_strength", "forget"):
+            known_row = found.setdefault(same_model(row), row)
+            found[same_model(row)] = min(known_row, row, key=lambda r: (r["attack"], r["setting"]))
+    return {model: row["value"] for model, row in found.items()}
 
 
 def price(at: Standing, cell: Row, *, absolute: bool = False) -> float | None:
@@ -123,6 +137,7 @@ def _gap_interval(role: str, rows: list[Row]) -> tuple[float | None, float | Non
 @recomputed({"forget_set": "random:fraction=0.1", "architecture": "wide"})
 def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | None = None) -> Iterator[Row]:
     robust, mia, verdicts = _strongest(at), membership(at), whole_verdicts(at)
+    extracted = extraction(at)
     rows = []
     for cell in at.cells.values():
         chosen = asked_for(cell["forget_set"], forget_set) and asked_for(cell["architecture"], architecture)
@@ -131,6 +146,7 @@ def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | 
             measured = {
                 "robust": robust.get(same_model(cell)),
                 "mia_auc": mia.get((cell["architecture"], cell["forget_set"], *same_model(cell))),
+                "extraction": extracted.get(same_model(cell)),
                 "fairness": mean(column(gaps, "relative_gap")),
                 "cost": price(at, cell),
             }
@@ -138,7 +154,7 @@ def scoreboard(at: Standing, forget_set: str | None = None, architecture: str | 
     for key, some in gathered(rows, *AT, "method", "scope", "role", "tuning_trials", "setting"):
         low, high = _gap_interval(key["role"], some)
         means = ("forget_accuracy", "retain_accuracy", "test_accuracy", "average_gap", "js_forget")
-        more = ("mia_auc", "robust", "fairness", "cost")
+        more = ("mia_auc", "extraction", "robust", "fairness", "cost")
         yield (
             key
             | {name: mean(column(some, name)) for name in (*means, *more)}

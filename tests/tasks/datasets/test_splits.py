@@ -93,3 +93,40 @@ def test_empty_part_is_named(validation: float, test: float, is_test: np.ndarray
     labels = labels_of(np.arange(20) % 2, is_test)
     with pytest.raises(AuditError, match=f"the {empty} split is empty"):
         make_splits(labels, validation_fraction=validation, test_fraction=test, seed=0)
+
+
+def grouped(is_test: np.ndarray | None = None) -> Labels:
+    groups = np.repeat(np.arange(30), np.tile([1, 2, 3], 10))
+    flags = np.zeros(len(groups), dtype=bool) if is_test is None else is_test[groups]
+    return Labels(
+        labels=np.zeros(len(groups), dtype=np.int64),
+        is_test=flags,
+        class_names=("document",),
+        vocabulary=9,
+        longest=5,
+        groups=groups,
+        group_names=tuple(f"g{k}" for k in range(30)),
+    )
+
+
+def test_a_group_is_in_one_part_and_shares_are_of_groups() -> None:
+    labels = grouped()
+    splits = make_splits(labels, validation_fraction=0.25, test_fraction=0.2, seed=1)
+    parts = [np.unique(labels.groups[part]) for part in (splits.train, splits.validation, splits.test)]
+    assert [len(part) for part in parts] == [18, 6, 6]
+    assert len(np.unique(np.concatenate(parts))) == 30
+    again = make_splits(labels, validation_fraction=0.25, test_fraction=0.2, seed=2)
+    assert splits.digest != again.digest
+
+
+def test_a_test_part_that_divides_a_group_is_refused() -> None:
+    labels = grouped(np.arange(30) >= 20)
+    assert (
+        len(make_splits(labels, validation_fraction=0.1, test_fraction=0, seed=0).test)
+        == labels.is_test.sum()
+    )
+    labels.is_test[1] = True
+    with pytest.raises(
+        AuditError, match="expected each group in one part, got 'g1' in the test part and outside"
+    ):
+        make_splits(labels, validation_fraction=0.1, test_fraction=0, seed=0)

@@ -101,7 +101,7 @@ def test_a_method_of_another_objective_is_refused_before_it_changes_anything(nam
         return
     run = indifferent_run()
     before = {key: tensor.clone() for key, tensor in run.model.state_dict().items()}
-    with pytest.raises(AuditError, match="expected a model trained to classify, got indifferent"):
+    with pytest.raises(AuditError, match=r"expected a model trained to \w+, got indifferent"):
         unlearn(method(), run)
     assert all(torch.equal(tensor, before[key]) for key, tensor in run.model.state_dict().items())
     unlearn(methods.get("no_op")(), run)

@@ -1,0 +1,172 @@
+"""What is for images is refused on documents, and the other way round, while planning and in one line."""
+
+import pytest
+
+from orchestrator.config.settings import load
+from orchestrator.plan.grid import make_plan
+from tasks.attacks.base import attacks
+from tasks.errors import AuditError
+from tasks.forget_sets.base import forget_kinds
+from tasks.unlearn.base import methods
+from tests.support.language_sweeps import changed_language
+from tests.support.sweeps import changed
+
+
+def refusal(folder, text):
+    path = folder / "audit.toml"
+    path.write_text(text)
+    with pytest.raises(AuditError) as caught:
+        make_plan(load(str(path)))
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+METHOD = 'method = ["finetune", "npo"]'
+ATTACK = 'attack = ["none", "population", "extraction"]'
+OPTIONS = "options = { d = 16, layers = 2, heads = 2 }"
+LONGEST = 42
+CASES = {
+    "a method of classes": (
+        {METHOD: 'method = ["boundary_shrink"]'},
+        "axes.method: 'boundary_shrink': BoundaryShrink: expected a model trained to classify, got language",
+    ),
+    "a part of a method": (
+        {METHOD: 'method = ["rum"]'},
+        "expected a model trained to classify, got language",
+    ),
+    "an attack of pixels": (
+        {ATTACK: 'attack = ["none", "fgsm"]'},
+        "axes.attack: 'fgsm': FGSM: expected a model trained to classify, got language",
+    ),
+    "a statistic of classes": (
+        {'statistics = ["loss_threshold", "min_k_pp"]': 'statistics = ["mentr"]'},
+        "axes.attack: 'population': statistics: 'mentr' is not of models trained to language; expected some of "
+        "loss_threshold, logistic_loss, svc_confidence, svc_correctness, min_k, min_k_pp",
+    ),
+    "a forget set of classes": (
+        {'kind = "random"\nfraction = 0.2': 'kind = "class"\nlabel = 0'},
+        "forget_sets.documents: WholeClass: expected a model trained to classify, got language",
+    ),
+    "an unknown person": (
+        {'kind = "groups"\nfraction = 0.2': 'kind = "group"\nname = "alvar stern"'},
+        "forget_sets.persons: name: expected one of the 30 groups of the data set, got 'alvar stern'; did you mean "
+        "'alvar storm'?",
+    ),
+    "a model of images": (
+        {'language = "gpt"\noptions = { d = 16, layers = 2, heads = 2 }': 'timm = "resnet18"'},
+        "axes.architecture: 'tiny_gpt' is for images, and 'fictitious_people' holds documents; expected "
+        'language = "gpt" in [architectures.tiny_gpt]',
+    ),
+    "a bare model of images": (
+        {'architecture = ["tiny_gpt"]': 'architecture = ["resnet18"]'},
+        "axes.architecture: 'resnet18' is for images",
+    ),
+    "two models at once": (
+        {'language = "gpt"': 'language = "gpt"\ntimm = "resnet18"'},
+        'architectures.tiny_gpt: timm, language: expected a timm name, or language = "gpt", got both',
+    ),
+    "no model": (
+        {'language = "gpt"\n': ""},
+        'architectures.tiny_gpt: timm, language: expected a timm name, or language = "gpt", got neither',
+    ),
+    "another language model": (
+        {'language = "gpt"': 'language = "gtp"'},
+        "architectures.tiny_gpt.language: no value 'gtp'. Did you mean 'gpt'?",
+    ),
+    "heads that do not share the width": (
+        {OPTIONS: "options = { d = 15, heads = 2 }"},
+        "architectures.tiny_gpt: options: d: expected a multiple of heads = 2, such as 16, got 15",
+    ),
+    "an unknown size": (
+        {OPTIONS: "options = { width = 16 }"},
+        "architectures.tiny_gpt: options: no key 'width'. Valid: context, d, heads, layers, tied",
+    ),
+    "a context that is too short": (
+        {OPTIONS: "options = { context = 32 }"},
+        f"architectures.tiny_gpt.options: context: expected at least {LONGEST - 1}, as documents have up to {LONGEST} "
+        "tokens and none is cut, got 32",
+    ),
+    "pixels' normalisation": (
+        {"[axes]": "mean = [0.4]\n[axes]"},
+        "data.mean: expected none, as 'fictitious_people' holds documents, got [0.4]",
+    ),
+    "augmentation": (
+        {"[training]": '[training]\naugmentation = "shift"'},
+        "architectures.tiny_gpt.training.augmentation: expected \"none\", as 'fictitious_people' holds documents",
+    ),
+    "augmentation of the base": (
+        {"[pretraining]": '[pretraining]\naugmentation = "shift"'},
+        'pretraining.augmentation: expected "none"',
+    ),
+    "a base without a public part": (
+        {"num_public = 30": "num_public = 0"},
+        "pretraining: expected a data set with a public part, and 'fictitious_people' has none; leave the table out",
+    ),
+    "canaries": (
+        {"[execution]": "[shadows]\ncanaries = 4\n[execution]"},
+        "shadows.canaries: expected 0, as 'fictitious_people' holds documents, got 4",
+    ),
+    "tuning": (
+        {"[execution]": "[tuning]\ntrials = 2\n[execution]"},
+        "tuning.trials: expected 0, as 'fictitious_people' holds documents, got 2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("replacements", "told"), CASES.values(), ids=CASES)
+def test_what_does_not_fit_documents_is_refused(replacements, told, tmp_path):
+    line = refusal(tmp_path, changed_language(replacements))
+    assert told in line, line
+
+
+IMAGES = {
+    "a method of documents": (
+        {'method = ["finetune", "gradient_ascent"]': 'method = ["random_tokens"]'},
+        "axes.method: 'random_tokens': RandomTokens: expected a model trained to language, got classify",
+    ),
+    "an attack on documents": (
+        {'"population"]': '"extraction"]'},
+        "axes.attack: 'extraction': Extraction: expected a model trained to language, got classify",
+    ),
+    "a statistic of documents": (
+        {'"population"]': '"population:statistics=min_k;"]'},
+        "statistics: 'min_k' is not of models trained to classify",
+    ),
+    "persons": (
+        {"random:fraction=0.2": "groups:fraction=0.2"},
+        "expected a data set whose examples belong to groups, got one without; take random",
+    ),
+    "a language model": (
+        {'architecture = ["net"]': 'architecture = ["gpt"]'},
+        "axes.architecture: 'gpt' is for documents, and 'synthetic' holds images; expected a timm model",
+    ),
+    "a base": (
+        {"[training]": "[pretraining]\nepochs = 1\n[training]"},
+        "pretraining: expected a data set with a public part, and 'synthetic' has none",
+    ),
+}
+
+
+@pytest.mark.parametrize(("replacements", "told"), IMAGES.values(), ids=IMAGES)
+def test_what_does_not_fit_images_is_refused(replacements, told, tmp_path):
+    line = refusal(tmp_path, changed(replacements))
+    assert told in line, line
+
+
+def test_everything_says_for_whom_it_is():
+    """What is of pixels or classes alone says so; nothing else does."""
+
+    def only(registry, name):
+        return {entry for entry in registry.names() if registry.get(entry).objectives == {name}}
+
+    assert only(methods, "language") == {"npo", "random_tokens", "simnpo"}
+    assert only(attacks, "language") == {"extraction"}
+    assert {"boundary_shrink", "boundary_expand", "unsir", "amun", "twin", "scrub_r"} <= only(
+        methods, "classify"
+    )
+    adversarial = {name for name in attacks.names() if attacks.get(name).family == "adversarial"}
+    assert adversarial
+    assert only(attacks, "classify") == adversarial
+    poisons = {"interclass_confusion", "label_noise", "backdoor"}
+    assert poisons | {"class", "partial_class", "sub_class"} <= only(forget_kinds, "classify")
