@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 LEARNED_ON = [
     "the cat sat on the mat and the dog ran to the cat",
@@ -11,7 +11,7 @@ LEARNED_ON = [
 
 
 def write_tokenizer(folder: Path, size: int = 290) -> Path:
-    """Write it into a folder; its first id is a word like any other."""
+    """Write it into a folder; its first id is a word, and a template adds marks unless told not to."""
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
@@ -25,6 +25,8 @@ def write_tokenizer(folder: Path, size: int = 290) -> Path:
             show_progress=False,
         ),
     )
+    marks = [(mark, made.token_to_id(mark)) for mark in ("<s>", "</s>")]
+    made.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=marks)
     folder.mkdir(parents=True, exist_ok=True)
     made.save(str(folder / "tokenizer.json"))
     return folder / "tokenizer.json"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,13 +197,12 @@ def test_what_names_no_model_is_refused(tmp_path):
         HuggingFaceOptions(family="gpt2", weights=str(tmp_path)).check(corpus(tmp_path), labels())
 
 
-def test_layers_without_a_place_are_refused_by_name():
-    model = tiny_model("llama")
-    model.body.model.somewhere = torch.nn.Linear(2, 2)
-    with pytest.raises(
-        AuditError, match=r"'model\.somewhere\.weight' belongs neither to stem, blocks nor head"
-    ):
-        hugging_face._check_places(model, FAMILIES["llama"])
+def test_layers_without_a_place_are_refused_by_name(monkeypatch):
+    monkeypatch.setitem(
+        hugging_face.FAMILIES, "llama", replace(FAMILIES["llama"], trailing=("model.somewhere",))
+    )
+    with pytest.raises(AuditError, match=r"'model\.norm\.weight' belongs neither to stem, blocks nor head"):
+        tiny_model("llama")
 
 
 def test_documents_longer_than_the_context_are_refused(tmp_path):
