@@ -138,7 +138,7 @@ def test_documents_that_are_too_long_are_refused_or_cut(tmp_path):
     assert cut.read_labels().notes == ("1 of 3 documents are cut to 26 tokens",)
     assert cut.read_inputs().ids(1) == jsonl(tmp_path, PEOPLE[:3], "w.jsonl").read_inputs().ids(1)[:26]
     with pytest.raises(AuditError, match="nothing of the completion would be left"):
-        jsonl(tmp_path, PEOPLE[:3], longest=23, longer="cut").read_labels()
+        jsonl(tmp_path, PEOPLE[:3], longest=22, longer="cut").read_labels()
     with pytest.raises(AuditError, match="longest: expected the number of tokens to cut at"):
         jsonl(tmp_path, PEOPLE[:3], longer="cut")
     with pytest.raises(AuditError, match="longest: expected 0, or 2"):
