@@ -148,7 +148,7 @@ class HuggingFaceOptions:
         """All sizes of the model, and the digest of its weights."""
         made = self.config(vocabulary)
         sizes = {name: getattr(made, name) for name in ("vocab_size", *sorted(_settable(made)))}
-        found = {"family": self.model_type, "sizes": json.loads(json.dumps(sizes, default=str))}
+        found = {"transformers": self.model_type, "sizes": json.loads(json.dumps(sizes, default=str))}
         return {**found, "weights": weights_digest(self.folder)} if self.weights else found
 
     def check(self, source: DataSource, labels: Labels) -> None:

@@ -86,7 +86,7 @@ def test_the_digest_is_of_configuration_and_weights(tmp_path):
     saved("llama", tmp_path, shards=True)
     options, before = HuggingFaceOptions(weights=str(tmp_path)), weights_digest(tmp_path)
     assert options.identity(WORDS)["weights"] == before
-    assert options.identity(WORDS)["family"] == "llama"
+    assert options.identity(WORDS)["transformers"] == "llama"
     shard = sorted(tmp_path.glob("*.safetensors"))[0]
     state = safetensors.torch.load_file(shard)
     safetensors.torch.save_file({name: t + 1 for name, t in state.items()}, shard, metadata={"format": "pt"})
