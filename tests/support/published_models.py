@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks.networks.hugging_face import LanguageModel, build_hugging_face
+from tasks.networks.hugging_face import LanguageModel, _quiet, build_hugging_face
 from tasks.networks.hugging_face_options import HuggingFaceOptions
 
 _LIKE_LLAMA = {
@@ -45,5 +45,6 @@ def tiny_model(family: str, seed: int = 0, words: int = WORDS, **options) -> Lan
 def saved(family: str, folder: Path, *, shards: bool = False, words: int = WORDS) -> LanguageModel:
     """A tiny model, written as `save_pretrained` writes it."""
     model = tiny_model(family, seed=1, words=words)
-    model.body.save_pretrained(folder, max_shard_size="20KB" if shards else "1GB")
+    with _quiet():
+        model.body.save_pretrained(folder, max_shard_size="20KB" if shards else "1GB")
     return model
