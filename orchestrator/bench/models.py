@@ -20,7 +20,7 @@ from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
 from tasks import fields
 from tasks.networks import models
-from tasks.networks.gpt import build_gpt
+from tasks.networks.language_models import build_language_model
 from tasks.networks.scopes import bind
 from tasks.runtime import weights
 from tasks.training.resident import Subset
@@ -275,8 +275,8 @@ class ModelBench:
 def build(plan: Plan, architecture: str, seed_path: tuple[str | int, ...]) -> nn.Module:
     """A new model of an architecture on the axis, on the CPU."""
     table, labels, data = plan.config.architecture(architecture), plan.data.labels, plan.config.data
-    if table.language:
-        return build_gpt(table.gpt, vocabulary=labels.vocabulary, seed_path=seed_path)
+    if table.objective == "language":
+        return build_language_model(table.sizes, vocabulary=labels.vocabulary, seed_path=seed_path)
     return models.build(
         table.timm,
         table.options,

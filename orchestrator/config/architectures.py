@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tasks import fields
 from tasks.errors import AuditError
 from tasks.networks.gpt_options import GptOptions
+from tasks.networks.hugging_face_options import HuggingFaceOptions
 from tasks.training.recipe import Recipe
 
 LANGUAGE_MODELS = ("gpt",)
@@ -16,23 +17,32 @@ LANGUAGE_MODELS = ("gpt",)
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A model, of timm or a language model of Lethe's own, and how it is trained."""
+    """A model, of timm, a language model of Lethe's own or a published one, and how it is trained."""
 
     timm: str = ""
     """Name in timm, such as resnet18 or vit_tiny_patch16_224; of models of images."""
     language: Literal["", "gpt"] = ""
     """gpt, in place of timm: a model of documents; its options are d, layers, heads, context and tied."""
+    transformers: str = ""
+    """Family of published language models, in place of timm: gpt2, llama, qwen2, gemma2, gpt_neox or opt; its options
+    are fields of the configuration of the package transformers, which the extra lethe[language] brings."""
+    weights: str = ""
+    """Local folder of config.json and safetensors of such a model, from which training and retraining start; it says
+    the family itself. Nothing is downloaded."""
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments of the timm constructor, such as patch_size = 4; or sizes of the language model."""
     training: dict[str, Any] = field(default_factory=dict)
     """Fields of [training] that differ for this architecture."""
 
     def __post_init__(self) -> None:
-        if bool(self.timm) == bool(self.language):
-            given = "both" if self.timm else "neither"
-            raise AuditError(f'timm, language: expected a timm name, or language = "gpt", got {given}')
-        if self.language:
-            self.gpt  # noqa: B018 - refuses sizes that cannot be
+        kinds = (self.timm, self.language, self.transformers or self.weights)
+        if sum(map(bool, kinds)) != 1:
+            given = "several" if any(kinds) else "none"
+            raise AuditError(
+                f'expected one of timm, language = "gpt" and transformers or weights, got {given}'
+            )
+        if not self.timm:
+            self.sizes  # noqa: B018 - refuses what cannot be
 
     @classmethod
     def named(cls, name: str) -> Architecture:
@@ -42,12 +52,14 @@ class Architecture:
     @property
     def objective(self) -> str:
         """Name of what such models are trained for."""
-        return "language" if self.language else "classify"
+        return "classify" if self.timm else "language"
 
     @property
-    def gpt(self) -> GptOptions:
-        """Sizes of the language model."""
-        return fields.build(GptOptions, self.options, where="options")
+    def sizes(self) -> GptOptions | HuggingFaceOptions:
+        """Of a language model: Lethe's own, or a published one."""
+        if self.language:
+            return fields.build(GptOptions, self.options, where="options")
+        return HuggingFaceOptions(family=self.transformers, options=self.options, weights=self.weights)
 
 
 @dataclass(frozen=True, kw_only=True)

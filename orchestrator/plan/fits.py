@@ -45,9 +45,9 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
                 f"axes.architecture: '{name}' is for {EXAMPLES[table.objective]}, and '{config.data.name}' holds "
                 f"{held}; expected {needed}"
             )
-        if table.language:
-            with saying(f"architectures.{name}.options"):
-                table.gpt.check_longest(labels.longest)
+        if table.objective == "language":
+            with saying(f"architectures.{name}{'.options' if table.language else ''}"):
+                table.sizes.check(source, labels)
     recipes = {f"architectures.{name}.training": config.recipe(name) for name in config.axes.architecture}
     if config.pretraining is not None:
         if not source.public_digest():
@@ -66,6 +66,16 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
     for where, value in unfit.items():
         if labels.vocabulary and value:
             raise AuditError(f"{where}: expected 0, as '{config.data.name}' holds documents, got {value}")
+
+
+def assumptions(config: SweepConfig) -> tuple[str, ...]:
+    """What a plan says of bases that somebody else has trained: a retrained model starts from them too."""
+    foreign = [name for name in config.axes.architecture if config.architecture(name).weights]
+    return tuple(
+        f"architectures.{name}.weights: retraining starts from them, so that what is forgotten is taken never to have "
+        "been among their training data; nobody can check that here"
+        for name in foreign
+    )
 
 
 def check_axes(labels: Labels, methods: Iterable[NamedMethod], attacks: Iterable[NamedAttack]) -> None:

@@ -16,7 +16,7 @@ from orchestrator.plan.answers import declare
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject, matches
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
-from orchestrator.plan.fits import check_axes, check_models
+from orchestrator.plan.fits import assumptions, check_axes, check_models
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
@@ -84,7 +84,12 @@ def make_plan(config: SweepConfig) -> Plan:
         plugins=builder.plugins(),
         settings=builder.settings(unique),
         answers=declare(config.answers, builder.attacks, objective=builder.data.labels.objective),
-        notes=(*notes, *(f"{note}; these cells are left out" for note in builder.notes)),
+        notes=(
+            *notes,
+            *assumptions(config),
+            *builder.data.labels.notes,
+            *(f"{note}; these cells are left out" for note in builder.notes),
+        ),
     )
 
 

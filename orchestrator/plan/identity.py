@@ -7,9 +7,9 @@ pretrained  CODE_VERSION; digest of the public part, `version` and plug-in of th
             `[pretraining]`, its seed too; precision; kind of device
 original    CODE_VERSION; the data: digest of its content, `version` and plug-in of the data set, splits,
             normalisation; the architecture: timm name and options, and the code of one that a plug-in registered with
-            timm, or name and all sizes of a language model; recipe; the pretrained base, where there is one;
-            precision; kind of device (cpu, cuda, mps); seed. Where a forget set poisons training: its examples, their
-            labels and the trigger
+            timm, or name and all sizes of a language model, and the digest of weights that it starts from; recipe; the
+            pretrained base, where there is one; precision; kind of device (cpu, cuda, mps); seed. Where a forget set
+            poisons training: its examples, their labels and the trigger
 retrained   the same, the forgotten examples, and which of the independent retrained models it is
 unlearned   id of the original; forgotten examples; scope; seed; `[unlearning]`; the method
 the method  registered name, `version`, all hyper-parameters (as tuned), its plug-in, the stored scores that it ranks
@@ -256,8 +256,8 @@ class Identity:
     def _architecture(self, architecture: str) -> dict[str, Any]:
         """A model of timm with the digest of the code that a plug-in registered for it; or one of Lethe's own."""
         table = self._config.architecture(architecture)
-        if table.language:
-            return {"language": table.language, "options": fields.to_plain(table.gpt)}
+        if table.objective == "language":
+            return table.sizes.identity(self._data.labels.vocabulary)
         builder = architecture_builder(table.timm)
         plugin = self._plugin(builder) if builder else ""
         return {"timm": table.timm, "plugin": plugin, "options": table.options}

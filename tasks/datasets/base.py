@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +29,8 @@ class Labels:
     """Channels, height, width; empty where the examples are documents."""
     vocabulary: int = 0
     """Words that documents are made of, the one that fills rows among them; 0 where the examples are images."""
+    fills: bool = True
+    """Whether word 0 stands for nothing and fills rows; in the vocabulary of a published tokenizer it may be a word."""
     longest: int = 0
     """Tokens that no document, public ones among them, has more of; 0 of images."""
     groups: np.ndarray | None = None
@@ -40,6 +43,10 @@ class Labels:
     fine_labels: np.ndarray | None = None
     """`N`, int64: the classes below `labels`, where the model learns super-classes (sub-class forgetting)."""
     fine_names: tuple[str, ...] = ()
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Ids, int64, of named parts of the examples, where the source names any (TOFU's forget10)."""
+    notes: tuple[str, ...] = ()
+    """What a plan says of how the data were read (documents that were cut)."""
 
     @property
     def num_classes(self) -> int:

@@ -81,7 +81,9 @@ def checked_inputs(source: DataSource, labels: Labels) -> np.ndarray | Documents
     if not labels.vocabulary:
         return checked_images(source, labels)
     where = f"{type(source).__name__}.read_inputs"
-    documents = check_documents(source.read_inputs(), vocabulary=labels.vocabulary, where=where)
+    documents = check_documents(
+        source.read_inputs(), vocabulary=labels.vocabulary, where=where, fills=labels.fills
+    )
     if len(documents) != len(labels.labels):
         raise AuditError(f"{where}: expected {len(labels.labels)} documents, got {len(documents)}")
     return _not_longer(documents, labels, where)
@@ -96,7 +98,8 @@ def checked_public(source: DataSource, labels: Labels) -> Documents:
     where, found = f"{type(source).__name__}.read_public", source.read_public()
     if found is None or not len(found):
         raise AuditError(f"{where}: expected documents to train a base on, got none; leave [pretraining] out")
-    return _not_longer(check_documents(found, vocabulary=labels.vocabulary, where=where), labels, where)
+    documents = check_documents(found, vocabulary=labels.vocabulary, where=where, fills=labels.fills)
+    return _not_longer(documents, labels, where)
 
 
 def _not_longer(documents: Documents, labels: Labels, where: str) -> Documents:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from tasks import fields
+from tasks.datasets.base import DataSource, Labels
 from tasks.errors import AuditError
 
 
@@ -44,3 +47,11 @@ class GptOptions:
                 f"context: expected at least {longest - 1}, as documents have up to {longest} tokens and none is cut, "
                 f"got {self.context}"
             )
+
+    def check(self, source: DataSource, labels: Labels) -> None:
+        """Refuse documents of whatever source that do not fit into the context."""
+        self.check_longest(labels.longest)
+
+    def identity(self, vocabulary: int) -> dict[str, Any]:
+        """All sizes but that of the vocabulary, which the data set tells."""
+        return {"language": "gpt", "options": fields.to_plain(self)}

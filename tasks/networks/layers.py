@@ -98,8 +98,15 @@ def _by_child(body: nn.Module) -> tuple[list[str], list[list[str]], list[str]]:
 
 
 def norm_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Normalisation layers in the model's order, with their names; those of one with an activation too."""
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, NORMS)]
+    """Normalisation layers in the model's order, with their names; those of one with an activation too.
+
+    Every family of transformers has a class of its own that divides by the root mean square: it is known by its name.
+    """
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, NORMS) or type(module).__name__.endswith("RMSNorm")
+    ]
 
 
 def batch_norms(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

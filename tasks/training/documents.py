@@ -1,4 +1,4 @@
-"""Documents held on the device for the whole run: uint16 ids, and batches as wide as their longest document."""
+"""Documents held on the device for the whole run: ids in two or four bytes, batches as wide as their longest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ResidentDocuments(Resident):
     """Documents, what is asked of each, and a class for each."""
 
     tokens: Tensor
-    """`N x T + 1`, uint16."""
+    """`N x T + 1`, uint16 or int32."""
     asked: Tensor
     """`N x T`, bool: whether the token after each position is asked for."""
     lengths: Tensor

@@ -64,11 +64,11 @@ CASES = {
     ),
     "two models at once": (
         {'language = "gpt"': 'language = "gpt"\ntimm = "resnet18"'},
-        'architectures.tiny_gpt: timm, language: expected a timm name, or language = "gpt", got both',
+        'architectures.tiny_gpt: expected one of timm, language = "gpt" and transformers or weights, got several',
     ),
     "no model": (
         {'language = "gpt"\n': ""},
-        'architectures.tiny_gpt: timm, language: expected a timm name, or language = "gpt", got neither',
+        'architectures.tiny_gpt: expected one of timm, language = "gpt" and transformers or weights, got none',
     ),
     "another language model": (
         {'language = "gpt"': 'language = "gtp"'},

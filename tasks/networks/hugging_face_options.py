@@ -1,0 +1,284 @@
+"""Published families of language models: which are known, what of them may be set, and what a folder of weights holds.
+
+Imports no torch and no transformers until a configuration is asked for: the plan checks before any model exists.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tasks.datasets.archive import contents_digest
+from tasks.datasets.base import DataSource, Labels, TextSource
+from tasks.errors import AuditError, unknown_name
+from tasks.text.tokenizers import INSTALL, tokenizer_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Where the parts of a model lie; names of modules."""
+
+    blocks: str
+    """The list of blocks."""
+    stem: tuple[str, ...]
+    """What comes before them."""
+    trailing: tuple[str, ...]
+    """What lies between the last block and the head, and belongs to that block."""
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """How attention is computed; always the same, so that no version of the library decides it."""
+
+
+_LIKE_LLAMA = Family(blocks="model.layers", stem=("model.embed_tokens",), trailing=("model.norm",))
+FAMILIES = {
+    "gpt2": Family(
+        blocks="transformer.h", stem=("transformer.wte", "transformer.wpe"), trailing=("transformer.ln_f",)
+    ),
+    "llama": _LIKE_LLAMA,
+    "qwen2": _LIKE_LLAMA,
+    "gemma2": Family(  # soft-capped logits of attention, which the fused kernels leave out
+        blocks="model.layers", stem=("model.embed_tokens",), trailing=("model.norm",), attention="eager"
+    ),
+    "gpt_neox": Family(
+        blocks="gpt_neox.layers", stem=("gpt_neox.embed_in",), trailing=("gpt_neox.final_layer_norm",)
+    ),
+    "opt": Family(
+        blocks="model.decoder.layers",
+        stem=("model.decoder.embed_tokens", "model.decoder.embed_positions", "model.decoder.project_in"),
+        trailing=("model.decoder.final_layer_norm", "model.decoder.project_out"),
+    ),
+}
+"""By `model_type` of config.json."""
+_NO_OPTION = frozenset(
+    {
+        *(
+            "use_cache",
+            "pad_token_id",
+            "bos_token_id",
+            "eos_token_id",
+            "pretraining_tp",
+            "classifier_dropout",
+        ),
+        *("is_decoder", "add_cross_attention", "use_bidirectional_attention", "reorder_and_upcast_attn"),
+    }
+)
+"""Changes nothing of a causal language model that reads whole documents, or makes it another kind of model."""
+_ROOM = 1024
+"""Published models round the size of their vocabulary up, to a multiple of this at most."""
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceOptions:
+    """A model of the package transformers: from a configuration, or from a local folder of weights."""
+
+    family: str = ""
+    """Name of the family; may be left out where `weights` says it."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of its configuration, by their names in transformers."""
+    weights: str = ""
+    """Folder of config.json and safetensors, as `save_pretrained` writes it; empty: newly initialised."""
+
+    def __post_init__(self) -> None:
+        if self.family and self.family not in FAMILIES:
+            raise unknown_name("family of transformers", self.family, FAMILIES)
+        if not self.family and not self.weights:
+            raise AuditError("expected a family of transformers or a folder of weights, got neither")
+
+    @property
+    def model_type(self) -> str:
+        """The family.
+
+        Raises:
+            AuditError: the folder of weights holds another, or an unknown one.
+        """
+        if not self.weights:
+            return self.family
+        found = str(_described(self.folder).get("model_type", ""))
+        if found not in FAMILIES:
+            raise unknown_name("family of transformers", found, FAMILIES, where=f"{self.folder}/config.json")
+        if self.family not in ("", found):
+            raise AuditError(
+                f"weights: expected a model of family {self.family} in {self.folder}, got {found}"
+            )
+        return found
+
+    @property
+    def folder(self) -> Path:
+        """That of the weights."""
+        return Path(self.weights).expanduser()
+
+    def files(self) -> list[Path]:
+        """The files of weights.
+
+        Raises:
+            AuditError: there are none, or pickles alone, adapters, or a shard is missing.
+        """
+        return weight_files(self.folder)
+
+    def config(self, vocabulary: int) -> Any:
+        """The configuration in transformers; one of weights has its own vocabulary.
+
+        Args:
+            vocabulary: words of the data set.
+
+        Raises:
+            AuditError: transformers is not installed, or an option is unknown or impossible.
+        """
+        kind, library = self.model_type, transformers()
+        self._check_names(kind, _settable(library.AutoConfig.for_model(kind)))
+        given = _without_type(_described(self.folder)) if self.weights else {"vocab_size": vocabulary}
+        try:
+            return library.AutoConfig.for_model(kind, **{**given, **_NO_TOKENS, **self.options})
+        except Exception as error:  # each version of the library has errors of its own
+            raise AuditError(f"{kind}: cannot be configured: {' '.join(str(error).split()):.300}") from None
+
+    def _check_names(self, kind: str, valid: set[str]) -> None:
+        for name in self.options:
+            if name == "vocab_size":
+                raise AuditError("vocab_size: expected none: it is that of the data set, or of the weights")
+            if name not in valid:
+                raise unknown_name(f"option of {kind}", name, valid)
+
+    def identity(self, vocabulary: int) -> dict[str, Any]:
+        """All sizes of the model, and the digest of its weights."""
+        made = self.config(vocabulary)
+        sizes = {name: getattr(made, name) for name in ("vocab_size", *sorted(_settable(made)))}
+        found = {"transformers": self.model_type, "sizes": json.loads(json.dumps(sizes, default=str))}
+        return {**found, "weights": weights_digest(self.folder)} if self.weights else found
+
+    def check(self, source: DataSource, labels: Labels) -> None:
+        """Refuse documents that the model cannot see as a whole, or whose ids mean other words to it.
+
+        Raises:
+            AuditError: they do not fit.
+        """
+        if self.weights:
+            self.files()
+        made = self.config(labels.vocabulary)
+        context = int(made.max_position_embeddings)
+        if labels.longest - 1 > context:
+            raise AuditError(
+                f"expected documents of at most {context + 1} tokens, as the model sees {context} at once, got one of "
+                f"{labels.longest}; set longest = {context + 1} in data.options"
+                + (", and longer to refuse or cut" if isinstance(source, TextSource) else "")
+            )
+        if self.weights:
+            self._check_vocabulary(source, labels, int(made.vocab_size))
+
+    def _check_vocabulary(self, source: DataSource, labels: Labels, words: int) -> None:
+        if (self.folder / "tokenizer.json").is_file() and isinstance(source, TextSource):
+            if tokenizer_of(str(self.folder)).words() != source.words():
+                raise AuditError(
+                    f"weights: expected documents in the words of {self.folder}/tokenizer.json, got others; set "
+                    f'tokenizer = "{self.folder}" in data.options'
+                )
+        elif not labels.vocabulary <= words <= -(-labels.vocabulary // _ROOM) * _ROOM:
+            raise AuditError(
+                f"weights: expected a model of {labels.vocabulary} words, as the data set has, got one of {words}; the "
+                "tokenizer of the data must be the model's own"
+            )
+
+
+_NO_TOKENS = {"pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
+"""The word of padding would never be trained: rows are filled by lengths, and no word stands for nothing."""
+
+
+def transformers() -> Any:
+    """The package.
+
+    Raises:
+        AuditError: it is not installed.
+    """
+    try:
+        import transformers as library
+    except ImportError:
+        raise AuditError(f"expected the package transformers, which is not installed; {INSTALL}") from None
+    return library
+
+
+def _settable(made: Any) -> set[str]:
+    """Names of a configuration that change the model; those that only some other use of it reads are none."""
+    own = {*type(made).__annotations__, *type(made).attribute_map} - {"vocab_size"} - _NO_OPTION
+    return {name for name in own if not name.startswith(("_", "summary_"))}
+
+
+def _without_type(described: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in described.items() if name != "model_type"}
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """What config.json says; code and compressed weights that it names are refused."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise AuditError(f"weights: no file {path}; expected a folder as save_pretrained writes it")
+    found = _object(path)
+    for name, what in (("auto_map", "code of its own"), ("quantization_config", "quantised weights")):
+        if name in found:
+            raise AuditError(f"{path}: {name}: expected none: {what} cannot be audited")
+    return found
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise AuditError(f"{path}: expected a JSON object: {error!s:.200}") from None
+    if not isinstance(found, dict):
+        raise AuditError(f"{path}: expected a JSON object, got {type(found).__name__}")
+    return found
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of weights in a folder: one, or the shards that the index names.
+
+    Raises:
+        AuditError: there is no folder, or it holds none, or pickles alone, adapters, or too few shards.
+    """
+    if not folder.is_dir():
+        raise AuditError(f"weights: no folder {folder}; nothing is downloaded")
+    if (folder / "adapter_config.json").exists():
+        raise AuditError(
+            f"weights: {folder} holds adapters; expected whole weights: merge_and_unload, then save"
+        )
+    if (folder / _WHOLE).is_file():
+        return [folder / _WHOLE]
+    if (folder / _INDEX).is_file():
+        return _shards(folder)
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise AuditError(
+            f"weights: {folder}/{pickles[0]} is a pickle, which may run code; expected {_WHOLE}: save_pretrained "
+            "writes it"
+        )
+    raise AuditError(f"weights: expected {_WHOLE} or {_INDEX} in {folder}, found neither")
+
+
+def _shards(folder: Path) -> list[Path]:
+    index = _object(folder / _INDEX).get("weight_map")
+    if not isinstance(index, dict) or not index:
+        raise AuditError(f"{folder / _INDEX}: expected a weight_map")
+    names = sorted(set(map(str, index.values())))
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise AuditError(f"{folder / _INDEX}: expected names of safetensors files, got '{name:.80}'")
+        if not (folder / name).is_file():
+            raise AuditError(f"{folder / _INDEX}: no file {name}, one of {len(names)} shards")
+    return [folder / name for name in names]
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of configuration and weights of a folder; read again when one of the files has changed."""
+    files = [folder / "config.json", *weight_files(folder)]
+    index = folder / _INDEX
+    files += [index] if files[1:] != [folder / _WHOLE] else []
+    return _digest(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
+@functools.lru_cache(maxsize=8)
+def _digest(state: tuple[tuple[Path, int, int], ...]) -> str:
+    return contents_digest((file.name, file) for file, _, _ in state)
