@@ -39,6 +39,10 @@ class Area:
         }
         return [file for file in files if file not in NO_JUDGES]
 
+    def distance(self, test: str) -> int:
+        """Place of a test file's folder among `tests`, from 0: the nearest."""
+        return next(n for n, place in enumerate(self.tests) if test == place or test.startswith(f"{place}/"))
+
 
 AREAS = {
     "metrics": Area(

@@ -51,6 +51,8 @@ OPTIONS = (
 )
 
 
+LATE = 124
+"""Exit code of tests that ran past their time."""
 LONGEST = 1.0
 """Seconds between two questions that count at most: where all of this was halted, nothing ran past its time."""
 
@@ -74,7 +76,7 @@ class Child:
     """When it was last asked whether it has ended."""
 
     def ended(self) -> int | None:
-        """The exit code of pytest, 1 where the fork died or ran past its time; None while it runs."""
+        """The exit code of pytest, 1 where the fork died, `LATE` where it ran past its time; None while it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
             self._clear()
@@ -85,7 +87,7 @@ class Child:
         if self.left > 0:
             return None
         self.end()
-        return 1
+        return LATE
 
     def end(self) -> None:
         """Kill it while it runs."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
+
+from coverage import Coverage
 
 NO_TESTS = 5
 """Exit code of pytest where every test is deselected: nothing is covered."""
@@ -54,11 +54,16 @@ def recording(tree: Path, test: str, kept: Path) -> Callable[[Callable[[], int]]
     """What runs tests and writes their record into a file."""
 
     def around(run: Callable[[], int]) -> int:
+        prefix = f"{tree}/"
         seen: dict[str, set[int]] = {test: set()}
-        _watch(f"{tree}/", seen)
+        _note_sql(prefix, seen)
+        tracer = _watched(prefix)
         started = time.monotonic()
-        code = run()
-        sys.settrace(None)
+        with tracer.collect():
+            code = run()
+        data = tracer.get_data()
+        for name in data.measured_files():
+            seen[name.removeprefix(prefix)] = set(data.lines(name) or ())
         if code == NO_TESTS:
             seen = {test: set()}
         record = Record(
@@ -79,32 +84,18 @@ def load(kept: Path) -> Record | None:
     return Record(**json.loads(kept.read_text(encoding="utf-8"))) if kept.is_file() else None
 
 
-def _watch(prefix: str, seen: dict[str, set[int]]) -> None:
-    """Note lines of all threads, and SQL files that are opened, below a folder."""
-    tracers: dict[str, Any] = {}
+def _watched(prefix: str) -> Coverage:
+    """A tracer, not yet begun, of the lines that all threads run below a folder."""
+    tracer = Coverage(data_file=None, config_file=False, include=[f"{prefix}*"], concurrency="thread")
+    tracer.set_option("run:disable_warnings", ["no-data-collected"])
+    return tracer
 
-    def tracer(name: str) -> Any:
-        if not name.startswith(prefix):
-            return None
-        add = seen.setdefault(name.removeprefix(prefix), set()).add
 
-        def line(frame: FrameType, event: str, arg: Any) -> Any:
-            add(frame.f_lineno)
-            return line
-
-        return line
-
-    def call(frame: FrameType, event: str, arg: Any) -> Any:
-        name = frame.f_code.co_filename
-        if name not in tracers:
-            tracers[name] = tracer(name)
-        follow = tracers[name]
-        return follow and follow(frame, event, arg)
+def _note_sql(prefix: str, seen: dict[str, set[int]]) -> None:
+    """Note SQL files that are opened below a folder."""
 
     def opened(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and str(arguments[0]).endswith(".sql") and str(arguments[0]).startswith(prefix):
             seen.setdefault(str(arguments[0]).removeprefix(prefix), set())
 
     sys.addaudithook(opened)
-    threading.settrace(call)
-    sys.settrace(call)

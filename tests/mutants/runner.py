@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from tests.mutants.areas import Area
 from tests.mutants.equivalents import Key
-from tests.mutants.forked import Child, fork
+from tests.mutants.forked import LATE, Child, fork
 from tests.mutants.mutant import Mutant
 from tests.mutants.recorder import NO_TESTS, Record, load, recording
 from tests.mutants.tree import copy, mutated
@@ -33,7 +33,7 @@ class Verdict:
     outcome: str
     """killed, survived, uncovered (no test of the area runs the line: it survives) or equivalent."""
     reason: str = ""
-    """Of an equivalent one."""
+    """Of an equivalent one, or of one that was killed by no test."""
 
 
 @dataclass
@@ -50,9 +50,9 @@ class Runner:
 
     def __post_init__(self) -> None:
         self.kept = self.root / ".mutants"
-        first = copy(self.root, self.folder / "tree0")
-        others = [self.folder / f"tree{number}" for number in range(1, self.processes)]
-        self.trees = [first, *(shutil.copytree(first, other) for other in others)]
+        places = [self.folder.resolve() / f"tree{number}" for number in range(self.processes)]
+        first = copy(self.root, places[0])
+        self.trees = [first, *(shutil.copytree(first, other) for other in places[1:])]
 
     def judge(self, area: Area, mutants: Iterable[Mutant], judged: Mapping[Key, str]) -> Iterator[Verdict]:
         """A verdict for each mutant, as they come."""
@@ -62,9 +62,9 @@ class Runner:
                 yield Verdict(mutant, "equivalent", judged[mutant.key])
             else:
                 open_.append(mutant)
-        tests = area.test_files(self.root)
+        tests = area.test_files(self.trees[0])
         self.record(tests, {mutant.path for mutant in open_})
-        covering = {mutant.key: self.covering(tests, mutant, area.named) for mutant in open_}
+        covering = {mutant.key: self.covering(area, tests, mutant) for mutant in open_}
 
         def begin(tree: Path, mutant: Mutant, stack: ExitStack) -> Child:
             stack.enter_context(mutated(tree, mutant))
@@ -74,7 +74,8 @@ class Runner:
 
         yield from (Verdict(mutant, "uncovered") for mutant in open_ if not covering[mutant.key])
         for mutant, code in self._each([mutant for mutant in open_ if covering[mutant.key]], begin):
-            yield Verdict(mutant, "survived" if code == 0 else "killed")
+            late = "ran past its time" if code == LATE else ""
+            yield Verdict(mutant, "survived" if code == 0 else "killed", late)
 
     def record(self, tests: Iterable[str], paths: Iterable[str]) -> None:
         """Record the test files whose records are missing or outdated for one of some source files."""
@@ -82,7 +83,7 @@ class Runner:
             test
             for test in tests
             if (record := load(self._file(test))) is None
-            or not all(record.holds(self.root, test, path) for path in paths)
+            or not all(record.holds(self.trees[0], test, path) for path in paths)
         ]
 
         def begin(tree: Path, test: str, stack: ExitStack) -> Child:
@@ -99,22 +100,22 @@ class Runner:
                     flush=True,
                 )
 
-    def covering(self, tests: Iterable[str], mutant: Mutant, named: bool) -> dict[str, Record]:
-        """The test files that cover a mutant: first those of its name, the others as they come."""
+    def covering(self, area: Area, tests: Iterable[str], mutant: Mutant) -> dict[str, Record]:
+        """The test files that cover a mutant: first those of its name, then the nearest, of these the quickest."""
         found = {test: record for test in tests if (record := load(self._file(test))) is not None}
         stem = Path(mutant.path).stem
         edit = mutant.edit
         covering = [
             test for test, record in found.items() if record.covers(mutant.path, edit.first, edit.last)
         ]
-        if named:
+        if area.named:
             covering = [test for test in covering if self._names(found[test], stem)]
-        covering.sort(key=lambda test: stem not in test)
+        covering.sort(key=lambda test: (stem not in test, area.distance(test), found[test].seconds))
         return {test: found[test] for test in covering}
 
     def _names(self, record: Record, stem: str) -> bool:
         """Whether a test file, or one under tests/ that it uses, has a word in its text."""
-        ours = [self.root / path for path in record.lines if path.startswith("tests/")]
+        ours = [self.trees[0] / path for path in record.lines if path.startswith("tests/")]
         return any(re.search(rf"\b{stem}\b", file.read_text(encoding="utf-8")) for file in ours)
 
     def _file(self, test: str) -> Path:
