@@ -106,13 +106,12 @@ def fork(
     tests: Sequence[str],
     seconds: float,
     log: Path,
-    nearest: str = "",
+    plugins: Sequence[object] = (),
     around: Callable[[Callable[[], int]], int] | None = None,
 ) -> Child:
-    """Start tests in a tree.
+    """Start tests in a tree, under plugins of pytest.
 
-    Of each file, those whose ids hold `nearest` run first. `around`, if given, is called in the fork with the function
-    that runs them.
+    `around`, if given, is called in the fork with the function that runs them.
     """
     folder = Path(tempfile.mkdtemp(prefix="mutant-"))
     sys.stdout.flush()
@@ -124,7 +123,7 @@ def fork(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _settle(tree, folder, log)
         options = [*OPTIONS, f"--rootdir={tree}", f"--basetemp={folder}/pytest"]
-        run = functools.partial(pytest.main, [*options, *tests], [_NearestFirst(nearest)])
+        run = functools.partial(pytest.main, [*options, *tests], [*plugins])
         code = int(around(run) if around else run())
     except BaseException:  # nothing of the parent's may run in a fork
         traceback.print_exc()
@@ -135,8 +134,8 @@ def fork(
 
 
 @dataclass
-class _NearestFirst:
-    """Runs the tests of each file whose ids hold a name before the others."""
+class NearestFirst:
+    """Plugin that runs the tests of each file whose ids hold a name before the others."""
 
     name: str
 
@@ -158,6 +157,6 @@ def _settle(tree: Path, folder: Path, log: Path) -> None:
         *(entry for entry in sys.path if entry and not (Path(entry) / "orchestrator").is_dir()),
     ]
     sys.path_importer_cache.clear()
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode = False
     os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(folder)}
     tempfile.tempdir = None

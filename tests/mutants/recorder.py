@@ -6,15 +6,18 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from coverage import Coverage
 
 NO_TESTS = 5
 """Exit code of pytest where every test is deselected: nothing is covered."""
+FEW = 3
+"""So many tests are remembered of each line, the quickest that run it."""
 
 
 @dataclass
@@ -25,6 +28,10 @@ class Record:
     """Of each file of the tree; none of SQL that was opened."""
     digests: dict[str, str] = field(default_factory=dict)
     """Of the same files."""
+    tests: list[str] = field(default_factory=list)
+    """Their ids, the quickest first."""
+    quick: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    """Places in `tests` of the few that run a line of a file; of SQL, that open it: line 0."""
     seconds: float = 0.0
     passed: bool = False
 
@@ -36,6 +43,13 @@ class Record:
             and lines is not None
             and (path.endswith(".sql") or any(first <= n <= last for n in lines))
         )
+
+    def quickest(self, path: str, first: int, last: int) -> list[str]:
+        """A few tests that run a line of a range, or open the SQL: these may notice before all the others."""
+        by_line = self.quick.get(path, {})
+        several = range(1) if path.endswith(".sql") else range(first, last + 1)
+        found = {place for line in several for place in by_line.get(str(line), ())}
+        return [self.tests[place] for place in sorted(found)[:FEW]]
 
     def holds(self, root: Path, test: str, path: str) -> bool:
         """Whether the tests were green, and the file, they and what they use under tests/ are what they were."""
@@ -50,52 +64,77 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
 
 
-def recording(tree: Path, test: str, kept: Path) -> Callable[[Callable[[], int]], int]:
-    """What runs tests and writes their record into a file."""
+@dataclass
+class Recorder:
+    """Watches the tests of one file in a copy of the tree, and writes their record into a file."""
 
-    def around(run: Callable[[], int]) -> int:
-        prefix = f"{tree}/"
-        seen: dict[str, set[int]] = {test: set()}
-        _note_sql(prefix, seen)
-        tracer = _watched(prefix)
-        started = time.monotonic()
-        with tracer.collect():
-            code = run()
-        data = tracer.get_data()
-        for name in data.measured_files():
-            seen[name.removeprefix(prefix)] = set(data.lines(name) or ())
-        if code == NO_TESTS:
-            seen = {test: set()}
-        record = Record(
-            {path: sorted(lines) for path, lines in sorted(seen.items())},
-            {path: digest(tree / path) for path in sorted(seen)},
-            time.monotonic() - started,
-            code in (0, NO_TESTS),
+    tree: Path
+    test: str
+    kept: Path
+    opened: dict[str, set[str]] = field(default_factory=dict)
+    """Tests that open a file of SQL."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of each test."""
+    running: str = ""
+    tracer: Coverage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prefix = f"{self.tree}/"
+
+    def around(self, run: Callable[[], int]) -> int:
+        """Run the tests; to be called in a fork."""
+        self.tracer = Coverage(
+            data_file=None, config_file=False, include=[f"{self.prefix}*"], concurrency="thread"
         )
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(vars(record)), encoding="utf-8")
+        self.tracer.set_option("run:disable_warnings", ["no-data-collected"])
+        sys.addaudithook(self._opened)
+        started = time.monotonic()
+        with self.tracer.collect():
+            code = run()
+        seconds = time.monotonic() - started
+        record = self._record() if code != NO_TESTS else Record({self.test: []})
+        record.digests = {path: digest(self.tree / path) for path in record.lines}
+        record.seconds, record.passed = seconds, code in (0, NO_TESTS)
+        self.kept.parent.mkdir(parents=True, exist_ok=True)
+        self.kept.write_text(json.dumps(vars(record)), encoding="utf-8")
         return code
 
-    return around
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Say which test runs what follows."""
+        self.running, started = item.nodeid, time.monotonic()
+        self.tracer.switch_context(item.nodeid)
+        result = yield
+        self.seconds[item.nodeid] = time.monotonic() - started
+        return result  # as wrappers do
+
+    def _opened(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if (
+            event == "open"
+            and str(path := arguments[0]).endswith(".sql")
+            and str(path).startswith(self.prefix)
+        ):
+            self.opened.setdefault(str(path).removeprefix(self.prefix), set()).add(self.running)
+
+    def _record(self) -> Record:
+        record = Record({self.test: []}, tests=sorted(self.seconds, key=self.seconds.__getitem__))
+        place = {test: number for number, test in enumerate(record.tests)}
+        ran: dict[str, dict[int, Iterable[str]]] = {path: {0: some} for path, some in self.opened.items()}
+        data = self.tracer.get_data()
+        for name in data.measured_files():
+            path = name.removeprefix(self.prefix)
+            ran[path] = dict(data.contexts_by_lineno(name))
+            record.lines[path] = sorted(data.lines(name) or ())
+        for path, by_line in ran.items():
+            record.lines.setdefault(path, [])
+            if not path.startswith("tests/"):
+                record.quick[path] = {
+                    str(line): sorted(place[test] for test in some if test in place)[:FEW]
+                    for line, some in by_line.items()
+                }
+        return record
 
 
 def load(kept: Path) -> Record | None:
     """A record that was written, if there is one."""
     return Record(**json.loads(kept.read_text(encoding="utf-8"))) if kept.is_file() else None
-
-
-def _watched(prefix: str) -> Coverage:
-    """A tracer, not yet begun, of the lines that all threads run below a folder."""
-    tracer = Coverage(data_file=None, config_file=False, include=[f"{prefix}*"], concurrency="thread")
-    tracer.set_option("run:disable_warnings", ["no-data-collected"])
-    return tracer
-
-
-def _note_sql(prefix: str, seen: dict[str, set[int]]) -> None:
-    """Note SQL files that are opened below a folder."""
-
-    def opened(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and str(arguments[0]).endswith(".sql") and str(arguments[0]).startswith(prefix):
-            seen.setdefault(str(arguments[0]).removeprefix(prefix), set())
-
-    sys.addaudithook(opened)

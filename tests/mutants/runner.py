@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +13,14 @@ from typing import TypeVar
 
 from tests.mutants.areas import Area
 from tests.mutants.equivalents import Key
-from tests.mutants.forked import LATE, Child, fork
+from tests.mutants.forked import LATE, Child, NearestFirst, fork
 from tests.mutants.mutant import Mutant
-from tests.mutants.recorder import NO_TESTS, Record, load, recording
+from tests.mutants.recorder import FEW, NO_TESTS, Record, Recorder, load
 from tests.mutants.tree import copy, mutated
 
 Task = TypeVar("Task")
+FAILED = 1
+"""Exit code of pytest where a test failed; others may say that a test of a few is not to be found."""
 RECORDING_SECONDS = 900.0
 """Limit for one test file, slowed down by being watched."""
 SPARE = 3.0
@@ -34,6 +36,16 @@ class Verdict:
     """killed, survived, uncovered (no test of the area runs the line: it survives) or equivalent."""
     reason: str = ""
     """Of an equivalent one, or of one that was killed by no test."""
+
+
+def quickest(mutant: Mutant, covering: Mapping[str, Record]) -> list[str]:
+    """A few tests of the nearest files that run the line: where they notice, no other has to run."""
+    edit = mutant.edit
+    return [
+        test
+        for record in [*covering.values()][:FEW]
+        for test in record.quickest(mutant.path, edit.first, edit.last)
+    ]
 
 
 @dataclass
@@ -66,14 +78,25 @@ class Runner:
         self.record(tests, {mutant.path for mutant in open_})
         covering = {mutant.key: self.covering(area, tests, mutant) for mutant in open_}
 
-        def begin(tree: Path, mutant: Mutant, stack: ExitStack) -> Child:
+        def begin(tree: Path, mutant: Mutant, stack: ExitStack, tests: Sequence[str]) -> Child:
             stack.enter_context(mutated(tree, mutant))
-            records = covering[mutant.key]
-            seconds = SPARE * sum(record.seconds for record in records.values()) + 60
-            return fork(tree, [*records], seconds, tree.with_suffix(".log"), Path(mutant.path).stem)
+            seconds = SPARE * sum(record.seconds for record in covering[mutant.key].values()) + 60
+            nearest = NearestFirst(Path(mutant.path).stem)
+            return fork(tree, tests, seconds, tree.with_suffix(".log"), [nearest])
+
+        def few(tree: Path, mutant: Mutant, stack: ExitStack) -> Child:
+            return begin(tree, mutant, stack, quickest(mutant, covering[mutant.key]))
+
+        def whole(tree: Path, mutant: Mutant, stack: ExitStack) -> Child:
+            return begin(tree, mutant, stack, [*covering[mutant.key]])
 
         yield from (Verdict(mutant, "uncovered") for mutant in open_ if not covering[mutant.key])
-        for mutant, code in self._each([mutant for mutant in open_ if covering[mutant.key]], begin):
+        open_ = [mutant for mutant in open_ if covering[mutant.key]]
+        for mutant, code in self._each([m for m in open_ if quickest(m, covering[m.key])], few):
+            if code == FAILED:
+                open_.remove(mutant)
+                yield Verdict(mutant, "killed")
+        for mutant, code in self._each(open_, whole):
             late = "ran past its time" if code == LATE else ""
             yield Verdict(mutant, "survived" if code == 0 else "killed", late)
 
@@ -90,8 +113,8 @@ class Runner:
             self._file(test).unlink(missing_ok=True)
             log = self._file(test).with_suffix(".log")
             log.parent.mkdir(parents=True, exist_ok=True)
-            around = recording(tree, test, self._file(test))
-            return fork(tree, [test], RECORDING_SECONDS, log, around=around)
+            recorder = Recorder(tree, test, self._file(test))
+            return fork(tree, [test], RECORDING_SECONDS, log, [recorder], recorder.around)
 
         for test, code in self._each(stale, begin):
             if code not in (0, NO_TESTS):
