@@ -80,7 +80,14 @@ AREAS = {
     "identity": Area(IDENTITY, ("tests/orchestrator/plan", "tests/orchestrator/test_contents.py")),
     "records": Area(
         ("orchestrator/records/*.py",),
-        ("tests/orchestrator/records", "tests/orchestrator/store", "tests/orchestrator/audit"),
+        (
+            "tests/orchestrator/records",
+            "tests/orchestrator/store",
+            *(
+                f"tests/orchestrator/audit/test_{name}.py"
+                for name in ("sweep", "shadow_sweep", "foreign_canaries", "shared_costs", "faults")
+            ),
+        ),
     ),
     "store": Area(
         ("orchestrator/store/*.py",),

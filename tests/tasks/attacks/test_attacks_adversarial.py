@@ -205,6 +205,15 @@ def test_autoattack_follows_the_number_of_classes():
         run(attack, three, images, labels % 3)
 
 
+def test_apgd_asks_for_three_classes_where_its_loss_does():
+    images, labels = batch(4)
+    torch.manual_seed(0)
+    two = Normalised(classes=2).eval()
+    with pytest.raises(AuditError, match="apgd with loss=dlr: needs at least 3 classes, got 2"):
+        run(APGD(eps=(0.1,), steps=2, loss="dlr"), two, images, labels % 2)
+    assert run(APGD(eps=(0.1,), steps=2, loss="ce"), two, images, labels % 2).shape == images.shape
+
+
 def test_square_refuses_images_its_patches_do_not_fit():
     long = torch.rand(2, 1, 4, 40)
     with pytest.raises(AuditError, match="do not fit 4x40"):
