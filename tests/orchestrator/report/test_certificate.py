@@ -1,5 +1,6 @@
 """The certificate: every name checked, controls beside evidence, nothing promised."""
 
+import json
 import re
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from orchestrator.certificate import main
 from orchestrator.report.blocks import number
-from orchestrator.report.certificate import certificate
+from orchestrator.report.certificate import certificate, copies
 from orchestrator.report.certificate_evidence import CHANCE, exposed_examples
 from orchestrator.report.evidence import signed
 from orchestrator.report.subject import Subject, choose
@@ -81,6 +82,19 @@ def test_results_without_cells_say_what_makes_them(tmp_path):
     Store(str(tmp_path)).check_ready()
     with Results(str(tmp_path)) as results, pytest.raises(AuditError, match=r"orchestrator\.sweep"):
         choose(results, **ASKED)
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"purged": "ids & pixels were purged"}, "ids &amp; pixels were purged"),
+        ({"not_searched": "too large"}, "not looked for: too large"),
+        (None, "not looked for: these results are older than the search"),
+    ],
+)
+def test_why_nobody_looked_for_copies_is_said(known, said):
+    row = {"example_id": 3, "retained_distance": None, "retained_exact": None}
+    assert copies([row | {"provenance_json": json.dumps({"retained_copies": known})}]) == said
 
 
 def test_failed_cells_are_no_evidence(tmp_path):
