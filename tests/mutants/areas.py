@@ -56,13 +56,7 @@ AREAS = {
     "unlearn": Area(("tasks/unlearn/**/*.py",), ("tests/tasks/unlearn", "tests/tasks/contracts")),
     "shadows": Area(
         ("tasks/shadows/*.py",),
-        (
-            "tests/tasks/shadows",
-            "tests/tasks/attacks",
-            "tests/tasks/training",
-            "tests/orchestrator/audit/test_shadow_sweep.py",
-            "tests/orchestrator/audit/test_foreign_canaries.py",
-        ),
+        ("tests/tasks/shadows", "tests/tasks/attacks", "tests/tasks/training"),
     ),
     "plan": Area(
         ("orchestrator/plan/*.py",),
@@ -83,10 +77,7 @@ AREAS = {
         (
             "tests/orchestrator/records",
             "tests/orchestrator/store",
-            *(
-                f"tests/orchestrator/audit/test_{name}.py"
-                for name in ("sweep", "shadow_sweep", "foreign_canaries", "shared_costs", "faults")
-            ),
+            *(f"tests/orchestrator/audit/test_{name}.py" for name in ("sweep", "shared_costs")),
         ),
     ),
     "store": Area(

@@ -230,6 +230,25 @@ def test_intermediate_results_are_shared_and_change_nothing(trained):
     assert together[0].rests_on["fisher_train"] is together[2].rests_on["fisher_train"]
 
 
+def test_stages_of_a_draw_are_made_anew_for_the_next_and_those_of_the_whole_set_are_not(trained):
+    ours, model, _ = trained
+    made = []
+
+    @dataclass(frozen=True)
+    class Asks(NoOp):
+        stages: tuple[str, ...] = ()
+
+        def __call__(self, run):
+            for name in self.stages:
+                run.share(name, lambda name=name: made.append(name) or {"x": torch.zeros(1)})
+
+    both, draw = Asks(stages=("saliency", "fisher_train")), {"draw": 1}
+    work = [unlearning(both), unlearning(both), unlearning(both, **draw), unlearning(NoOp(), **draw)]
+    found = list(shadow_runs(ours, 1, model, work))
+    assert made == ["saliency", "fisher_train", "saliency"]
+    assert [sorted(run.rests_on) for run in found] == [["fisher_train", "saliency"]] * 3 + [[]]
+
+
 def test_retraining_is_exact_and_layerwise_retraining_of_everything_is_the_same(trained):
     ours, model, _ = trained
     (control,) = ours.retrain([(1, "random", 0)])
