@@ -74,7 +74,11 @@ class Recorder:
     opened: dict[str, set[str]] = field(default_factory=dict)
     """Tests that open a file of SQL."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Of each test as it ran."""
+    fixtures: dict[str, list[str]] = field(default_factory=dict)
     """Of each test."""
+    shared: dict[str, float] = field(default_factory=dict)
+    """Seconds of each fixture that serves several tests: whichever of them runs alone pays for it."""
     running: str = ""
     tracer: Coverage = field(init=False)
 
@@ -103,10 +107,24 @@ class Recorder:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Say which test runs what follows."""
         self.running, started = item.nodeid, time.monotonic()
+        self.fixtures[item.nodeid] = list(getattr(item, "fixturenames", ()))
         self.tracer.switch_context(item.nodeid)
         result = yield
         self.seconds[item.nodeid] = time.monotonic() - started
         return result  # as wrappers do
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+        """Note what a fixture takes that is made once."""
+        started = time.monotonic()
+        result = yield
+        if fixturedef.scope != "function":
+            self.shared[fixturedef.argname] = time.monotonic() - started
+        return result
+
+    def _alone(self, test: str) -> float:
+        """Seconds of a test that runs alone, or more."""
+        return self.seconds[test] + sum(self.shared.get(name, 0.0) for name in self.fixtures[test])
 
     def _opened(self, event: str, arguments: tuple[Any, ...]) -> None:
         if (
@@ -117,7 +135,7 @@ class Recorder:
             self.opened.setdefault(str(path).removeprefix(self.prefix), set()).add(self.running)
 
     def _record(self) -> Record:
-        record = Record({self.test: []}, tests=sorted(self.seconds, key=self.seconds.__getitem__))
+        record = Record({self.test: []}, tests=sorted(self.seconds, key=self._alone))
         place = {test: number for number, test in enumerate(record.tests)}
         ran: dict[str, dict[int, Iterable[str]]] = {path: {0: some} for path, some in self.opened.items()}
         data = self.tracer.get_data()
