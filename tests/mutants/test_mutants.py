@@ -26,8 +26,9 @@ TINY = {
     ),
     "pyproject.toml": "[tool.pytest.ini_options]\nmarkers = ['slow']\n",
     "tests/test_tiny.py": (
-        "from tasks.tiny import larger\n\n\n"
-        "def test_larger():\n    assert larger(1, 2) == 2\n    assert larger(2, 1) == 2\n"
+        "import pytest\nfrom tasks.tiny import larger\n\n\n"
+        "@pytest.fixture(scope='module')\ndef two():\n    return 2\n\n\n"
+        "def test_larger(two):\n    assert larger(1, two) == 2\n    assert larger(two, 1) == 2\n"
     ),
 }
 JUDGE = """
