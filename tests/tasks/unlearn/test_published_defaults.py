@@ -1,5 +1,6 @@
 """Without options a method runs as its authors published it; where they said nothing, as its docstring says."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,3 +87,5 @@ def test_defaults_are_the_published_values(name: str) -> None:
 def test_helpers_train_by_the_recipe_of_training_but_at_a_constant_rate() -> None:
     wanted = Recipe(epochs=2, lr=0.1, schedule="constant", warmup_epochs=0.0)
     assert short_recipe(2, 0.1) == wanted
+    plain_adam = replace(wanted, optimizer="adam", weight_decay=0.0)
+    assert short_recipe(2, 0.1, "adam", weight_decay=0.0) == plain_adam
