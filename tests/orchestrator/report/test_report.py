@@ -24,7 +24,7 @@ from orchestrator.plan.cells import Role
 from orchestrator.report.__main__ import main
 from orchestrator.report.blocks import Context, Figure, Gallery, Missing, Origin, Source, Table, number
 from orchestrator.report.drawing import PALETTE, REFERENCE_LOOKS, Look, spread
-from orchestrator.report.evidence import ROLE_ORDER, ROLES, gather, signed
+from orchestrator.report.evidence import ROLE_ORDER, ROLES, gather, signed, slug
 from orchestrator.report.examples import examples_section, order_section, roc_on_grid
 from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
@@ -135,6 +135,8 @@ def test_real_results_give_every_part_in_order(real):
     assert [section.anchor for section in sections] == ANCHORS
     empty = {s.anchor for s in sections if all(isinstance(b, Missing) for b in s.blocks)}
     assert empty == {"order"}
+    (examples,) = (section.blocks for section in sections if section.anchor == "examples")
+    assert "excess_confidence" in {block.source.query for block in examples if isinstance(block, Figure)}
 
 
 def test_every_figure_and_table_has_a_caption_and_its_sql(real):
@@ -733,6 +735,10 @@ def test_spread_leaves_alone_what_is_apart():
 )
 def test_signed(value, text):
     assert signed(value) == text
+
+
+def test_names_of_files_keep_what_can_stand_in_them():
+    assert slug("net, random:count=10 / last-1") == "net-random-count-10-last-1"
 
 
 def test_help_and_import_load_nothing_heavy():
