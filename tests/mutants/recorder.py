@@ -45,11 +45,15 @@ class Record:
         )
 
     def quickest(self, path: str, first: int, last: int) -> list[str]:
-        """A few tests that run a line of a range, or open the SQL: these may notice before all the others."""
-        by_line = self.quick.get(path, {})
-        several = range(1) if path.endswith(".sql") else range(first, last + 1)
+        """A few tests that may notice before all the others: of those that run a line of a range the quickest.
+
+        Of SQL those that are named after the file, before others that open it.
+        """
+        by_line, sql = self.quick.get(path, {}), path.endswith(".sql")
+        several = range(1) if sql else range(first, last + 1)
+        named = [place for place, test in enumerate(self.tests) if sql and Path(path).stem in _own_name(test)]
         found = {place for line in several for place in by_line.get(str(line), ())}
-        return [self.tests[place] for place in sorted(found)[:FEW]]
+        return [self.tests[place] for place in dict.fromkeys([*named, *sorted(found)])][:FEW]
 
     def holds(self, root: Path, test: str, path: str) -> bool:
         """Whether the tests were green, and the file, they and what they use under tests/ are what they were."""
@@ -57,6 +61,11 @@ class Record:
         return self.passed and all(
             digest(root / name) == self.digests[name] for name in watched if name in self.digests
         )
+
+
+def _own_name(test: str) -> str:
+    """A test's id without its file."""
+    return test.partition("::")[2]
 
 
 def digest(file: Path) -> str:

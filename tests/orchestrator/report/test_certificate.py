@@ -155,6 +155,7 @@ def test_every_primary_measure_stands_beside_its_controls(store):
     table = page[page.index("<h2>Evidence and controls</h2>") :]
     cells = re.findall(r"<td>(.*?)</td>", table)[:9]
     assert cells[0] == "accuracy on the forgotten examples"
+    assert "None" not in page
     assert cells[1].startswith(number(row["value"]))
     assert cells[2:5] == [number(row["retrained"]), number(row["again"]), number(control["value"])]
     ends = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"

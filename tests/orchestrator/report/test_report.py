@@ -593,7 +593,13 @@ def test_harm_counts_examples_that_only_retraining_gets_right(store):
 
 
 def test_per_example_attacks_fill_their_parts(store):
-    for method, shift in (("retrain", 0.0), ("retrain_again", 0.1), ("no_op", 3.0), ("kept", 2.0)):
+    for method, shift in (
+        ("retrain", 0.0),
+        ("retrain_again", 0.1),
+        ("no_op", 3.0),
+        ("kept", 2.0),
+        ("wild", 2.7),
+    ):
         write_accuracy(store, write_cell(store, method), 0.5 + shift / 10, 0.02)
         write_membership(store, method, shift)
     page, sections = build(store.root)
@@ -602,12 +608,14 @@ def test_per_example_attacks_fill_their_parts(store):
     table = next(b for b in examples.blocks if isinstance(b, Table))
     figures = {b.source.query: b for b in examples.blocks if isinstance(b, Figure)}
     assert {"example_auc", "roc_one_cell"} <= figures.keys()
+    # of two methods the one that is recognised better, in its own colour
     meaning = {label: look.colour for label, look in figures["roc_one_cell"].key}
     (axes,) = figures["roc_one_cell"].panels[0].canvas.axes
     curves = [
         (to_hex(line.get_color()), line.get_linestyle()) for line in axes.lines if len(line.get_xdata()) > 2
     ]
-    assert {(meaning[model], "--") for model in ("retrained", "doing nothing", "kept")} <= set(curves)
+    assert {(meaning[model], "--") for model in ("retrained", "doing nothing", "wild")} <= set(curves)
+    assert meaning["wild"] == PALETTE[1]
     shares = {row[3]: int(row[4].split(" of ")[0]) for row in table.rows}
     assert shares["doing nothing"] > shares["kept"] > shares["retrained again"]
     assert "Only population attacks" not in page
