@@ -127,7 +127,6 @@ class _Reached:
     def _follow(self, name: str) -> None:
         if name in self._followed or _counts_nothing(name):
             return
-        self._followed.add(name)
         spec = _find(name)
         if spec is None:
             self.sources[name] = "absent"

@@ -33,14 +33,15 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # forks end with this process
     verdicts: dict[str, list[Verdict]] = {}
     with tempfile.TemporaryDirectory(prefix="lethe-mutants-") as folder:
-        runner = Runner(ROOT, Path(folder), min(2, os.cpu_count() or 1))
+        runner = Runner(ROOT, Path(folder), options.processes)
         for name, area, mutants in _drawn(options):
             started = time.monotonic()
             verdicts[name] = []
             for verdict in runner.judge(area, mutants, judged):
                 verdicts[name].append(verdict)
                 if verdict.outcome != "equivalent":
-                    print(f"{verdict.outcome:<9} {verdict.mutant}", flush=True)
+                    late = f"  ({verdict.reason})" if verdict.reason else ""
+                    print(f"{verdict.outcome:<9} {verdict.mutant}{late}", flush=True)
             print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
     print(FORMATS[options.format](verdicts))
     return 0 if enough(verdicts) and not old else 1
@@ -78,6 +79,8 @@ def _options() -> argparse.Namespace:
     which.add_argument("--only", type=_place, metavar="FILE:LINE", help="every mutant of one line")
     parser.add_argument("--count", type=int, default=30, help="lines of each area; default: 30")
     parser.add_argument("--seed", type=int, default=0, help="draws the lines; default: 0")
+    several = min(2, os.cpu_count() or 1)
+    parser.add_argument("--processes", type=int, default=several, help=f"at once; default: {several}")
     parser.add_argument("--format", choices=FORMATS, default="lines", help="of the closing table")
     return parser.parse_args()
 

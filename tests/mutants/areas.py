@@ -39,6 +39,10 @@ class Area:
         }
         return [file for file in files if file not in NO_JUDGES]
 
+    def distance(self, test: str) -> int:
+        """Place of a test file's folder among `tests`, from 0: the nearest."""
+        return next(n for n, place in enumerate(self.tests) if test == place or test.startswith(f"{place}/"))
+
 
 AREAS = {
     "metrics": Area(
@@ -52,13 +56,7 @@ AREAS = {
     "unlearn": Area(("tasks/unlearn/**/*.py",), ("tests/tasks/unlearn", "tests/tasks/contracts")),
     "shadows": Area(
         ("tasks/shadows/*.py",),
-        (
-            "tests/tasks/shadows",
-            "tests/tasks/attacks",
-            "tests/tasks/training",
-            "tests/orchestrator/audit/test_shadow_sweep.py",
-            "tests/orchestrator/audit/test_foreign_canaries.py",
-        ),
+        ("tests/tasks/shadows", "tests/tasks/attacks", "tests/tasks/training"),
     ),
     "plan": Area(
         ("orchestrator/plan/*.py",),
@@ -76,7 +74,11 @@ AREAS = {
     "identity": Area(IDENTITY, ("tests/orchestrator/plan", "tests/orchestrator/test_contents.py")),
     "records": Area(
         ("orchestrator/records/*.py",),
-        ("tests/orchestrator/records", "tests/orchestrator/store", "tests/orchestrator/audit"),
+        (
+            "tests/orchestrator/records",
+            "tests/orchestrator/store",
+            *(f"tests/orchestrator/audit/test_{name}.py" for name in ("sweep", "shared_costs")),
+        ),
     ),
     "store": Area(
         ("orchestrator/store/*.py",),

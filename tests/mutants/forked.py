@@ -51,6 +51,8 @@ OPTIONS = (
 )
 
 
+LATE = 124
+"""Exit code of tests that ran past their time."""
 LONGEST = 1.0
 """Seconds between two questions that count at most: where all of this was halted, nothing ran past its time."""
 
@@ -74,7 +76,7 @@ class Child:
     """When it was last asked whether it has ended."""
 
     def ended(self) -> int | None:
-        """The exit code of pytest, 1 where the fork died or ran past its time; None while it runs."""
+        """The exit code of pytest, 1 where the fork died, `LATE` where it ran past its time; None while it runs."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
             self._clear()
@@ -85,7 +87,7 @@ class Child:
         if self.left > 0:
             return None
         self.end()
-        return 1
+        return LATE
 
     def end(self) -> None:
         """Kill it while it runs."""
@@ -104,13 +106,12 @@ def fork(
     tests: Sequence[str],
     seconds: float,
     log: Path,
-    nearest: str = "",
+    plugins: Sequence[object] = (),
     around: Callable[[Callable[[], int]], int] | None = None,
 ) -> Child:
-    """Start tests in a tree.
+    """Start tests in a tree, under plugins of pytest.
 
-    Of each file, those whose ids hold `nearest` run first. `around`, if given, is called in the fork with the function
-    that runs them.
+    `around`, if given, is called in the fork with the function that runs them.
     """
     folder = Path(tempfile.mkdtemp(prefix="mutant-"))
     sys.stdout.flush()
@@ -122,7 +123,7 @@ def fork(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _settle(tree, folder, log)
         options = [*OPTIONS, f"--rootdir={tree}", f"--basetemp={folder}/pytest"]
-        run = functools.partial(pytest.main, [*options, *tests], [_NearestFirst(nearest)])
+        run = functools.partial(pytest.main, [*options, *tests], [*plugins])
         code = int(around(run) if around else run())
     except BaseException:  # nothing of the parent's may run in a fork
         traceback.print_exc()
@@ -133,8 +134,8 @@ def fork(
 
 
 @dataclass
-class _NearestFirst:
-    """Runs the tests of each file whose ids hold a name before the others."""
+class NearestFirst:
+    """Plugin that runs the tests of each file whose ids hold a name before the others."""
 
     name: str
 
@@ -156,6 +157,6 @@ def _settle(tree: Path, folder: Path, log: Path) -> None:
         *(entry for entry in sys.path if entry and not (Path(entry) / "orchestrator").is_dir()),
     ]
     sys.path_importer_cache.clear()
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode = False
     os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(folder)}
     tempfile.tempdir = None

@@ -13,7 +13,7 @@ from tests.mutants import python_operators, sql_operators
 from tests.mutants.areas import AREAS, Area
 from tests.mutants.candidates import sample
 from tests.mutants.equivalents import equivalents, outdated
-from tests.mutants.forked import Child
+from tests.mutants.forked import LATE, Child
 from tests.mutants.mutant import mutant
 from tests.mutants.runner import Verdict
 from tests.mutants.table import counts, enough, lines, markdown
@@ -26,8 +26,9 @@ TINY = {
     ),
     "pyproject.toml": "[tool.pytest.ini_options]\nmarkers = ['slow']\n",
     "tests/test_tiny.py": (
-        "from tasks.tiny import larger\n\n\n"
-        "def test_larger():\n    assert larger(1, 2) == 2\n    assert larger(2, 1) == 2\n"
+        "import pytest\nfrom tasks.tiny import larger\n\n\n"
+        "@pytest.fixture(scope='module')\ndef two():\n    return 2\n\n\n"
+        "def test_larger(two):\n    assert larger(1, two) == 2\n    assert larger(two, 1) == 2\n"
     ),
 }
 JUDGE = """
@@ -186,7 +187,7 @@ def test_what_runs_past_its_time_is_ended_and_counts_as_killed(tmp_path):
     child = Child(pid, 0.05, tmp_path)
     while (code := child.ended()) is None:
         time.sleep(0.01)
-    assert code == 1
+    assert code == LATE
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

@@ -140,7 +140,10 @@ def test_selection_keeps_the_references_of_what_it_keeps(tmp_path):
         ({'["random:fraction=0.2"]': '["class:label=9"]'}, "9"),
         ({'["all", "head"]': '["all", "hed"]'}, "head"),
         ({'["all", "head"]': '["all", "regex:("]'}, "regex"),
-        ({'name = "synthetic"': 'name = "syntetic"'}, "no data set 'syntetic'. Did you mean 'synthetic'?"),
+        (
+            {'name = "synthetic"': 'name = "syntetic"'},
+            "data.name: no data set 'syntetic'. Did you mean 'synthetic'?",
+        ),
         ({'name = "synthetic"': 'name = "cifar10:root=nowhere"', "options = {": "#"}, "nowhere"),
         ({"eps = [0.05]": "eps = [-0.05]"}, "eps"),
         ({"[methods.finetune]\nepochs = 1": "[methods.finetune]\nepochs = -1"}, "epochs"),

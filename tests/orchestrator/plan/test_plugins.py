@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import shutil
+import site
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,6 +118,17 @@ def test_every_module_that_is_reached_counts_and_no_other(lab: Path, file: str, 
     assert (imported_anew() != before) is counts
 
 
+def test_modules_that_import_each_other_count_once(lab: Path) -> None:
+    before = imported_anew()
+    settings = (lab / "settings.py").read_text()
+    (lab / "settings.py").write_text(f"{settings}import {LAB}.shared\n")
+    (lab / "shared.py").write_text(f"{FILES['shared.py']}import {LAB}.settings\n")
+    circular = imported_anew()
+    assert circular != before
+    (lab / "shared.py").write_text(f"{FILES['shared.py']}import {LAB}.settings  # again\n")
+    assert imported_anew() not in (before, circular)
+
+
 def test_a_package_counts_by_itself_unless_it_is_what_is_imported(lab: Path) -> None:
     (lab / "__init__.py").write_text("from . import unrelated\n")
     before = imported_anew()
@@ -152,7 +164,8 @@ def test_installed_distributions_count_by_version(
     monkeypatch.syspath_prepend(str(installed))
     (lab / "settings.py").write_text("import installed_thing\nFACTOR = 0.5\n")
     site_packages = plugins._site_packages()
-    monkeypatch.setattr(plugins, "_site_packages", lambda: (*site_packages, str(installed)))
+    monkeypatch.setattr(site, "getusersitepackages", lambda: str(installed))
+    monkeypatch.setattr(plugins, "_site_packages", plugins._site_packages.__wrapped__)
     before = imported_anew()
     module.write_text("NUMBER = 2\n")
     version("1.0+cu121")

@@ -1,5 +1,6 @@
 """The certificate: every name checked, controls beside evidence, nothing promised."""
 
+import json
 import re
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from orchestrator.certificate import main
 from orchestrator.report.blocks import number
-from orchestrator.report.certificate import certificate
+from orchestrator.report.certificate import certificate, copies
 from orchestrator.report.certificate_evidence import CHANCE, exposed_examples
 from orchestrator.report.evidence import signed
 from orchestrator.report.subject import Subject, choose
@@ -83,6 +84,19 @@ def test_results_without_cells_say_what_makes_them(tmp_path):
         choose(results, **ASKED)
 
 
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({"purged": "ids & pixels were purged"}, "ids &amp; pixels were purged"),
+        ({"not_searched": "too large"}, "not looked for: too large"),
+        (None, "not looked for: these results are older than the search"),
+    ],
+)
+def test_why_nobody_looked_for_copies_is_said(known, said):
+    row = {"example_id": 3, "retained_distance": None, "retained_exact": None}
+    assert copies([row | {"provenance_json": json.dumps({"retained_copies": known})}]) == said
+
+
 def test_failed_cells_are_no_evidence(tmp_path):
     root = copied(tmp_path)
     store = Store(root)
@@ -141,6 +155,7 @@ def test_every_primary_measure_stands_beside_its_controls(store):
     table = page[page.index("<h2>Evidence and controls</h2>") :]
     cells = re.findall(r"<td>(.*?)</td>", table)[:9]
     assert cells[0] == "accuracy on the forgotten examples"
+    assert "None" not in page
     assert cells[1].startswith(number(row["value"]))
     assert cells[2:5] == [number(row["retrained"]), number(row["again"]), number(control["value"])]
     ends = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from orchestrator.report.drawing import Look
 from orchestrator.report.plots import Mark, forest
-from orchestrator.report.record import _run
+from orchestrator.report.record import _listed, _run
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -33,6 +33,13 @@ def test_a_recorded_run_is_text() -> None:
     page = _run(row, last=True)
     assert SCRIPT not in page
     assert page.count("&lt;script&gt;") > 5
+
+
+def test_what_was_not_recorded_of_a_run_is_left_out() -> None:
+    assert (
+        _listed(json.dumps({"torch": "2.14", "cuda": None, "gpus": ["a", "b"], "why": ""}))
+        == "torch 2.14, gpus a, b"
+    )
 
 
 def test_a_figure_takes_any_name() -> None:

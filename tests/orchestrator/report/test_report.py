@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from PIL import Image
 from scipy import stats
 
@@ -23,7 +24,7 @@ from orchestrator.plan.cells import Role
 from orchestrator.report.__main__ import main
 from orchestrator.report.blocks import Context, Figure, Gallery, Missing, Origin, Source, Table, number
 from orchestrator.report.drawing import PALETTE, REFERENCE_LOOKS, Look, spread
-from orchestrator.report.evidence import ROLE_ORDER, ROLES, gather, signed
+from orchestrator.report.evidence import ROLE_ORDER, ROLES, gather, signed, slug
 from orchestrator.report.examples import examples_section, order_section, roc_on_grid
 from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
@@ -134,6 +135,8 @@ def test_real_results_give_every_part_in_order(real):
     assert [section.anchor for section in sections] == ANCHORS
     empty = {s.anchor for s in sections if all(isinstance(b, Missing) for b in s.blocks)}
     assert empty == {"order"}
+    (examples,) = (section.blocks for section in sections if section.anchor == "examples")
+    assert "excess_confidence" in {block.source.query for block in examples if isinstance(block, Figure)}
 
 
 def test_every_figure_and_table_has_a_caption_and_its_sql(real):
@@ -148,6 +151,26 @@ def test_every_figure_and_table_has_a_caption_and_its_sql(real):
         assert "select" in source.text
         assert source.command(audited_root()).startswith("python -m orchestrator.query ")
     assert page.count("<summary>SQL: queries/") == len(sources)
+
+
+def test_the_sql_behind_what_is_shown_of_one_place_asks_for_that_place(real):
+    _, sections = real
+    placed = [
+        (section.anchor, block.title, block.source.params.get("forget_set"))
+        for section in sections
+        for block in section.blocks
+        if isinstance(block, (Figure, Table)) and "random:fraction" in block.title
+    ]
+    assert {anchor for anchor, _, _ in placed} >= {"leaderboard", "trade-off"}
+    assert all(forget_set and forget_set in title for _, title, forget_set in placed)
+
+
+def test_cost_stands_on_a_log_axis_against_the_distance(real):
+    panels = [p for s in real[1] if s.anchor == "scope" for b in s.blocks for p in b.panels]
+    assert panels
+    for panel in panels:
+        (axes,) = panel.canvas.axes
+        assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
 
 
 def test_figures_follow_the_colours_of_the_page(real):
@@ -570,15 +593,29 @@ def test_harm_counts_examples_that_only_retraining_gets_right(store):
 
 
 def test_per_example_attacks_fill_their_parts(store):
-    for method, shift in (("retrain", 0.0), ("retrain_again", 0.1), ("no_op", 3.0), ("kept", 2.0)):
+    for method, shift in (
+        ("retrain", 0.0),
+        ("retrain_again", 0.1),
+        ("no_op", 3.0),
+        ("kept", 2.0),
+        ("wild", 2.7),
+    ):
         write_accuracy(store, write_cell(store, method), 0.5 + shift / 10, 0.02)
         write_membership(store, method, shift)
     page, sections = build(store.root)
     checked(page)
     examples = next(s for s in sections if s.anchor == "examples")
     table = next(b for b in examples.blocks if isinstance(b, Table))
-    drawn = {b.source.query for b in examples.blocks if isinstance(b, Figure)}
-    assert {"example_auc", "roc_one_cell"} <= drawn
+    figures = {b.source.query: b for b in examples.blocks if isinstance(b, Figure)}
+    assert {"example_auc", "roc_one_cell"} <= figures.keys()
+    # of two methods the one that is recognised better, in its own colour
+    meaning = {label: look.colour for label, look in figures["roc_one_cell"].key}
+    (axes,) = figures["roc_one_cell"].panels[0].canvas.axes
+    curves = [
+        (to_hex(line.get_color()), line.get_linestyle()) for line in axes.lines if len(line.get_xdata()) > 2
+    ]
+    assert {(meaning[model], "--") for model in ("retrained", "doing nothing", "wild")} <= set(curves)
+    assert meaning["wild"] == PALETTE[1]
     shares = {row[3]: int(row[4].split(" of ")[0]) for row in table.rows}
     assert shares["doing nothing"] > shares["kept"] > shares["retrained again"]
     assert "Only population attacks" not in page
@@ -595,6 +632,7 @@ def test_most_exposed_examples_come_first(store):
     blocks = section_of(examples_section, store.root).blocks
     (gallery,) = (b for b in blocks if isinstance(b, Gallery) and b.source.query == "example_auc")
     assert f"AUC {number(best['auc'], 2)}" in gallery.images[0][1]
+    assert len(gallery.images) == 10
     assert "No images" in gallery.caption
 
 
@@ -705,6 +743,10 @@ def test_spread_leaves_alone_what_is_apart():
 )
 def test_signed(value, text):
     assert signed(value) == text
+
+
+def test_names_of_files_keep_what_can_stand_in_them():
+    assert slug("net, random:count=10 / last-1") == "net-random-count-10-last-1"
 
 
 def test_help_and_import_load_nothing_heavy():

@@ -641,6 +641,9 @@ def test_a_third_retraining_is_judged_and_the_second_is_not() -> None:
 def test_other_conditions_do_not_meet() -> None:
     taken = controls() + rows({"m": (0.93, 0.94, 0.95)}, conditions="other")
     assert verdict_of(taken)["reason"] == "no second retraining"
+    taken += rows({"retrain_again": AGAIN, "still": (0.9, 0.901, 0.899)}, conditions="other")
+    found = verdict_of(taken, method="still")
+    assert (found["sees"], found["reason"]) == (None, "no control that does nothing")
 
 
 def test_seeds_needed_give_the_power_that_they_promise() -> None:

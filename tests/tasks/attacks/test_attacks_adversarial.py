@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -149,6 +150,22 @@ def test_deepfool_crosses_the_boundary_where_pixels_end():
     assert found.flatten().tolist() == pytest.approx([0, 0.6 - 1.02 * 0.3], rel=1e-4)
 
 
+def test_an_image_found_at_exactly_the_radius_counts():
+    """A radius reaches up to itself, as in `robust_outputs`, which counts from the first radius not below."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class HalfAway(MinimumNorm):
+        def minimise(self, model, images, labels, *, generator):
+            moved = images.clone()
+            moved[:, 0, 0, 0] += 0.5
+            return moved
+
+    images, labels = torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.long)
+    moved = {eps: run(HalfAway(eps=(eps,)), trained(), images, labels) for eps in (0.5, 0.499)}
+    assert moved[0.5][:, 0, 0, 0].tolist() == [0.5, 0.5]
+    assert torch.equal(moved[0.499], images)
+
+
 def test_cw_moves_pixels_that_are_exactly_black():
     images, labels = batch(16)
     found = CarliniWagner(eps=(5.0,), steps=100).minimise(
@@ -188,10 +205,32 @@ def test_autoattack_follows_the_number_of_classes():
         run(attack, three, images, labels % 3)
 
 
+def test_apgd_asks_for_three_classes_where_its_loss_does():
+    images, labels = batch(4)
+    torch.manual_seed(0)
+    two = Normalised(classes=2).eval()
+    with pytest.raises(AuditError, match="apgd with loss=dlr: needs at least 3 classes, got 2"):
+        run(APGD(eps=(0.1,), steps=2, loss="dlr"), two, images, labels % 2)
+    assert run(APGD(eps=(0.1,), steps=2, loss="ce"), two, images, labels % 2).shape == images.shape
+
+
 def test_square_refuses_images_its_patches_do_not_fit():
     long = torch.rand(2, 1, 4, 40)
     with pytest.raises(AuditError, match="do not fit 4x40"):
         run(Square(eps=(0.1,)), trained(), long, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(("side", "fits"), [(7, True), (6, False)])
+def test_square_under_l2_needs_an_odd_patch_that_fits(side, fits):
+    """At p_init = 1 the first patch is the whole image; an even side grows by one and fits no more."""
+    images, labels = torch.rand(1, 1, side, side), torch.tensor([0])
+    attack = Square(eps=(0.5,), norm="L2", queries=1, p_init=1.0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(side**2, 2))
+    if fits:
+        assert run(attack, model, images, labels).shape == images.shape
+    else:
+        with pytest.raises(AuditError, match=f"do not fit {side}x{side}"):
+            run(attack, model, images, labels)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +240,7 @@ def test_square_refuses_images_its_patches_do_not_fit():
         (PGD, {"steps": 0}, "steps: expected at least 1, got 0"),
         (PGD, {"step": 0.0}, "step: expected a positive number"),
         (Square, {"p_init": 1.5}, "p_init"),
+        (Square, {"p_init": 0.0}, "p_init"),
         (CarliniWagner, {"lr": -1.0}, "lr: expected a positive number"),
         (DeepFool, {"examples": -1}, "examples: expected at least 0"),
     ],
@@ -211,7 +251,7 @@ def test_fields_are_checked(kind, values, message):
 
 
 def test_empty_eps_takes_the_standard_radii_of_the_norm():
-    assert PGD().eps[-1] == pytest.approx(8 / 255)
+    assert [255 * radius for radius in PGD().eps] == pytest.approx([0.25, 0.5, 1, 2, 4, 8])
     assert PGD(norm="L2").eps == (0.0625, 0.125, 0.25, 0.5, 1.0)
 
 

@@ -124,6 +124,19 @@ def test_bounds_stay_below_a_known_epsilon(epsilon: float) -> None:
     assert (result.lower <= result.ceiling).all()
 
 
+def test_without_intervals_only_single_thresholds_are_tried() -> None:
+    """Low, middle, high: a tenth, 6 and 3 of the unlearned; a tenth, 2 and 7 of the retrained; cuts lie between.
+
+    The best threshold has odds of 7 to 3, the interval of the middle of 6 to 2.
+    """
+    shadows = 2000
+    tenths = np.array([[0] + 6 * [1] + 3 * [2], [0] + 2 * [1] + 7 * [2]])[:, np.arange(shadows) // 4 % 10]
+    values = tenths + 0.01 * np.random.default_rng(0).normal(size=(2, shadows))
+    game = two_sided_game(*values[:, :, None])
+    single, both = (ExampleEpsilon(cuts=5, two_sided=two).estimate(game).lower[0] for two in (False, True))
+    assert 0 < single < np.log(7 / 3) < both < np.log(6 / 2)
+
+
 def test_perfect_separation_reaches_the_ceiling() -> None:
     generator = np.random.default_rng(3)
     result = ExampleEpsilon().estimate(

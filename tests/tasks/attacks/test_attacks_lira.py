@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from tasks.attacks.kernel_density import KernelDensity
 from tasks.attacks.lira import LiRA, ULiRA
+from tasks.contracts.small_views import small_view
 from tasks.errors import AuditError
 from tasks.metrics.per_example import auc_by_example, balanced_accuracy
 from tasks.metrics.two_way import pooled_auc
@@ -104,6 +105,20 @@ def test_kernels_far_apart_keep_their_odds(bandwidth: float) -> None:
         ]
         p0, p1 = (np.logaddexp.reduce(values) - np.log(len(values)) for values in logs)
         assert scores[run, x] == pytest.approx(p1 - p0, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("attack", "split"),
+    [
+        (LiRA(), "all"),
+        (ULiRA(game="G1"), "forget"),
+        (ULiRA(game="G2"), "forget"),
+        (ULiRA(game="G3"), "retain"),
+    ],
+)
+def test_rows_of_examples_stand_in_the_split_of_their_game(attack: LiRA | ULiRA, split: str) -> None:
+    blocks = attack.measure(small_view(attack)).examples
+    assert {name for block in blocks for name in block["split"].tolist()} == {split}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from tasks.attacks.base import attacks
 from tasks.attacks.population import Population, PopulationAttack
 from tasks.errors import AuditError
 from tasks.measure.population import (
+    FEATURES,
     STATISTICS,
     balanced_fit,
     entropy,
@@ -45,6 +46,20 @@ def test_modified_entropy_is_its_formula():
         expected = -(1 - p[i, y]) * np.log(p[i, y])
         expected -= sum(p[i, k] * np.log(1 - p[i, k]) for k in range(4) if k != y)
         assert modified_entropy(part)[i] == pytest.approx(expected, rel=1e-9)
+
+
+def test_features_of_the_svc_are_what_their_names_say():
+    part = gaussian(50, 1.0, seed=0)
+    p = np.exp(part.log_probabilities)
+    expected = {
+        "svc_confidence": p[np.arange(50), part.labels],
+        "svc_correctness": p.argmax(1) == part.labels,
+        "svc_entropy": -(p * np.log(p)).sum(1),
+        "svc_modified_entropy": modified_entropy(part),
+    }
+    assert FEATURES.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(FEATURES[name](part), values, rtol=1e-6, err_msg=name)
 
 
 def test_modified_entropy_orders_right_below_unsure_below_wrong_even_when_saturated():

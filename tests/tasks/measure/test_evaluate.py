@@ -161,6 +161,8 @@ def test_membership_metrics_leave_out_what_the_data_cannot_show(two):
     assert {r.variant for r in rows if r.metric == "mia_efficacy"} == {
         s.statistic for s in scored if s.statistic.startswith("svc_")
     }
+    crossed = [row.variant for row in rows if row.metric == "cross_validated_accuracy"]
+    assert crossed == ["loss_threshold"]
     assert "mentr" not in {row.variant for row in rows if row.metric == "balanced_accuracy"}
     assert membership_metrics(scored, settings=SETTINGS) == rows
 

@@ -133,6 +133,19 @@ def test_colour_fields_interpolate_between_random_corners() -> None:
     assert np.abs(images[..., 1] - third).max() <= 1
 
 
+@pytest.mark.parametrize("size", [2, 7, 10])
+def test_colour_fields_are_bilinear_between_four_knots_that_span_the_image(size: int) -> None:
+    """An image of 4 x 4 pixels shows the knots themselves."""
+    knots = ColourFields(count=3, shape=(1, 4, 4), seed=5).read()[:, 0].astype(float)
+    place = np.linspace(0, 3, size)
+    for image, corners in zip(
+        ColourFields(count=3, shape=(1, size, size), seed=5).read(), knots, strict=True
+    ):
+        down = np.stack([np.interp(place, np.arange(4), column) for column in corners.T], axis=1)
+        both = np.stack([np.interp(place, np.arange(4), row) for row in down])
+        assert np.abs(image[0] - both).max() <= 0.5
+
+
 def test_no_two_of_a_thousand_grey_fields_are_alike() -> None:
     images = ColourFields(count=1000, shape=(1, 8, 8), seed=0).read().reshape(1000, -1).astype(float)
     distance = ((images[:, None, ::7] - images[None, :, ::7]) ** 2).mean(-1) ** 0.5

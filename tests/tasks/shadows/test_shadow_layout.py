@@ -1,5 +1,7 @@
 """The shadow layout: balanced, disjoint, derived from the seed, and refused where it cannot show enough."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -103,11 +105,14 @@ def test_a_full_partition_unlearns_every_member_once() -> None:
 def test_states_agree_with_masks_and_forget_sets() -> None:
     layout = two_pools()
     ids = np.concatenate([layout.train_ids, [10_000]])
-    state = layout.states(5, ids, pool="random", draw=1)
-    assert state[-1] == State.TEST
-    assert set(ids[state == State.UNLEARNED]) == set(layout.forget(5, "random", 1))
-    assert set(ids[:-1][state[:-1] == State.NEVER]) == set(layout.members(4))
-    assert (layout.states(5, ids) != State.UNLEARNED).all()
+    for shadow, other in ((4, 5), (5, 4)):
+        state = layout.states(shadow, ids, pool="random", draw=1)
+        forgotten = set(layout.forget(shadow, "random", 1))
+        assert ids[state == State.TEST].tolist() == [10_000]
+        assert set(ids[state == State.UNLEARNED]) == forgotten
+        assert set(ids[state == State.NEVER]) == set(layout.members(other))
+        assert set(ids[state == State.RETAINED]) == set(layout.members(shadow)) - forgotten
+        assert (layout.states(shadow, ids) != State.UNLEARNED).all()
 
 
 def test_a_worker_derives_the_same_from_the_fields_alone() -> None:
@@ -117,6 +122,20 @@ def test_a_worker_derives_the_same_from_the_fields_alone() -> None:
     assert (first.forget(7, "class", 2) == second.forget(7, "class", 2)).all()
     assert first.unlearn_seed(7, "class", 2) == second.unlearn_seed(7, "class", 2)
     assert (first.member_mask(0) != two_pools(seed=4).member_mask(0)).any()
+
+
+def test_the_digest_names_everything_that_decides_who_sees_what() -> None:
+    ids, first = np.arange(600), two_pools().pools[0]
+    canaries = Canaries(ids=ids[500:510], labels=ids[:10] % 5)
+    changed = [replace(first, name="other"), replace(first, ids=ids[:99]), replace(first, forget_size=24)]
+    changed += [replace(first, draws=1), replace(first, rule="partition")]
+    layouts = [two_pools(pools=(pool,)) for pool in (first, *changed)]
+    layouts += [two_pools(), two_pools(seed=4), two_pools(num_shadows=18), two_pools(labels=ids % 4)]
+    layouts += [two_pools(train_ids=ids + (ids == 599))]
+    with_canaries = [canaries, replace(canaries, ids=ids[501:511]), replace(canaries, labels=ids[1:11] % 5)]
+    with_canaries += [replace(canaries, inclusion="independent")]
+    layouts += [two_pools(canaries=some) for some in with_canaries]
+    assert len({layout.digest for layout in layouts}) == len(layouts)
 
 
 def test_membership_is_fair_for_every_example() -> None:
@@ -174,14 +193,23 @@ def test_observations_of_the_document(draws: int, unlearned: int) -> None:
 @pytest.mark.parametrize(
     ("demands", "message"),
     [
-        (Demands(fpr=(1e-4,), per_example=False), "G2 TPR at FPR 0.0001 needs 10,001 negatives"),
-        (Demands(fpr=(0.004,), games=("G1",), per_example=False), "G1 TPR at FPR 0.004 needs 251 negatives"),
+        (
+            Demands(fpr=(1e-4,), per_example=False),
+            "G2 TPR at FPR 0.0001 needs 10,001 negatives, 16 shadows give 160; about 1,002 would do",
+        ),
+        (
+            Demands(fpr=(0.004,), games=("G1",), per_example=False),
+            "G1 TPR at FPR 0.004 needs 251 negatives, 16 shadows give 80; about 52 would do",
+        ),
         (Demands(per_example=True), "needs 8 shadows per state"),
         (Demands(per_example=False, epsilon=4.0), "shows at most"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(demands: Demands, message: str) -> None:
-    """Trap 9: a rate below 1 / n is not resolvable. 16 shadows and 40 targets: 320 never, 160 unlearned runs."""
+    """Trap 9: a rate below 1 / n is not resolvable. 16 shadows and 40 targets: 320 never, 160 unlearned runs.
+
+    Of these a half chooses the threshold and a half is counted.
+    """
     with pytest.raises(AuditError, match=message):
         check_demands(make_layout(16, 40, 10), demands)
 

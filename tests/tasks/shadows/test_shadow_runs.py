@@ -178,6 +178,7 @@ def test_a_run_that_diverges_or_leaves_its_scope_is_reported(trained):
     assert [run.block is None for run in found] == [True, True, False]
     assert "non-finite" in found[0].error or "not finite" in found[0].error
     assert "conv.weight" in found[1].error
+    assert [run.error_type for run in found[:2]] == ["Diverged", "ScopeViolation"]
     assert np.array_equal(found[2].block.phi, base.block.phi)
 
 
@@ -227,6 +228,25 @@ def test_intermediate_results_are_shared_and_change_nothing(trained):
         }
     assert together[0].rests_on == together[1].rests_on
     assert together[0].rests_on["fisher_train"] is together[2].rests_on["fisher_train"]
+
+
+def test_stages_of_a_draw_are_made_anew_for_the_next_and_those_of_the_whole_set_are_not(trained):
+    ours, model, _ = trained
+    made = []
+
+    @dataclass(frozen=True)
+    class Asks(NoOp):
+        stages: tuple[str, ...] = ()
+
+        def __call__(self, run):
+            for name in self.stages:
+                run.share(name, lambda name=name: made.append(name) or {"x": torch.zeros(1)})
+
+    both, draw = Asks(stages=("saliency", "fisher_train")), {"draw": 1}
+    work = [unlearning(both), unlearning(both), unlearning(both, **draw), unlearning(NoOp(), **draw)]
+    found = list(shadow_runs(ours, 1, model, work))
+    assert made == ["saliency", "fisher_train", "saliency"]
+    assert [sorted(run.rests_on) for run in found] == [["fisher_train", "saliency"]] * 3 + [[]]
 
 
 def test_retraining_is_exact_and_layerwise_retraining_of_everything_is_the_same(trained):
@@ -354,3 +374,32 @@ def test_statistics_that_are_not_finite_are_a_failed_run(trained, monkeypatch):
     (run,) = shadow_runs(ours, 1, model, [unlearning(NoOp())])
     assert run.block is None
     assert "not finite" in run.error
+    assert run.error_type == "Diverged"
+
+
+def test_seconds_of_a_run_leave_out_shared_stages_and_looking_on(trained, monkeypatch):
+    """A clock that advances by 1 for each look at statistics, by 100 for a stage, by 10,000 for the unlearning."""
+    ours, model, _ = trained
+    now = [5.0]
+    monkeypatch.setattr(runs.time, "perf_counter", lambda: now[0])
+    statistics = runs.ShadowBench.statistics
+
+    def slow_statistics(*arguments):
+        now[0] += 1
+        return statistics(*arguments)
+
+    def stage():
+        now[0] += 100
+        return {"x": torch.zeros(1)}
+
+    @dataclass(frozen=True)
+    class Slow(NoOp):
+        def __call__(self, run):
+            run.share("fisher_train", stage)
+            run.end_epoch()
+            now[0] += 10_000
+
+    monkeypatch.setattr(runs.ShadowBench, "statistics", slow_statistics)
+    found = list(shadow_runs(ours, 1, model, [unlearning(Slow())] * 2, trajectories=True))
+    assert [run.seconds for run in found] == [10_000, 10_000]
+    assert [run.rests_on["fisher_train"].seconds for run in found] == [100, 100]

@@ -95,6 +95,7 @@ def test_references_are_marked_and_refuse_a_run() -> None:
         ("influence", "damping", 0.0),
         ("ssd", "alpha", 0.0),
         ("bad_teacher", "retain_fraction", 0.0),
+        ("bad_teacher", "temperature", 0.0),
         ("fisher_forgetting", "floor", 0.0),
         ("fisher_forgetting", "exponent", 0.0),
         ("unsir", "noise_copies", 0),

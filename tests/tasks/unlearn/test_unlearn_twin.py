@@ -68,6 +68,8 @@ def test_scaling_clips_outliers_and_uses_the_fitted_range():
     assert float(first[50, 0]) == pytest.approx(0.5 / (0.7575 + 1.5 * 0.505), rel=1e-3)
     assert torch.all(first[:, 1] == 0)
     assert second.tolist() == [[0.0, 0.0], [1.0, 0.0]]
+    apart, _ = scale_features(torch.tensor([[10.0], [12.0], [14.0]]), torch.zeros(1, 1))
+    assert apart.flatten().tolist() == [0.0, 0.5, 1.0]
 
 
 def test_logistic_classifier_agrees_with_scikit_learn():
@@ -172,7 +174,9 @@ def test_zero_epochs_change_nothing():
     assert not changed(run)
 
 
-@pytest.mark.parametrize(("field", "value"), [("neighbours", 0), ("noise", -1.0), ("threshold", 2.0)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("neighbours", 0), ("noise", -1.0), ("threshold", 2.0), ("epochs", -1)]
+)
 def test_bad_values_are_refused_by_name(field, value):
     with pytest.raises(AuditError, match=f"twin: {field}: expected"):
         methods.build("twin", {field: value}, where="twin")
