@@ -62,8 +62,10 @@ class TimeEstimate:
 class MemoryEstimate:
     """What a device has to hold."""
 
-    image_values: int
-    """Values of all images: bytes of them as the devices hold them, a quarter of those stored as float32."""
+    example_bytes: int
+    """Of all examples as the devices hold them; images that are stored as float32 take four times as many."""
+    of_images: bool
+    """Whether the examples are images."""
     peak_bytes: Mapping[str, int]
     """Device -> the most that one process held before."""
     source: str
@@ -152,7 +154,7 @@ class Estimate:
             "stages": self.time.stages,
             "stages_without_past_cost": self.time.stages_without_past_cost,
             "memory": {
-                "image_values": self.memory.image_values,
+                "example_bytes": self.memory.example_bytes,
                 "peak_bytes": dict(self.memory.peak_bytes),
                 "from": self.memory.source,
             },
@@ -256,8 +258,12 @@ def worker_count(execution: Execution) -> int | None:
 
 def _memory(plan: Plan, past: Past) -> MemoryEstimate:
     labels = plan.data.labels
-    values = len(labels.labels) * (labels.longest or math.prod(labels.image_shape))
-    return MemoryEstimate(image_values=values, peak_bytes=dict(past.peak_bytes), source=past.source)
+    return MemoryEstimate(
+        example_bytes=labels.example_bytes,
+        of_images=bool(labels.image_shape),
+        peak_bytes=dict(past.peak_bytes),
+        source=past.source,
+    )
 
 
 def _disk(

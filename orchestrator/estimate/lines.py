@@ -78,12 +78,11 @@ def _time_lines(estimate: Estimate) -> list[str]:
 
 
 def _memory_lines(memory: MemoryEstimate) -> list[str]:
-    pixels = memory.image_values
-    lines = [
-        f"images      {_size(pixels)} on each device as bytes, {_size(4 * pixels)} where stored as float32"
-    ]
+    size = memory.example_bytes
+    as_floats = f" as bytes, {_size(4 * size)} where stored as float32" if memory.of_images else ""
+    lines = [f"examples    {_size(size)} on each device{as_floats}"]
     held = ", ".join(f"{_size(peak)} on {device}" for device, peak in memory.peak_bytes.items())
-    known = f"at most {held} for one process, from {memory.source}" if held else "unknown beyond the images"
+    known = f"at most {held} for one process, from {memory.source}" if held else "unknown beyond the examples"
     return [*lines, f"memory      {known}"]
 
 

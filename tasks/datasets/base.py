@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 
 from tasks.errors import AuditError
 from tasks.registry import Registry
-from tasks.text.documents import Documents, hash_documents
+from tasks.text.documents import NARROW_WORDS, Documents, hash_documents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,14 @@ class Labels:
     def objective(self) -> str:
         """Name of what models of these examples are trained for (`tasks.objectives`)."""
         return "language" if self.vocabulary else "classify"
+
+    @property
+    def example_bytes(self) -> int:
+        """Of all examples on a device: a byte for each value of an image, a word and a flag for each token."""
+        if self.image_shape:
+            return len(self.labels) * math.prod(self.image_shape)
+        word = 2 if self.vocabulary <= NARROW_WORDS else 4
+        return len(self.labels) * self.longest * (word + 1)
 
 
 class DataSource(ABC):

@@ -40,7 +40,7 @@ def test_nothing_is_invented_where_nothing_has_run(plan, tmp_path):
     text = "\n".join(plan_lines(summary))
     assert "time        unknown" in text
     assert "disk        unknown" in text
-    assert "memory      unknown beyond the images" in text
+    assert "memory      unknown beyond the examples" in text
 
 
 def test_past_costs_add_up_to_what_the_run_took(plan, tmp_path):
@@ -214,7 +214,7 @@ KEYS = (
 INNER = {
     "observations": "canaries observations_per_state not_shown observation_rows observation_bytes missing_bytes stages "
     "seconds stages_without_past_cost",
-    "memory": "image_values peak_bytes from",
+    "memory": "example_bytes peak_bytes from",
     "disk": "bytes parts",
     "tuning": "budget searches missing_searches trials forget_size",
 }

@@ -44,6 +44,14 @@ def test_a_batch_is_as_wide_as_its_longest_document_and_says_what_follows_each_t
             )
 
 
+def test_a_plan_knows_how_much_is_held_at_most():
+    held, labels = small_documents(), SOURCE.read_labels()
+    as_wide_as_the_longest_may_be = labels.longest / held.tokens.shape[1]
+    flags = held.asked.nbytes + len(labels.labels)  # the plan counts one for the first token too
+    expected = (held.tokens.nbytes + flags) * as_wide_as_the_longest_may_be
+    assert labels.example_bytes == pytest.approx(expected)
+
+
 def test_what_is_not_asked_for_is_no_target():
     prompted = dataclasses.replace(FOUND, asked=FOUND.asked.copy())
     prompted.asked[:, :4] = False
