@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from tasks.metrics.catalogue import CATALOGUE
 from tests.benchmarks.coverage import (
+    documents,
     gaps,
     layers,
     macros,
@@ -17,7 +18,7 @@ from tests.benchmarks.coverage import (
 )
 from tests.benchmarks.coverage.case import Case, names
 
-FAMILIES = (proportions, gaps, population, layers, macros, shadows, margins, verdicts)
+FAMILIES = (proportions, documents, gaps, population, layers, macros, shadows, margins, verdicts)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 WITHOUT: Mapping[str, str] = shadows.WITHOUT
 """Estimates that have an interval and no case, and why."""
