@@ -42,7 +42,7 @@ USER_ERRORS = (
 )
 ASKED = "asked_run"
 """Table of one row that selects the plan (`plan.sql`)."""
-LISTINGS = 6
+LISTINGS = 20
 """Times that files are listed anew for one statement, where a compaction moves them before they are opened."""
 HELD_BYTES = 64 * 2**20
 """Bytes of files up to which a session keeps a table of rows per example that it reads a second time."""

@@ -18,6 +18,12 @@ ELSEWHERE = {
         "self.values[definition][rows].double()",
         "self._weights(inverse).double()",
     },
+    "tasks/objectives/language.py": {
+        "(right & (wrong_after == 0)).sum(dim=1).double()",  # what is known of each token is moved to the host
+        "likelihood.double()",
+        "right.sum(dim=1).double()",
+        "standardised.double()",
+    },
 }
 
 
