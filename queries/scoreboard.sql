@@ -24,18 +24,9 @@ with surrounded as (
 plain as (
     select
         cell_id,
-        coalesce(
-            max(value) filter (metric = 'accuracy' and split = 'forget'),
-            max(value) filter (metric = 'token_accuracy' and split = 'forget')
-        ) as forget_accuracy,
-        coalesce(
-            max(value) filter (metric = 'accuracy' and split = 'retain'),
-            max(value) filter (metric = 'token_accuracy' and split = 'retain')
-        ) as retain_accuracy,
-        coalesce(
-            max(value) filter (metric = 'accuracy' and split = 'test'),
-            max(value) filter (metric = 'token_accuracy' and split = 'test')
-        ) as test_accuracy,
+        max(value) filter (metric in ('accuracy', 'token_accuracy') and split = 'forget') as forget_accuracy,
+        max(value) filter (metric in ('accuracy', 'token_accuracy') and split = 'retain') as retain_accuracy,
+        max(value) filter (metric in ('accuracy', 'token_accuracy') and split = 'test') as test_accuracy,
         max(value) filter (metric = 'average_gap') as average_gap,
         max(ci_low) filter (metric = 'average_gap') as gap_low,
         max(ci_high) filter (metric = 'average_gap') as gap_high,

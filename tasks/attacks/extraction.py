@@ -45,7 +45,8 @@ class Extraction(Attack):
         Raises:
             AuditError: no document of a split is longer than a prefix.
         """
-        outputs = {split: view.outputs()[split] for split in SPLITS}
+        found = view.outputs()
+        outputs = {split: found[split] for split in SPLITS}
         metrics = []
         for split, part in outputs.items():
             metrics.append(documents.extraction_strength(split, part))

@@ -12,8 +12,8 @@ import numpy as np
 
 from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
-from tasks.metrics.utility import proportion
-from tasks.statistics.means import bounded_mean, skewed_mean
+from tasks.metrics.utility import bounded, proportion
+from tasks.statistics.means import skewed_mean
 
 if TYPE_CHECKING:
     from tasks.training.scoring import Outputs
@@ -75,7 +75,7 @@ METRICS = (*UTILITY_METRICS, *EXTRACTION_METRICS)
 
 def token_accuracy(split: str, outputs: Outputs) -> MetricValue:
     """Mean over documents of the share of their tokens that is right."""
-    return _mean(TOKEN_ACCURACY, split, outputs.statistics["token_accuracy"])
+    return bounded(TOKEN_ACCURACY, split, outputs.statistics["token_accuracy"])
 
 
 def perplexity(split: str, outputs: Outputs) -> MetricValue:
@@ -93,7 +93,7 @@ def perplexity(split: str, outputs: Outputs) -> MetricValue:
 
 def extraction_strength(split: str, outputs: Outputs) -> MetricValue:
     """Mean over documents of the share that greedy decoding writes to the end."""
-    return _mean(EXTRACTION_STRENGTH, split, outputs.statistics["extraction"])
+    return bounded(EXTRACTION_STRENGTH, split, outputs.statistics["extraction"])
 
 
 def exact_extraction(split: str, outputs: Outputs, prefix: int) -> MetricValue:
@@ -116,15 +116,3 @@ def exact_extraction(split: str, outputs: Outputs, prefix: int) -> MetricValue:
         )
     written = np.rint(outputs.statistics["extraction"] * tokens).astype(np.int64)
     return proportion(EXACT_EXTRACTION, split, written[longer] >= (tokens - prefix)[longer], param=prefix)
-
-
-def _mean(declared: Metric, split: str, values: np.ndarray) -> MetricValue:
-    low, high = bounded_mean(values)
-    return MetricValue(
-        declared=declared,
-        split=split,
-        value=float(values.mean()),
-        ci_low=float(low),
-        ci_high=float(high),
-        n=len(values),
-    )

@@ -8,9 +8,8 @@ import numpy as np
 
 from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
-from tasks.metrics.utility import ANSWERS, ANSWERS_BECAUSE, ON_FORGET_SET, proportion
+from tasks.metrics.utility import ANSWERS, ANSWERS_BECAUSE, ON_FORGET_SET, bounded, proportion
 from tasks.statistics.intervals import newcombe_paired
-from tasks.statistics.means import bounded_mean
 
 ROBUST_ACCURACY = Metric(
     name="robust_accuracy",
@@ -112,16 +111,7 @@ def zero_gradient_shares(split: str, part: RobustOutputs) -> list[MetricValue]:
 def robust_area(split: str, part: RobustOutputs) -> MetricValue:
     """Each example's share of [0, largest eps] on which it holds, averaged."""
     by_example = np.trapezoid(part.correct.astype(np.float64), part.eps, axis=0) / part.eps[-1]
-    low, high = bounded_mean(by_example)
-    return MetricValue(
-        declared=ROBUST_ACCURACY_AREA,
-        split=split,
-        value=float(by_example.mean()),
-        ci_low=float(low),
-        ci_high=float(high),
-        n=len(by_example),
-        param=float(part.eps[-1]),
-    )
+    return bounded(ROBUST_ACCURACY_AREA, split, by_example, param=float(part.eps[-1]))
 
 
 def robust_gaps(split: str, part: RobustOutputs, retrained: RobustOutputs) -> list[MetricValue]:

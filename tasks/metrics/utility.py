@@ -10,6 +10,7 @@ import numpy as np
 from tasks.errors import AuditError
 from tasks.metrics.base import Kind, Metric, MetricValue, Reading
 from tasks.statistics.intervals import wilson
+from tasks.statistics.means import bounded_mean
 from tasks.statistics.spread import largest_difference
 
 if TYPE_CHECKING:
@@ -96,6 +97,20 @@ def proportion(
         n=len(correct),
         param=param,
         label=label,
+    )
+
+
+def bounded(declared: Metric, split: str, values: np.ndarray, *, param: float | None = None) -> MetricValue:
+    """Mean of `values` (`n`, each in [0, 1]) with the score interval of a bounded mean."""
+    low, high = bounded_mean(values)
+    return MetricValue(
+        declared=declared,
+        split=split,
+        value=float(values.mean()),
+        ci_low=float(low),
+        ci_high=float(high),
+        n=len(values),
+        param=param,
     )
 
 

@@ -48,10 +48,11 @@ def run_shadows(
     return unless_lost(lambda: bench.done(worker.run(numbers), since=started))
 
 
-on_cpu = ray.remote(max_retries=3, scheduling_strategy="SPREAD")(run_shadows)
+_on_cpu = ray.remote(max_retries=3, scheduling_strategy="SPREAD")
 # The process ends with the task, for what it keeps of its GPU would be missed by the model hosts that come after it,
 # and Ray may give it another GPU the next time. That costs a start for each batch, which trains for minutes.
-on_gpu = ray.remote(num_gpus=1, max_calls=1, max_retries=3, scheduling_strategy="SPREAD")(run_shadows)
+_on_gpu = ray.remote(num_gpus=1, max_calls=1, max_retries=3, scheduling_strategy="SPREAD")
+on_cpu, on_gpu = _on_cpu(run_shadows), _on_gpu(run_shadows)
 
 
 @ray.remote(num_cpus=0, max_retries=3)
@@ -77,10 +78,7 @@ def make_pretrained(config: SweepConfig, root: str, model_id: str) -> Done | End
     return unless_lost(lambda: bench.done([bench.make_model(model_id)], since=started))
 
 
-pretrain_on_cpu = ray.remote(max_retries=3, scheduling_strategy="SPREAD")(make_pretrained)
-pretrain_on_gpu = ray.remote(num_gpus=1, max_calls=1, max_retries=3, scheduling_strategy="SPREAD")(
-    make_pretrained
-)
+pretrain_on_cpu, pretrain_on_gpu = _on_cpu(make_pretrained), _on_gpu(make_pretrained)
 
 
 def pretrain(work: Work, options: Mapping[str, float]) -> None:
