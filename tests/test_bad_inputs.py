@@ -345,14 +345,16 @@ FORGET_SETS = [
     forget("class:label=9", "forget_sets.class:label=9: label: expected a label in 0..2"),
     forget("class:label=ship", "forget_sets.class:label=ship", "Valid: class0, class1, class2"),
     forget("file:path=none.csv", "path: no file none.csv"),
-    forget("file:path={shelf}/ids.pdf", ".pdf", ".csv, .npy, .txt"),
+    forget("file:path={shelf}/ids.pdf", ".pdf", ".csv, .npy, .parquet, .txt"),
     forget("file:path={shelf}/words.csv", "words.csv: line 3: expected an example id", "got 'three'"),
     forget("file:path={shelf}/header.csv", "header.csv", "'example_id'", "Valid: name, number"),
-    forget("file:path={shelf}/twice.txt", "twice.txt", "listed before", "4"),
+    forget("file:path={shelf}/quote.csv", "quote.csv: line 3: cannot read this row", "unexpected end"),
+    forget("file:path={shelf}/cells.csv", "cells.csv: line 2: expected 2 cells as in line 1, got 3"),
+    forget("file:path={shelf}/marks.txt", "marks.txt: expected text in UTF-8, UTF-16"),
     forget("file:path={shelf}/far.txt", "far.txt", "outside 0..159", "1000"),
     forget("file:path={shelf}/test.txt", "test.txt", "test split", "159"),
     forget("file:path={shelf}/empty.txt", "empty.txt: forget set 'file': no example was chosen"),
-    forget("file:path={shelf}/floats.npy", "floats.npy", "expected integers", "float64"),
+    forget("file:path={shelf}/floats.npy", "floats.npy", "line 1: expected an example id", "0.5"),
     forget("file:path={shelf}/good.txt,sha256=00ff", "expected ids with sha256 00ff"),
     forget("by_score:score=privacy_risk,level=high,count=5", "privacy_risk", "orchestrator.scores"),
     forget("by_score:score=privacy_risk,level=top,count=5", "level", "'top'", "high, low, mid, mix"),
@@ -428,12 +430,14 @@ def make_lists(shelf: Path) -> None:
     (shelf / "ids.pdf").touch()
     (shelf / "words.csv").write_text("example_id\n1\nthree\n")
     (shelf / "header.csv").write_text("name,number\nann,1\n")
-    (shelf / "twice.txt").write_text("4\n5\n4\n")
+    (shelf / "quote.csv").write_text('example_id,name\n1,a\n3,"ab\n5,c\n')
+    (shelf / "cells.csv").write_text("example_id,name\n1,a,b\n")
+    (shelf / "marks.txt").write_bytes("1\n2\n".encode("utf-16-le"))
     (shelf / "far.txt").write_text("1000\n")
     (shelf / "test.txt").write_text("159\n")
     (shelf / "empty.txt").write_text("# nobody asked\n")
     (shelf / "good.txt").write_text("5\n")
-    np.save(shelf / "floats.npy", np.zeros(3))
+    np.save(shelf / "floats.npy", np.full(3, 0.5))
 
 
 def make_plugins(shelf: Path) -> None:

@@ -88,6 +88,11 @@ def make_plan(config: SweepConfig) -> Plan:
             *notes,
             *assumptions(config),
             *builder.data.labels.notes,
+            *(
+                f"forget_sets.{name}: {note}"
+                for name, found in builder.data.forget_sets.items()
+                for note in found.notes
+            ),
             *(f"{note}; these cells are left out" for note in builder.notes),
         ),
     )

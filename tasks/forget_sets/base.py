@@ -39,6 +39,8 @@ class ForgetSet:
     """Labels that the *original* is trained with instead of the true ones (poisoned kinds)."""
     trigger: Mapping[str, Any] | None = None
     """Pixels stamped on the forget examples before the original is trained (backdoor kinds)."""
+    notes: tuple[str, ...] = ()
+    """What a plan says of how it was chosen (how a file was read)."""
 
     @property
     def poisons(self) -> bool:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from tasks.datasets.arrays import read_npy
 from tasks.datasets.splits import Splits
-from tasks.errors import AuditError, unknown_name
+from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import make
+from tasks.forget_sets.request_files import Cell, RequestFile, read_request, whole_number
 
-Cell = tuple[int, str]
-"""Line number from 1, and what the line names."""
-
-_SUFFIXES = (".csv", ".npy", ".txt")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
-_LARGEST = 1 << 28
-"""Bytes of a list, enough for four million content hashes."""
 _NEAR = 48
 """Hexadecimal digits of 64 that a misread hash shares with the one meant; unrelated ones share about 4."""
 
@@ -40,94 +32,57 @@ class Listed(ForgetKind):
     """
 
     path: str
-    """.csv (a column), .txt (one a line, # begins a comment) or .npy (integers, or text of 64 characters)."""
+    """.csv or .parquet (a column), .txt (one a line, # begins a comment) or .npy (whole numbers, or text)."""
     column: str = "example_id"
-    """Column of a .csv that has a header; a .csv of one column needs none."""
+    """Column of a table; a .csv of one column needs no header."""
     sha256: str = ""
     """Expected SHA-256 of the sorted ids as little-endian int64; empty checks nothing."""
 
     def select(self, request: ForgetRequest) -> ForgetSet:
-        """Read and check what is listed: no duplicate, in range, all training examples."""
-        cells = self._cells(Path(self.path).expanduser())
-        hashed = [(line, text.lower()) for line, text in cells if _HASH.fullmatch(text)]
+        """Read and check what is listed: in range, all training examples; what is listed again counts once."""
+        file = read_request(Path(self.path).expanduser(), self.column)
+        hashed = [(line, text.lower()) for line, text in file.cells if _HASH.fullmatch(text)]
         copies = _copies(hashed, request, self.path) if hashed else {}
         forgotten = {text: rows[np.isin(rows, request.splits.train)] for text, rows in copies.items()}
-        ids = _ids(cells, forgotten, self.path)
+        ids, repeated = _ids(file.cells, forgotten, self.path)
         check_listed(ids, request.splits, num_examples=len(request.labels.labels), where=self.path)
-        chosen = make("file", self, ids, **_counts(copies, forgotten))
+        chosen = make("file", self, ids, **_counts(copies, forgotten), **_reading(file, repeated))
         if self.sha256 and self.sha256.lower() != chosen.digest:
             raise AuditError(f"{self.path}: expected ids with sha256 {self.sha256}, got {chosen.digest}")
-        return chosen
-
-    def _cells(self, path: Path) -> list[Cell]:
-        if path.suffix.lower() not in _SUFFIXES:
-            raise unknown_name("file format", path.suffix or path.name, _SUFFIXES, where="path")
-        if not path.is_file():
-            raise AuditError(f"path: no file {path}")
-        if path.suffix.lower() == ".npy":
-            return _npy_cells(path)
-        return _csv_cells(path, self.column) if path.suffix.lower() == ".csv" else _txt_cells(path)
+        return replace(chosen, notes=(_summary(file, self.path, matched=len(ids), repeated=repeated),))
 
 
-def _npy_cells(path: Path) -> list[Cell]:
-    listed = read_npy(path)
-    if listed.ndim != 1 or listed.dtype.kind not in "iuU":
-        raise AuditError(
-            f"{path}: expected integers or text of shape (n,), got {listed.dtype} {listed.shape}"
-        )
-    return list(enumerate(map(str, listed.tolist()), start=1))
-
-
-def _text(path: Path) -> str:
-    size = path.stat().st_size
-    if size > _LARGEST:
-        raise AuditError(f"{path}: expected a list of at most {_LARGEST} bytes, got {size}")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise AuditError(f"{path}: expected UTF-8 text, got byte {error.object[error.start]:#x}") from None
-
-
-def _txt_cells(path: Path) -> list[Cell]:
-    lines = [line.partition("#")[0].strip() for line in _text(path).splitlines()]
-    return [(number, line) for number, line in enumerate(lines, start=1) if line]
-
-
-def _csv_cells(path: Path, column: str) -> list[Cell]:
-    try:
-        rows = [
-            (n, row) for n, row in enumerate(csv.reader(io.StringIO(_text(path), newline="")), start=1) if row
-        ]
-    except csv.Error as error:
-        raise AuditError(f"{path}: cannot read this table: {error}") from None
-    if not rows:
-        return []
-    header = [cell.strip() for cell in rows[0][1]]
-    if column in header:
-        place = header.index(column)
-        return [(number, row[place].strip() if place < len(row) else "") for number, row in rows[1:]]
-    if len(header) > 1:
-        raise unknown_name("column", column, [f"{name:.40}" for name in header[:20]], where=str(path))
-    return [(number, row[0].strip()) for number, row in rows]
-
-
-def _ids(cells: Sequence[Cell], copies: Mapping[str, np.ndarray], path: str) -> np.ndarray:
-    """Ids in the order of the file, those of a hash one after the other, and once however often it is listed."""
-    found = [np.empty(0, dtype=np.int64)]
-    left = dict(copies)
+def _ids(cells: Sequence[Cell], copies: Mapping[str, np.ndarray], path: str) -> tuple[np.ndarray, int]:
+    """Examples in the order of the file, each once, and how many cells name none that is new."""
+    found: dict[int, None] = {}
+    repeated = 0
     for line, text in cells:
-        if text.lower() not in copies:
-            found.append(np.array([_integer(text, path, line)]))
-        elif text.lower() in left:
-            found.append(left.pop(text.lower()))
-    return np.concatenate(found).astype(np.int64)
+        rows = copies[text.lower()].tolist() if text.lower() in copies else [_integer(text, path, line)]
+        repeated += all(row in found for row in rows)
+        found.update(dict.fromkeys(rows))
+    return np.array(list(found), dtype=np.int64), repeated
 
 
 def _integer(text: str, path: str, line: int) -> int:
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        return int(text)
+    number = whole_number(text)
+    if number is not None:
+        return number
     expected = "an example id, or a content hash of 64 hexadecimal digits"
     raise AuditError(f"{path}: line {line}: expected {expected}, got '{text:.100}'")
+
+
+def _reading(file: RequestFile, repeated: int) -> dict[str, int | str]:
+    """How a list was read, for the provenance."""
+    return {"listed": len(file.cells), "listed_again": repeated, "encoding": file.encoding}
+
+
+def _summary(file: RequestFile, path: str, *, matched: int, repeated: int) -> str:
+    """What a plan says of a list."""
+    how = "; ".join(filter(None, (file.encoding, *file.remarks)))
+    return (
+        f"{path}{f' ({how})' if how else ''}: {len(file.cells):,} read, {matched:,} training examples matched, "
+        f"{repeated:,} listed again, none unknown"
+    )
 
 
 def _copies(hashed: Sequence[Cell], request: ForgetRequest, path: str) -> dict[str, np.ndarray]:
@@ -201,15 +156,12 @@ def _counts(copies: Mapping[str, np.ndarray], forgotten: Mapping[str, np.ndarray
 
 
 def check_listed(ids: np.ndarray, splits: Splits, *, num_examples: int, where: str) -> None:
-    """Check that ids are unique, in range and training examples.
+    """Check that ids are in range and training examples.
 
     Raises:
         AuditError: it names the first offender in the order of the file, and how many there are.
     """
-    repeated = np.ones(len(ids), dtype=bool)
-    repeated[np.unique(ids, return_index=True)[1]] = False
     faults = {
-        "listed before": repeated,
         f"outside 0..{num_examples - 1}": (ids < 0) | (ids >= num_examples),
         "in the test split": np.isin(ids, splits.test),
         "in the validation split": np.isin(ids, splits.validation),

@@ -245,6 +245,21 @@ def test_a_truncated_compacted_file_is_named_and_repaired(filled: Store) -> None
     assert Store(filled.root).keys("metrics") == set()
 
 
+def test_a_sealed_file_whose_rows_are_of_no_such_table_is_named(filled: Store) -> None:
+    """Its checksum holds and its name is its own: whoever wrote it, `value` is no number."""
+    schema = table_named("metrics").file_schema
+    place = schema.get_field_index("value")
+    other = schema.set(place, pa.field("value", pa.string()))
+    rows = pa.Table.from_pylist([ROW | {"cell_id": "k5", "value": "much"}], schema=other)
+    filled.arrow_files.write("metrics/k5.arrow", rows)
+    (found,) = verify(filled)
+    assert (found.file, found.reason.partition(":")[0]) == ("metrics/k5.arrow", "no rows of this table")
+    with pytest.raises(AuditError, match=r"cannot read .*k5\.arrow .*--repair"):
+        filled.read("metrics")
+    repair(filled)
+    assert verify(filled) == []
+
+
 def test_strangers_are_no_results_and_are_named(filled: Store) -> None:
     path_of(filled, "metrics/notes.txt").write_text("hello")
     path_of(filled, "metrics/.k9.arrow.ab12cd34").write_text("left by a killed writer")

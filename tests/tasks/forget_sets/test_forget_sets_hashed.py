@@ -82,9 +82,10 @@ def test_a_hash_listed_again_changes_nothing(tmp_path: Path) -> None:
     assert forget(tmp_path / "r.txt", [HEX[1], HEX[3], HEX[1]]).ids.tolist() == [1, 3, 4]
 
 
-def test_an_id_beside_its_own_hash_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(AuditError, match=r"r.txt: 1 id is listed before, the first is 4"):
-        forget(tmp_path / "r.txt", [HEX[1], "4"])
+def test_an_id_beside_its_own_hash_is_forgotten_once(tmp_path: Path) -> None:
+    found = forget(tmp_path / "r.txt", [HEX[1], "4"])
+    assert found.ids.tolist() == [1, 4]
+    assert found.provenance["listed_again"] == 1
 
 
 def test_formats_agree(tmp_path: Path) -> None:

@@ -1,0 +1,181 @@
+"""Files in which people list what is to be forgotten: which line names what, and how the file was read."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.datasets.arrays import read_npy
+from tasks.errors import AuditError, unknown_name
+from tasks.text.parquet import read_parquet
+
+Cell = tuple[int, str]
+"""Line number from 1, and what the line names."""
+
+_LARGEST = 1 << 28
+"""Bytes of a list, enough for four million content hashes."""
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_WHOLE = re.compile(r"([+-]?[0-9]{1,18})(?:\.0*)?")
+"""A whole number, also as spreadsheets write one in a column with gaps: 12.0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestFile:
+    """What a file lists, and how it was read."""
+
+    cells: Sequence[Cell]
+    """In the order of the file."""
+    encoding: str = ""
+    """Of its text; empty where it holds numbers."""
+    remarks: tuple[str, ...] = ()
+    """What a reader may not have expected."""
+
+
+def read_request(path: Path, column: str) -> RequestFile:
+    """Read a list.
+
+    Args:
+        path: of a .csv, .txt, .npy or .parquet file.
+        column: of a table, what names the examples; a .csv of one column needs no header.
+
+    Raises:
+        AuditError: there is no such file, it is of another format, or something in it can be read in two ways; the
+            line is named.
+    """
+    if not path.is_file():
+        raise AuditError(f"path: no file {path}")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise unknown_name("file format", path.suffix or path.name, _READERS, where="path")
+    return reader(path, column)
+
+
+def whole_number(text: str) -> int | None:
+    """The integer that a cell names; None: it names none."""
+    found = _WHOLE.fullmatch(text)
+    return int(found[1]) if found else None
+
+
+def _npy(path: Path, column: str) -> RequestFile:
+    listed = read_npy(path)
+    if listed.ndim != 1 or listed.dtype.kind not in "iufU":
+        raise AuditError(
+            f"{path}: expected integers or text of shape (n,), got {listed.dtype} {listed.shape}"
+        )
+    return RequestFile(cells=list(enumerate(map(str, listed.tolist()), start=1)))
+
+
+def _parquet(path: Path, column: str) -> RequestFile:
+    values = [row.get(column) for _, row in read_parquet(path, [column])]
+    texts = [
+        value.hex() if isinstance(value, bytes) else "" if value is None else str(value) for value in values
+    ]
+    return RequestFile(cells=list(enumerate(map(str.strip, texts), start=1)))
+
+
+def _txt(path: Path, column: str) -> RequestFile:
+    text, encoding = _text(path)
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    return RequestFile(
+        cells=[(number, line) for number, line in enumerate(lines, start=1) if line], encoding=encoding
+    )
+
+
+def _csv(path: Path, column: str) -> RequestFile:
+    text, encoding = _text(path)
+    delimiter = _delimiter(text, column)
+    remarks: list[str] = []
+    rows, over_lines = _rows(path, text, delimiter)
+    if not rows:
+        return RequestFile(cells=[], encoding=encoding)
+    if delimiter != ",":
+        remarks.append(f"separated by {_DELIMITERS[delimiter]}s")
+    if over_lines:
+        remarks.append(
+            f"rows that go over several lines: {len(over_lines)}, the first from line {over_lines[0]} on"
+        )
+    header = [cell.strip() for cell in rows[0][1]]
+    if column in header:
+        if header.count(column) > 1:
+            raise AuditError(
+                f"{path}: line {rows[0][0]}: expected one column '{column}', got {header.count(column)}"
+            )
+        place, rows = header.index(column), rows[1:]
+    elif len(header) > 1:
+        raise unknown_name("column", column, [f"{name:.40}" for name in header[:20]], where=str(path))
+    else:
+        place = 0
+    for number, row in rows:
+        if len(row) != len(header):
+            raise AuditError(
+                f"{path}: line {number}: expected {len(header)} cells as in line 1, got {len(row)}"
+            )
+    cells = [(number, row[place].strip()) for number, row in rows]
+    return RequestFile(cells=cells, encoding=encoding, remarks=tuple(remarks))
+
+
+def _delimiter(text: str, column: str) -> str:
+    """That by which the first line names the column; a comma where none does."""
+    header = text.lstrip("\r\n").partition("\n")[0]
+    found = (
+        d
+        for d in _DELIMITERS
+        if column in [cell.strip().strip('"') for cell in header.split(d)] and d in header
+    )
+    return next(found, ",")
+
+
+def _rows(path: Path, text: str, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[int]]:
+    """Rows that are not blank, each with the line on which it begins, and those lines that do not end their row."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    begin, over_lines = 1, []
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append((begin, row))
+                over_lines += [begin] if reader.line_num > begin else []
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise AuditError(f"{path}: line {begin}: cannot read this row: {error}") from None
+    return rows, over_lines
+
+
+def _text(path: Path) -> tuple[str, str]:
+    """The text of a file, and its encoding: UTF-8, UTF-16 by its mark, or what is left, cp1252.
+
+    Raises:
+        AuditError: it is none of them, or too large.
+    """
+    size = path.stat().st_size
+    if size > _LARGEST:
+        raise AuditError(f"{path}: expected a list of at most {_LARGEST} bytes, got {size}")
+    raw = path.read_bytes()
+    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if marked and not raw.startswith(codecs.BOM_UTF32_LE):
+        encodings = {"utf-16": "UTF-16"}
+    elif b"\0" in raw:  # no text has it: UTF-16 without its mark, UTF-32, or something else
+        encodings = {}
+    else:
+        encodings = {"utf-8-sig": "UTF-8", "cp1252": "cp1252"}
+    for codec, name in encodings.items():
+        try:
+            return raw.decode(codec), name
+        except UnicodeDecodeError:
+            continue
+    raise AuditError(
+        f"{path}: expected text in UTF-8, UTF-16 with a byte order mark, or cp1252; save it as UTF-8"
+    )
+
+
+_READERS: dict[str, Callable[[Path, str], RequestFile]] = {
+    ".csv": _csv,
+    ".npy": _npy,
+    ".parquet": _parquet,
+    ".txt": _txt,
+}
