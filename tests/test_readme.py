@@ -344,10 +344,11 @@ def test_the_worked_examples_run_as_plug_ins(folder):
             "select distinct attack from cells join metrics using (cell_id) where metric = 'rounded_accuracy'"
         )
     assert sorted(measured["attack"].to_pylist()) == ["rounding", "rounding:bits=3"]
-    for contract in ("check_method(", "check_attack("):
-        (block,) = [block for block in blocks if contract in block]
-        checked = execute(["python", "-c", block], folder)
-        assert checked.returncode == 0, checked.stderr
+    contracts = ("check_method(", "check_attack(", "check_dataset(", "check_forget_set(")
+    checks = [block for block in blocks if any(contract in block for contract in contracts)]
+    assert len(checks) == len(contracts)
+    checked = execute(["python", "-c", "\n".join(checks)], folder)
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_the_readme_is_short_and_its_map_lists_every_page():

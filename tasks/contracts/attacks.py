@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +13,10 @@ from tasks.attacks.base import NEEDS, Attack, Measurement, check_measurement
 from tasks.attacks.population import PopulationAttack
 from tasks.attacks.views import ModelView
 from tasks.contracts.adversarial import ADVERSARIAL_CONTRACTS
+from tasks.contracts.described import fields_are_described
 from tasks.contracts.population import POPULATION_CONTRACTS
 from tasks.contracts.small import global_random_state
 from tasks.contracts.small_views import SETTINGS, small_source, small_view
-from tasks.fields import field_docs
 from tasks.metrics.base import Metric
 from tasks.runtime.devices import DeviceName
 from tasks.runtime.fingerprint import fingerprint
@@ -29,9 +28,7 @@ SLACK = 1e-9
 def attack_is_described(attack: Attack, device: DeviceName = "cpu") -> None:
     """A family, known needs, metrics of distinct names, a game that it can play, and a doc string of every field."""
     cls = type(attack)
-    names = {f.name for f in dataclasses.fields(attack)}  # type: ignore[arg-type]
-    missing = sorted(names - field_docs(cls).keys())
-    assert not missing, f"{cls.__name__}: fields without a string literal under them: {missing}"
+    fields_are_described(attack)
     assert attack.family, f"{cls.__name__}: expected a family"
     assert frozenset() < attack.needs <= set(NEEDS), f"{cls.__name__}: needs: got {set(attack.needs)}"
     assert all(isinstance(metric, Metric) for metric in attack.metrics), (

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import torch
 
+from tasks.contracts.described import fields_are_described
 from tasks.contracts.small import global_random_state, same_bits, small_run, state_of
 from tasks.contracts.small_text import small_language_run
 from tasks.errors import AuditError, Diverged
-from tasks.fields import field_docs
 from tasks.networks.scopes import ScopeViolation
 from tasks.objectives.classify import Classify
 from tasks.runtime.seeding import isolated_global_rng
@@ -35,8 +35,7 @@ def method_is_described(method: Method, make_run: MakeRun | None = None) -> None
     """Every field has a doc string, and every searched field exists."""
     cls = type(method)
     names = {f.name for f in dataclasses.fields(method)}  # type: ignore[arg-type]
-    missing = sorted(names - field_docs(cls).keys())
-    assert not missing, f"{cls.__name__}: fields without a string literal under them: {missing}"
+    fields_are_described(method)
     assert "base" not in names, f"{cls.__name__}: a field 'base' would hide the `base` of variants in a sweep"
     odd = sorted(method.search.keys() - names)
     assert not odd, f"{cls.__name__}: search names no field: {odd}"
