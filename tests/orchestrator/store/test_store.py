@@ -260,6 +260,19 @@ def test_a_sealed_file_whose_rows_are_of_no_such_table_is_named(filled: Store) -
     assert verify(filled) == []
 
 
+@pytest.mark.parametrize("content", ["{", None])
+def test_a_damaged_marker_is_written_anew(filled: Store, content: str | None) -> None:
+    path = path_of(filled, "store.json")
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    assert [damage.file for damage in verify(filled)] == ["store.json"]
+    repair(filled)
+    assert verify(filled) == []
+    Store(filled.root).check_version()
+    assert path.exists()
+
+
 def test_strangers_are_no_results_and_are_named(filled: Store) -> None:
     path_of(filled, "metrics/notes.txt").write_text("hello")
     path_of(filled, "metrics/.k9.arrow.ab12cd34").write_text("left by a killed writer")
