@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,9 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault(
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0"
+)  # below `uv run` workers would run in a copy elsewhere
 
 # Ray reads this at import; without it a cluster that wants the token refuses some of its clients.
 if "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().is_file():
@@ -36,10 +38,10 @@ import ray
 from ray._private import ray_constants
 
 from orchestrator.backends.on_ray import reaper
+from orchestrator.backends.on_ray.scratch import scratch
 from orchestrator.errors import Exit, one_line
 from tasks.errors import AuditError
 
-PREFIX = "lethe-"
 SERVICES = {"raylet", "gcs_server"}
 LOOK_SECONDS = 0.3
 PATIENCE = "RAY_gcs_rpc_server_reconnect_timeout_s"
@@ -117,18 +119,33 @@ def _started(address: str, options: dict[str, Any], folder: Path | None = None) 
 
 @contextlib.contextmanager
 def _private(folder: Path) -> Iterator[None]:
-    """What is started meanwhile carries the mark of its session, and every process of it listens on loopback alone.
+    """What is started meanwhile carries the mark of its session, has its temporary files there, and listens on loopback
+    alone.
 
-    Ray does that by itself where it knows of no clusters (macOS, Windows); an address in its place it would replace by
-    that of a network, and only this one makes its services bind to nothing else.
+    The last Ray does by itself where it knows of no clusters (macOS, Windows); an address in its place it would replace
+    by that of a network, and only this one makes its services bind to nothing else.
     """
     several = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with reaper.marked(folder):
+        with reaper.marked(folder), _temporary_files_in(folder):
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = several
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Processes that are started meanwhile inherit a TMPDIR whose name Ray can use; it goes with the session."""
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
 
 
 class _Watch:
@@ -273,33 +290,6 @@ def _is_child(process: int) -> bool:
         after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2]
         return int(after_name.split()[1]) == os.getpid()
     return False
-
-
-@contextlib.contextmanager
-def scratch() -> Iterator[Path]:
-    """A directory that is gone afterwards; what killed sweeps of this user left is removed first."""
-    base = Path(tempfile.gettempdir())
-    for left in base.glob(f"{PREFIX}[0-9]*-*"):
-        process = left.name.split("-")[1]
-        with contextlib.suppress(FileNotFoundError):  # another sweep removes it at the same time
-            if process.isdigit() and left.stat().st_uid == os.getuid() and not _running(int(process)):
-                shutil.rmtree(left, ignore_errors=True)
-    folder = base / f"{PREFIX}{os.getpid()}-{secrets.token_hex(3)}"
-    folder.mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _private_token() -> None:

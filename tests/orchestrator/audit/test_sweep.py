@@ -77,12 +77,19 @@ def test_a_second_process_gives_the_same_bits(finished, tmp_path):
     assert content(tmp_path / "results") == content(finished[0] / "results")
 
 
-def test_the_local_ray_backend_gives_the_same_bits_and_listens_on_loopback_alone(finished, tmp_path):
+def test_the_local_ray_backend_gives_the_same_bits_and_listens_on_loopback_alone(
+    finished, tmp_path, monkeypatch
+):
+    """Also where temporary files go to a place of a name in which Ray cannot work."""
+    temporary = tmp_path / "Zoé, whose temporary files lie deep below a directory of a long name"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     run, seen = Run(finished[0] / "audit.toml", tmp_path / "results", "local"), set()
     while run.driver.poll() is None:
         seen |= listening(of_run(run.mark))
         time.sleep(0.5)
     assert run.wait() == 0, run.log.read_text()
+    assert "note: Ray's files are in /" in run.log.read_text()
     assert {kind for kind, _ in seen} >= {"driver", "raylet", "gcs", "host", "agent"}
     assert {(kind, address) for kind, address in seen if address not in LOOPBACK} == set()
     assert content(tmp_path / "results") == content(finished[0] / "results")
