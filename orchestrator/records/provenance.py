@@ -153,14 +153,14 @@ def host() -> dict[str, Any]:
     }
 
 
-def devices() -> dict[str, Any]:
+def devices(proc: Path = Path("/proc")) -> dict[str, Any]:
     """Processor and NVIDIA accelerators of the driver's machine, read without torch.
 
     The device that each model was made on is in the `models` table.
     """
-    drivers = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    drivers = sorted((proc / "driver/nvidia/gpus").glob("*/information"))
     return {
-        "cpu": _named(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine(),
+        "cpu": _named(proc / "cpuinfo", "model name") or platform.processor() or platform.machine(),
         "gpus": [_named(path, "Model") for path in drivers],
     }
 

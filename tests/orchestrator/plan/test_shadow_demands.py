@@ -27,3 +27,9 @@ def test_a_bound_that_could_only_be_zero_is_refused():
     few = {"axes.attack": ["example_epsilon"], "shadows.num": 18}
     with pytest.raises(AuditError, match=r"epsilon of one example shows at most 0.00 with 18 shadows"):
         make_plan(load("ulira", few))
+
+
+def test_a_cell_says_how_many_shadow_models_it_rests_on():
+    plan = make_plan(load("ulira", {"axes.attack": ["none", "u_lira"], "shadows.num": 24}))
+    numbers = {cell.attack: plan.num_shadows(cell) for cell in plan.cells}
+    assert (numbers["none"], numbers["u_lira"]) == (None, 24)
