@@ -78,11 +78,12 @@ def test_canaries_say_in_whose_places_they_stand() -> None:
 
 def test_accelerators_are_read_in_the_order_of_their_places(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name : Abacus 9\nmodel name : other\n")
-    for place, model in (("0000:40:00.0", "B"), ("0000:07:00.0", "A"), ("0000:aa:00.0", "C")):
-        folder = tmp_path / "driver/nvidia/gpus" / place
+    for number in (3, 14, 0, 9, 15, 1, 8, 12, 2, 11, 5, 4, 13, 6, 10, 7):
+        folder = tmp_path / f"driver/nvidia/gpus/0000:{number:02x}:00.0"
         folder.mkdir(parents=True)
-        (folder / "information").write_text(f"Model: \t {model}\nIRQ: 7\n")
-    assert provenance.devices(tmp_path) == {"cpu": "Abacus 9", "gpus": ["A", "B", "C"]}
+        (folder / "information").write_text(f"Model: \t card {number}\nIRQ: 7\n")
+    found = provenance.devices(tmp_path)
+    assert found == {"cpu": "Abacus 9", "gpus": [f"card {number}" for number in range(16)]}
 
 
 @pytest.mark.parametrize(("mine", "refused"), [("a" * 64, False), ("b" * 64, True)])
