@@ -13,7 +13,9 @@ from tests.support.sweeps import TINY, write_config
 
 KINDS = {
     "cells": ["host", "trial", "dispatcher", "driver", "raylet", "gcs", "ray", "term"],
-    "shadows": ["shadow", "host", "trial", "dispatcher", "driver", "raylet", "gcs", "ray", "term"],
+    "shadows": [
+        *("shadow", "pause", "stop", "host", "trial", "dispatcher", "driver", "raylet", "gcs", "ray", "term")
+    ],
 }
 
 

@@ -27,8 +27,12 @@ GIVE_UP_SECONDS = 420.0
 ORPHAN_SECONDS = 5.0
 """From the end of a driver to that of the last process of its run."""
 WORKERS = ("host", "shadow")
-CONTINUES = ("host", "trial", "dispatcher", "shadow", "term")
-"""Kinds whose death the sweep must survive by itself; term is a worker that SIGTERM asks to end."""
+CONTINUES = ("host", "trial", "dispatcher", "shadow", "term", "pause", "stop")
+"""Kinds that the sweep must survive by itself; term is a worker that SIGTERM asks to end, pause a shadow task that is
+stopped for a while, and stop one that is killed after that."""
+TARGETS = {"ray": ("raylet",), "term": WORKERS, "pause": ("shadow",), "stop": ("shadow",)}
+"""Of which processes one must be there; of other kinds those of the kind itself."""
+STOPPED_SECONDS = 3.0
 ENDS = ("raylet", "gcs", "ray")
 """Kinds after which a sweep on this machine may end: in one line, so that the same command goes on."""
 WHOLE_RAY = ("raylet", "gcs", "host", "trial", "dispatcher", "shadow")
@@ -136,9 +140,12 @@ def hit(run: Run, kind: str, choose: random.Random) -> bool:
         found = run.processes(*WHOLE_RAY)
         found = found if any(p.kind == "raylet" for p in found) else []
     else:
-        found = run.processes(*(WORKERS if kind == "term" else (kind,)))
+        found = run.processes(*TARGETS.get(kind, (kind,)))
         found = [choose.choice(found)] if found else []
-    kill(found, signal.SIGTERM if kind == "term" else signal.SIGKILL)
+    if kind in ("pause", "stop"):
+        kill(found, signal.SIGSTOP)
+        time.sleep(STOPPED_SECONDS)
+    kill(found, {"term": signal.SIGTERM, "pause": signal.SIGCONT}.get(kind, signal.SIGKILL))
     return bool(found)
 
 
@@ -267,9 +274,8 @@ class Chaos:
 
     def _appears(self, run: Run, kind: str) -> bool:
         """Wait until there is a process of that kind; False where the run ended before."""
-        wanted = {"ray": ("raylet",), "term": WORKERS}.get(kind, (kind,))
         while run.driver.poll() is None:
-            if run.processes(*wanted):
+            if run.processes(*TARGETS.get(kind, (kind,))):
                 return True
             time.sleep(0.1)
         return False

@@ -14,7 +14,7 @@ from tests.support.sweeps import TINY, write_config
         (TINY, "inline", ["driver"] * 4),
         (TINY, "local", ["host", "trial", "dispatcher", "gcs", "host", "ray", "driver"]),
         (SHADOWS, "inline", ["driver"] * 4),
-        (SHADOWS, "local", ["shadow", "raylet", "shadow", "driver", "shadow", "host", "trial"]),
+        (SHADOWS, "local", ["shadow", "pause", "raylet", "stop", "driver", "shadow", "host", "trial"]),
     ],
     ids=["cells inline", "cells on Ray", "shadows inline", "shadows on Ray"],
 )
