@@ -106,6 +106,14 @@ class DataSource(ABC):
         """Hexadecimal digest of the public part; empty where there is none."""
         return ""
 
+    def read_some(self, rows: np.ndarray) -> np.ndarray:
+        """Images of some examples, `n x C x H x W`, in the order of `rows`; for sources that need not read all."""
+        return self.read_images()[rows]
+
+    def file_names(self) -> tuple[str, ...]:
+        """The file of each example, where each has one of its own; none: empty."""
+        return ()
+
     def content_hashes(self) -> np.ndarray | None:
         """Content hash of each example, `N x 32`, uint8, without holding all images; None: no such way."""
         return None
