@@ -16,6 +16,7 @@ from PIL import Image
 
 from orchestrator.errors import run_command
 from orchestrator.store.store import Store
+from tasks.datasets import checks
 from tests.support.audited import audited_root, write_cell, write_run
 from tests.support.sweeps import changed
 
@@ -365,11 +366,21 @@ FORGET_SETS = [
         "by_score:score=risk,level=high,count=5", "of other data", more='scores = "{shelf}/other_data.npz"'
     ),
 ]
-UNREADABLE = [
-    ('name = "npz"\noptions = { path = "{shelf}/range.npz" }', "expected floats in [0, 1], got 0 to 255"),
-    ('name = "image_folder"\noptions = { root = "{shelf}/broken_image" }', "3.png: cannot decode this image"),
+PIXELS = [
+    data('name = "npz"\noptions = { path = "{shelf}/range.npz" }', "got 0 to 255", "x.astype(np.uint8)"),
+    data('name = "npz"\noptions = { path = "{shelf}/int64.npz" }', "got int64", "x.astype(np.uint8)"),
+    data('name = "npz"\noptions = { path = "{shelf}/one_hot.npz" }', "labels", "y.argmax(axis=1)"),
+    data('name = "npz"\noptions = { path = "{shelf}/bool.npz" }', "labels", "y.astype(int)"),
+    data('name = "npz"\noptions = { path = "{shelf}/halves.npz" }', "labels", "got 0.5 at 1"),
+    data(
+        'name = "image_folder"\noptions = { root = "{shelf}/broken_image" }',
+        "3.png: cannot decode this image",
+    ),
+    data('name = "image_folder"\noptions = { root = "{shelf}/dangling" }', "1.png: cannot read this file"),
+    data('name = "image_folder"\noptions = { root = "{shelf}/deep" }', "got F of 32; save the image with 8"),
+    data('name = "image_folder"\noptions = { root = "{shelf}/deep", background = -1 }', "background", "-1"),
 ]
-EVERY = [*FLAGS, *CONFIGURATIONS, *ANSWERS, *CANARIES, *DATA_SETS, *FORGET_SETS]
+EVERY = [*FLAGS, *CONFIGURATIONS, *ANSWERS, *CANARIES, *DATA_SETS, *PIXELS, *FORGET_SETS]
 
 
 def make_npz(shelf: Path) -> None:
@@ -387,6 +398,10 @@ def make_npz(shelf: Path) -> None:
         images=np.full((120, 1, 8, 8), 255.0) * (many[:, None, None, None] > 0),
         labels=many,
     )
+    np.savez(shelf / "int64.npz", images=images.astype(np.int64) + 200, labels=labels)
+    np.savez(shelf / "one_hot.npz", images=images, labels=np.eye(3)[labels])
+    np.savez(shelf / "bool.npz", images=images, labels=labels == 1)
+    np.savez(shelf / "halves.npz", images=images, labels=labels / 2)
     provenance = json.dumps({"dataset_digest": "0" * 64})
     np.savez(shelf / "other_data.npz", risk=np.zeros(160), provenance=np.array(provenance))
 
@@ -414,6 +429,11 @@ def make_folders(shelf: Path) -> None:
         for i in range(20):
             Image.new("RGB", (8, 8)).save(shelf / "broken_image" / label / f"{i}.png")
     (shelf / "broken_image" / "cats" / "3.png").write_text("no image")
+    for name in ("dangling", "deep"):
+        (shelf / name / "cats").mkdir(parents=True)
+    (shelf / "dangling" / "cats" / "1.png").symlink_to("nowhere.png")
+    for i in range(20):
+        Image.new("F", (8, 8)).save(shelf / "deep" / "cats" / f"{i}.tif")
     tiny = shelf / "tiny"
     (tiny / "train" / "n01" / "images").mkdir(parents=True)
     (tiny / "val" / "images").mkdir(parents=True)
@@ -535,13 +555,14 @@ def test_a_bad_input_is_one_line_to_act_on(case, shelf, tmp_path, monkeypatch, c
         assert not left
 
 
-@pytest.mark.parametrize(("options", "told"), UNREADABLE)
-def test_pixels_that_cannot_be_read_end_the_sweep_with_the_file(
-    options, told, shelf, tmp_path, monkeypatch, capsys
-):
-    """The sweep reads them before any cell, a plan need not, so that one of ImageNet takes seconds."""
+def test_pixels_that_cannot_be_read_end_the_sweep_with_the_file(shelf, tmp_path, monkeypatch, capsys):
+    """A plan looks at a few of the images of a folder; the sweep reads them all before any cell."""
     monkeypatch.chdir(tmp_path)
-    assert answer(data(options).running(), shelf) == 2
+    monkeypatch.setattr(checks, "LOOKED_AT", 2)
+    case = data(f'name = "image_folder"\noptions = {{ root = "{shelf}/broken_image" }}')
+    assert answer(case, shelf) == 0
+    capsys.readouterr()
+    assert answer(case.running(), shelf) == 2
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
-    assert told in line
+    assert "3.png: cannot decode this image" in line

@@ -16,6 +16,7 @@ from orchestrator.plan.score_file import RiskScores, read_scores
 from orchestrator.plan.search import SearchConfig, tuning_forget_set
 from orchestrator.plan.sources import read_source, saying
 from tasks.datasets.base import DataSource, Labels
+from tasks.datasets.checks import check_some_images
 from tasks.datasets.contents import content_hashes
 from tasks.datasets.splits import Splits, make_splits
 from tasks.errors import AuditError
@@ -64,6 +65,8 @@ def plan_data(config: SweepConfig) -> DataPlan:
             raise AuditError(
                 f"{type(source).__name__}.digest: expected text that names the content, got {content!r}"
             )
+        if not labels.vocabulary:
+            check_some_images(source, labels)
     scores = read_scores(config.data.scores, num_examples=len(labels.labels), dataset_digest=content)
     request = ForgetRequest(
         labels=labels,

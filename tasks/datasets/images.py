@@ -17,6 +17,7 @@ import numpy as np
 from tasks.datasets.base import Labels
 from tasks.datasets.contents import content_hash, hash_images
 from tasks.datasets.pixels import SAID, SUFFIXES, check_pixels, load_image, peculiarities
+from tasks.datasets.spread import LOOKED_AT, spread
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 READ = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 """Suffixes of image files, lower-case."""
-LOOKED_AT = 64
-"""Files of a data set whose peculiarities a plan tells of; looking at every one takes minutes for a million."""
 _CHUNK = 256
 
 
@@ -282,8 +281,3 @@ def listing(
         class_names=class_names,
         passed_over=tuple(path for part in parts for _, path in part if not is_image(path)),
     )
-
-
-def spread(count: int, most: int) -> list[int]:
-    """At most so many of the first `count` numbers, evenly spread, the first and the last among them."""
-    return sorted(set(np.linspace(0, count - 1, min(count, most)).astype(int).tolist())) if count else []

@@ -1,4 +1,4 @@
-"""What is read of an image file: every format, 16 bits, EXIF, transparency, first frames; and what a plan says of it."""
+"""What is read of an image file: formats, 16 bits, EXIF, transparency, first frames; and what a plan says of it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_sixteen_bits_keep_their_levels(suffix: str, tmp_path: Path) -> None:
 def test_deeper_numbers_are_refused(tmp_path: Path) -> None:
     for kind in (np.float32, np.int32):
         Image.fromarray(LEVELS.astype(kind)).save(tmp_path / "a.tif")
-        with pytest.raises(AuditError, match="expected 8 or 16 bits a channel, got [IF] of 32; save"):
+        with pytest.raises(AuditError, match=r"expected 8 or 16 bits a channel, got [IF] of 32; save"):
             load_image(tmp_path / "a.tif", "L")
 
 
