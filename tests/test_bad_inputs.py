@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from orchestrator.errors import run_command
 from orchestrator.store.store import Store
@@ -216,6 +217,25 @@ CONFIGURATIONS = [
     toml(
         "layers = [1, 1, 1, 1]", "layer = [1]", "resnet18", "unexpected keyword argument 'layer'", command=RUN
     ),
+    *(
+        toml(
+            'timm = "resnet18"',
+            f'timm = "resnet18"\nweights = "{{shelf}}/{name}"',
+            "architectures.net",
+            *told,
+        )
+        for name, told in {
+            "none.safetensors": ("weights: no file", "nothing is downloaded"),
+            "start.pt": ("is a pickle, which may run code", "weights_only=True"),
+            "text.safetensors": ("weights: cannot read", "text.safetensors"),
+            "wrapped.safetensors": ("every name begins with 'module.'", "save the tensors without it"),
+            "foreign.safetensors": ("is missing (and ", "expected the weights of this architecture"),
+        }.items()
+    ),
+    toml('timm = "resnet18"', 'timm = "resnet18"\nstem = "tiny"', "architectures.net.stem", "'tiny'", "timm"),
+    toml("layers = [1, 1, 1, 1]", "pretrained = true", "options.pretrained", 'weights = "FILE.safetensors"'),
+    toml("layers = [1, 1, 1, 1]", 'checkpoint_path = "a.pth"', "options.checkpoint_path: expected none"),
+    toml("layers = [1, 1, 1, 1]", "num_classes = 4", "options.num_classes: expected none", "leave it out"),
     toml('device = "cpu"', 'device = "tpu"', "execution.device", "cpu"),
     toml('device = "cpu"', 'device = "mps"', "this machine has no mps device", "auto or cpu", command=RUN),
     toml('device = "cpu"', 'device = "cpu"\nthreads = 0', "execution", "threads", "0"),
@@ -313,8 +333,11 @@ DATA_SETS = [
     data('name = "npz"\noptions = { path = "{shelf}/text.npz" }', "text.npz", "expected a .npz file"),
     data('name = "npz"\noptions = { path = "{shelf}/other_arrays.npz" }', "expected x_train", "found a, b"),
     data('name = "npz"\noptions = { path = "{shelf}/pickled.npz" }', "pickled.npz", "labels"),
-    data('name = "npz"\noptions = { path = "{shelf}/lengths.npz" }', "labels: expected 12 integers"),
-    data('name = "npz"\noptions = { path = "{shelf}/negative.npz" }', "labels: expected 0 or more, got -1"),
+    data('name = "npz"\noptions = { path = "{shelf}/lengths.npz" }', "labels: expected 12 labels"),
+    data(
+        'name = "npz"\noptions = { path = "{shelf}/negative.npz" }',
+        "labels: expected numbers of classes, 0 or more, got -1",
+    ),
     data(
         'name = "npz"\noptions = { path = "{shelf}/channels.npz" }', "cannot tell the channels", "set order"
     ),
@@ -456,6 +479,13 @@ def make_lists(shelf: Path) -> None:
     np.save(shelf / "floats.npy", np.zeros(3))
 
 
+def make_weights(shelf: Path) -> None:
+    (shelf / "start.pt").write_bytes(b"a pickle")
+    (shelf / "text.safetensors").write_text("no tensors")
+    for name, key in (("wrapped", "module.conv1.weight"), ("foreign", "patch_embed.proj.weight")):
+        save_file({key: np.zeros((4, 1, 3, 3), dtype=np.float32)}, shelf / f"{name}.safetensors")
+
+
 def make_plugins(shelf: Path) -> None:
     head = "from dataclasses import dataclass\nfrom tasks.unlearn.base import Method, register\n"
     body = "class Mine(Method):\n    def __call__(self, run): ...\n"
@@ -491,7 +521,7 @@ def shelf(tmp_path_factory):
     (shelf / "not_toml.toml").write_text("name =\n")
     (shelf / "binary.toml").write_bytes(b"\xff\xfe\x00")
     (shelf / "file.txt").write_text("no directory")
-    for make in (make_npz, make_cifar, make_folders, make_lists, make_plugins, make_results):
+    for make in (make_npz, make_cifar, make_folders, make_lists, make_weights, make_plugins, make_results):
         make(shelf)
     return shelf
 
