@@ -47,6 +47,9 @@ def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
         config.data.name, config.data.options, name_at="data.name", options_at="data.options"
     )
     check_normalisation(config.data, labels)
+    if not labels.vocabulary:
+        with saying("data.options"):
+            check_some_images(source, labels)
     splits = make_splits(
         labels,
         validation_fraction=config.data.validation_fraction,
@@ -65,8 +68,6 @@ def plan_data(config: SweepConfig) -> DataPlan:
             raise AuditError(
                 f"{type(source).__name__}.digest: expected text that names the content, got {content!r}"
             )
-        if not labels.vocabulary:
-            check_some_images(source, labels)
     scores = read_scores(config.data.scores, num_examples=len(labels.labels), dataset_digest=content)
     request = ForgetRequest(
         labels=labels,

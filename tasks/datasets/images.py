@@ -185,17 +185,24 @@ def _size_of(path: Path) -> int:
         raise AuditError(f"{path}: cannot read this file: {error.strerror}") from None
 
 
-def decode(path: Path, geometry: Geometry) -> np.ndarray:
+def decode(file: Path | bytes, geometry: Geometry, where: str = "") -> np.ndarray:
     """One image, `C x H x W`, uint8.
+
+    Args:
+        file: its path, or what it holds.
+        geometry: what it becomes.
+        where: of the bytes, for messages.
 
     Raises:
         AuditError: as `load_image`; or it has too many pixels once its shorter side is long enough.
     """
-    image = load_image(path, "L" if geometry.channels == 1 else "RGB", background=geometry.background)
+    where = where or str(file)
+    mode = "L" if geometry.channels == 1 else "RGB"
+    image = load_image(file, mode, where=where, background=geometry.background)
     try:
         pixels = np.asarray(_fit(image, geometry))
     except ValueError as error:
-        raise AuditError(f"{path}: cannot fit this image: {error}") from None
+        raise AuditError(f"{where}: cannot fit this image: {error}") from None
     return pixels[None] if geometry.channels == 1 else pixels.transpose(2, 0, 1)
 
 

@@ -109,6 +109,19 @@ def peculiarities(file: Path | bytes, where: str = "") -> tuple[str, ...]:
     return tuple(name for name, is_so in found.items() if is_so)
 
 
+def shape_of(file: Path | bytes, where: str = "") -> tuple[int, int, int]:
+    """Channels (1 of grey images, else 3), height and width of an image as it is read, from its header.
+
+    Raises:
+        AuditError: it is no image.
+    """
+    with _opened(file, where or str(file)) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION, 1) in range(5, 9):
+            width, height = height, width
+        return 1 if image.mode[0] in "1LIF" and image.mode != "LAB" else 3, height, width
+
+
 SAID = {
     "turned": "turned as EXIF says",
     "transparent": "laid over a background of grey level {background}",
