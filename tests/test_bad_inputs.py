@@ -19,7 +19,7 @@ from orchestrator.errors import run_command
 from orchestrator.store.store import Store
 from tasks.datasets import checks
 from tests.support.audited import audited_root, write_cell, write_run
-from tests.support.sweeps import changed
+from tests.support.sweeps import SYNTHETIC_DATA, changed
 
 NUM_IMAGES = 12
 PLAN = "sweep audit.toml --dry-run"
@@ -54,12 +54,9 @@ def toml(old: str, new: str, *told: str, command: str = PLAN, more: str = "") ->
     return Bad(command=command, told=told, toml=changes)
 
 
-SYNTHETIC = changed({}).split("[data]\n")[1].split("[axes]")[0]
-
-
 def data(text: str, *told: str) -> Bad:
     """The tiny configuration on another data set."""
-    return toml(SYNTHETIC, text + "\n", *told)
+    return toml(SYNTHETIC_DATA, text + "\n", *told)
 
 
 def forget(text: str, *told: str, more: str = "") -> Bad:
@@ -308,8 +305,8 @@ CANARIES = [
     canaries(FOREIGN + 'canary_images = "cifar100"', "shadows.canary_options", "'root'"),
     canaries(FOREIGN + 'canary_images = "cifar100:root=nowhere"', "shadows.canary_options: root", "nowhere"),
     canaries(
-        FOREIGN + f'canary_images = "synthetic"\ncanary_{SYNTHETIC.partition("options")[1]}'
-        f"{SYNTHETIC.partition('options')[2]}",
+        FOREIGN + f'canary_images = "synthetic"\ncanary_{SYNTHETIC_DATA.partition("options")[1]}'
+        f"{SYNTHETIC_DATA.partition('options')[2]}",
         "shadows.canary_images: expected another data set than the audited one, got 'synthetic'",
     ),
     canaries(
@@ -394,6 +391,19 @@ FORGET_SETS = [
     ),
 ]
 PIXELS = [
+    data(
+        'name = "npz"\nlimit = -1\noptions = { path = "{shelf}/bool.npz" }', "data: limit: expected 0 or more"
+    ),
+    data('name = "npz"\nlimit = "few"', "data.limit: expected int, got 'few'"),
+    data('name = "idx"\noptions = { root = "nowhere" }', "root: no directory nowhere"),
+    data('name = "idx"\noptions = { root = "{shelf}/tiny" }', "expected train-images-idx3-ubyte (or .gz)"),
+    data('name = "image_table"\noptions = { path = "nowhere.parquet" }', "no file or folder nowhere.parquet"),
+    data(
+        'name = "image_table"\noptions = { path = "{shelf}/tiny" }', "expected Parquet files, or a folder as"
+    ),
+    data(
+        'name = "image_table"\noptions = { path = "{shelf}/text.npz" }', "cannot read this Parquet or Arrow"
+    ),
     data('name = "npz"\noptions = { path = "{shelf}/range.npz" }', "got 0 to 255", "x.astype(np.uint8)"),
     data('name = "npz"\noptions = { path = "{shelf}/int64.npz" }', "got int64", "x.astype(np.uint8)"),
     data('name = "npz"\noptions = { path = "{shelf}/one_hot.npz" }', "labels", "y.argmax(axis=1)"),

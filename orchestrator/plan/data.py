@@ -44,7 +44,12 @@ class DataPlan:
 def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
     """The configured data set, its labels, and how they are split."""
     source, labels = read_source(
-        config.data.name, config.data.options, name_at="data.name", options_at="data.options"
+        config.data.name,
+        config.data.options,
+        name_at="data.name",
+        options_at="data.options",
+        limit=config.data.limit,
+        seed=config.data.split_seed,
     )
     check_normalisation(config.data, labels)
     if not labels.vocabulary:
@@ -74,6 +79,7 @@ def plan_data(config: SweepConfig) -> DataPlan:
         splits=splits,
         scores=scores.values,
         hashes=lambda: content_hashes(source, content),
+        limited=source.origin is not source,
     )
     searching = isinstance(config, SearchConfig)
     names = config.audited_forget_sets if isinstance(config, SearchConfig) else config.axes.forget_set
@@ -95,7 +101,9 @@ def plan_data(config: SweepConfig) -> DataPlan:
         scores=scores,
         forget_sets=dict(zip(names, chosen, strict=True)),
         test_split="validation" if searching else "test",
-        plugins={plugin_name(c): plugin_digest(c) for c in map(type, (source, *kinds)) if plugin_name(c)},
+        plugins={
+            plugin_name(c): plugin_digest(c) for c in map(type, (source.origin, *kinds)) if plugin_name(c)
+        },
     )
 
 

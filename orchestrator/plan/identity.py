@@ -98,8 +98,8 @@ class Identity:
                 "code": CODE_VERSION,
                 "public": {
                     "content": self._data.source.public_digest(),
-                    "version": self._data.source.version,
-                    "plugin": self._plugin(type(self._data.source)),
+                    "version": self._data.source.origin.version,
+                    "plugin": self._plugin(type(self._data.source.origin)),
                 },
                 "architecture": self._architecture(architecture),
                 "pretraining": fields.to_plain(pretraining),
@@ -236,8 +236,8 @@ class Identity:
                 "code": CODE_VERSION,
                 "data": {
                     "content": self._data.digest,
-                    "version": self._data.source.version,
-                    "plugin": self._plugin(type(self._data.source)),
+                    "version": self._data.source.origin.version,
+                    "plugin": self._plugin(type(self._data.source.origin)),
                     "splits": splits.digest,
                     **sizes,
                     "mean": data.mean,

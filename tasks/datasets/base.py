@@ -79,6 +79,11 @@ class DataSource(ABC):
     embedded: ClassVar[bool] = False
     """Whether the data ship with a package or are made of nothing, so that anybody may see examples of them."""
 
+    @property
+    def origin(self) -> DataSource:
+        """The source itself; of a part of a source, that source."""
+        return self
+
     @abstractmethod
     def digest(self) -> str:
         """Hexadecimal digest of the content: equal content, equal digest, on any machine."""

@@ -106,7 +106,7 @@ def _read_records(data: bytes, label_bytes: int, *, where: str) -> Part:
 def _read_pickle(data: bytes, label_bytes: int, *, where: str) -> Part:
     table = load_table(data, where=where)
     images = _entry(table, "data", where=where)
-    shape = getattr(images, "shape", ())
+    shape: tuple[int, ...] = getattr(images, "shape", ())
     if len(shape) != 2 or not shape[0] or shape[1] != _PIXELS or images.dtype != np.uint8:
         found = f"{images.dtype} {shape}" if isinstance(images, np.ndarray) else type(images).__name__
         raise AuditError(f"{where}: data: expected uint8 of shape (images, {_PIXELS}), got {found}")

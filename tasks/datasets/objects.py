@@ -75,7 +75,7 @@ def _read(source: ObjectDataset) -> tuple[np.ndarray, Labels]:
     parts: list[tuple[str, np.ndarray]] = []
     names: tuple[str, ...] = ()
     for part in ("train", "test"):
-        pairs = source.open(part)  # type: ignore[arg-type]
+        pairs = source.open(part)
         if pairs is None and part == "test":
             break
         where = f'{name}("{part}")'
