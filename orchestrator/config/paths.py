@@ -24,7 +24,7 @@ def anchored(tables: Mapping[str, Any], folder: str) -> dict[str, Any]:
         tables: as TOML gives them, right or wrong.
         folder: of the file, as it was named; empty: the shell's.
     """
-    if not folder:
+    if os.path.realpath(folder) == os.path.realpath(os.curdir):  # names stay as short as they are written
         return dict(tables)
     found = dict(tables)
     for name, keys in (("data", ("options",)), ("shadows", ("canary_options",))):
