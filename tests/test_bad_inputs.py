@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from orchestrator.errors import run_command
 from orchestrator.store.store import Store
+from tasks.datasets import checks
 from tests.support.audited import audited_root, write_cell, write_run
-from tests.support.sweeps import changed
+from tests.support.sweeps import SYNTHETIC_DATA, changed
 
 NUM_IMAGES = 12
 PLAN = "sweep audit.toml --dry-run"
@@ -52,12 +54,9 @@ def toml(old: str, new: str, *told: str, command: str = PLAN, more: str = "") ->
     return Bad(command=command, told=told, toml=changes)
 
 
-SYNTHETIC = changed({}).split("[data]\n")[1].split("[axes]")[0]
-
-
 def data(text: str, *told: str) -> Bad:
     """The tiny configuration on another data set."""
-    return toml(SYNTHETIC, text + "\n", *told)
+    return toml(SYNTHETIC_DATA, text + "\n", *told)
 
 
 def forget(text: str, *told: str, more: str = "") -> Bad:
@@ -215,6 +214,25 @@ CONFIGURATIONS = [
     toml(
         "layers = [1, 1, 1, 1]", "layer = [1]", "resnet18", "unexpected keyword argument 'layer'", command=RUN
     ),
+    *(
+        toml(
+            'timm = "resnet18"',
+            f'timm = "resnet18"\nweights = "{{shelf}}/{name}"',
+            "architectures.net",
+            *told,
+        )
+        for name, told in {
+            "none.safetensors": ("weights: no file", "nothing is downloaded"),
+            "start.pt": ("is a pickle, which may run code", "weights_only=True"),
+            "text.safetensors": ("weights: cannot read", "text.safetensors"),
+            "wrapped.safetensors": ("every name begins with 'module.'", "save the tensors without it"),
+            "foreign.safetensors": ("is missing (and ", "expected the weights of this architecture"),
+        }.items()
+    ),
+    toml('timm = "resnet18"', 'timm = "resnet18"\nstem = "tiny"', "architectures.net.stem", "'tiny'", "timm"),
+    toml("layers = [1, 1, 1, 1]", "pretrained = true", "options.pretrained", 'weights = "FILE.safetensors"'),
+    toml("layers = [1, 1, 1, 1]", 'checkpoint_path = "a.pth"', "options.checkpoint_path: expected none"),
+    toml("layers = [1, 1, 1, 1]", "num_classes = 4", "options.num_classes: expected none", "leave it out"),
     toml('device = "cpu"', 'device = "tpu"', "execution.device", "cpu"),
     toml('device = "cpu"', 'device = "mps"', "this machine has no mps device", "auto or cpu", command=RUN),
     toml('device = "cpu"', 'device = "cpu"\nthreads = 0', "execution", "threads", "0"),
@@ -287,8 +305,8 @@ CANARIES = [
     canaries(FOREIGN + 'canary_images = "cifar100"', "shadows.canary_options", "'root'"),
     canaries(FOREIGN + 'canary_images = "cifar100:root=nowhere"', "shadows.canary_options: root", "nowhere"),
     canaries(
-        FOREIGN + f'canary_images = "synthetic"\ncanary_{SYNTHETIC.partition("options")[1]}'
-        f"{SYNTHETIC.partition('options')[2]}",
+        FOREIGN + f'canary_images = "synthetic"\ncanary_{SYNTHETIC_DATA.partition("options")[1]}'
+        f"{SYNTHETIC_DATA.partition('options')[2]}",
         "shadows.canary_images: expected another data set than the audited one, got 'synthetic'",
     ),
     canaries(
@@ -312,15 +330,22 @@ DATA_SETS = [
     data('name = "npz"\noptions = { path = "{shelf}/text.npz" }', "text.npz", "expected a .npz file"),
     data('name = "npz"\noptions = { path = "{shelf}/other_arrays.npz" }', "expected x_train", "found a, b"),
     data('name = "npz"\noptions = { path = "{shelf}/pickled.npz" }', "pickled.npz", "labels"),
-    data('name = "npz"\noptions = { path = "{shelf}/lengths.npz" }', "labels: expected 12 integers"),
-    data('name = "npz"\noptions = { path = "{shelf}/negative.npz" }', "labels: expected 0 or more, got -1"),
+    data('name = "npz"\noptions = { path = "{shelf}/lengths.npz" }', "labels: expected 12 labels"),
+    data(
+        'name = "npz"\noptions = { path = "{shelf}/negative.npz" }',
+        "labels: expected numbers of classes, 0 or more, got -1",
+    ),
     data(
         'name = "npz"\noptions = { path = "{shelf}/channels.npz" }', "cannot tell the channels", "set order"
     ),
     data('name = "cifar10"', "data.options", "'root'"),
     data('name = "cifar10"\noptions = { root = "nowhere" }', "nowhere", "cifar-10"),
     data('name = "cifar10"\noptions = { root = "{shelf}/cifar_few" }', "cifar_few", "data_batch_5.bin"),
-    data('name = "cifar10"\noptions = { root = "{shelf}/cifar_short" }', "data_batch_5.bin", "30730000"),
+    data(
+        'name = "cifar10"\noptions = { root = "{shelf}/cifar_short" }',
+        "data_batch_5.bin",
+        "records of 3073 bytes",
+    ),
     data('name = "cifar10"\noptions = { root = "{shelf}/cifar_label" }', "label", "200"),
     data('name = "cifar10"\noptions = { root = "{shelf}/cifar.tar.gz" }', "cifar.tar.gz"),
     data(
@@ -367,11 +392,37 @@ FORGET_SETS = [
         "by_score:score=risk,level=high,count=5", "of other data", more='scores = "{shelf}/other_data.npz"'
     ),
 ]
-UNREADABLE = [
-    ('name = "npz"\noptions = { path = "{shelf}/range.npz" }', "expected floats in [0, 1], got 0 to 255"),
-    ('name = "image_folder"\noptions = { root = "{shelf}/broken_image" }', "3.png: cannot decode this image"),
+PIXELS = [
+    data(
+        'name = "npz"\nlimit = -1\noptions = { path = "{shelf}/bool.npz" }', "data: limit: expected 0 or more"
+    ),
+    data('name = "npz"\nlimit = "few"', "data.limit: expected int, got 'few'"),
+    data('name = "idx"\noptions = { root = "nowhere" }', "root: no directory nowhere"),
+    data('name = "idx"\noptions = { root = "{shelf}/tiny" }', "expected train-images-idx3-ubyte (or .gz)"),
+    data('name = "image_table"\noptions = { path = "nowhere.parquet" }', "no file or folder nowhere.parquet"),
+    data(
+        'name = "image_table"\noptions = { path = "{shelf}/tiny" }', "expected Parquet files, or a folder as"
+    ),
+    data(
+        'name = "image_table"\noptions = { path = "{shelf}/text.npz" }', "cannot read this Parquet or Arrow"
+    ),
+    data('name = "npz"\noptions = { path = "{shelf}/range.npz" }', "got 0 to 255", "x.astype(np.uint8)"),
+    data('name = "npz"\noptions = { path = "{shelf}/int64.npz" }', "got int64", "x.astype(np.uint8)"),
+    data('name = "npz"\noptions = { path = "{shelf}/one_hot.npz" }', "labels", "y.argmax(axis=1)"),
+    data('name = "npz"\noptions = { path = "{shelf}/bool.npz" }', "labels", "y.astype(int)"),
+    data('name = "npz"\noptions = { path = "{shelf}/halves.npz" }', "labels", "got 0.5 at 1"),
+    data(
+        'name = "image_folder"\noptions = { root = "{shelf}/broken_image" }',
+        "3.png: cannot decode this image",
+    ),
+    data(
+        'name = "image_folder"\noptions = { root = "{shelf}/dangling" }',
+        "1.png: cannot decode this image",
+    ),
+    data('name = "image_folder"\noptions = { root = "{shelf}/deep" }', "got F of 32; save the image with 8"),
+    data('name = "image_folder"\noptions = { root = "{shelf}/deep", background = -1 }', "background", "-1"),
 ]
-EVERY = [*FLAGS, *CONFIGURATIONS, *ANSWERS, *CANARIES, *DATA_SETS, *FORGET_SETS]
+EVERY = [*FLAGS, *CONFIGURATIONS, *ANSWERS, *CANARIES, *DATA_SETS, *PIXELS, *FORGET_SETS]
 
 
 def make_npz(shelf: Path) -> None:
@@ -389,6 +440,10 @@ def make_npz(shelf: Path) -> None:
         images=np.full((120, 1, 8, 8), 255.0) * (many[:, None, None, None] > 0),
         labels=many,
     )
+    np.savez(shelf / "int64.npz", images=images.astype(np.int64) + 200, labels=labels)
+    np.savez(shelf / "one_hot.npz", images=images, labels=np.eye(3)[labels])
+    np.savez(shelf / "bool.npz", images=images, labels=labels == 1)
+    np.savez(shelf / "halves.npz", images=images, labels=labels / 2)
     provenance = json.dumps({"dataset_digest": "0" * 64})
     np.savez(shelf / "other_data.npz", risk=np.zeros(160), provenance=np.array(provenance))
 
@@ -416,6 +471,11 @@ def make_folders(shelf: Path) -> None:
         for i in range(20):
             Image.new("RGB", (8, 8)).save(shelf / "broken_image" / label / f"{i}.png")
     (shelf / "broken_image" / "cats" / "3.png").write_text("no image")
+    for name in ("dangling", "deep"):
+        (shelf / name / "cats").mkdir(parents=True)
+    (shelf / "dangling" / "cats" / "1.png").symlink_to("nowhere.png")
+    for i in range(20):
+        Image.new("F", (8, 8)).save(shelf / "deep" / "cats" / f"{i}.tif")
     tiny = shelf / "tiny"
     (tiny / "train" / "n01" / "images").mkdir(parents=True)
     (tiny / "val" / "images").mkdir(parents=True)
@@ -438,6 +498,13 @@ def make_lists(shelf: Path) -> None:
     (shelf / "empty.txt").write_text("# nobody asked\n")
     (shelf / "good.txt").write_text("5\n")
     np.save(shelf / "floats.npy", np.full(3, 0.5))
+
+
+def make_weights(shelf: Path) -> None:
+    (shelf / "start.pt").write_bytes(b"a pickle")
+    (shelf / "text.safetensors").write_text("no tensors")
+    for name, key in (("wrapped", "module.conv1.weight"), ("foreign", "patch_embed.proj.weight")):
+        save_file({key: np.zeros((4, 1, 3, 3), dtype=np.float32)}, shelf / f"{name}.safetensors")
 
 
 def make_plugins(shelf: Path) -> None:
@@ -475,7 +542,7 @@ def shelf(tmp_path_factory):
     (shelf / "not_toml.toml").write_text("name =\n")
     (shelf / "binary.toml").write_bytes(b"\xff\xfe\x00")
     (shelf / "file.txt").write_text("no directory")
-    for make in (make_npz, make_cifar, make_folders, make_lists, make_plugins, make_results):
+    for make in (make_npz, make_cifar, make_folders, make_lists, make_weights, make_plugins, make_results):
         make(shelf)
     return shelf
 
@@ -539,13 +606,14 @@ def test_a_bad_input_is_one_line_to_act_on(case, shelf, tmp_path, monkeypatch, c
         assert not left
 
 
-@pytest.mark.parametrize(("options", "told"), UNREADABLE)
-def test_pixels_that_cannot_be_read_end_the_sweep_with_the_file(
-    options, told, shelf, tmp_path, monkeypatch, capsys
-):
-    """The sweep reads them before any cell, a plan need not, so that one of ImageNet takes seconds."""
+def test_pixels_that_cannot_be_read_end_the_sweep_with_the_file(shelf, tmp_path, monkeypatch, capsys):
+    """A plan looks at a few of the images of a folder; the sweep reads them all before any cell."""
     monkeypatch.chdir(tmp_path)
-    assert answer(data(options).running(), shelf) == 2
+    monkeypatch.setattr(checks, "LOOKED_AT", 2)
+    case = data(f'name = "image_folder"\noptions = {{ root = "{shelf}/broken_image" }}')
+    assert answer(case, shelf) == 0
+    capsys.readouterr()
+    assert answer(case.running(), shelf) == 2
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
-    assert told in line
+    assert "3.png: cannot decode this image" in line

@@ -351,6 +351,18 @@ def test_the_worked_examples_run_as_plug_ins(folder):
     assert checked.returncode == 0, checked.stderr
 
 
+def test_a_data_set_object_of_torchvision_is_a_plug_in(folder):
+    (source,) = [block for block in PAGES["extend"].fenced("python") if "ObjectDataset" in block]
+    (folder / "noise_plugin.py").write_text(source)
+    program = (
+        "import noise_plugin; from tasks.datasets.base import datasets; "
+        "made = datasets.build('noise', {}, where=''); labels = made.read_labels(); "
+        "print(made.read_images().shape, labels.is_test.sum(), labels.class_names)"
+    )
+    shown = execute(["python", "-c", program], folder)
+    assert shown.stdout == "(80, 3, 8, 8) 20 ('0', '1', '2')\n", shown.stderr
+
+
 def test_the_readme_is_short_and_its_map_lists_every_page():
     assert README.path.stat().st_size <= MOST_BYTES
     rows = re.findall(r"^\| \[(\w+)\]\((\S+)\) \| [^|]+\? \|$", README.text, flags=re.MULTILINE)

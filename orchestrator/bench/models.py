@@ -22,6 +22,7 @@ from tasks import fields
 from tasks.networks import models
 from tasks.networks.language_models import build_language_model
 from tasks.networks.scopes import bind
+from tasks.networks.weight_files import weight_file
 from tasks.runtime import weights
 from tasks.training.resident import Subset
 from tasks.training.train import train
@@ -285,6 +286,8 @@ def build(plan: Plan, architecture: str, seed_path: tuple[str | int, ...]) -> nn
         mean=data.mean,
         std=data.std,
         seed_path=seed_path,
+        weights=weight_file(table.weights) if table.weights else None,
+        stem=table.stem,
     )
 
 

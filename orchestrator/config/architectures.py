@@ -9,6 +9,7 @@ from tasks import fields
 from tasks.errors import AuditError
 from tasks.networks.gpt_options import GptOptions
 from tasks.networks.hugging_face_options import HuggingFaceOptions
+from tasks.networks.timm_options import Stem, check_options
 from tasks.training.recipe import Recipe
 
 LANGUAGE_MODELS = ("gpt",)
@@ -27,21 +28,30 @@ class Architecture:
     """Family of published language models, in place of timm: gpt2, llama, qwen2, gemma2, gpt_neox or opt; its options
     are fields of the configuration of the package transformers, which the extra lethe[language] brings."""
     weights: str = ""
-    """Local folder of config.json and safetensors of such a model, from which training and retraining start; it says
-    the family itself. Nothing is downloaded."""
+    """What training and retraining start from: of a model of timm a local FILE.safetensors with timm's names; of a
+    published language model the local folder of config.json and safetensors, which says the family itself. Nothing is
+    downloaded."""
+    stem: Stem = "auto"
+    """Of a model of timm: small makes the first convolution of residual networks 3x3 with stride 1 and without pooling,
+    and cuts images for transformers into at least eight patches a side; timm leaves it; auto is small for images of up
+    to 64 pixels without weights."""
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments of the timm constructor, such as patch_size = 4; or sizes of the language model."""
     training: dict[str, Any] = field(default_factory=dict)
     """Fields of [training] that differ for this architecture."""
 
     def __post_init__(self) -> None:
-        kinds = (self.timm, self.language, self.transformers or self.weights)
+        kinds = (self.timm, self.language, self.transformers or ("" if self.timm else self.weights))
         if sum(map(bool, kinds)) != 1:
             given = "several" if any(kinds) else "none"
             raise AuditError(
                 f'expected one of timm, language = "gpt" and transformers or weights, got {given}'
             )
-        if not self.timm:
+        if self.timm:
+            check_options(self.options)
+        elif self.stem != "auto":
+            raise AuditError(f'stem: expected "auto", as models of documents have none, got "{self.stem}"')
+        else:
             self.sizes  # noqa: B018 - refuses what cannot be
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from orchestrator.config.answers import Answers
 from orchestrator.config.architectures import Architecture, Pretraining
+from orchestrator.config.paths import anchored
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.measure.fairness_definitions import DEFINITIONS, Definition
@@ -37,6 +39,9 @@ class Data:
     fictitious_people, ..."""
     options: dict[str, Any] = field(default_factory=dict)
     """Fields of the data set, such as root = "data/cifar-10-batches-bin"."""
+    limit: int = 0
+    """Most examples, of the training and the test part together, for a first try; 0: all. They are drawn with
+    split_seed, each class with its share, or whole groups; ids number them anew."""
     validation_fraction: float = 0.1
     """Share of the training examples kept apart (rewind, thresholds, twins): never trained on."""
     test_fraction: float = 0.25
@@ -50,6 +55,10 @@ class Data:
     scores: str = ""
     """File of per-example scores (.npz of `python -m orchestrator.scores`) that forget sets and methods rank
     by; a path that every node can reach."""
+
+    def __post_init__(self) -> None:
+        if self.limit < 0:
+            raise AuditError(f"limit: expected 0 or more, got {self.limit}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,10 +343,14 @@ def load(source: str | SweepConfig, overrides: Mapping[str, Any] | None = None) 
     """Resolve a configuration: defaults, then the file or preset, then overrides.
 
     Args:
-        source: path of a TOML file, the name of a preset, or a configuration.
+        source: path of a TOML file, from whose folder its paths start, the name of a preset, or a configuration.
         overrides: values by dotted key ("axes.seed", "methods.scrub.lr").
     """
-    tables = fields.to_plain(source) if isinstance(source, SweepConfig) else read_toml(source)
+    if isinstance(source, SweepConfig):
+        tables = fields.to_plain(source)
+    else:
+        tables = read_toml(source)
+        tables = tables if source in presets() else anchored(tables, os.path.dirname(source))
     for key, value in (overrides or {}).items():
         _put(tables, str(key).split("."), value)
     return fields.build(SweepConfig, tables, where=source if isinstance(source, str) else "")

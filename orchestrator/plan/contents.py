@@ -30,10 +30,10 @@ def example_rows(config: SweepConfig, ids: Sequence[int] | None) -> Iterator[Row
     wrong = [i for i in ids or () if not 0 <= i < num_examples]
     if wrong:
         raise AuditError(f"--ids: expected example ids in 0..{num_examples - 1}, got {wrong[0]}")
-    hashes = content_hashes(source, source.digest())
+    hashes, files = content_hashes(source, source.digest()), source.file_names()
     parts = _part_of_each(num_examples, splits)
     for i in range(num_examples) if ids is None else ids:
-        yield hashes[i].tobytes().hex(), i, parts[i], ""
+        yield hashes[i].tobytes().hex(), i, parts[i], files[i] if files else ""
 
 
 def file_rows(config: SweepConfig, paths: Sequence[Path]) -> Iterator[Row]:

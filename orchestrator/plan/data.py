@@ -16,6 +16,7 @@ from orchestrator.plan.score_file import RiskScores, read_scores
 from orchestrator.plan.search import SearchConfig, tuning_forget_set
 from orchestrator.plan.sources import read_source, saying
 from tasks.datasets.base import DataSource, Labels
+from tasks.datasets.checks import check_some_images
 from tasks.datasets.contents import content_hashes
 from tasks.datasets.splits import Splits, make_splits
 from tasks.errors import AuditError
@@ -43,9 +44,17 @@ class DataPlan:
 def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
     """The configured data set, its labels, and how they are split."""
     source, labels = read_source(
-        config.data.name, config.data.options, name_at="data.name", options_at="data.options"
+        config.data.name,
+        config.data.options,
+        name_at="data.name",
+        options_at="data.options",
+        limit=config.data.limit,
+        seed=config.data.split_seed,
     )
     check_normalisation(config.data, labels)
+    if not labels.vocabulary:
+        with saying("data.options"):
+            check_some_images(source, labels)
     splits = make_splits(
         labels,
         validation_fraction=config.data.validation_fraction,
@@ -70,6 +79,7 @@ def plan_data(config: SweepConfig) -> DataPlan:
         splits=splits,
         scores=scores.values,
         hashes=lambda: content_hashes(source, content),
+        limited=source.origin is not source,
     )
     searching = isinstance(config, SearchConfig)
     names = config.audited_forget_sets if isinstance(config, SearchConfig) else config.axes.forget_set
@@ -91,7 +101,9 @@ def plan_data(config: SweepConfig) -> DataPlan:
         scores=scores,
         forget_sets=dict(zip(names, chosen, strict=True)),
         test_split="validation" if searching else "test",
-        plugins={plugin_name(c): plugin_digest(c) for c in map(type, (source, *kinds)) if plugin_name(c)},
+        plugins={
+            plugin_name(c): plugin_digest(c) for c in map(type, (source.origin, *kinds)) if plugin_name(c)
+        },
     )
 
 

@@ -10,6 +10,8 @@ from orchestrator.plan.sources import saying
 from tasks.datasets.base import DataSource, Labels
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetKind
+from tasks.networks.timm_options import told_of
+from tasks.networks.weight_files import weight_file
 from tasks.objectives.names import EXAMPLES, require_objective
 
 
@@ -48,6 +50,9 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
         if table.objective == "language":
             with saying(f"architectures.{name}{'.options' if table.language else ''}"):
                 table.sizes.check(source, labels)
+        elif table.weights:
+            with saying(f"architectures.{name}"):
+                weight_file(table.weights)
     recipes = {f"architectures.{name}.training": config.recipe(name) for name in config.axes.architecture}
     if config.pretraining is not None:
         if not source.public_digest():
@@ -68,14 +73,48 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
             raise AuditError(f"{where}: expected 0, as '{config.data.name}' holds documents, got {value}")
 
 
-def assumptions(config: SweepConfig) -> tuple[str, ...]:
-    """What a plan says of bases that somebody else has trained: a retrained model starts from them too."""
-    foreign = [name for name in config.axes.architecture if config.architecture(name).weights]
-    return tuple(
-        f"architectures.{name}.weights: retraining starts from them, so that what is forgotten is taken never to have "
-        "been among their training data; nobody can check that here"
-        for name in foreign
-    )
+def assumptions(config: SweepConfig, labels: Labels) -> tuple[str, ...]:
+    """What a plan says of models: what bases that somebody else has trained mean, and what is not as its name says.
+
+    A model of timm that starts from weights is built for it, which takes the seconds of importing timm.
+
+    Raises:
+        AuditError: the weights do not fit.
+    """
+    notes: list[str] = []
+    for name in config.axes.architecture:
+        table = config.architecture(name)
+        if table.weights:
+            notes.append(
+                f"architectures.{name}.weights: training of every original, retrained and shadow model starts from "
+                "them, so that what is forgotten is taken never to have been among their training data; nobody can "
+                "check that here"
+            )
+        if table.timm:
+            told = [*_told_of_start(config, name, labels)] if table.weights else []
+            size = labels.image_shape[1], labels.image_shape[2]
+            told += told_of(table.timm, table.options, table.stem, size, weights=bool(table.weights))
+            notes += [f"architectures.{name}.{line}" for line in told]
+    return tuple(notes)
+
+
+def _told_of_start(config: SweepConfig, name: str, labels: Labels) -> tuple[str, ...]:
+    from tasks.networks.models import build  # torch and timm: a plan without weights does without
+
+    table, data = config.architecture(name), config.data
+    with saying(f"architectures.{name}"):
+        model = build(
+            table.timm,
+            table.options,
+            image_shape=labels.image_shape,
+            num_classes=labels.num_classes,
+            mean=data.mean,
+            std=data.std,
+            seed_path=("plan",),
+            weights=weight_file(table.weights),
+            stem=table.stem,
+        )
+    return tuple(f"weights: {line}" for line in model.told)
 
 
 def check_axes(labels: Labels, methods: Iterable[NamedMethod], attacks: Iterable[NamedAttack]) -> None:

@@ -86,7 +86,7 @@ def make_plan(config: SweepConfig) -> Plan:
         answers=declare(config.answers, builder.attacks, objective=builder.data.labels.objective),
         notes=(
             *notes,
-            *assumptions(config),
+            *assumptions(config, builder.data.labels),
             *builder.data.labels.notes,
             *(
                 f"forget_sets.{name}: {note}"

@@ -6,10 +6,10 @@ much is computed again for nothing. Ids are made here alone.
 pretrained  CODE_VERSION; digest of the public part, `version` and plug-in of the data set; the architecture;
             `[pretraining]`, its seed too; precision; kind of device
 original    CODE_VERSION; the data: digest of its content, `version` and plug-in of the data set, splits,
-            normalisation; the architecture: timm name and options, and the code of one that a plug-in registered with
-            timm, or name and all sizes of a language model, and the digest of weights that it starts from; recipe; the
-            pretrained base, where there is one; precision; kind of device (cpu, cuda, mps); seed. Where a forget set
-            poisons training: its examples, their labels and the trigger
+            normalisation; the architecture: timm name, options, stem (unless auto), and the code of one that a
+            plug-in registered with timm, or name and all sizes of a language model, and the digest of weights that it
+            starts from; recipe; the pretrained base, where there is one; precision; kind of device (cpu, cuda, mps);
+            seed. Where a forget set poisons training: its examples, their labels and the trigger
 retrained   the same, the forgotten examples, and which of the independent retrained models it is
 unlearned   id of the original; forgotten examples; scope; seed; `[unlearning]`; the method
 the method  registered name, `version`, all hyper-parameters (as tuned), its plug-in, the stored scores that it ranks
@@ -52,6 +52,7 @@ from orchestrator.plan.plugins import Defined, architecture_builder, plugin_dige
 from orchestrator.plan.setting import OF_THE_METHOD, Setting, flatten
 from tasks import fields
 from tasks.datasets.base import datasets
+from tasks.networks.weight_files import content_digest, weight_file
 from tasks.registry import parse_text
 from tasks.shadows.layout import ShadowLayout
 from tasks.unlearn.base import Method
@@ -97,8 +98,8 @@ class Identity:
                 "code": CODE_VERSION,
                 "public": {
                     "content": self._data.source.public_digest(),
-                    "version": self._data.source.version,
-                    "plugin": self._plugin(type(self._data.source)),
+                    "version": self._data.source.origin.version,
+                    "plugin": self._plugin(type(self._data.source.origin)),
                 },
                 "architecture": self._architecture(architecture),
                 "pretraining": fields.to_plain(pretraining),
@@ -235,8 +236,8 @@ class Identity:
                 "code": CODE_VERSION,
                 "data": {
                     "content": self._data.digest,
-                    "version": self._data.source.version,
-                    "plugin": self._plugin(type(self._data.source)),
+                    "version": self._data.source.origin.version,
+                    "plugin": self._plugin(type(self._data.source.origin)),
                     "splits": splits.digest,
                     **sizes,
                     "mean": data.mean,
@@ -260,7 +261,10 @@ class Identity:
             return table.sizes.identity(self._data.labels.vocabulary)
         builder = architecture_builder(table.timm)
         plugin = self._plugin(builder) if builder else ""
-        return {"timm": table.timm, "plugin": plugin, "options": table.options}
+        content = {"timm": table.timm, "plugin": plugin, "options": table.options}
+        if table.weights:
+            content["weights"] = content_digest(weight_file(table.weights))
+        return content if table.stem == "auto" else {**content, "stem": table.stem}
 
     def _poison(self, forget_set: str) -> dict[str, Any]:
         forget = self._data.forget_sets[forget_set]

@@ -8,12 +8,13 @@ from typing import Any
 
 from tasks.datasets.base import DataSource, Labels, datasets
 from tasks.datasets.checks import check_labels
+from tasks.datasets.limited import limited
 from tasks.errors import AuditError
 from tasks.registry import parse_text
 
 
 def read_source(
-    text: str, options: Mapping[str, Any], *, name_at: str, options_at: str
+    text: str, options: Mapping[str, Any], *, name_at: str, options_at: str, limit: int = 0, seed: int = 0
 ) -> tuple[DataSource, Labels]:
     """The data set of a name, or `name:key=value,...`, with its options, and its labels.
 
@@ -22,6 +23,8 @@ def read_source(
         options: fields of the data set.
         name_at: key of the name, for messages.
         options_at: key of the options, for messages.
+        limit: examples, at most; 0: all.
+        seed: of the draw of these.
 
     Raises:
         AuditError: there is no such data set, an option is wrong, or its files cannot be read.
@@ -32,6 +35,7 @@ def read_source(
     with saying(options_at):
         labels = source.read_labels()
         check_labels(source, labels)
+        source, labels = limited(source, labels, limit, seed)
         labels.labels.setflags(write=False)  # attacks and every stage see this one array
         return source, labels
 

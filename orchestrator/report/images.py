@@ -66,7 +66,7 @@ def read_examples(results: Results, ids: Iterable[int], *, asked: bool) -> Examp
     try:
         with without_code_of("the run", recorded.get("plugins", ())):
             source = _source(config)
-        if not (asked or source.embedded):
+        if not (asked or source.origin.embedded):
             return Examples(images={}, why_not="the data are not embedded, and --examples was not given")
         if source.digest() != rows[0]["dataset_digest"]:
             return Examples(images={}, why_not="the data set on this machine is not the one that was audited")
@@ -83,10 +83,13 @@ def read_examples(results: Results, ids: Iterable[int], *, asked: bool) -> Examp
 
 def _source(config: dict[str, Any]) -> Any:
     from tasks.datasets.base import datasets
+    from tasks.datasets.limited import limited
     from tasks.registry import parse_text
 
     name, inline = parse_text(config["name"], where="data.name")
-    return datasets.build(name, {**config.get("options", {}), **inline}, where="data.options")
+    source = datasets.build(name, {**config.get("options", {}), **inline}, where="data.options")
+    limit, seed = config.get("limit", 0), config.get("split_seed", 0)
+    return limited(source, source.read_labels(), limit, seed)[0] if limit else source
 
 
 def marked(pieces: Iterable[tuple[str, str]]) -> str:

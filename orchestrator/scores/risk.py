@@ -135,7 +135,14 @@ def _runs_of(store: Store, dataset_digest: str) -> tuple[Sequence[str], int]:
     if not on_data:
         raise AuditError(f"results: {store.root} names no run on the data of its shadow models")
     config = config_of(on_data[-1].row)
-    name, options = config.data.name, config.data.options
+    data = config.data
     with without_code_of(store.root, config.plugins):
-        _, labels = read_source(name, options, name_at="data.name", options_at="data.options")
+        _, labels = read_source(
+            data.name,
+            data.options,
+            name_at="data.name",
+            options_at="data.options",
+            limit=data.limit,
+            seed=data.split_seed,
+        )
     return sorted(run.run_id for run in on_data), len(labels.labels)

@@ -26,10 +26,16 @@ class FileSize:
 
     smallest: int = 1
     largest: int = _NAMES_AND_TEXT
+    record: int = 1
+    """Bytes of one record, of which there is a whole number."""
 
     def check(self, actual: int, *, where: str) -> None:
         """Raise AuditError that names the file, the expected and the actual size."""
         if self.smallest <= actual <= self.largest:
+            if actual % self.record:
+                raise AuditError(
+                    f"{where}: expected a whole number of records of {self.record} bytes, got {actual} bytes"
+                )
             return
         wanted = str(self.smallest) if self.smallest == self.largest else f"{self.smallest} to {self.largest}"
         raise AuditError(f"{where}: expected {wanted} bytes, got {actual}")

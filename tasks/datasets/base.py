@@ -79,6 +79,11 @@ class DataSource(ABC):
     embedded: ClassVar[bool] = False
     """Whether the data ship with a package or are made of nothing, so that anybody may see examples of them."""
 
+    @property
+    def origin(self) -> DataSource:
+        """The source itself; of a part of a source, that source."""
+        return self
+
     @abstractmethod
     def digest(self) -> str:
         """Hexadecimal digest of the content: equal content, equal digest, on any machine."""
@@ -105,6 +110,14 @@ class DataSource(ABC):
     def public_digest(self) -> str:
         """Hexadecimal digest of the public part; empty where there is none."""
         return ""
+
+    def read_some(self, rows: np.ndarray) -> np.ndarray:
+        """Images of some examples, `n x C x H x W`, in the order of `rows`; for sources that need not read all."""
+        return self.read_images()[rows]
+
+    def file_names(self) -> tuple[str, ...]:
+        """The file of each example, where each has one of its own; none: empty."""
+        return ()
 
     def content_hashes(self) -> np.ndarray | None:
         """Content hash of each example, `N x 32`, uint8, without holding all images; None: no such way."""

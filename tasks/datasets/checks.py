@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tasks.datasets.base import DataSource, Labels
+from tasks.datasets.spread import LOOKED_AT, spread
 from tasks.errors import AuditError
 from tasks.text.documents import MOST_WORDS, Documents, check_documents
+
+SMALL = 1 << 26
+"""Values of all images up to which a plan reads every one: a tenth of a second."""
 
 
 def check_labels(source: DataSource, labels: Labels) -> None:
@@ -117,16 +121,39 @@ def checked_images(source: DataSource, labels: Labels) -> np.ndarray:
     Raises:
         AuditError: they are of another shape than the labels say, or of another type or range.
     """
-    images, name = source.read_images(), type(source).__name__
     expected = (len(labels.labels), *labels.image_shape)
+    return _check_images(source.read_images(), expected, f"{type(source).__name__}.read_images")
+
+
+def check_some_images(source: DataSource, labels: Labels) -> None:
+    """Look at images while planning: at all of a small data set, at a few where a source can read a few.
+
+    What fails with these fails in every cell.
+
+    Raises:
+        AuditError: as of `checked_images`; or a plug-in raises.
+    """
+    try:
+        if type(source).read_some is not DataSource.read_some:
+            rows = spread(len(labels.labels), LOOKED_AT)
+            where = f"{type(source).__name__}.read_some"
+            _check_images(source.read_some(np.array(rows)), (len(rows), *labels.image_shape), where)
+        elif labels.example_bytes <= SMALL:
+            checked_images(source, labels)
+    except AuditError:
+        raise
+    except Exception as error:  # of a plug-in, which may raise anything
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise AuditError(f"{type(source).__name__}: the images cannot be read: {told:.300}") from None
+
+
+def _check_images(images: object, expected: tuple[int, ...], where: str) -> np.ndarray:
     if not isinstance(images, np.ndarray) or images.shape != expected:
-        raise AuditError(f"{name}.read_images: expected an array of shape {expected}, {_told(images)}")
+        raise AuditError(f"{where}: expected an array of shape {expected}, {_told(images)}")
     if images.dtype not in (np.uint8, np.float32):
-        raise AuditError(f"{name}.read_images: expected uint8 or float32, {_told(images)}")
+        raise AuditError(f"{where}: expected uint8 or float32, {_told(images)}")
     if images.dtype == np.float32 and not 0 <= images.min() <= images.max() <= 1:  # nor is NaN
-        raise AuditError(
-            f"{name}.read_images: expected float32 in [0, 1], got {images.min()} to {images.max()}"
-        )
+        raise AuditError(f"{where}: expected float32 in [0, 1], got {images.min()} to {images.max()}")
     return images
 
 

@@ -17,6 +17,8 @@ from tasks.errors import AuditError
 
 _PIXELS = 3 * 32 * 32
 _PICKLE_OVERHEAD = 1 << 24
+_LARGER = 10
+"""How many times the official examples a file may hold: what an archive may unpack to is bounded."""
 Format = Literal["auto", "binary", "python"]
 
 
@@ -34,7 +36,7 @@ class Layout:
     meta: tuple[str, ...]
     """Files of class names."""
     num_train: int
-    """Examples in each training file."""
+    """Examples in each official training file; others may have any number."""
     num_test: int = 10_000
     label_bytes: int = 1
     """Labels in front of each binary record; the last is the (fine) label."""
@@ -46,9 +48,9 @@ class Layout:
 
     def _size(self, count: int) -> FileSize:
         if self.format == "binary":
-            exact = count * (self.label_bytes + _PIXELS)
-            return FileSize(smallest=exact, largest=exact)
-        return FileSize(smallest=count * _PIXELS, largest=2 * count * _PIXELS + _PICKLE_OVERHEAD)
+            record = self.label_bytes + _PIXELS
+            return FileSize(smallest=record, largest=_LARGER * count * record, record=record)
+        return FileSize(smallest=_PIXELS, largest=2 * _LARGER * count * _PIXELS + _PICKLE_OVERHEAD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +74,10 @@ class Contents:
 
     def parts(self) -> list[Part]:
         """Every file of examples, in canonical order: training, then test."""
-        names = (*self.layout.train, self.layout.test)
-        counts = [self.layout.num_train] * len(self.layout.train) + [self.layout.num_test]
         read = _read_records if self.layout.format == "binary" else _read_pickle
         return [
-            read(self.files[name], self.layout.label_bytes, count, where=f"{self.place}/{name}")
-            for name, count in zip(names, counts, strict=True)
+            read(self.files[name], self.layout.label_bytes, where=f"{self.place}/{name}")
+            for name in (*self.layout.train, self.layout.test)
         ]
 
     def names(self, kind: str) -> tuple[str, ...]:
@@ -93,23 +93,24 @@ class Contents:
         return tuple(self.files[name].decode("utf-8", "replace").split())
 
 
-def _read_records(data: bytes, label_bytes: int, count: int, *, where: str) -> Part:
+def _read_records(data: bytes, label_bytes: int, *, where: str) -> Part:
     # The size was checked when the file was read, so the records fit.
-    records = np.frombuffer(data, dtype=np.uint8).reshape(count, label_bytes + _PIXELS)
+    records = np.frombuffer(data, dtype=np.uint8).reshape(-1, label_bytes + _PIXELS)
     return Part(
-        images=records[:, label_bytes:].reshape(count, 3, 32, 32),
+        images=records[:, label_bytes:].reshape(-1, 3, 32, 32),
         labels=records[:, label_bytes - 1].astype(np.int64),
         coarse=records[:, 0].astype(np.int64) if label_bytes == 2 else None,
     )
 
 
-def _read_pickle(data: bytes, label_bytes: int, count: int, *, where: str) -> Part:
+def _read_pickle(data: bytes, label_bytes: int, *, where: str) -> Part:
     table = load_table(data, where=where)
     images = _entry(table, "data", where=where)
-    shape = getattr(images, "shape", None)
-    if shape != (count, _PIXELS) or images.dtype != np.uint8:
-        found = f"{images.dtype} {shape}" if shape is not None else type(images).__name__
-        raise AuditError(f"{where}: data: expected uint8 of shape {(count, _PIXELS)}, got {found}")
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    if len(shape) != 2 or not shape[0] or shape[1] != _PIXELS or images.dtype != np.uint8:
+        found = f"{images.dtype} {shape}" if isinstance(images, np.ndarray) else type(images).__name__
+        raise AuditError(f"{where}: data: expected uint8 of shape (images, {_PIXELS}), got {found}")
+    count = len(images)
     keys = ("labels",) if label_bytes == 1 else ("fine_labels", "coarse_labels")
     labels = [_integers(_entry(table, key, where=where), count, where=f"{where}: {key}") for key in keys]
     coarse = labels[1] if label_bytes == 2 else None
@@ -201,9 +202,20 @@ class _Cifar(DataSource):
         """`60000 x 3 x 32 x 32`, uint8: training files in order, then the test file."""
         return np.concatenate([part.images for part in self._contents().parts()])
 
-    def _is_test(self, layout: Layout) -> np.ndarray:
-        counts = (len(layout.train) * layout.num_train, layout.num_test)
-        return np.repeat(np.array([False, True]), counts)
+    def _is_test(self, parts: Sequence[Part]) -> np.ndarray:
+        counts = [len(part.labels) for part in parts]
+        return np.repeat(np.array([False, True]), (sum(counts[:-1]), counts[-1]))
+
+    def _notes(self, layout: Layout, parts: Sequence[Part]) -> tuple[str, ...]:
+        """What is not as in the official files."""
+        *train, test = (len(part.labels) for part in parts)
+        official = len(layout.train) * layout.num_train, layout.num_test
+        if (sum(train), test) == official:
+            return ()
+        return (
+            f"{self.root}: {sum(train)} training and {test} test examples; the official files have {official[0]} and "
+            f"{official[1]}",
+        )
 
 
 _BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
@@ -242,9 +254,10 @@ class Cifar10(_Cifar):
         _check_range(parts, len(names), contents.place)
         return Labels(
             labels=np.concatenate([part.labels for part in parts]),
-            is_test=self._is_test(contents.layout),
+            is_test=self._is_test(parts),
             class_names=names,
             image_shape=(3, 32, 32),
+            notes=self._notes(contents.layout, parts),
         )
 
 
@@ -294,9 +307,10 @@ class Cifar100(_Cifar):
         is_fine = self.labels == "fine"
         return Labels(
             labels=fine if is_fine else coarse,
-            is_test=self._is_test(contents.layout),
+            is_test=self._is_test(parts),
             class_names=fine_names if is_fine else coarse_names,
             image_shape=(3, 32, 32),
+            notes=self._notes(contents.layout, parts),
             coarse_labels=coarse,
             coarse_names=coarse_names,
             fine_labels=fine,

@@ -12,13 +12,14 @@ from typing import ClassVar
 import numpy as np
 
 from tasks.datasets.base import DataSource, Labels, register
-from tasks.datasets.images import Geometry, Listing, class_folders, decode, image_files, listing
+from tasks.datasets.images import Geometry, Listing, class_folders, decode, listing, visible_files
 from tasks.errors import AuditError
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Folders(DataSource):
     decodes: ClassVar[bool] = True
+    version: ClassVar[int] = 2
 
     root: str
     """Directory of the data set."""
@@ -36,12 +37,20 @@ class _Folders(DataSource):
         return self._listing().digest(self._geometry())
 
     def read_labels(self) -> Labels:
-        """Labels from the directory tree; no image is opened."""
+        """Labels from the directory tree; of a few images what stands before their pixels."""
         return self._listing().describe(self._geometry())
 
     def read_images(self) -> np.ndarray:
         """`N x C x H x W`, uint8, decoded in threads."""
         return self._listing().decode(self._geometry(), self.cache)
+
+    def read_some(self, rows: np.ndarray) -> np.ndarray:
+        """Images of some examples alone, `n x C x H x W`."""
+        return self._listing().only(rows).decode(self._geometry(), cache="")
+
+    def file_names(self) -> tuple[str, ...]:
+        """Path of each example below the root."""
+        return self._listing().paths
 
     def content_hashes(self) -> np.ndarray:
         """`N x 32`, uint8: content hash of each example, without holding all images."""
@@ -73,9 +82,12 @@ class ImageFolder(_Folders):
     """Pixels of a side: the shorter side is resized to it, then the centre is cut out."""
     channels: int = 3
     """3 for colour, 1 for grey."""
+    background: int = 255
+    """Grey level, 0 to 255, behind what is transparent: white."""
 
     def _geometry(self) -> Geometry:
-        return Geometry(channels=self.channels, size=self.image_size, resize=self.image_size)
+        size = self.image_size
+        return Geometry(channels=self.channels, size=size, resize=size, background=self.background)
 
     def _listing(self) -> Listing:
         root = self._root()
@@ -127,7 +139,7 @@ class TinyImageNet(_Folders):
         train = (
             (label, path)
             for wnid, label in index.items()
-            for path in image_files(root / "train" / wnid / "images", root)
+            for path in visible_files(root / "train" / wnid / "images", root)
         )
         return listing(root, _words(root, wnids), train, _annotated(root, index))
 
@@ -137,7 +149,7 @@ def _by_class(root: Path, part: Path, names: list[str]) -> Iterator[tuple[int, s
     for name in class_folders(part):
         if name not in index:
             raise AuditError(f"{part}: class '{name}' is not one of the {len(names)} training classes")
-        for path in image_files(part / name, root):
+        for path in visible_files(part / name, root):
             yield index[name], path
 
 

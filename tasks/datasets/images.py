@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,15 @@ import numpy as np
 
 from tasks.datasets.base import Labels
 from tasks.datasets.contents import content_hash, hash_images
-from tasks.datasets.pixels import check_pixels, load_image
+from tasks.datasets.pixels import SAID, SUFFIXES, check_pixels, load_image, peculiarities
+from tasks.datasets.spread import LOOKED_AT, spread
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+READ = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+"""Suffixes of image files, lower-case."""
 _CHUNK = 256
 
 
@@ -33,6 +36,8 @@ class Geometry:
     """3 for colour, 1 for grey."""
     size: int
     resize: int
+    background: int = 255
+    """Grey level behind what is transparent."""
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -41,6 +46,8 @@ class Geometry:
             raise AuditError(f"image_size: expected at least 1, got {self.size}")
         if self.resize < self.size:
             raise AuditError(f"resize: expected at least image_size = {self.size}, got {self.resize}")
+        if not 0 <= self.background <= 255:
+            raise AuditError(f"background: expected a grey level from 0 to 255, got {self.background}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -58,6 +65,8 @@ class Listing:
     labels: np.ndarray
     is_test: np.ndarray
     class_names: tuple[str, ...]
+    passed_over: tuple[str, ...] = ()
+    """Files among them that are no images, likewise."""
 
     def digest(self, geometry: Geometry) -> str:
         """SHA-256 over the manifest (relative path, bytes, label, part) and the geometry.
@@ -67,7 +76,7 @@ class Listing:
         """
         sha = hashlib.sha256(f"{geometry}\n".encode())
         for path, label, test in zip(self.paths, self.labels.tolist(), self.is_test.tolist(), strict=True):
-            sha.update(f"{path}\0{os.path.getsize(self.root / path)}\0{label}\0{test}\n".encode())
+            sha.update(f"{path}\0{_size_of(self.root / path)}\0{label}\0{test}\n".encode())
         return sha.hexdigest()
 
     def describe(self, geometry: Geometry) -> Labels:
@@ -77,7 +86,23 @@ class Listing:
             is_test=self.is_test,
             class_names=self.class_names,
             image_shape=geometry.shape,
+            notes=self._notes(geometry),
         )
+
+    def _notes(self, geometry: Geometry) -> tuple[str, ...]:
+        """What of a sample of the files is not simply their pixels, and which files are no images."""
+        places = spread(len(self.paths), LOOKED_AT)
+        kinds = Counter(kind for row in places for kind in peculiarities(self.root / self.paths[row]))
+        notes = [
+            f"{count} of {len(places)} image files that were looked at are "
+            + SAID[kind].format(background=geometry.background)
+            for kind, count in sorted(kinds.items())
+        ]
+        if self.passed_over:
+            kinds = Counter(Path(path).suffix.lower() or "no suffix" for path in self.passed_over)
+            told = ", ".join(f"{count} x {suffix:.20}" for suffix, count in sorted(kinds.items())[:10])
+            notes.append(f"{len(self.passed_over)} files beside the images are not read: {told}")
+        return tuple(notes)
 
     def decode(self, geometry: Geometry, cache: str) -> np.ndarray:
         """All images, `N x C x H x W`, uint8; memory-mapped from the `cache` directory if one is given.
@@ -97,6 +122,15 @@ class Listing:
         if not _is_complete(path, shape):
             self._write(path, shape, geometry)
         return np.load(path, mmap_mode="r")
+
+    def only(self, rows: np.ndarray) -> Listing:
+        """The files of some examples, in the given order."""
+        return replace(
+            self,
+            paths=tuple(self.paths[row] for row in rows),
+            labels=self.labels[rows],
+            is_test=self.is_test[rows],
+        )
 
     def content_hashes(self, geometry: Geometry, cache: str) -> np.ndarray:
         """Content hash of each image, `N x 32`, uint8, one decoded image at a time in each thread.
@@ -144,17 +178,31 @@ class Listing:
                 pass
 
 
-def decode(path: Path, geometry: Geometry) -> np.ndarray:
+def _size_of(path: Path) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError as error:  # a link to nothing, or to itself
+        raise AuditError(f"{path}: cannot read this file: {error.strerror}") from None
+
+
+def decode(file: Path | bytes, geometry: Geometry, where: str = "") -> np.ndarray:
     """One image, `C x H x W`, uint8.
+
+    Args:
+        file: its path, or what it holds.
+        geometry: what it becomes.
+        where: of the bytes, for messages.
 
     Raises:
         AuditError: as `load_image`; or it has too many pixels once its shorter side is long enough.
     """
-    image = load_image(path, "L" if geometry.channels == 1 else "RGB")
+    where = where or str(file)
+    mode = "L" if geometry.channels == 1 else "RGB"
+    image = load_image(file, mode, where=where, background=geometry.background)
     try:
         pixels = np.asarray(_fit(image, geometry))
     except ValueError as error:
-        raise AuditError(f"{path}: cannot fit this image: {error}") from None
+        raise AuditError(f"{where}: cannot fit this image: {error}") from None
     return pixels[None] if geometry.channels == 1 else pixels.transpose(2, 0, 1)
 
 
@@ -192,21 +240,26 @@ def class_folders(part: Path) -> list[str]:
     return names
 
 
-def image_files(folder: Path, root: Path) -> list[str]:
-    """Image files below a class directory, relative to `root`, sorted.
+def visible_files(folder: Path, root: Path) -> list[str]:
+    """Files below a class directory that are not hidden, relative to `root`, sorted.
 
     Raises:
-        AuditError: there is none.
+        AuditError: there is no image among them.
     """
     found = [
         (Path(directory) / name).relative_to(root).as_posix()
         for directory, _, names in os.walk(folder)
         for name in names
-        if name.lower().endswith(SUFFIXES) and name[0] != "."
+        if name[0] != "."
     ]
-    if not found:
-        raise AuditError(f"{folder}: expected image files ({', '.join(SUFFIXES)}), found none")
+    if not any(map(is_image, found)):
+        raise AuditError(f"{folder}: expected image files (.png, .jpg, .tif, .gif, .webp, ...), found none")
     return sorted(found)
+
+
+def is_image(path: str) -> bool:
+    """Whether a file is an image by its name."""
+    return os.path.splitext(path)[1].lower() in READ
 
 
 def listing(
@@ -215,13 +268,23 @@ def listing(
     train: Iterable[tuple[int, str]],
     test: Iterable[tuple[int, str]],
 ) -> Listing:
-    """Put (label, relative path) pairs into canonical order."""
+    """Put (label, relative path) pairs into canonical order, without those that are no images.
+
+    Raises:
+        AuditError: a name cannot be written in UTF-8.
+    """
     parts = [sorted(train), sorted(test)]
-    pairs = [pair for part in parts for pair in part]
+    images = [[pair for pair in part if is_image(pair[1])] for part in parts]
+    pairs = [pair for part in images for pair in part]
+    for _, path in pairs:
+        if not path.isascii() and path.encode("utf-8", "replace").decode() != path:
+            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+            raise AuditError(f"{root}: expected file names in UTF-8, got '{shown:.200}'; rename it")
     return Listing(
         root=root,
         paths=tuple(path for _, path in pairs),
         labels=np.array([label for label, _ in pairs], dtype=np.int64),
-        is_test=np.repeat(np.array([False, True]), [len(part) for part in parts]),
+        is_test=np.repeat(np.array([False, True]), [len(part) for part in images]),
         class_names=class_names,
+        passed_over=tuple(path for part in parts for _, path in part if not is_image(path)),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,11 +15,10 @@ import numpy as np
 from tasks.datasets.archive import file_digest
 from tasks.datasets.arrays import npz_names, npz_shape, read_npz
 from tasks.datasets.base import DataSource, Labels, register
+from tasks.datasets.class_numbers import class_numbers
 from tasks.errors import AuditError
 
 _CHANNELS = (1, 3, 4)
-_CLASSES = 1 << 20
-"""More than any data set has; each class gets a name and a row of the last layer."""
 Order = Literal["auto", "nchw", "nhwc"]
 
 
@@ -26,8 +27,9 @@ Order = Literal["auto", "nchw", "nhwc"]
 class Npz(DataSource):
     """Arrays x_train, y_train, x_test, y_test; or images, labels and optionally is_test.
 
-    Images are uint8 or floats in [0, 1], `N x C x H x W`, `N x H x W x C` or `N x H x W`; labels are integers
-    from 0. An optional array class_names holds text. Example ids are rows: of x_train, then of x_test; or of
+    Images are uint8 or floats in [0, 1], `N x C x H x W`, `N x H x W x C` or `N x H x W`; labels are whole numbers
+    from 0, or names of classes, which are numbered in alphabetical order. An optional array class_names holds text.
+    Example ids are rows: of x_train, then of x_test; or of
     images, whatever is_test says.
     """
 
@@ -43,25 +45,21 @@ class Npz(DataSource):
     def read_labels(self) -> Labels:
         """Labels, and the shape of the images from their header alone."""
         keys = self._keys()
-        parts = [self._integers(key, images=of) for key, of in self._pairs().items()]
-        labels = np.concatenate(parts)
+        parts = [(key, self._column(key, images=of)) for key, of in self._pairs().items()]
+        with self._saying():
+            numbers, names = class_numbers(parts, self._class_names() if "class_names" in keys else ())
+        labels = np.concatenate(numbers)
         if len(parts) == 2:
-            is_test = np.repeat(np.array([False, True]), [len(part) for part in parts])
+            is_test = np.repeat(np.array([False, True]), [len(part) for part in numbers])
         else:
             is_test = self._flags(len(labels)) if "is_test" in keys else np.zeros(len(labels), dtype=bool)
-        if not len(labels):
-            raise AuditError(f"{self.path}: labels: expected at least one, got none")
-        if labels.min() < 0:
-            raise AuditError(f"{self.path}: labels: expected 0 or more, got {labels.min()}")
-        if labels.max() >= _CLASSES:
-            raise AuditError(f"{self.path}: labels: expected less than {_CLASSES}, got {labels.max()}")
         shapes = {self._image_shape(key) for key in self._pairs().values()}
         if len(shapes) > 1:
             raise AuditError(f"{self.path}: train and test images differ in shape: {sorted(shapes)}")
         return Labels(
             labels=labels,
             is_test=is_test,
-            class_names=self._class_names(int(labels.max()) + 1),
+            class_names=names,
             image_shape=shapes.pop(),
         )
 
@@ -71,11 +69,22 @@ class Npz(DataSource):
         if images.dtype == np.uint8:
             return images
         if images.dtype.kind != "f":
-            raise AuditError(f"{self.path}: images: expected uint8 or floats in [0, 1], got {images.dtype}")
+            raise AuditError(
+                f"{self.path}: images: expected uint8 or floats in [0, 1], got {images.dtype}{_remedy(images)}"
+            )
         low, high = float(images.min()), float(images.max())
         if not (low >= 0 and high <= 1):
-            raise AuditError(f"{self.path}: images: expected floats in [0, 1], got {low:g} to {high:g}")
+            raise AuditError(
+                f"{self.path}: images: expected floats in [0, 1], got {low:g} to {high:g}{_remedy(images)}"
+            )
         return images.astype(np.float32, copy=False)
+
+    @contextmanager
+    def _saying(self) -> Iterator[None]:
+        try:
+            yield
+        except AuditError as error:
+            raise type(error)(f"{self.path}: {error}") from None
 
     def _file(self) -> Path:
         path = Path(self.path).expanduser()
@@ -100,16 +109,14 @@ class Npz(DataSource):
         split = "x_train" in self._keys()
         return {"y_train": "x_train", "y_test": "x_test"} if split else {"labels": "images"}
 
-    def _integers(self, key: str, *, images: str) -> np.ndarray:
+    def _column(self, key: str, *, images: str) -> np.ndarray:
         values, count = read_npz(self._file(), key), npz_shape(self._file(), images)[:1]
-        if values.ndim == 2 and values.shape[1] == 1:
-            values = values[:, 0]
-        if values.ndim != 1 or values.dtype.kind not in "iu" or values.shape != count:
+        if values.shape[:1] != count:
             raise AuditError(
-                f"{self.path}: {key}: expected {', '.join(map(str, count))} integers as there are {images}, "
+                f"{self.path}: {key}: expected {', '.join(map(str, count))} labels as there are {images}, "
                 f"got {values.dtype} {values.shape}"
             )
-        return values.astype(np.int64)
+        return values
 
     def _flags(self, count: int) -> np.ndarray:
         flags = read_npz(self._file(), "is_test")
@@ -117,15 +124,8 @@ class Npz(DataSource):
             raise AuditError(f"{self.path}: is_test: expected {count} bool, got {flags.dtype} {flags.shape}")
         return flags
 
-    def _class_names(self, num_classes: int) -> tuple[str, ...]:
-        if "class_names" not in self._keys():
-            return tuple(map(str, range(num_classes)))
-        names = tuple(map(str, read_npz(self._file(), "class_names").ravel()))
-        if len(names) < num_classes:
-            raise AuditError(
-                f"{self.path}: class_names: expected {num_classes} names or more, got {len(names)}"
-            )
-        return names
+    def _class_names(self) -> tuple[str, ...]:
+        return tuple(map(str, read_npz(self._file(), "class_names").ravel()))
 
     def _channel_axis(self, key: str) -> int:
         shape = npz_shape(self._file(), key)
@@ -151,3 +151,13 @@ class Npz(DataSource):
         if axis == 0:
             return images[:, None]
         return images if axis == 1 else np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def _remedy(images: np.ndarray) -> str:
+    """What makes such numbers pixels, where their range says it."""
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 65535):  # nor is NaN
+        return ""
+    if high <= 255:
+        return "; x.astype(np.uint8) makes bytes of 0 to 255" if high > 1 else "; x.astype(np.float32)"
+    return "; (x // 257).astype(np.uint8) makes bytes of 0 to 65535"

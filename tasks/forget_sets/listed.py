@@ -44,6 +44,11 @@ class Listed(ForgetKind):
         hashed = [(line, text.lower()) for line, text in file.cells if _HASH.fullmatch(text)]
         copies = _copies(hashed, request, self.path) if hashed else {}
         forgotten = {text: rows[np.isin(rows, request.splits.train)] for text, rows in copies.items()}
+        if request.limited and len(hashed) < len(file.cells):
+            raise AuditError(
+                f"{self.path}: expected content hashes with data.limit, as ids number the examples of the whole data "
+                "set; python -m orchestrator.contents prints them"
+            )
         ids, repeated = _ids(file.cells, forgotten, self.path)
         check_listed(ids, request.splits, num_examples=len(request.labels.labels), where=self.path)
         chosen = make("file", self, ids, **_counts(copies, forgotten), **_reading(file, repeated))

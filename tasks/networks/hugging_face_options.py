@@ -5,16 +5,15 @@ Imports no torch and no transformers until a configuration is asked for: the pla
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.datasets.archive import contents_digest
 from tasks.datasets.base import DataSource, Labels, TextSource
 from tasks.errors import AuditError, unknown_name
+from tasks.networks.weight_files import PICKLES, files_digest
 from tasks.text.tokenizers import INSTALL, tokenizer_of
 
 
@@ -69,7 +68,6 @@ _NO_OPTION = frozenset(
 _ROOM = 1024
 """Published models round the size of their vocabulary up, to a multiple of this at most."""
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +247,7 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / _WHOLE]
     if (folder / _INDEX).is_file():
         return _shards(folder)
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
         raise AuditError(
             f"weights: {folder}/{pickles[0]} is a pickle, which may run code; expected {_WHOLE}: save_pretrained "
@@ -276,9 +274,4 @@ def weights_digest(folder: Path) -> str:
     files = [folder / "config.json", *weight_files(folder)]
     index = folder / _INDEX
     files += [index] if files[1:] != [folder / _WHOLE] else []
-    return _digest(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
-
-
-@functools.lru_cache(maxsize=8)
-def _digest(state: tuple[tuple[Path, int, int], ...]) -> str:
-    return contents_digest((file.name, file) for file, _, _ in state)
+    return files_digest(files)

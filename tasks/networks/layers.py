@@ -19,7 +19,8 @@ from timm.layers.norm_act import FrozenBatchNormAct2d
 from timm.models import group_parameters
 from torch import nn
 
-from tasks.networks.models import Classifier, classifier_names
+from tasks.networks.models import Classifier
+from tasks.networks.start import classifier_names
 
 EVO_BATCH_NORMS = (EvoNorm2dB0, EvoNorm2dB1, EvoNorm2dB2)
 """Divide by the batch's standard deviation, or another, in one with an activation."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import timm
 import torch
-from safetensors import SafetensorError
 from timm.layers.classifier import ClassifierHead
 from timm.layers.config import set_fused_attn
 from timm.models.resnet import ResNet
@@ -19,10 +16,9 @@ from timm.models.resnetv2 import ResNetV2
 from torch import Tensor, nn
 
 from tasks.errors import AuditError, UnknownName
+from tasks.networks.start import start_from
+from tasks.networks.timm_options import Stem, check_options, is_small, small_patch
 from tasks.runtime.seeding import isolated_global_rng
-
-SMALL_IMAGE = 64
-"""Longest side, in pixels, up to which stems and patches made for 224 pixels are made smaller."""
 
 
 class Normalise(nn.Module):
@@ -52,6 +48,8 @@ class Classifier(nn.Module):
         super().__init__()
         self.normalise = Normalise(mean, std)
         self.body = body
+        self.told: tuple[str, ...] = ()
+        """What a plan says of the weights that it started from."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of `images`."""
@@ -68,11 +66,12 @@ def build(
     std: Sequence[float] | float,
     seed_path: tuple[str | int, ...],
     weights: Path | None = None,
+    stem: Stem = "auto",
 ) -> Classifier:
     """Make a newly initialised classifier; nothing is downloaded.
 
-    For images up to 64 pixels residual networks get a 3x3 stem of stride 1 without pooling (He et al. 2016,
-    section 4.2), and transformers a patch of at most one eighth of the side, but 2 pixels.
+    For images up to 64 pixels, unless it starts from weights, residual networks get a 3x3 stem of stride 1 without
+    pooling (He et al. 2016, section 4.2), and transformers a patch of at most one eighth of the side, but 2 pixels.
     A classification layer that timm writes as a 1x1 convolution over pooled features becomes the same linear
     layer. Convolution weights are laid out channels-last, the faster layout on CPU and GPU, where that is safe.
 
@@ -86,18 +85,16 @@ def build(
         seed_path: equal paths give equal bits; the global generators are left as they were.
         weights: safetensors file with timm's parameter names to start from instead; the classification
             layer is left newly initialised where its shape differs.
+        stem: small does the above whatever the images and weights are, timm never.
 
     Raises:
         AuditError: the name is unknown, or the options or the image shape do not fit the architecture.
     """
     channels, height, width = image_shape
     check_name(timm_name)
-    if "checkpoint_path" in options:
-        raise AuditError(
-            f"architecture '{timm_name}': expected no checkpoint_path: such a file may hold code, and its weights "
-            "are no part of the model's identity; leave it out"
-        )
-    arguments = _adapt(timm_name, _tuples(options), (height, width))
+    check_options(options)
+    small = is_small(stem, (height, width), weights=weights is not None)
+    arguments = _adapt(timm_name, _tuples(options), (height, width), small=small)
     set_fused_attn(True)  # timm takes it from the environment
     with isolated_global_rng(*seed_path):
         try:
@@ -108,13 +105,13 @@ def build(
             raise AuditError(
                 f"architecture '{timm_name}': cannot be built with {arguments}: {error}"
             ) from error
-        if isinstance(body, (ResNet, ResNetV2)) and max(height, width) <= SMALL_IMAGE:
+        if isinstance(body, (ResNet, ResNetV2)) and small:
             _shrink_stem(body)
         _make_head_linear(body)
         _keep_no_biases(body)
-    if weights is not None:
-        _start_from(body, weights)
     model = Classifier(body, mean=_per_channel(mean, channels), std=_per_channel(std, channels))
+    if weights is not None:
+        model.told = start_from(body, weights)
     model = model.to(memory_format=_layout(body)).eval()
     _check_shapes(timm_name, model, image_shape, num_classes)
     return model
@@ -160,15 +157,15 @@ def _per_channel(value: Sequence[float] | float, channels: int) -> tuple[float, 
     return values
 
 
-def _adapt(timm_name: str, options: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+def _adapt(timm_name: str, options: dict[str, Any], size: tuple[int, int], *, small: bool) -> dict[str, Any]:
     """Options with the image size and a patch that fits it, for models that are built for one size."""
     config = timm.get_pretrained_cfg(timm_name)
     if config is None or not config.fixed_input_size:
         return options
     defaults: dict[str, Any] = {"img_size": size}
-    patch = re.search(r"_patch(\d+)", timm_name)
-    if max(size) <= SMALL_IMAGE and patch and int(patch[1]) > min(size) // 8:
-        defaults["patch_size"] = max(2, min(size) // 8)
+    patch = small_patch(timm_name, size) if small else None
+    if patch is not None:
+        defaults["patch_size"] = patch
     return {**defaults, **options}
 
 
@@ -214,36 +211,6 @@ def _make_head_linear(body: nn.Module) -> None:
     )
     new.fc.load_state_dict({"weight": old.fc.weight.flatten(1), "bias": old.fc.bias})
     body.head = new
-
-
-def _start_from(body: nn.Module, path: Path) -> None:
-    try:
-        state = safetensors.torch.load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise AuditError(f"weights: cannot read '{path}': {error}") from error
-    own = body.state_dict()
-    heads = tuple(f"{name}." for name in classifier_names(body))
-    state = {k: v.flatten(1) if k.startswith(heads) and v.ndim == 4 else v for k, v in state.items()}
-    kept = {k: v for k, v in state.items() if not (k.startswith(heads) and _shape(own, k) != v.shape)}
-    problems = sorted(
-        name
-        for name in kept.keys() | {k for k in own if not k.startswith(heads)}
-        if _shape(kept, name) != _shape(own, name)
-    )
-    if problems:
-        raise AuditError(f"weights: '{path}' does not fit the architecture at '{problems[0]}'")
-    body.load_state_dict(kept, strict=False)
-
-
-def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size | None:
-    return state[name].shape if name in state else None
-
-
-def classifier_names(body: nn.Module) -> tuple[str, ...]:
-    """Module names of the classification layer or layers of a timm model (two in distilled transformers)."""
-    found = body.get_classifier()  # type: ignore[operator]
-    layers = set(found) if isinstance(found, tuple) else {found}
-    return tuple(name for name, module in body.named_modules() if module in layers)
 
 
 def _check_shapes(timm_name: str, model: Classifier, image_shape: tuple[int, ...], num_classes: int) -> None:

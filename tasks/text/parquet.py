@@ -1,4 +1,4 @@
-"""Rows of a Parquet file. The one module of `tasks` that asks pyarrow: text is published so, nothing else reads it."""
+"""Rows of a Parquet file: text is published so, and nothing but pyarrow reads it."""
 
 from __future__ import annotations
 

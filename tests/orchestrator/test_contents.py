@@ -77,6 +77,41 @@ def test_image_files_are_looked_up(audit: str, tmp_path: Path, capsys: pytest.Ca
     assert found[2]["content_sha256"] == content_hash(255 - IMAGES[5]).hex()
 
 
+def test_files_of_a_folder_are_named_and_a_limit_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(40):
+        path = tmp_path / "photos" / "ab"[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(IMAGES[i].transpose(1, 2, 0)).save(path)
+    text = TEXT.format(folder=tmp_path).replace('name = "npz"', 'name = "image_folder"')
+    text = text.replace(f'path = "{tmp_path}/data.npz"', 'root = "photos", image_size = 6')
+    (tmp_path / "audit.toml").write_text(text)
+    assert main([str(tmp_path / "audit.toml"), "--ids", "0", "21"]) == 0
+    listed = rows(capsys.readouterr().out)
+    assert [row["file"] for row in listed] == ["a/00.png", "b/03.png"]
+    assert listed[1]["content_sha256"] == content_hash(IMAGES[3]).hex()
+    (tmp_path / "audit.toml").write_text(text.replace("[data]", "[data]\nlimit = 20"))
+    assert main([str(tmp_path / "audit.toml")]) == 0
+    few = rows(capsys.readouterr().out)
+    assert len(few) == 20
+    for row in few:
+        assert row["content_sha256"] == content_hash(IMAGES[int(row["file"][2:4])]).hex()
+    wanted = next(row for row in few if row["split"] == "train")
+    for content, told in (
+        (wanted["content_sha256"], ""),
+        (wanted["example_id"], "expected content hashes with data.limit"),
+    ):
+        (tmp_path / "request.csv").write_text(f"content_sha256\n{content}\n")
+        if told:
+            with pytest.raises(AuditError, match=told):
+                make_plan(load(str(tmp_path / "audit.toml")))
+        else:
+            plan = make_plan(load(str(tmp_path / "audit.toml")))
+            assert plan.data.forget_sets["request"].ids.tolist() == [int(wanted["example_id"])]
+            assert any(note.startswith("data.limit: 20 of 40") for note in plan.notes)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -69,6 +69,10 @@ def write_config(folder: Path, text: str = TINY, **changes: str) -> Path:
     return path
 
 
+SYNTHETIC_DATA = TINY.split("[data]\n")[1].split("[axes]")[0]
+"""What the tiny sweep says of its data."""
+
+
 def changed(replacements: dict[str, str]) -> str:
     """The tiny sweep with pieces of its text replaced; each must occur."""
     text = TINY

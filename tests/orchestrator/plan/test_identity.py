@@ -109,6 +109,7 @@ DATA = [
     ("data.options.noise", 0.7, EVERY),
     ("data.validation_fraction", 0.2, EVERY),
     ("data.split_seed", 1, EVERY),
+    ("data.limit", 150, EVERY),
     ("data.mean", [0.4], EVERY),
     ("data.std", [0.3], EVERY),
 ]
@@ -127,6 +128,7 @@ TRAINING = [
     ("architectures.net.training.lr", 0.06, EVERY),
     ("architectures.net.timm", "resnet34", EVERY),
     ("architectures.net.options.channels", [8, 8, 8, 16], EVERY),
+    ("architectures.net.stem", "timm", EVERY),
     ("execution.precision", "bf16", EVERY),
     ("execution.device", "cuda", EVERY),
     ("axes.seed", [1], {*TRAINED, "unlearned", "shared", *MODEL_CELLS, "u_lira"}),

@@ -50,5 +50,5 @@ def test_a_published_model_is_planned_on_tofu(folder):
     chosen = planned.data.forget_sets["part:name=forget10"]
     assert len(chosen.ids) + chosen.provenance["not_trained_on"] == 40
     assert len(planned.data.splits.test) == 40
-    assert any(note.startswith("architectures.weights.weights: retraining starts") for note in planned.notes)
+    assert any(note.startswith("architectures.weights.weights: training of every") for note in planned.notes)
     assert {cell.architecture for cell in planned.cells} == {"weights", "tiny"}

@@ -255,7 +255,7 @@ def test_an_edited_plugin_is_computed_again_and_the_plan_says_so(lab: Path, tmp_
         ran = started_sweep(*arguments, "--dry-run", **path)
         assert ran.returncode == 0, ran.stderr
         summary = json.loads(ran.stdout)
-        return summary["missing_cells"], summary["notes"]
+        return summary["missing_cells"], [note for note in summary["notes"] if note.startswith("plug-in ")]
 
     ran = started_sweep(*arguments, **path)
     assert ran.returncode == 0, ran.stderr

@@ -66,7 +66,10 @@ def original(planned):
 def test_a_plan_says_what_was_cut_and_what_is_assumed(folder):
     notes = plan(folder).notes
     assert "1 of 12 documents are cut to 30 tokens" in notes
-    assert any(note.startswith("architectures.mine.weights: retraining starts from them") for note in notes)
+    assert any(
+        note.startswith("architectures.mine.weights: training of every original, retrained and shadow model")
+        for note in notes
+    )
     assert not any(
         "weights" in note for note in plan(folder, ('weights = "llama"', FROM_CONFIGURATION)).notes
     )
@@ -126,7 +129,7 @@ def test_an_id_is_of_weights_tokenizer_and_all_sizes(folder):
             'tokenizer = "llama" in data.options',
         ),
         (
-            (('weights = "llama"', 'weights = "llama"\ntimm = "resnet18"'),),
+            (('weights = "llama"', 'weights = "llama"\nlanguage = "gpt"'),),
             'architectures.mine: expected one of timm, language = "gpt" and transformers or weights, got several',
         ),
         (

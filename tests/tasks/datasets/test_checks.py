@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.datasets.checks import check_labels, checked_images
+from tasks.datasets import checks
+from tasks.datasets.checks import check_labels, check_some_images, checked_images
 from tasks.datasets.synthetic import Synthetic
 from tasks.errors import AuditError
 
@@ -62,3 +63,38 @@ def test_images_that_do_not_fit_are_refused(monkeypatch, images, told):
     monkeypatch.setattr(Odd, "images", images)
     with pytest.raises(AuditError, match=f"Odd.read_images: .*{told}"):
         checked_images(Odd(), LABELS)
+
+
+def test_a_plan_looks_at_all_images_of_a_small_set_and_at_a_few_of_others(monkeypatch):
+    check_some_images(SOURCE, LABELS)
+    broken = PIXELS.astype(np.float32)
+    broken[7] = 2
+    monkeypatch.setattr(Odd, "images", broken)
+    with pytest.raises(AuditError, match=r"Odd.read_images: expected float32 in \[0, 1\], got 0.0 to 2.0"):
+        check_some_images(Odd(), LABELS)
+    monkeypatch.setattr(checks, "SMALL", 18 * 64 - 1)
+    check_some_images(Odd(), LABELS)  # too many to be looked at
+    asked = []
+
+    class Few(Odd):
+        def read_some(self, rows):
+            asked.append(rows.tolist())
+            return broken[rows]
+
+    monkeypatch.setattr(checks, "LOOKED_AT", 3)
+    check_some_images(Few(), LABELS)
+    broken[17] = 2
+    with pytest.raises(AuditError, match=r"Few.read_some: .*got 0.0 to 2.0"):
+        check_some_images(Few(), LABELS)
+    assert asked == [[0, 8, 17]] * 2
+
+
+def test_what_a_plug_in_raises_is_one_line(monkeypatch):
+    def raises(self):
+        raise ZeroDivisionError("its\nown words")
+
+    monkeypatch.setattr(Odd, "read_images", raises)
+    with pytest.raises(
+        AuditError, match=r"^Odd: the images cannot be read: ZeroDivisionError: its own words$"
+    ):
+        check_some_images(Odd(), LABELS)

@@ -129,13 +129,13 @@ def test_digest_follows_the_bytes_of_every_file(tmp_path: Path) -> None:
         (again / name).write_bytes(data)
 
 
-@pytest.mark.parametrize(("size", "change"), [("truncated", -5), ("longer", 1)])
-def test_wrong_size_names_file_and_sizes(size: str, change: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [-5, 1])
+def test_part_of_a_record_names_file_and_sizes(change: int, tmp_path: Path) -> None:
     layout = layout_of(Cifar10, "binary")
     folder = write(tmp_path / layout.folder, layout)
     file = folder / "data_batch_3.bin"
     file.write_bytes((file.read_bytes() + b"\0")[: NUM_TRAIN * 3073 + change])
-    message = rf"data_batch_3.bin: expected {NUM_TRAIN * 3073} bytes, got {NUM_TRAIN * 3073 + change}"
+    message = rf"data_batch_3.bin: expected a whole number of records of 3073 bytes, got {NUM_TRAIN * 3073 + change}"
     for root in (folder, pack(folder, tmp_path / "a.tar.gz")):
         with pytest.raises(AuditError, match=message):
             Cifar10(root=str(root)).read_images()
@@ -188,8 +188,8 @@ def test_hostile_batch_is_refused_without_executing(tmp_path: Path) -> None:
     ("table", "message"),
     [
         (
-            {"data": np.zeros((NUM_TRAIN + 1, 3072), np.uint8)},
-            r"expected uint8 of shape \(4, 3072\), got uint8",
+            {"data": np.zeros((NUM_TRAIN, 3071), np.uint8), "padding": [7] * NUM_TRAIN},
+            r"expected uint8 of shape \(images, 3072\), got uint8 \(4, 3071\)",
         ),
         ({"data": np.zeros((NUM_TRAIN, 3072), np.int32)}, "got int32"),
         ({"data": "0" * NUM_TRAIN * 3072}, "got str"),
@@ -264,9 +264,11 @@ def test_truncated_archive_is_named_with_its_size(tmp_path: Path) -> None:
 def test_official_sizes() -> None:
     """Sizes of the official files: 30,730,000 bytes a batch; 153,700,000 and 30,740,000 for CIFAR-100."""
     tenth = dataclasses.replace(layout_of(Cifar10, "binary"), num_train=10_000, num_test=10_000).sizes()
-    assert {tenth[n].smallest for n in ("data_batch_1.bin", "test_batch.bin")} == {30_730_000}
+    for name in ("data_batch_1.bin", "test_batch.bin"):
+        tenth[name].check(30_730_000, where=name)
     hundred = dataclasses.replace(layout_of(Cifar100, "binary"), num_train=50_000, num_test=10_000).sizes()
-    assert (hundred["train.bin"].largest, hundred["test.bin"].largest) == (153_700_000, 30_740_000)
+    hundred["train.bin"].check(153_700_000, where="train")
+    hundred["test.bin"].check(30_740_000, where="test")
     python = dataclasses.replace(layout_of(Cifar10, "python"), num_train=10_000).sizes()["data_batch_1"]
     assert python.smallest <= 31_035_704 <= python.largest
 
@@ -276,3 +278,20 @@ def test_root_may_begin_with_the_home_directory(tmp_path: Path, monkeypatch: pyt
     write(tmp_path / layout.folder, layout)
     monkeypatch.setitem(os.environ, "HOME", str(tmp_path))
     assert len(Cifar10(root="~").read_labels().labels) == 5 * NUM_TRAIN + NUM_TEST
+
+
+@pytest.mark.parametrize(("cls", "form"), SOURCES)
+def test_files_may_hold_any_number_of_examples(cls: type, form: str, tmp_path: Path) -> None:
+    layout = layout_of(cls, form)
+    folder = write(tmp_path / layout.folder, layout)
+    source = cls(root=str(folder))
+    before, images = source.read_labels(), source.read_images()
+    assert before.notes == ()
+    (folder / layout.test).write_bytes((folder / layout.train[0]).read_bytes())
+    labels, total = source.read_labels(), len(layout.train) * NUM_TRAIN
+    assert labels.is_test.tolist() == [False] * total + [True] * NUM_TRAIN
+    np.testing.assert_array_equal(source.read_images()[total:], images[:NUM_TRAIN])
+    np.testing.assert_array_equal(labels.labels[total:], before.labels[:NUM_TRAIN])
+    assert labels.notes == (
+        f"{folder}: {total} training and {NUM_TRAIN} test examples; the official files have {total} and {NUM_TEST}",
+    )

@@ -106,6 +106,23 @@ def test_digest_follows_the_bytes(tmp_path: Path) -> None:
     assert Npz(path=path).digest() != before
 
 
+def test_labels_may_be_names_or_floats(tmp_path: Path) -> None:
+    arrays = {"x_train": pixels(3, 3, 5, 5), "x_test": pixels(2, 3, 5, 5)}
+    names = {"y_train": np.array(["dog", "cat", "dog"]), "y_test": np.array(["eel", "cat"])}
+    labels = Npz(path=write(tmp_path, **arrays, **names)).read_labels()
+    assert (labels.class_names, labels.labels.tolist()) == (("cat", "dog", "eel"), [1, 0, 1, 2, 0])
+    as_bytes = {key: np.char.encode(values, "utf-8") for key, values in names.items()}
+    assert Npz(path=write(tmp_path, **arrays, **as_bytes)).read_labels().labels.tolist() == [1, 0, 1, 2, 0]
+    ordered = np.array(["eel", "dog", "cat", "ape"])
+    labels = Npz(path=write(tmp_path, **arrays, **names, class_names=ordered)).read_labels()
+    assert (labels.class_names, labels.labels.tolist()) == (tuple(ordered), [1, 2, 1, 0, 2])
+    floats = {"y_train": np.array([2.0, 0.0, 2.0]), "y_test": np.array([[1.0], [0.0]])}
+    labels = Npz(path=write(tmp_path, **arrays, **floats)).read_labels()
+    assert (labels.class_names, labels.labels.tolist()) == (("0", "1", "2"), [2, 0, 2, 1, 0])
+    with pytest.raises(AuditError, match="expected labels of one kind, got text and numbers"):
+        Npz(path=write(tmp_path, **arrays, y_train=names["y_train"], y_test=floats["y_test"])).read_labels()
+
+
 def test_pickled_objects_are_refused(tmp_path: Path) -> None:
     objects = np.array([{"a": 1}, {"b": 2}], dtype=object)
     path = write(tmp_path, images=pixels(2, 3, 5, 5), labels=objects)
@@ -120,15 +137,27 @@ GOOD = {"images": pixels(3, 3, 5, 5), "labels": np.array([0, 1, 2])}
     ("arrays", "message"),
     [
         ({"images": GOOD["images"]}, r"expected x_train, .* or images, labels\[, is_test\]; found images"),
-        ({**GOOD, "labels": np.array([0, 1])}, "labels: expected 3 integers as there are images, got int64"),
-        ({**GOOD, "labels": np.array([0.0, 1.0, 2.0])}, r"expected 3 integers .* got float64 \(3,\)"),
-        ({**GOOD, "labels": np.array([0, -1, 2])}, "labels: expected 0 or more, got -1"),
+        ({**GOOD, "labels": np.array([0, 1])}, "labels: expected 3 labels as there are images, got int64"),
+        ({**GOOD, "labels": np.array([0.0, 1.5, 2.0])}, "labels: expected whole numbers, got 1.5 at 1"),
+        ({**GOOD, "labels": np.array([0.0, np.nan, 2.0])}, "labels: expected whole numbers, got nan at 1"),
+        ({**GOOD, "labels": np.array([True, False, True])}, r"got bool; y\.astype\(int\)"),
+        ({**GOOD, "labels": np.eye(3)}, r"got 3 numbers; of one-hot rows .* y\.argmax\(axis=1\)"),
+        (
+            {**GOOD, "labels": np.array(["cat", "", "dog"])},
+            "labels: expected the name of a class, got nothing at 1",
+        ),
+        (
+            {**GOOD, "labels": np.array(["cat", "dgo", "cat"]), "class_names": np.array(["cat", "dog"])},
+            "labels: no class 'dgo'. Did you mean 'dog'",
+        ),
+        ({**GOOD, "labels": np.array([0, -1, 2])}, r"labels: expected .*0 or more, got -1; np\.unique"),
         ({**GOOD, "is_test": np.array([0, 1, 0])}, "is_test: expected 3 bool, got int64"),
         ({**GOOD, "class_names": np.array(["a", "b"])}, "class_names: expected 3 names or more, got 2"),
         ({**GOOD, "images": pixels(3, 75)}, r"images: expected 3 or 4 axes, got shape \(3, 75\)"),
-        ({**GOOD, "images": pixels(3, 3, 5, 5) * 1.0}, r"expected floats in \[0, 1\], got 0 to 255"),
+        ({**GOOD, "images": pixels(3, 3, 5, 5) * 1.0}, r"\[0, 1\], got 0 to 255; x\.astype\(np\.uint8\)"),
         ({**GOOD, "images": np.full((3, 3, 5, 5), np.nan)}, r"expected floats in \[0, 1\], got nan"),
-        ({**GOOD, "images": pixels(3, 3, 5, 5).astype(np.int64)}, r"uint8 or floats in \[0, 1\], got int64"),
+        ({**GOOD, "images": pixels(3, 3, 5, 5).astype(np.int64)}, r"got int64; x\.astype\(np\.uint8\)"),
+        ({**GOOD, "images": pixels(3, 3, 5, 5).astype(np.uint16) * 257}, r"got uint16; \(x // 257\)"),
         (
             {
                 "x_train": pixels(2, 3, 5, 5),

@@ -2,7 +2,6 @@ import copy
 
 import numpy as np
 import pytest
-import safetensors.torch
 import timm
 import torch
 from torch import nn
@@ -121,21 +120,6 @@ def test_unknown_option_and_unfit_image_are_user_errors():
     colour = {"image_shape": (1, 8, 8), "num_classes": 2, "mean": (0.1, 0.2, 0.3), "std": 1.0}
     with pytest.raises(AuditError, match="normalisation: expected 1 or 1 numbers, got 3"):
         build("resnet18", {}, **colour, seed_path=("x",))
-
-
-def test_weights_start_the_body_but_not_a_head_of_another_size(tmp_path):
-    source = make(seed=5, num_classes=4)
-    path = tmp_path / "start.safetensors"
-    safetensors.torch.save_file({k: v.contiguous() for k, v in source.body.state_dict().items()}, path)
-    same = make(seed=6, num_classes=4, weights=path).body.state_dict()
-    assert all(torch.equal(v, same[k]) for k, v in source.body.state_dict().items())
-    wider = make(seed=6, num_classes=10, weights=path)
-    assert torch.equal(wider.body.stem.conv.weight, source.body.stem.conv.weight)
-    assert torch.equal(wider.body.head.fc.weight, make(seed=6).body.head.fc.weight)
-    with pytest.raises(AuditError, match="does not fit the architecture"):
-        make("vit_tiny_patch16_224", TRANSFORMER, weights=path)
-    with pytest.raises(AuditError, match="weights: cannot read"):
-        make(weights=tmp_path / "absent.safetensors")
 
 
 SMALL_BODIES = {

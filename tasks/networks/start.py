@@ -1,0 +1,130 @@
+"""Weights of a file as the start of a model's training: every one in its place, and every place filled but the head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from tasks.errors import AuditError
+
+PREFIXES = ("module.", "model.", "body.", "state_dict.", "_orig_mod.")
+"""What other programs put before the names of a model's parameters."""
+
+
+def start_from(body: nn.Module, path: Path) -> tuple[str, ...]:
+    """Load the weights of a file into a model; its classification layer stays as it is where none fits.
+
+    Args:
+        body: with timm's names of parameters, or those of a plug-in.
+        path: safetensors.
+
+    Returns:
+        What a plan says of it.
+
+    Raises:
+        AuditError: the file cannot be read, does not fit, or holds numbers that are not finite.
+    """
+    try:
+        state = safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise AuditError(f"weights: cannot read '{path}': {error!s:.200}") from None
+    own = body.state_dict()
+    heads = tuple(f"{name}." for name in classifier_names(body))
+    state = {k: v.flatten(1) if k.startswith(heads) and v.ndim == 4 else v for k, v in state.items()}
+    kept = {k: v for k, v in state.items() if not (k.startswith(heads) and _shape(own, k) != v.shape)}
+    new = [name for name in own if name.startswith(heads) and name not in kept]
+    if new:  # nor half a layer
+        kept = {k: v for k, v in kept.items() if not k.startswith(heads)}
+    _check_names(own, kept, heads, path)
+    for name, tensor in kept.items():
+        if own[name].is_floating_point() != tensor.is_floating_point():
+            raise AuditError(f"weights: {path}: '{name}': expected {own[name].dtype}, got {tensor.dtype}")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise AuditError(f"weights: {path}: '{name}': expected finite numbers, got NaN or infinite ones")
+    body.load_state_dict(kept, strict=False)
+    return _told(own, kept, state, new)
+
+
+def _told(
+    own: Mapping[str, Tensor], kept: Mapping[str, Tensor], state: Mapping[str, Tensor], new: list[str]
+) -> tuple[str, ...]:
+    told = []
+    if new:
+        classes = next((len(state[name]) for name in new if name in state), 0)
+        found = f"that of the file has {classes} classes" if classes else "the file has none"
+        told.append(
+            f"the classification layer ('{new[0]}') is newly initialised by each seed for {len(own[new[0]])} classes: "
+            f"{found}"
+        )
+    else:
+        told.append(
+            "every weight is that of the file, the classification layer's too: seeds differ in nothing but the order "
+            "of the data and what is drawn in training"
+        )
+    converted = sorted(
+        {str(v.dtype).removeprefix("torch.") for k, v in kept.items() if v.dtype != own[k].dtype}
+    )
+    if converted:
+        told.append(f"{', '.join(converted)} of the file becomes float32")
+    return tuple(told)
+
+
+def _check_names(
+    own: Mapping[str, Tensor], kept: Mapping[str, Tensor], heads: tuple[str, ...], path: Path
+) -> None:
+    needed = {name for name in own if not name.startswith(heads)}
+    for prefix in PREFIXES:
+        if (
+            kept
+            and all(name.startswith(prefix) for name in kept)
+            and not any(name.startswith(prefix) for name in own)
+        ):
+            raise AuditError(
+                f"weights: {path}: every name begins with '{prefix}'; expected names as '{min(own)}': save the tensors "
+                "without it"
+            )
+    faults = {
+        "missing": sorted(needed - kept.keys()),
+        "not part of this architecture": sorted(kept.keys() - own.keys()),
+        "of another shape": sorted(k for k in kept.keys() & own.keys() if kept[k].shape != own[k].shape),
+    }
+    for fault, names in faults.items():
+        if names:
+            name, more = names[0], f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            shapes = (
+                f": {_sides(kept[name])} in the file, {_sides(own[name])} here"
+                if name in kept and name in own
+                else ""
+            )
+            raise AuditError(
+                f"weights: {path}: '{name}' is {fault}{more}{shapes}; expected the weights of this architecture with "
+                "these options, stem, channels and size of images"
+            )
+
+
+def _sides(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "one number"
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size | None:
+    return state[name].shape if name in state else None
+
+
+def classifier_names(body: nn.Module) -> tuple[str, ...]:
+    """Module names of the classification layer or layers (two in distilled transformers).
+
+    Of a module that is not from timm it is the last child that has parameters.
+    """
+    if not hasattr(body, "get_classifier"):
+        children = [
+            name for name, child in body.named_children() if next(child.parameters(), None) is not None
+        ]
+        return tuple(children[-1:])
+    found = body.get_classifier()  # type: ignore[operator]
+    layers = set(found) if isinstance(found, tuple) else {found}
+    return tuple(name for name, module in body.named_modules() if module in layers)
