@@ -63,6 +63,11 @@ class Method(ABC):
         """Methods that it runs within itself: their versions and hyper-parameters decide its weights too."""
         return ()
 
+    @property
+    def completions(self) -> tuple[str, ...]:
+        """Texts that it has the model say after the prompts of documents, which then must all have one; or none."""
+        return ()
+
     def check_objective(self, name: str) -> None:
         """Refuse models that are trained for another objective, before any work.
 

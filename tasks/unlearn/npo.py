@@ -4,8 +4,8 @@
     SimNPO   min over the layer scope of  -c (2 / beta) E_{D_f} log sigma(beta (l(x) - delta)) + w E_{D_r} l(x)
 
 L is the negative log-likelihood of an example's answer, summed over its tokens, L_o the original's, and l the same in
-the mean over its tokens. Both weigh the ascent down once an example is
-forgotten; NPO's sum saturates earlier on long documents.
+the mean over its tokens. Both weigh the ascent down once an example is forgotten; NPO's sum saturates earlier on long
+documents.
 
 Zhang et al., "Negative Preference Optimization", arXiv 2404.05868; Fan et al., "Simplicity Prevails", arXiv 2410.07163.
 The public codes also hold another "NPO" (MUSE) on raw logits, which is no function of what the model says; not this.
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tasks.unlearn.base import register, require
-from tasks.unlearn.parts.paired import Paired
+from tasks.unlearn.parts.paired import PairedLosses
+from tasks.unlearn.parts.preference import preference, rise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @register("npo")
 @dataclass(frozen=True, kw_only=True)
-class NPO(Paired):
+class NPO(PairedLosses):
     """Make the forget set less likely than under the original, ever more gently."""
 
     beta: float = 0.1
@@ -43,17 +44,12 @@ class NPO(Paired):
 
     def forget_losses(self, run: UnlearningRun, batch: Batch) -> Tensor:
         """-(2 / beta) log sigma(beta (L - L_o)); at the original (2 / beta) ln 2."""
-        import torch.nn.functional as F
-
-        answers = run.objective.answers(batch)
-        original = run.losses(batch, run.teacher_outputs(run.original, batch.inputs))
-        further = (run.losses(batch) - original) * answers
-        return -2 / self.beta * F.logsigmoid(self.beta * further)
+        return preference(rise(run, batch), beta=self.beta)
 
 
 @register("simnpo")
 @dataclass(frozen=True, kw_only=True)
-class SimNPO(Paired):
+class SimNPO(PairedLosses):
     """Make the forget set unlikely by a margin, whatever it was under the original."""
 
     beta: float = 2.5
@@ -74,7 +70,4 @@ class SimNPO(Paired):
 
     def forget_losses(self, run: UnlearningRun, batch: Batch) -> Tensor:
         """-c (2 / beta) log sigma(beta (l - delta)), towards 0 as the loss grows."""
-        import torch.nn.functional as F
-
-        scale = -2 * self.forget_weight / self.beta
-        return scale * F.logsigmoid(self.beta * (run.losses(batch) - self.delta))
+        return preference(run.losses(batch) - self.delta, beta=self.beta, weight=self.forget_weight)

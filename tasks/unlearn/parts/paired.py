@@ -63,15 +63,24 @@ class Paired(Descent):
                 run.step(optimizer, loss)
             run.end_epoch()
 
+    @abstractmethod
     def forgetting(self, run: UnlearningRun, epoch: int) -> Iterator[Tensor]:
         """What is descended on of the forget examples of each batch, `n`, each computed when it is asked for."""
+
+    def retain_loss(self, run: UnlearningRun, batch: Batch) -> Tensor:
+        """What is descended on of a batch of retained examples, a number."""
+        return run.loss(batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedLosses(Paired):
+    """Of methods whose forget loss is a function of a batch of the forget set."""
+
+    def forgetting(self, run: UnlearningRun, epoch: int) -> Iterator[Tensor]:
+        """The losses of each batch."""
         for batch in run.batches(run.forget, self.batch_size, "forget", epoch):
             yield self.forget_losses(run, batch)
 
     @abstractmethod
     def forget_losses(self, run: UnlearningRun, batch: Batch) -> Tensor:
         """What is descended on of each forget example, `n`."""
-
-    def retain_loss(self, run: UnlearningRun, batch: Batch) -> Tensor:
-        """What is descended on of a batch of retained examples, a number."""
-        return run.loss(batch)
