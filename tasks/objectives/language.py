@@ -46,6 +46,10 @@ class Language(Objective):
         """Mean over documents of their losses."""
         return self.losses(outputs, batch, smoothing=smoothing).mean()
 
+    def confidence(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Geometric mean of the probabilities of each document's targets, `n`."""
+        return (-self.losses(outputs, batch)).exp()
+
     def answers(self, batch: Batch) -> Tensor:
         """Target tokens of each document, `n`."""
         return (batch.targets != NOTHING).sum(dim=1).float()
@@ -90,10 +94,13 @@ class Language(Objective):
             drawn = torch.randint(len(words), own.shape, generator=generator)
         return torch.where(own == NOTHING, own, words[drawn]).to(targets)
 
-    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """One word for every position, `n x T`, int64."""
-        p = outputs.float().softmax(dim=-1).cpu()
-        return torch.multinomial(p.flatten(0, 1), 1, generator=generator).view(p.shape[:2])
+    def sample(self, outputs: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        """One word after each true beginning, `n x T`, int64."""
+        asked = batch.targets != NOTHING
+        p = outputs[asked].float().softmax(dim=-1).cpu()
+        drawn = torch.full(asked.shape, NOTHING, dtype=torch.int64)
+        drawn[asked.cpu()] = torch.multinomial(p, 1, generator=generator).squeeze(1)
+        return drawn
 
     def statistics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Of each document's target tokens, with m the mean of their log-likelihoods:

@@ -37,6 +37,7 @@ class TaskVector(Descent):
     """How far back, in lengths of the way that fine-tuning went."""
 
     objectives: ClassVar[frozenset[str]] = frozenset({"language"})
+    instead: ClassVar[str] = "gradient_ascent"
     needs_retain: ClassVar[bool] = False
     passes: ClassVar[str] = "E*nf"
     paper: ClassVar[str] = "Ilharco et al. 2023, arXiv 2212.04089; Shi et al. 2024, arXiv 2407.06460"

@@ -244,7 +244,7 @@ def test_objectives(name, device):
         ]
         assert {tensor.device for tensor in on_device} == {batch.inputs.device}
         on_host = [
-            objective.sample(outputs.detach(), generator),
+            objective.sample(outputs.detach(), batch, generator),
             *objective.statistics(outputs, batch).values(),
         ]
         assert {tensor.device.type for tensor in on_host} == {"cpu"}

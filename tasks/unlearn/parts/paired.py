@@ -44,6 +44,7 @@ class Paired(Descent):
     """Weight w of the loss on the retain set; 0 does not read it."""
 
     objectives: ClassVar[frozenset[str]] = frozenset({"language"})
+    instead: ClassVar[str] = "neggrad_plus"
     needs_retain: ClassVar[bool] = True
     search: ClassVar[Mapping[str, SearchRange]] = {"lr": ("loguniform", 1e-5, 1e-2)}
 

@@ -12,6 +12,7 @@ from tasks.objectives.language import NOTHING
 from tasks.text.tokenizers import Bytes
 from tasks.unlearn.base import methods
 from tasks.unlearn.dpo import DPO
+from tasks.unlearn.fisher_forgetting import model_fisher
 from tasks.unlearn.idk import Idk
 from tasks.unlearn.parts.refusals import REFUSALS
 from tasks.unlearn.rmu import RepresentationMisdirection, direction
@@ -289,3 +290,24 @@ def test_documents_without_prompts_are_not_answered():
         AuditError, match="expected documents with prompts, which can be answered with 'I don't know"
     ):
         unlearn(Idk(), small_language_run())
+
+
+# -- what carries over ---------------------------------------------------------------------------------------------
+
+
+def test_the_fisher_information_of_documents_is_the_mean_of_their_tokens_own():
+    run = small_language_run()
+    rows = torch.tensor([0, 3]).repeat(250)
+    found = model_fisher(run, run.retain.at(rows))["head.weight"]
+    expected = torch.zeros_like(found)
+    for row in (0, 3):
+        batch = run.retain.batch(torch.tensor([row]))
+        asked = batch.targets[0] != NOTHING
+        with torch.no_grad():
+            x = run.original.norm(hidden(run.original, batch.inputs, 2))[0, asked]
+            p = run.original.head(x).softmax(-1)
+        # of one token: d -log p_y / d W = (p - 1[y]) x', so the mean of its square over y is p (1 - p) x'^2
+        expected += ((p * (1 - p))[:, :, None] * x[:, None, :].square()).mean(0) / 2
+    assert float((found.sum() / expected.sum()).log().abs()) < 0.05
+    likely = expected > expected.quantile(0.9)
+    assert np.corrcoef(found[likely], expected[likely])[0, 1] > 0.97
