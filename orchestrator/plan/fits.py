@@ -63,10 +63,10 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
                 f"{where}.augmentation: expected \"none\", as '{config.data.name}' holds documents, got "
                 f'"{recipe.augmentation}"'
             )
-    unfit = {"shadows.canaries": config.shadows.canaries, "tuning.trials": config.tuning.trials}
-    for where, value in unfit.items():
-        if labels.vocabulary and value:
-            raise AuditError(f"{where}: expected 0, as '{config.data.name}' holds documents, got {value}")
+    if labels.vocabulary and config.shadows.canaries:
+        raise AuditError(
+            f"shadows.canaries: expected 0, as '{config.data.name}' holds documents, got {config.shadows.canaries}"
+        )
 
 
 def check_prompts(

@@ -63,7 +63,8 @@ class Outputs:
     @property
     def accuracy(self) -> np.ndarray:
         """Share of each example's answers that are right, `n`, float64: of an image 0 or 1, of a document any."""
-        return self.statistics.get("token_accuracy", self.correct).astype(np.float64)
+        known = "token_accuracy" if "token_accuracy" in self.statistics else "correct"
+        return self.statistics[known].astype(np.float64)
 
     @property
     def loss(self) -> np.ndarray:

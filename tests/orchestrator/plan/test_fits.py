@@ -117,10 +117,6 @@ CASES = {
         {"[execution]": "[shadows]\ncanaries = 4\n[execution]"},
         "shadows.canaries: expected 0, as 'fictitious_people' holds documents, got 4",
     ),
-    "tuning": (
-        {"[execution]": "[tuning]\ntrials = 2\n[execution]"},
-        "tuning.trials: expected 0, as 'fictitious_people' holds documents, got 2",
-    ),
 }
 
 
