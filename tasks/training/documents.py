@@ -84,13 +84,16 @@ class ResidentDocuments(Resident):
     def answering(self, ids: Tensor, completions: Sequence[Sequence[int]]) -> Subset:
         """The prompts of documents with other completions, as examples of their own, in the same order.
 
+        The host waits once for the prompts.
+
         Args:
             ids: `n`, of documents that have prompts.
             completions: ids of words for each of them.
         """
-        prompts = (self.asked[ids].int().argmax(dim=1) + 1).tolist()
-        given = [row[:end] for row, end in zip(self.tokens[ids].tolist(), prompts, strict=True)]
-        rows = [[*prompt, *said] for prompt, said in zip(given, completions, strict=True)]
+        ends = self.asked[ids].int().argmax(dim=1, keepdim=True) + 1
+        given = torch.cat([ends, self.tokens[ids].long()], dim=1).tolist()
+        prompts = [end for end, *_ in given]
+        rows = [[*row[:end], *said] for (end, *row), said in zip(given, completions, strict=True)]
         made = self.put(documents(rows, prompts=prompts), self.vocabulary, self.device)
         return made.subset(np.arange(len(rows)))
 
