@@ -41,6 +41,8 @@ from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.registry import parse_text
 
+GAPS = {"classify": "average_gap", "language": "average_token_gap"}
+"""What is minimised unless another metric is named, by what models are trained for."""
 RunPlan = Callable[[Plan, Store], None]
 Place = tuple[str, str, str]
 """Architecture, method and scope."""
@@ -104,7 +106,7 @@ def plan_search(plan: Plan) -> Search:
             where: [by_content[_content(where, searching.methods[t.variant])] for t in found]
             for where, found in trials.items()
         },
-        metric=config.tuning.metric,
+        metric=config.tuning.metric or GAPS[plan.data.labels.objective],
         budget=config.tuning.trials,
     )
 

@@ -10,6 +10,7 @@ import torch
 
 from orchestrator.bench.attempt import Stages
 from orchestrator.plan.cells import ModelSpec, Plan
+from tasks.datasets.base import TextSource
 from tasks.datasets.checks import checked_images, checked_inputs, checked_public
 from tasks.forget_sets.poisons import stamp
 from tasks.shadows.canaries import Canaries
@@ -61,9 +62,10 @@ class BenchData:
         return checked_images(self.plan.data.source, self.plan.data.labels)
 
     def _put(self, inputs: np.ndarray | Documents) -> Resident:
-        labels, device = self.plan.data.labels, self.engine.device
+        source, labels, device = self.plan.data.source, self.plan.data.labels, self.engine.device
         if isinstance(inputs, Documents):
-            return ResidentDocuments.put(inputs, labels.vocabulary, device)
+            completion = {"completion": source.completion} if isinstance(source, TextSource) else {}
+            return ResidentDocuments.put(inputs, labels.vocabulary, device, **completion)
         return ResidentData.put(inputs, labels.labels, labels.num_classes, device)
 
     def _kept(self, key: str, make: Callable[[], Resident]) -> Resident:

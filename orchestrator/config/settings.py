@@ -180,9 +180,10 @@ class Tuning:
 
     trials: int = 0
     """Trials for each architecture, method and scope, the configured values first; 0 does not tune."""
-    metric: str = "average_gap"
+    metric: str = ""
     """What is minimised, on the tuning forget set, the retain set and the validation set; `metric:split`
-    where a metric has several splits, such as js_to_retrained:forget."""
+    where a metric has several splits, such as js_to_retrained:forget. Empty: average_gap of images, average_token_gap
+    of documents."""
     seed: int = 7919
     """Seed of the original and the retrained model of the search, and of its draws; none of the axis."""
     search: dict[str, dict[str, Any]] = field(default_factory=dict)

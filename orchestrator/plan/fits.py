@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from orchestrator.config.settings import Data, SweepConfig
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.sources import saying
-from tasks.datasets.base import DataSource, Labels
+from tasks.datasets.base import DataSource, Labels, TextSource
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetKind
 from tasks.networks.timm_options import told_of
@@ -67,10 +68,33 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
                 f"{where}.augmentation: expected \"none\", as '{config.data.name}' holds documents, got "
                 f'"{recipe.augmentation}"'
             )
-    unfit = {"shadows.canaries": config.shadows.canaries, "tuning.trials": config.tuning.trials}
-    for where, value in unfit.items():
-        if labels.vocabulary and value:
-            raise AuditError(f"{where}: expected 0, as '{config.data.name}' holds documents, got {value}")
+    if labels.vocabulary and config.shadows.canaries:
+        raise AuditError(
+            f"shadows.canaries: expected 0, as '{config.data.name}' holds documents, got {config.shadows.canaries}"
+        )
+
+
+def check_prompts(
+    config: SweepConfig, source: DataSource, labels: Labels, methods: Iterable[NamedMethod]
+) -> None:
+    """Refuse methods that answer prompts where documents have none, or the answers do not fit words or context."""
+    for method in methods:
+        for part in (method.built, *method.built.parts):
+            if not part.completions:
+                continue
+            where = f"axes.method: '{method.text}'"
+            if not (labels.prompted and isinstance(source, TextSource)):
+                raise AuditError(
+                    f"{where}: expected documents that are all a prompt and its completion, as it answers prompts, and "
+                    f"'{config.data.name}' holds others; take npo or simnpo"
+                )
+            with saying(where):
+                said = max(len(source.completion(text)) for text in part.completions)
+            prompts = source.read_inputs().asked.argmax(axis=1)
+            longest = replace(labels, longest=max(labels.longest, int(prompts.max(initial=0)) + said))
+            for name in config.axes.architecture:
+                with saying(f"{where}: with what it answers: architectures.{name}"):
+                    config.architecture(name).sizes.check(source, longest)
 
 
 def assumptions(config: SweepConfig, labels: Labels) -> tuple[str, ...]:

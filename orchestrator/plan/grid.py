@@ -16,7 +16,7 @@ from orchestrator.plan.answers import declare
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject, matches
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
-from orchestrator.plan.fits import assumptions, check_axes, check_models
+from orchestrator.plan.fits import assumptions, check_axes, check_models, check_prompts
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
@@ -172,6 +172,7 @@ class _Builder:
                 raise AuditError(f"axes.attack: '{text}' needs canaries; set shadows.canaries, got 0")
         check_models(config, data.source, data.labels)
         check_axes(data.labels, self.methods.values(), self.attacks.values())
+        check_prompts(config, data.source, data.labels, self.methods.values())
         self._identity = Identity(config, data)
         # A grid asks for the same model once for each attack and scope: 100,000 cells must plan in seconds.
         self._model = cache(self._make_model)

@@ -15,6 +15,7 @@ from orchestrator.config.settings import SweepConfig
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet
 from tasks.forget_sets.draw import draw_by_class, make
+from tasks.forget_sets.groups import Groups
 from tasks.forget_sets.resolve import resolve
 from tasks.runtime.seeding import numpy_generator
 
@@ -35,8 +36,9 @@ class SearchConfig(SweepConfig):
 def tuning_forget_set(kind: ForgetKind, audited: Sequence[ForgetSet], request: ForgetRequest) -> ForgetSet:
     """A forget set like the first audited one, drawn from what no audited one holds.
 
-    Same kind, parameters and size where that is possible; of another class where the own class is used up;
-    else as many examples of each class as the audited one has (or as are left).
+    Where that one consists of whole groups, as many others of which no audited one holds an example. Else the same
+    kind, parameters and size where that is possible; of another class where the own class is used up; else as many
+    examples of each class as the audited one has (or as are left).
 
     Args:
         kind: of the first audited forget set.
@@ -49,6 +51,9 @@ def tuning_forget_set(kind: ForgetKind, audited: Sequence[ForgetSet], request: F
     first = audited[0]
     taken = np.unique(np.concatenate([forget.ids for forget in audited]))
     pool = np.setdiff1d(request.splits.train, taken)
+    count = _whole_groups(first, request)
+    if count:
+        return _other_groups(count, taken, request)
     left = replace(request, splits=replace(request.splits, train=pool))
     for candidate in _alike(kind, len(first.ids), request.labels.num_classes):
         try:
@@ -56,6 +61,30 @@ def tuning_forget_set(kind: ForgetKind, audited: Sequence[ForgetSet], request: F
         except AuditError:
             continue
     return _same_mix(first, pool, request.labels.labels)
+
+
+def _whole_groups(forget: ForgetSet, request: ForgetRequest) -> int:
+    """How many groups a forget set consists of; 0 where it does not hold all training examples of each."""
+    groups, train = request.labels.groups, request.splits.train
+    if groups is None:
+        return 0
+    own = np.unique(groups[forget.ids])
+    whole = np.array_equal(np.sort(train[np.isin(groups[train], own)]), np.sort(forget.ids))
+    return len(own) if whole else 0
+
+
+def _other_groups(count: int, taken: np.ndarray, request: ForgetRequest) -> ForgetSet:
+    groups, train = request.labels.groups, request.splits.train
+    assert groups is not None
+    untouched = train[~np.isin(groups[train], groups[taken])]
+    try:
+        return resolve(Groups(count=count), replace(request, splits=replace(request.splits, train=untouched)))
+    except AuditError:
+        left = len(np.unique(groups[untouched]))
+        raise AuditError(
+            f"tuning: expected {count} groups of which no audited forget set holds an example, as the first forget set "
+            f"is so many, and {left} are left; forget fewer groups, or audit fewer forget sets at once"
+        ) from None
 
 
 def _alike(kind: ForgetKind, size: int, num_classes: int) -> Iterator[ForgetKind]:

@@ -22,20 +22,25 @@ if TYPE_CHECKING:
 class NoAttack(Attack):
     """Measure the model as it is."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "none"
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
-    metrics: ClassVar[tuple[Metric, ...]] = (*utility.METRICS, *reference.METRICS, *documents.UTILITY_METRICS)
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        *utility.METRICS,
+        *reference.METRICS,
+        *documents.UTILITY_METRICS,
+        documents.AVERAGE_TOKEN_GAP,
+    )
 
     def measure(self, view: ModelView) -> Measurement:
         """Utility by split and class, gaps and distances to the retrained model, fairness gaps of layers.
 
-        Documents have no classes, and of the retrained model's answers on them nothing is kept: utility by split.
+        Documents have no classes, and no distribution of answers on them is kept: utility by split, and the gap.
         """
         outputs = view.outputs()
         if not outputs["forget"].keeps_logits:
             return Measurement(
-                metrics=document_metrics(outputs),
+                metrics=document_metrics(outputs, view.reference_outputs()),
                 examples=[_of_documents(split, part) for split, part in outputs.items()],
                 layers=[],
             )

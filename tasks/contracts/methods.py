@@ -9,7 +9,7 @@ import torch
 
 from tasks.contracts.described import fields_are_described
 from tasks.contracts.small import global_random_state, same_bits, small_run, state_of
-from tasks.contracts.small_text import small_language_run
+from tasks.contracts.small_text import small_language_run, small_prompted_run
 from tasks.errors import AuditError, Diverged
 from tasks.networks.scopes import ScopeViolation
 from tasks.objectives.classify import Classify
@@ -26,7 +26,12 @@ MakeRun = Callable[..., UnlearningRun]
 
 
 def run_for(method: Method) -> MakeRun:
-    """Makes runs of models that a method can unlearn from: of images, or of documents where it is for these alone."""
+    """Makes runs of models that a method can unlearn from: of images, or of documents where it is for these alone.
+
+    Documents have prompts where it answers some.
+    """
+    if method.completions:
+        return small_prompted_run
     of_images = not method.objectives or Classify.name in method.objectives
     return small_run if of_images else small_language_run
 

@@ -32,6 +32,8 @@ class Labels:
     """Words that documents are made of, the one that fills rows among them; 0 where the examples are images."""
     fills: bool = True
     """Whether word 0 stands for nothing and fills rows; in the vocabulary of a published tokenizer it may be a word."""
+    prompted: bool = False
+    """Whether every example is a prompt and its completion."""
     longest: int = 0
     """Tokens that no document, public ones among them, has more of; 0 of images."""
     groups: np.ndarray | None = None
@@ -146,6 +148,16 @@ class TextSource(DataSource):
     @abstractmethod
     def words(self) -> tuple[str, ...]:
         """The vocabulary by id; of no text of the audit alone, which would give its members away."""
+
+    def completion(self, text: str) -> list[int]:
+        """Ids of a text as what is said after a prompt, to the end of the document.
+
+        Raises:
+            AuditError: the documents have no prompts, or the text has words that they have not.
+        """
+        raise AuditError(
+            f"expected documents with prompts and completions, and {type(self).__name__} has none"
+        )
 
     def pieces(self, example: int) -> list[tuple[str, str]]:
         """A document in words, without what begins and ends it: runs of words, each with the kind of fact it states.

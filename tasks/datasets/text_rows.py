@@ -101,6 +101,7 @@ class TextRows(TextSource):
             class_names=("document",),
             vocabulary=tokenizer.vocabulary,
             fills=tokenizer.fills,
+            prompted=all(row.prompt is not None for row in held.rows),
             longest=max(held.documents.longest, public),
             groups=groups,
             group_names=names,
@@ -115,6 +116,17 @@ class TextRows(TextSource):
     def read_public(self) -> Documents | None:
         """Those of the public part."""
         return self._read().public_documents
+
+    def completion(self, text: str) -> list[int]:
+        """Ids of a text, after the white space that the completions of the data begin with where it is one, to the end.
+
+        Raises:
+            AuditError: the tokenizer has no ids for it.
+        """
+        texts, tokenizer = [row.text for row in self._read().rows], self.tokens()
+        leads = {said[: len(said) - len(said.lstrip())] for said in texts}
+        lead = leads.pop() if len(leads) == 1 else ""
+        return [*tokenizer.encode(lead + text.strip()), *tokenizer.end]
 
     def words(self) -> tuple[str, ...]:
         """The vocabulary of the tokenizer."""

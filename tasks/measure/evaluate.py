@@ -124,14 +124,27 @@ def model_metrics(
     return rows
 
 
-def document_metrics(outputs: Mapping[str, Outputs], *, omit: Omit = ignore) -> Rows:
-    """Utility of one model of documents, by split: forget, retain, test and perhaps validation."""
+def document_metrics(
+    outputs: Mapping[str, Outputs], retrained: Mapping[str, Outputs] | None, *, omit: Omit = ignore
+) -> Rows:
+    """Utility of one model of documents, by split: forget, retain, test and perhaps validation.
+
+    Next to a retrained model also its gap; None leaves that out.
+    """
     rows: Rows = []
     for split, part in outputs.items():
         if not len(part):
             omit(Omission(metric="token_accuracy", reason=f"the {split} split is empty"))
             continue
         rows += [documents.token_accuracy(split, part), documents.perplexity(split, part)]
+    if retrained is not None:
+        for split in documents.COMPARED:
+            reference.check_paired(split, outputs[split], retrained[split])
+        empty = [split for split in documents.COMPARED if not len(outputs[split])]
+        if empty:
+            omit(Omission(metric="average_token_gap", reason=f"the {empty[0]} split is empty"))
+        else:
+            rows.append(documents.average_token_gap(outputs, retrained))
     return rows
 
 

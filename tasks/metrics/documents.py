@@ -6,6 +6,7 @@ Units are documents, each of equal weight whatever its length.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +14,15 @@ import numpy as np
 from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
 from tasks.metrics.utility import bounded, proportion
+from tasks.statistics.absolute import Signed, absolute_sum, sidak
+from tasks.statistics.intervals import CONFIDENCE
 from tasks.statistics.means import skewed_mean
 
 if TYPE_CHECKING:
     from tasks.training.scoring import Outputs
 
+COMPARED = ("forget", "retain", "test")
+"""Splits on which a model is put beside the retrained one."""
 TOKEN_ACCURACY = Metric(
     name="token_accuracy",
     about="share of a document's tokens that the model finds likeliest given the true ones before them, mean over "
@@ -68,9 +73,22 @@ EXACT_EXTRACTION = Metric(
     margin=0.02,
     margin_because="two documents in a hundred",
 )
+AVERAGE_TOKEN_GAP = Metric(
+    name="average_token_gap",
+    about="mean of the absolute differences in token accuracy on forget, retain and test documents, unlearned and "
+    "retrained model",
+    low=0,
+    high=1,
+    kind="forgetting",
+    higher_is="worse",
+    error="mean",
+    compares=True,
+    margin=0.02,
+    margin_because="two tokens in a hundred, as of token_accuracy",
+)
 EXTRACTION_METRICS = (EXTRACTION_STRENGTH, EXACT_EXTRACTION)
 UTILITY_METRICS = (TOKEN_ACCURACY, PERPLEXITY)
-METRICS = (*UTILITY_METRICS, *EXTRACTION_METRICS)
+METRICS = (*UTILITY_METRICS, AVERAGE_TOKEN_GAP, *EXTRACTION_METRICS)
 
 
 def token_accuracy(split: str, outputs: Outputs) -> MetricValue:
@@ -88,6 +106,32 @@ def perplexity(split: str, outputs: Outputs) -> MetricValue:
         ci_low=max(1.0, float(np.exp(low))),
         ci_high=float(np.exp(high)),
         n=len(outputs),
+    )
+
+
+def average_token_gap(outputs: Mapping[str, Outputs], retrained: Mapping[str, Outputs]) -> MetricValue:
+    """Mean over the splits of the absolute difference of two models' token accuracy on the same documents.
+
+    Intervals of the signed differences are Hall's, of their absolute values those of `tasks.statistics.absolute`.
+
+    Args:
+        outputs: by split, forget, retain and test; none is empty.
+        retrained: the same documents under the retrained model.
+    """
+    changes = [outputs[split].accuracy - retrained[split].accuracy for split in COMPARED]
+    own, of_all = (
+        np.array([skewed_mean(change, confidence=confidence) for change in changes]).T
+        for confidence in (CONFIDENCE, sidak(CONFIDENCE, len(COMPARED)))
+    )
+    signed = Signed(np.array([change.mean() for change in changes]), *own, *of_all)
+    low, high = np.clip(np.array(absolute_sum(signed, groups=range(len(COMPARED)))) / len(COMPARED), 0.0, 1.0)
+    return MetricValue(
+        declared=AVERAGE_TOKEN_GAP,
+        split="all",
+        value=float(np.abs(signed.value).mean()),
+        ci_low=float(low),
+        ci_high=float(high),
+        n=sum(len(change) for change in changes),
     )
 
 

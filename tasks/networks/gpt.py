@@ -88,6 +88,10 @@ class Gpt(nn.Module):
         """The head; where it is tied, its weights are the stem's."""
         return self.head
 
+    def decoder_blocks(self) -> nn.ModuleList:
+        """The blocks, the first first."""
+        return self.blocks
+
 
 def build_gpt(options: GptOptions, *, vocabulary: int, seed_path: tuple[str | int, ...]) -> Gpt:
     """Make a newly initialised model in eval mode.

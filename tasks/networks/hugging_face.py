@@ -45,6 +45,10 @@ class LanguageModel(nn.Module):
         """The head; where it is tied, its weights are the stem's."""
         return self.body.get_output_embeddings()  # type: ignore[operator]
 
+    def decoder_blocks(self) -> nn.ModuleList:
+        """The blocks, the first first."""
+        return self.body.get_submodule(self._family.blocks)  # type: ignore[return-value]
+
 
 def _any_of(modules: tuple[str, ...]) -> str:
     return rf"^body\.(?:{'|'.join(map(re.escape, modules))})\."

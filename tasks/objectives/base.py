@@ -48,6 +48,10 @@ class Objective(ABC):
     def loss(self, outputs: Tensor, batch: Batch, *, smoothing: float = 0.0) -> Tensor:
         """Mean of the losses, a number with gradients: in one kernel, whose rounding is that of training."""
 
+    @abstractmethod
+    def confidence(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Probability that the model gives each example's true answer, `n`; of several answers their geometric mean."""
+
     def answers(self, batch: Batch) -> Tensor:
         """Of how many answers each loss is the mean, `n`, float32: one of an image, a document's target tokens."""
         return batch.targets.new_ones(len(batch.targets)).float()
@@ -87,8 +91,9 @@ class Objective(ABC):
         """
 
     @abstractmethod
-    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Targets drawn from the model's own answers, `n` first, on the CPU; `generator` is a CPU generator."""
+    def sample(self, outputs: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Targets drawn from the model's own answers where something is asked for, each by itself, shaped as the
+        batch's, int64, on the CPU; `generator` is a CPU generator."""
 
     @abstractmethod
     def statistics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:

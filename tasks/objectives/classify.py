@@ -31,6 +31,10 @@ class Classify(Objective):
         """Mean cross-entropy."""
         return F.cross_entropy(outputs, batch.targets, label_smoothing=smoothing)
 
+    def confidence(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Probability of the true class, `n`."""
+        return outputs.softmax(dim=1).gather(1, batch.targets[:, None]).squeeze(1)
+
     def divergence(self, student: Tensor, teacher: Tensor, batch: Batch, temperature: float = 1.0) -> Tensor:
         """KL divergence of the student's answer from the teacher's, `n`."""
         target = F.log_softmax(teacher / temperature, dim=1)
@@ -58,7 +62,7 @@ class Classify(Objective):
             )
         return torch.multinomial(allowed, 1, generator=generator).squeeze(1).to(targets.device)
 
-    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+    def sample(self, outputs: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
         """One class for each example, `n`, int64."""
         p = outputs.float().softmax(dim=1).cpu()
         return torch.multinomial(p, 1, generator=generator).squeeze(1)

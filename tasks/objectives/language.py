@@ -40,18 +40,15 @@ class Language(Objective):
 
     def losses(self, outputs: Tensor, batch: Batch, *, smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy of each document's targets, `n`."""
-        losses = F.cross_entropy(
-            outputs.flatten(0, 1),
-            batch.targets.flatten(),
-            ignore_index=NOTHING,
-            label_smoothing=smoothing,
-            reduction="none",
-        )
-        return _mean_over(losses.view(batch.targets.shape), batch.targets)
+        return mean_over_targets(token_losses(outputs, batch, smoothing=smoothing), batch)
 
     def loss(self, outputs: Tensor, batch: Batch, *, smoothing: float = 0.0) -> Tensor:
         """Mean over documents of their losses."""
         return self.losses(outputs, batch, smoothing=smoothing).mean()
+
+    def confidence(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Geometric mean of the probabilities of each document's targets, `n`."""
+        return (-self.losses(outputs, batch)).exp()
 
     def answers(self, batch: Batch) -> Tensor:
         """Target tokens of each document, `n`."""
@@ -62,7 +59,7 @@ class Language(Objective):
         target = F.log_softmax(teacher / temperature, dim=-1)
         answer = F.log_softmax(student / temperature, dim=-1)
         by_token = F.kl_div(answer, target, log_target=True, reduction="none").sum(dim=-1)
-        return _mean_over(by_token, batch.targets)
+        return mean_over_targets(by_token, batch)
 
     def relabel(
         self,
@@ -97,10 +94,13 @@ class Language(Objective):
             drawn = torch.randint(len(words), own.shape, generator=generator)
         return torch.where(own == NOTHING, own, words[drawn]).to(targets)
 
-    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """One word for every position, `n x T`, int64."""
-        p = outputs.float().softmax(dim=-1).cpu()
-        return torch.multinomial(p.flatten(0, 1), 1, generator=generator).view(p.shape[:2])
+    def sample(self, outputs: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        """One word after each true beginning, `n x T`, int64."""
+        asked = batch.targets != NOTHING
+        p = outputs[asked].float().softmax(dim=-1).cpu()
+        drawn = torch.full(asked.shape, NOTHING, dtype=torch.int64)
+        drawn[asked.cpu()] = torch.multinomial(p, 1, generator=generator).squeeze(1)
+        return drawn
 
     def statistics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Of each document's target tokens, with m the mean of their log-likelihoods:
@@ -129,9 +129,21 @@ class Language(Objective):
         return _of_documents(*moved)
 
 
-def _mean_over(values: Tensor, targets: Tensor) -> Tensor:
-    """Mean of `n x T` values where something is asked for, `n`."""
-    asked = targets != NOTHING
+def token_losses(outputs: Tensor, batch: Batch, *, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy at each position, `n x T`, with gradients; 0 where nothing is asked for."""
+    losses = F.cross_entropy(
+        outputs.flatten(0, 1),
+        batch.targets.flatten(),
+        ignore_index=NOTHING,
+        label_smoothing=smoothing,
+        reduction="none",
+    )
+    return losses.view(batch.targets.shape)
+
+
+def mean_over_targets(values: Tensor, batch: Batch) -> Tensor:
+    """Mean of `n x T` values over the positions of each document where something is asked for, `n`."""
+    asked = batch.targets != NOTHING
     return torch.where(asked, values, 0.0).sum(dim=1) / asked.sum(dim=1)
 
 

@@ -19,16 +19,18 @@ class Declares(Protocol):
         ...
 
 
-def require_objective(part: Declares, name: str) -> None:
+def require_objective(part: Declares, name: str, *, instead: str = "") -> None:
     """Refuse examples of an objective that something is not for.
 
     Args:
         part: what declares its `objectives`.
         name: of the objective.
+        instead: what to take in its place; empty: nothing is named.
 
     Raises:
         AuditError: it is for others.
     """
     if part.objectives and name not in part.objectives:
         valid = ", ".join(sorted(part.objectives))
-        raise AuditError(f"{type(part).__name__}: expected a model trained to {valid}, got {name}")
+        take = f"; take {instead}" if instead else ""
+        raise AuditError(f"{type(part).__name__}: expected a model trained to {valid}, got {name}{take}")

@@ -14,11 +14,20 @@ from tasks.errors import AuditError
 from tasks.images.augment import Augmentation, AugmentationName
 from tasks.objectives.base import Batch
 from tasks.objectives.language import NOTHING, Language
-from tasks.text.documents import Documents
+from tasks.text.documents import Documents, documents
 from tasks.training.resident import Resident, Subset
 
 MOST_LOGITS = 2**23
 """Most logits of one forward pass in scoring; fixed, so that results do not depend on free memory."""
+
+
+def no_prompts(text: str) -> Sequence[int]:
+    """Refuse.
+
+    Raises:
+        AuditError: always.
+    """
+    raise AuditError(f"expected documents with prompts, which can be answered with '{text:.40}', got others")
 
 
 @dataclass(frozen=True)
@@ -32,18 +41,28 @@ class ResidentDocuments(Resident):
     lengths: Tensor
     """`N`, int64: tokens of each document."""
     vocabulary: int
+    completion: Callable[[str], Sequence[int]] = field(default=no_prompts, compare=False)
+    """Ids of a text as what is said after a prompt, by the tokenizer of the documents; refuses where none has one."""
     again: Callable[[], Resident] | None = field(default=None, compare=False)
 
     called: ClassVar[str] = "documents"
 
     @classmethod
-    def put(cls, documents: Documents, vocabulary: int, device: torch.device) -> ResidentDocuments:
+    def put(
+        cls,
+        documents: Documents,
+        vocabulary: int,
+        device: torch.device,
+        *,
+        completion: Callable[[str], Sequence[int]] = no_prompts,
+    ) -> ResidentDocuments:
         """Copy host arrays to the device once."""
         return cls(
             tokens=torch.from_numpy(documents.tokens.copy()).to(device),
             asked=torch.from_numpy(documents.asked[:, 1:].copy()).to(device),
             lengths=torch.from_numpy(documents.lengths.copy()).to(device),
             vocabulary=vocabulary,
+            completion=completion,
         )
 
     @property
@@ -61,6 +80,22 @@ class ResidentDocuments(Resident):
         index = torch.from_numpy(np.array(ids, dtype=np.int64)).to(self.device)
         following = self.tokens[index][:, 1:].int()
         return Subset(data=self, ids=index, targets=torch.where(self.asked[index], following, NOTHING))
+
+    def answering(self, ids: Tensor, completions: Sequence[Sequence[int]]) -> Subset:
+        """The prompts of documents with other completions, as examples of their own, in the same order.
+
+        The host waits once for the prompts.
+
+        Args:
+            ids: `n`, of documents that have prompts.
+            completions: ids of words for each of them.
+        """
+        ends = self.asked[ids].int().argmax(dim=1, keepdim=True) + 1
+        given = torch.cat([ends, self.tokens[ids].long()], dim=1).tolist()
+        prompts = [end for end, *_ in given]
+        rows = [[*row[:end], *said] for (end, *row), said in zip(given, completions, strict=True)]
+        made = self.put(documents(rows, prompts=prompts), self.vocabulary, self.device)
+        return made.subset(np.arange(len(rows)))
 
     def batches(self, subset: Subset, rows: Sequence[Tensor]) -> Iterator[Batch]:
         """Ids of all tokens but the last, and targets, as wide as the longest document of the batch.
@@ -85,3 +120,14 @@ class ResidentDocuments(Resident):
     def most_scored(self, batch_size: int) -> int:
         """Documents whose logits are few enough to be held at once."""
         return max(1, min(batch_size, MOST_LOGITS // (self.asked.shape[1] * self.vocabulary)))
+
+
+def documents_of(data: Resident) -> ResidentDocuments:
+    """The same, for code of documents alone.
+
+    Raises:
+        AuditError: these are none.
+    """
+    if not isinstance(data, ResidentDocuments):
+        raise AuditError(f"expected documents, got {data.called}")
+    return data

@@ -89,17 +89,28 @@ def rows_within(limit: int, parameters: Mapping[str, Tensor]) -> int:
     return max(1, min(256, limit // max(size, 1)))
 
 
-def mean_squared_gradients(model: nn.Module, subset: Subset) -> Tensors:
+def mean_squared_gradients(model: nn.Module, subset: Subset, *, weights: Tensor | None = None) -> Tensors:
     """Diagonal of the empirical Fisher information: the mean over examples of the squared gradient.
 
     Squares are taken by example, not of a batch's mean gradient, so no batch size changes the result.
+
+    Args:
+        model: in eval mode.
+        subset: `n` examples and the targets to take the loss at.
+        weights: factor of each example's squares, `n`; None is 1.
     """
     names = [name for name, _ in model.named_parameters()]
     total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+    start = 0
     for gradients in gradients_by_example(model, subset, names):
+        count = len(gradients[names[0]])
         for name, gradient in gradients.items():
             # not in place: gradients of added tensors (class token, position) may share memory
-            total[name] += gradient.square().sum(dim=0)
+            squares = gradient.square()
+            if weights is not None:
+                squares = squares * weights[start : start + count].view(-1, *[1] * (squares.dim() - 1))
+            total[name] += squares.sum(dim=0)
+        start += count
     return {name: value / len(subset) for name, value in total.items()}
 
 

@@ -61,6 +61,12 @@ class Outputs:
         return self.statistics["correct"]
 
     @property
+    def accuracy(self) -> np.ndarray:
+        """Share of each example's answers that are right, `n`, float64: of an image 0 or 1, of a document any."""
+        known = "token_accuracy" if "token_accuracy" in self.statistics else "correct"
+        return self.statistics[known].astype(np.float64)
+
+    @property
     def loss(self) -> np.ndarray:
         """Cross-entropy, `n`, float64; of a document the mean over its tokens."""
         return self.statistics["loss"]

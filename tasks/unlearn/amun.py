@@ -55,6 +55,7 @@ class Amun(Descent):
     """Doublings after which an example is given up and left out (14: a radius of 164)."""
 
     objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+    instead: ClassVar[str] = "random_tokens"
     needs_retain: ClassVar[bool] = True
     passes: ClassVar[str] = "E*N + attack_steps*(1+doublings needed)*nf"
     paper: ClassVar[str] = "Ebrahimpour-Boroojeny et al. 2025, arXiv 2503.00917"

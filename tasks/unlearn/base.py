@@ -34,6 +34,8 @@ class Method(ABC):
     """Raised whenever equal hyper-parameters give other weights, so that older ones are made again."""
     objectives: ClassVar[frozenset[str]] = frozenset()
     """Names of the objectives (`tasks.objectives`) whose models it can unlearn from, by itself; empty: every one."""
+    instead: ClassVar[str] = ""
+    """Which method to take for models of other objectives; of one that is for some alone."""
     needs_retain: ClassVar[bool] = True
     """Whether it reads the retain set (a privacy engineer may no longer have it)."""
     needs_validation: ClassVar[bool] = False
@@ -63,6 +65,11 @@ class Method(ABC):
         """Methods that it runs within itself: their versions and hyper-parameters decide its weights too."""
         return ()
 
+    @property
+    def completions(self) -> tuple[str, ...]:
+        """Texts that it has the model say after the prompts of documents, which then must all have one; or none."""
+        return ()
+
     def check_objective(self, name: str) -> None:
         """Refuse models that are trained for another objective, before any work.
 
@@ -73,7 +80,7 @@ class Method(ABC):
             AuditError: neither it nor a method that it runs within itself can unlearn from such models.
         """
         for method in (self, *self.parts):
-            require_objective(method, name)
+            require_objective(method, name, instead=method.instead)
 
     def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a layer scope, given the parameters of the model that it holds, before any work.

@@ -37,6 +37,7 @@ class BoundaryExpand(Descent):
     """L2 coefficient, on the layer scope and the extra row."""
 
     objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+    instead: ClassVar[str] = "undial, or random_tokens"
     needs_retain: ClassVar[bool] = False
     passes: ClassVar[str] = "E*nf"
     paper: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570"

@@ -46,6 +46,7 @@ class BoundaryShrink(Descent):
     """Steps of pgd."""
 
     objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+    instead: ClassVar[str] = "undial, or random_tokens"
     needs_retain: ClassVar[bool] = False
     passes: ClassVar[str] = "E*nf + nf"
     paper: ClassVar[str] = "Chen et al. 2023, arXiv 2303.11570"

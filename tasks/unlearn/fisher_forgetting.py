@@ -10,6 +10,10 @@ AdityaGolatkar/SelectiveForgetting@4c02825 [C], has exponent 1/2 with noise^2 = 
 each weight's inputs, ten times as large on the last layer and on vectors, and, for a whole class, its
 classifier row set to 0. There the inner expectation runs over all labels; here one label is drawn from the
 original model's answer for each example, an unbiased estimate at a K-th of the cost.
+
+Of documents F is that of their loss, the mean over n target tokens: the mean of the tokens' own information. A word is
+drawn for each token after the true beginning; the squared gradient of the document's loss, times n, is then an unbiased
+estimate, since scores of words that were drawn independently are uncorrelated and have mean 0.
 """
 
 from __future__ import annotations
@@ -31,8 +35,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class FisherForgetting(Method):
     """Gaussian noise scaled by the inverse fourth root of the retain set's Fisher information."""
-
-    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
 
     noise: float = 1e-4
     """Standard deviation of a weight whose Fisher information is 1."""
@@ -73,10 +75,15 @@ def model_fisher(run: UnlearningRun, subset: Subset) -> dict[str, Tensor]:
     from tasks.runtime.seeding import torch_generator
     from tasks.training.gradients import mean_squared_gradients
 
-    generator = torch_generator("fisher labels")
-    targets = [
-        run.objective.sample(run.teacher_outputs(run.original, batch.inputs), generator)
-        for batch in subset.batches(256)
-    ]
+    generator, targets = torch_generator("fisher labels"), subset.targets.clone()
+    answers: list[Tensor] = []
+    start = 0
+    for batch in subset.batches(subset.data.most_scored(256)):
+        outputs = run.teacher_outputs(run.original, batch.inputs)
+        drawn = run.objective.sample(outputs, batch, generator)
+        targets[start : start + len(drawn)][..., : drawn.shape[-1]] = drawn.to(targets)
+        answers.append(run.objective.answers(batch))
+        start += len(drawn)
     run.meter.samples += len(subset)
-    return mean_squared_gradients(run.original, subset.with_targets(torch.cat(targets).to(run.device)))
+    # the square of a mean over n independent scores is an n-th of the mean of their squares
+    return mean_squared_gradients(run.original, subset.with_targets(targets), weights=torch.cat(answers))

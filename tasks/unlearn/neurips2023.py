@@ -60,6 +60,7 @@ class ConvolutionTranspose(Descent):
     """Learning rate of the first epoch; cosine by epoch."""
 
     objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+    instead: ClassVar[str] = "not, or finetune"
     needs_retain: ClassVar[bool] = True
     edits_weights: ClassVar[bool] = True
     passes: ClassVar[str] = "E*nr"
@@ -111,6 +112,7 @@ class MaskedSmallGradients(Descent):
     """Factor on the gradients of the convolution weights that are kept."""
 
     objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+    instead: ClassVar[str] = "not, or finetune"
     needs_retain: ClassVar[bool] = True
     edits_weights: ClassVar[bool] = True
     passes: ClassVar[str] = "E*nr + 2*nf"

@@ -31,6 +31,7 @@ class RandomTokens(Descent):
     """Draw words anew each epoch, or once."""
 
     objectives: ClassVar[frozenset[str]] = frozenset({"language"})
+    instead: ClassVar[str] = "random_labels"
     needs_retain: ClassVar[bool] = True
     passes: ClassVar[str] = "E*N"
     paper: ClassVar[str] = "Golatkar et al. 2020, arXiv 1911.04933"

@@ -9,7 +9,8 @@ The student starts as the teacher, where the divergence and its gradient are zer
 only as far as train-mode batch norms make the two differ, and later steps grow from there.
 
 Rewind: r* = error of the *final* student on validation examples of the forget set's classes; take back the
-weights of the epoch whose forget error is closest to r*.
+weights of the epoch whose forget error is closest to r*. Of documents, which are of one class, the error is the share
+of tokens that are wrong.
 
 Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023, arXiv 2302.09880, eq. 3-4, section 3.
 """
@@ -113,7 +114,6 @@ class Scrub(Descent):
 class ScrubRewind(Scrub):
     """SCRUB, rewound to the epoch whose forget error matches that of unseen examples (SCRUB+R)."""
 
-    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_validation: ClassVar[bool] = True
 
     def __call__(self, run: UnlearningRun) -> None:
@@ -123,7 +123,7 @@ class ScrubRewind(Scrub):
         for epoch in range(self.epochs):
             self.run_epoch(run, optimizer, epoch)
             checkpoints.append({k: v.detach().clone() for k, v in run.model.state_dict().items()})
-            errors.append(float((~_correct(run, run.forget)).mean()))
+            errors.append(float(_errors(run, run.forget).mean()))
         if not checkpoints:
             return
         chosen = closest_epoch(errors, matched_error(run))
@@ -142,21 +142,31 @@ def matched_error(run: UnlearningRun) -> float:
     Raises:
         AuditError: a class of the forget set has no validation example.
     """
-    wrong = ~_correct(run, run.validation)
-    labels = run.validation.targets.cpu().numpy()
-    error = 0.0
-    for label, count in zip(*run.forget.targets.unique(return_counts=True), strict=True):
-        among = wrong[labels == int(label)]
+    import numpy as np
+
+    errors, labels = _errors(run, run.validation), _classes(run.validation)
+    total = 0.0
+    for label, count in zip(*np.unique(_classes(run.forget), return_counts=True), strict=True):
+        among = errors[labels == label]
         if not len(among):
             raise AuditError(
-                f"scrub_r: expected validation examples of class {int(label)}, which the forget set holds"
+                f"scrub_r: expected validation examples of class {label}, which the forget set holds"
             )
-        error += float(among.mean()) * int(count) / len(run.forget)
-    return error
+        total += float(among.mean()) * int(count) / len(run.forget)
+    return total
 
 
-def _correct(run: UnlearningRun, subset: Subset) -> np.ndarray:
+def _errors(run: UnlearningRun, subset: Subset) -> np.ndarray:
+    """Share of wrong answers of each example, `n`."""
     from tasks.training.scoring import score
 
     run.meter.forward_samples += len(subset)
-    return score(run.model, subset).correct
+    return 1.0 - score(run.model, subset).accuracy
+
+
+def _classes(subset: Subset) -> np.ndarray:
+    """Class of each example, `n`; documents are all of one."""
+    import numpy as np
+
+    targets = subset.targets.cpu().numpy()
+    return targets if targets.ndim == 1 else np.zeros(len(targets), dtype=np.int64)

@@ -44,6 +44,8 @@ COMPUTED_RANKINGS = (
     "learning_events",
 )
 """Rankings that need no stored scores (`parts.risk.PROXIES`); other names are scores that the run offers."""
+OF_DOCUMENTS = ("calibrated_loss", "confidence")
+"""Those of them that need neither classes nor pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,6 @@ class SequentialUnlearning(Method):
     proxy_lr: float = 0.05
     """Learning rate of that training (sgd)."""
 
-    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     needs_retain: ClassVar[bool] = True
     needs_validation: ClassVar[bool] = True
     passes: ClassVar[str] = "sum of the base method over the groups, and the ranking"
@@ -107,6 +108,16 @@ class SequentialUnlearning(Method):
         """
         names = self.group_methods or (self.base_method,) * self.groups
         return [self._method(name) for name in names]
+
+    def check_objective(self, name: str) -> None:
+        """Refuse what the method of a group refuses, and rankings by classes or pixels where there are none."""
+        super().check_objective(name)
+        computed = self.order != "shuffled" and self.ranking in COMPUTED_RANKINGS
+        if name != "classify" and computed and self.ranking not in OF_DOCUMENTS:
+            raise AuditError(
+                f"ranking: expected {' or '.join(OF_DOCUMENTS)}, or stored scores, as examples have no classes or "
+                f"pixels, got '{self.ranking}'"
+            )
 
     def check_scope(self, parameters: Mapping[str, nn.Parameter], model: nn.Module) -> None:
         """Refuse a scope that the method of a group refuses."""

@@ -80,6 +80,7 @@ class Twin(Descent):
     """Predicted probability of hard from which an example is relabelled; lower where few are hard."""
 
     objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+    instead: ClassVar[str] = "bad_teacher, or kl_min"
     needs_retain: ClassVar[bool] = True
     second_model: ClassVar[str] = "twin and curriculum models"
     needs_validation: ClassVar[bool] = True

@@ -65,6 +65,7 @@ class Unsir(Descent):
 
     version: ClassVar[int] = 2
     objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
+    instead: ClassVar[str] = "random_tokens, or grad_diff"
     needs_retain: ClassVar[bool] = True
     passes: ClassVar[str] = "noise_steps*noise_images*classes + E*(noise + 2*retain_per_class*K)"
     paper: ClassVar[str] = "Tarun et al. 2023, arXiv 2111.08947"

@@ -80,7 +80,9 @@ def equal_arrays(first, second):
 
 LOOKS = {
     "amun": "its attack stops where an example has flipped: once for each of its steps",
+    "dpo": "prompts, which refusals follow, once an epoch, and a third pass",
     "eu_k": "a training looks at its loss and its weights apart",
+    "idk": "prompts, which refusals follow, once an epoch",
     "rsu": "one unlearning for each group",
     "rum": "one unlearning for each group",
     "scrub_r": "it scores checkpoints",
@@ -244,7 +246,7 @@ def test_objectives(name, device):
         ]
         assert {tensor.device for tensor in on_device} == {batch.inputs.device}
         on_host = [
-            objective.sample(outputs.detach(), generator),
+            objective.sample(outputs.detach(), batch, generator),
             *objective.statistics(outputs, batch).values(),
         ]
         assert {tensor.device.type for tensor in on_host} == {"cpu"}

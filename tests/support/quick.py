@@ -22,6 +22,7 @@ METHOD_STEPS = {
     "curriculum_epochs": 1,
     "proxy_epochs": 1,
     "attack_steps": 3,
+    "block": 0,
 }
 ATTACK_STEPS = {"steps": 4, "restarts": 1, "queries": 20}
 

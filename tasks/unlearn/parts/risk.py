@@ -93,7 +93,7 @@ def losses(run: UnlearningRun, model: nn.Module, subset: Subset) -> Tensor:
     with evaluating(model):
         parts = [
             run.losses(batch, run.teacher_outputs(model, batch.inputs).float())
-            for batch in subset.batches(BATCH)
+            for batch in subset.batches(subset.data.most_scored(BATCH))
         ]
     return torch.cat(parts)
 
@@ -132,9 +132,13 @@ def input_gradients(run: UnlearningRun, model: nn.Module, batch: Batch) -> tuple
 
 
 def confidence(run: UnlearningRun, _recipe: Recipe) -> Tensor:
-    """One minus the original's probability of the true label."""
-    p = outputs(run, run.original, run.forget).softmax(dim=1)
-    return 1 - p.gather(1, run.forget.targets[:, None]).squeeze(1)
+    """One minus the original's probability of the true answer; of a document that of a token, in geometric mean."""
+    with evaluating(run.original):
+        parts = [
+            run.objective.confidence(run.teacher_outputs(run.original, batch.inputs).float(), batch)
+            for batch in run.forget.batches(run.forget.data.most_scored(BATCH))
+        ]
+    return 1 - torch.cat(parts)
 
 
 def learning_events(run: UnlearningRun, recipe: Recipe) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is said of documents: token accuracy, perplexity and extraction, of which some are memorised."""
+"""What is said of documents: token accuracy, its gap to a retrained model, perplexity and extraction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from functools import partial
 
 import numpy as np
 
-from tasks.metrics.documents import exact_extraction, extraction_strength, perplexity, token_accuracy
+from tasks.metrics.documents import (
+    COMPARED,
+    average_token_gap,
+    exact_extraction,
+    extraction_strength,
+    perplexity,
+    token_accuracy,
+)
 from tasks.training.scoring import Outputs
 from tests.benchmarks.coverage.case import Case, Seen, one_by_one, seen
 
@@ -53,7 +60,44 @@ def _documents(generator: np.random.Generator, *, n: int, memorised: float) -> d
     }
 
 
+SIZES = {"30/170/60": (30, 170, 60), "100/900/400": (100, 900, 400)}
+"""Forgotten, retained and test documents."""
+CHANGES = {
+    "no gap": (0.0, 0.0, 0.0),
+    "gaps of .2, 0, .05": (0.2, 0.0, 0.05),
+    "gaps of .3, .1, .1": (0.3, 0.1, 0.1),
+}
+"""By how much the chance that a token is right has fallen."""
+
+
+def _beside_retrained(
+    generator: np.random.Generator, *, sizes: tuple[int, ...], changes: tuple[float, ...]
+) -> dict[str, Seen]:
+    """Two models' tokens, right independently, on documents that both find equally hard."""
+    ours, theirs = {}, {}
+    for split, n, change in zip(COMPARED, sizes, changes, strict=True):
+        tokens, chance = generator.choice(LENGTHS, size=n), generator.uniform(0.4, 0.9, size=n)
+        for held, lost in ((ours, change), (theirs, 0.0)):
+            held[split] = Outputs(
+                ids=np.arange(n),
+                labels=np.zeros(n, np.int64),
+                logits=np.empty((n, 0), np.float32),
+                statistics={"token_accuracy": generator.binomial(tokens, chance - lost) / tokens},
+            )
+    return {"average_token_gap": seen(average_token_gap(ours, theirs), float(np.mean(changes)))}
+
+
 CASES = tuple(
+    Case(
+        family=FAMILY,
+        name=f"{words} documents beside a retrained model's, {which}",
+        estimates=("average_token_gap",),
+        simulate=one_by_one(partial(_beside_retrained, sizes=sizes, changes=changes)),
+        fast=200 if words == "30/170/60" else 0,
+    )
+    for words, sizes in SIZES.items()
+    for which, changes in CHANGES.items()
+) + tuple(
     Case(
         family=FAMILY,
         name=f"{n} documents, {memorised:.0%} memorised",

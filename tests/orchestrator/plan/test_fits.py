@@ -29,11 +29,21 @@ LONGEST = 42
 CASES = {
     "a method of classes": (
         {METHOD: 'method = ["boundary_shrink"]'},
-        "axes.method: 'boundary_shrink': BoundaryShrink: expected a model trained to classify, got language",
+        "axes.method: 'boundary_shrink': BoundaryShrink: expected a model trained to classify, got language; take "
+        "undial, or random_tokens",
     ),
     "a part of a method": (
-        {METHOD: 'method = ["rum"]'},
-        "expected a model trained to classify, got language",
+        {METHOD: 'method = ["rum:base_method=unsir"]'},
+        "Unsir: expected a model trained to classify, got language; take random_tokens, or grad_diff",
+    ),
+    "a ranking by pixels": (
+        {METHOD: 'method = ["rum:ranking=curvature"]'},
+        "axes.method: 'rum:ranking=curvature': ranking: expected calibrated_loss or confidence, or stored scores",
+    ),
+    "refusals where nobody asks": (
+        {METHOD: 'method = ["idk"]'},
+        "axes.method: 'idk': expected documents that are all a prompt and its completion, as it answers prompts, and "
+        "'fictitious_people' holds others; take npo or simnpo",
     ),
     "an attack of pixels": (
         {ATTACK: 'attack = ["none", "fgsm"]'},
@@ -107,10 +117,6 @@ CASES = {
         {"[execution]": "[shadows]\ncanaries = 4\n[execution]"},
         "shadows.canaries: expected 0, as 'fictitious_people' holds documents, got 4",
     ),
-    "tuning": (
-        {"[execution]": "[tuning]\ntrials = 2\n[execution]"},
-        "tuning.trials: expected 0, as 'fictitious_people' holds documents, got 2",
-    ),
 }
 
 
@@ -160,11 +166,29 @@ def test_everything_says_for_whom_it_is():
     def only(registry, name):
         return {entry for entry in registry.names() if registry.get(entry).objectives == {name}}
 
-    assert only(methods, "language") == {"npo", "random_tokens", "simnpo"}
+    assert only(methods, "language") == {
+        "dpo",
+        "grad_diff",
+        "idk",
+        "kl_min",
+        "npo",
+        "random_tokens",
+        "rmu",
+        "simnpo",
+        "task_vector",
+        "undial",
+        "wga",
+    }
     assert only(attacks, "language") == {"extraction"}
-    assert {"boundary_shrink", "boundary_expand", "unsir", "amun", "twin", "scrub_r"} <= only(
-        methods, "classify"
-    )
+    assert only(methods, "classify") == {
+        "amun",
+        "boundary_expand",
+        "boundary_shrink",
+        "ct",
+        "msg",
+        "twin",
+        "unsir",
+    }
     adversarial = {name for name in attacks.names() if attacks.get(name).family == "adversarial"}
     assert adversarial
     assert only(attacks, "classify") == adversarial

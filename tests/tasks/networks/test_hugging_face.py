@@ -1,4 +1,4 @@
-"""Models of transformers: the library's own answers, our layer groups and scopes, and bits that do not move."""
+"""Models of transformers: the library's own answers and hidden states, our layer groups and scopes, and still bits."""
 
 import copy
 
@@ -8,6 +8,7 @@ import torch
 from tasks.errors import AuditError
 from tasks.networks.hugging_face import build_hugging_face
 from tasks.networks.hugging_face_options import HuggingFaceOptions
+from tasks.networks.language_models import after_block, decoder_blocks
 from tasks.networks.layers import layer_groups, norm_layers
 from tasks.networks.scopes import bind
 from tasks.objectives.base import Batch
@@ -46,6 +47,18 @@ def test_logits_are_the_librarys_own(family):
     torch.testing.assert_close(ours[inside], theirs[inside], rtol=0, atol=1e-6)
     for row, expected in zip(ours, alone, strict=True):
         torch.testing.assert_close(row[: len(expected)], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_block_hands_on_the_librarys_own_hidden_states(family):
+    model, ids = tiny_model(family), tokens()
+    with torch.no_grad(), after_block(model, 0) as seen:
+        model(ids)
+    with torch.no_grad():
+        found = model.body(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states
+    assert len(decoder_blocks(model)) == len(found) - 1 > 1
+    (own,) = seen
+    torch.testing.assert_close(own, found[1], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -147,7 +147,8 @@ def test_relabelling_leaves_out_what_is_excluded_and_refuses_to_draw_from_nothin
 
 def test_samples_follow_the_models_answers():
     p = torch.tensor([0.5, 0.3, 0.15, 0.05, 0.0], dtype=torch.float64)
-    drawn = OBJECTIVE.sample(p.log().expand(4000, K), generator())
+    of = Batch(torch.empty(0), torch.zeros(4000, dtype=torch.int64), torch.arange(4000))
+    drawn = OBJECTIVE.sample(p.log().expand(4000, K), of, generator())
     counts = torch.bincount(drawn, minlength=K)
     assert counts[4] == 0
     assert chisquare(counts[:4], 4000 * p[:4]).pvalue > 0.01

@@ -245,6 +245,8 @@ def test_relabelling_with_nothing_to_draw_is_refused():
 
 def test_words_are_drawn_from_the_models_own_answers():
     p = torch.tensor([0.5, 0.3, 0.2, 0, 0, 0, 0]).log()
-    drawn = OBJECTIVE.sample(p.expand(3000, 2, V), generator())
-    assert drawn.shape == (3000, 2)
-    np.testing.assert_allclose(drawn.flatten().bincount(minlength=V) / 6000, p.exp(), atol=0.03)
+    of = batch((2, 1, 2) * 1000, width=3)
+    drawn = OBJECTIVE.sample(p.expand(3000, 3, V), of, generator())
+    assert torch.equal(drawn == NOTHING, of.targets == NOTHING)
+    words = drawn[drawn != NOTHING]
+    np.testing.assert_allclose(words.bincount(minlength=V) / len(words), p.exp(), atol=0.03)

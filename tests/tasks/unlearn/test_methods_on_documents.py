@@ -1,5 +1,6 @@
 """Methods on models of documents: the contracts of every method, and the losses of those that are made for text."""
 
+import copy
 import math
 
 import pytest
@@ -12,20 +13,19 @@ from tasks.errors import AuditError, Diverged
 from tasks.objectives.language import NOTHING
 from tasks.unlearn.base import methods
 from tasks.unlearn.npo import NPO, SimNPO
+from tasks.unlearn.parts.risk import risk_scores, short_recipe
 from tasks.unlearn.random_tokens import RandomTokens
 from tasks.unlearn.run import unlearn
+from tasks.unlearn.scrub import closest_epoch
 
 QUICK = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
-FIT = [
-    name
-    for name in methods.names()
-    if "classify" not in methods.get(name).objectives and not methods.get(name).from_scratch
-]
+SEQUENCES = {"groups": 2, "proxy_epochs": 1, "base_params": QUICK}
+FIT = [name for name in methods.names() if not methods.get(name).from_scratch]
 
 
 def quick(name, **values):
     cls = methods.get(name)
-    return cls(**{k: v for k, v in {**QUICK, **values}.items() if k in cls.__dataclass_fields__})
+    return cls(**{k: v for k, v in {**QUICK, **SEQUENCES, **values}.items() if k in cls.__dataclass_fields__})
 
 
 def on_documents(method):
@@ -50,7 +50,14 @@ def test_the_methods_of_the_grid_of_language_models_are_among_them():
     } <= fit
 
 
-@pytest.mark.parametrize("name", [name for name in FIT if on_documents(methods.get(name)())])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in FIT
+        if methods.get(name).objectives != {"language"} and on_documents(methods.get(name)())
+    ],  # those of documents alone are held to the contracts with all others
+)
 def test_every_contract_of_methods_holds_on_documents(name):
     check_method(quick(name), small_language_run)
 
@@ -196,6 +203,73 @@ def test_a_loss_that_is_no_number_is_told():
 
 def test_a_method_of_classes_is_refused_on_documents():
     with pytest.raises(
-        AuditError, match="BoundaryShrink: expected a model trained to classify, got language"
+        AuditError,
+        match="BoundaryShrink: expected a model trained to classify, got language; take undial, or random_tokens",
     ):
         unlearn(methods.get("boundary_shrink")(), small_language_run())
+
+
+CLASSES_ALONE = {"amun", "boundary_expand", "boundary_shrink", "ct", "msg", "twin", "unsir"}
+
+
+def test_what_is_of_classes_or_pixels_names_what_to_take_instead():
+    assert {name for name in FIT if not on_documents(methods.get(name)())} == CLASSES_ALONE
+    for name in CLASSES_ALONE:
+        with pytest.raises(AuditError) as caught:
+            methods.get(name)().check_objective("language")
+        named = str(caught.value).partition("; take ")[2].split(", or ")
+        assert all(on_documents(methods.get(other)()) for other in named), named
+
+
+@pytest.mark.parametrize("name", [name for name in FIT if methods.get(name).objectives == {"language"}])
+def test_what_is_of_documents_names_what_to_take_instead(name):
+    cls = methods.get(name)
+    with pytest.raises(
+        AuditError, match=f"expected a model trained to language, got classify; take {cls.instead}"
+    ):
+        cls().check_objective("classify")
+    assert not methods.get(cls.instead).objectives
+
+
+@pytest.mark.parametrize("ranking", ["curvature", "entanglement", "holdout_kl", "learning_events"])
+def test_rankings_of_classes_or_pixels_are_refused_on_documents(ranking):
+    method = methods.get("rum")(ranking=ranking)
+    method.check_objective("classify")
+    with pytest.raises(
+        AuditError, match=f"ranking: expected calibrated_loss or confidence, .* got '{ranking}'"
+    ):
+        method.check_objective("language")
+    methods.get("rum")(ranking=ranking, order="shuffled").check_objective("language")
+    methods.get("rum")(ranking="memorisation").check_objective("language")
+
+
+def test_documents_are_ranked_by_how_sure_the_original_is():
+    run = small_language_run()
+    batch = run.forget.batch(torch.arange(len(run.forget)))
+    with torch.no_grad():
+        total, tokens = summed(run.original, batch)
+    found = risk_scores(run, "confidence", short_recipe(1, 0.05))
+    torch.testing.assert_close(torch.from_numpy(found).float(), 1 - (-total / tokens).exp())
+    groups = methods.get("rum")(groups=3).split(run)
+    assert max(found[groups[0]]) <= min(found[groups[1]]) <= max(found[groups[1]]) <= min(found[groups[2]])
+
+
+def test_scrub_r_rewinds_by_the_tokens_that_are_wrong():
+    run, seen = small_language_run(), []
+    run.on_epoch = lambda _epoch, model: seen.append(copy.deepcopy(model))
+    unlearn(methods.get("scrub_r")(epochs=4, max_epochs=2, batch_size=8, forget_batch_size=8, lr=0.3), run)
+
+    def wrong(model, part):
+        batch = part.batch(torch.arange(len(part)))
+        with torch.no_grad():
+            right = model(batch.inputs).argmax(-1) == batch.targets
+        asked = batch.targets != NOTHING
+        return float((1 - (right & asked).sum(1) / asked.sum(1)).mean())
+
+    errors = [wrong(model, run.forget) for model in seen]
+    assert len(set(errors)) > 1
+    chosen = closest_epoch(errors, wrong(seen[-1], run.validation))
+    assert run.notes["rewound_epoch"] == chosen + 1
+    assert all(
+        torch.equal(p, dict(run.model.named_parameters())[n]) for n, p in seen[chosen].named_parameters()
+    )

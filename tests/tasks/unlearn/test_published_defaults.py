@@ -12,6 +12,8 @@ from tasks.unlearn.parts.risk import short_recipe
 SALUN: dict[str, Any] = {"epochs": 10, "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 256}
 """What the code of Jia et al. and Fan et al. runs every baseline with."""
 BOUNDARY: dict[str, Any] = {"epochs": 10, "lr": 1e-5, "momentum": 0.9, "batch_size": 64}
+OPEN_UNLEARNING: dict[str, Any] = {"epochs": 10, "lr": 1e-5, "batch_size": 32, "optimizer": "adamw"}
+"""What locuslab/open-unlearning runs methods for language models with."""
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "finetune": {**SALUN, "lr": 0.01, "optimizer": "sgd"},
@@ -70,6 +72,16 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "classifier_batch": 128,
     },
     "rum": {"groups": 3, "order": "low_to_high"},
+    "grad_diff": {**OPEN_UNLEARNING, "forget_weight": 1.0, "retain_weight": 1.0},
+    "kl_min": {**OPEN_UNLEARNING, "retain_weight": 1.0},
+    "npo": {**OPEN_UNLEARNING, "beta": 0.1, "retain_weight": 1.0},
+    "simnpo": {**OPEN_UNLEARNING, "beta": 2.5, "delta": 0.0, "forget_weight": 0.1375, "retain_weight": 1.0},
+    "idk": {**OPEN_UNLEARNING, "retain_weight": 1.0},
+    "dpo": {**OPEN_UNLEARNING, "beta": 0.1, "retain_weight": 1.0},
+    "wga": {**OPEN_UNLEARNING, "epochs": 5, "beta": 1.0, "retain_weight": 1.0},
+    "undial": {**OPEN_UNLEARNING, "lr": 1e-4, "beta": 10.0, "retain_weight": 0.0},
+    "task_vector": {**OPEN_UNLEARNING, "alpha": 1.0},
+    "rmu": {"block": 7, "steering": 20.0, "retain_weight": 100.0, "lr": 5e-5, "batch_size": 4},
 }
 CHOSEN_HERE: dict[str, dict[str, Any]] = {
     "twin": {"noise": 0.02, "attack_steps": 8, "curriculum_lr": 0.05, "exclude_true": True, "threshold": 0.5}
