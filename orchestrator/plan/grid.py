@@ -161,7 +161,9 @@ class _Builder:
         for text, method in self.methods.items():  # said even where no cell asks for the method
             data.scores.require(method.built.needs_scores, where=f"methods.{text}")
         self._sides = cache(lambda forget_set: train_labels_by_side(data, forget_set))
-        self.attacks = {text: build_attack(config, text) for text in config.axes.attack}
+        self.attacks = {
+            text: build_attack(config, text, data.labels.objective) for text in config.axes.attack
+        }
         for text, attack in self.attacks.items():
             if attack.built.on_canaries and not config.shadows.canaries:
                 raise AuditError(f"axes.attack: '{text}' needs canaries; set shadows.canaries, got 0")
