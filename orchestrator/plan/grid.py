@@ -164,11 +164,11 @@ class _Builder:
         self.attacks = {
             text: build_attack(config, text, data.labels.objective) for text in config.axes.attack
         }
+        check_models(config, data.source, data.labels)
+        check_axes(data.labels, self.methods.values(), self.attacks.values())
         for text, attack in self.attacks.items():
             if attack.built.on_canaries and not config.shadows.canaries:
                 raise AuditError(f"axes.attack: '{text}' needs canaries; set shadows.canaries, got 0")
-        check_models(config, data.source, data.labels)
-        check_axes(data.labels, self.methods.values(), self.attacks.values())
         self._identity = Identity(config, data)
         # A grid asks for the same model once for each attack and scope: 100,000 cells must plan in seconds.
         self._model = cache(self._make_model)

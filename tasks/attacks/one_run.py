@@ -91,6 +91,7 @@ class OneRun(PerExample):
     """Guess the canaries with the highest phi as members, the lowest as non-members; needs no shadow."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (EPSILON_LOWER_BOUND, RUNS_MISSING)
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     games: ClassVar[tuple[str, ...]] = ("G0", "G2")
 
     game: Literal["G0", "G2"] = "G0"

@@ -89,6 +89,14 @@ class Targeted(PerExample):
         if self.on_canaries and self.game == "G3":
             raise AuditError("targets: expected forget_set in game G3: no canary is retained, got 'canaries'")
 
+    def check_objective(self, name: str) -> None:
+        """See `PerExample.check_objective`; canaries are images."""
+        super().check_objective(name)
+        if self.on_canaries and name != "classify":
+            raise AuditError(
+                f"targets: expected forget_set, as there are no canaries of {EXAMPLES[name]}, got canaries"
+            )
+
     @property
     def on_canaries(self) -> bool:
         """See `Attack.on_canaries`."""
