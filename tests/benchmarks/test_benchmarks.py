@@ -24,8 +24,15 @@ SMALLEST = {
     "verdict_power": ("--audits 20", "seeds would show equivalence"),
 }
 """Arguments by benchmark, and what the last line that it prints holds."""
-DEAR = ("queue_utilisation", "scale_cells", "shadow_layout", "trial_overhead", "verdict_power")
-"""They start Ray or several processes, or ask for half a minute."""
+DEAR = (
+    "language_bases",
+    "queue_utilisation",
+    "scale_cells",
+    "shadow_layout",
+    "trial_overhead",
+    "verdict_power",
+)
+"""They start Ray or several processes, train language models, or ask for half a minute."""
 
 
 def execute(name: str, arguments: str) -> str:
