@@ -13,7 +13,7 @@
 -- loss threshold, forget against test, 0.5 is no signal; of several attacks, or settings of one, that which
 -- most models at the place have met. risk_auc: the per-example attack, likewise in one setting, on any
 -- forget set, mean over examples, and from the lowest to the highest end of its 95 % intervals over forget
--- sets.
+-- sets; of several statistics that of phi (population_vs_per_example has all).
 with chosen as (
     select
         plan_cells.*,

@@ -1,5 +1,5 @@
 -- Does unlearning expose the examples that were to be kept, more than retraining without the forgotten does?
--- grain: finished cell of game G3
+-- grain: finished cell of game G3 and statistic
 -- param forget_set = null: only this forget set
 -- retain_harm_auc_change is the mean, over retained examples, of each one's AUC after unlearning minus before, under
 -- the same attack with the same options in the same runs of the same shadow models: 0 where nothing happened. control
@@ -11,6 +11,7 @@ select
     forget_set,
     attack,
     metric,
+    if(variant = '', 'phi', variant) as statistic,
     role,
     method,
     scope,
@@ -35,4 +36,5 @@ where metric = 'retain_harm_auc_change'
     and attack_family = 'per_example'
     and leaderboard.label is null
     and ($forget_set is null or forget_set = $forget_set)
-order by dataset, architecture, forget_set, attack, metric, role, method, scope, seed, leaderboard.setting, cell_id;
+order by dataset, architecture, forget_set, attack, metric, variant, role, method, scope, seed,
+    leaderboard.setting, cell_id;

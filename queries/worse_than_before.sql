@@ -1,5 +1,5 @@
 -- Which methods leave examples worse off than the original model had them, and does retraining do so too?
--- grain: finished cell of the attack before_after, and split
+-- grain: finished cell of the attack before_after, split and statistic
 -- param split = null: forget or retain
 -- param forget_set = null: only this forget set
 -- A forgotten example is worse off where it is further from never seen, on either side, than before unlearning in the
@@ -24,6 +24,7 @@ select
     counted.architecture,
     counted.forget_set,
     counted.split,
+    if(counted.variant = '', 'phi', counted.variant) as statistic,
     counted.role,
     counted.method,
     counted.scope,
@@ -44,7 +45,8 @@ select
     counted.setting
 from counted
 join shares on shares.cell_id = counted.cell_id and shares.split = counted.split
+    and shares.variant = counted.variant
 left join setting_labels on setting_labels.setting = counted.setting
 order by
-    counted.dataset, counted.architecture, counted.forget_set, counted.split, counted.role, counted.method,
-    counted.scope, counted.seed, counted.setting;
+    counted.dataset, counted.architecture, counted.forget_set, counted.split, counted.variant, counted.role,
+    counted.method, counted.scope, counted.seed, counted.setting;

@@ -166,13 +166,15 @@ class _Builder:
         for text, method in self.methods.items():  # said even where no cell asks for the method
             data.scores.require(method.built.needs_scores, where=f"methods.{text}")
         self._sides = cache(lambda forget_set: train_labels_by_side(data, forget_set))
-        self.attacks = {text: build_attack(config, text) for text in config.axes.attack}
-        for text, attack in self.attacks.items():
-            if attack.built.on_canaries and not config.shadows.canaries:
-                raise AuditError(f"axes.attack: '{text}' needs canaries; set shadows.canaries, got 0")
+        self.attacks = {
+            text: build_attack(config, text, data.labels.objective) for text in config.axes.attack
+        }
         check_models(config, data.source, data.labels)
         check_axes(data.labels, self.methods.values(), self.attacks.values())
         check_prompts(config, data.source, data.labels, self.methods.values())
+        for text, attack in self.attacks.items():
+            if attack.built.on_canaries and not config.shadows.canaries:
+                raise AuditError(f"axes.attack: '{text}' needs canaries; set shadows.canaries, got 0")
         self._identity = Identity(config, data)
         # A grid asks for the same model once for each attack and scope: 100,000 cells must plan in seconds.
         self._model = cache(self._make_model)

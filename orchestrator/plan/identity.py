@@ -21,10 +21,11 @@ shadow set  what an original depends on, but for its seed; the layout (number of
 shadow      the set, and its number
 group       the set; names of architecture, method, scope and pool, since files lie below them; the method;
             `[unlearning]` and `trajectories`, unless it trains from scratch; `[evaluation] batch_size`, in which
-            observations are scored
+            observations are scored; of documents the statistics beside phi
 observation the group, and the number of the shadow
-cell        ids of subject and reference; attack: registered name, `version`, parameters, plug-in, and its text on the
-            axis, which names its random stream; seed; all of `[evaluation]`; forgotten examples; what is tested on
+cell        ids of subject and reference; attack: registered name, `version`, parameters (`Attack.added`: where they
+            differ from what was before them), plug-in, and its text on the axis, which names its random stream; seed;
+            all of `[evaluation]`; forgotten examples; what is tested on
 
 setting     (of any of these) all that its id holds, and that the ids in it hold, but seeds, forgotten examples and
             their poison. The layout of shadow models stays: they are drawn for all forget sets of a plan together
@@ -51,8 +52,10 @@ from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest
 from orchestrator.plan.setting import OF_THE_METHOD, Setting, flatten
 from tasks import fields
+from tasks.attacks.base import Attack
 from tasks.datasets.base import datasets
 from tasks.networks.weight_files import content_digest, weight_file
+from tasks.objectives.names import PHI, STATISTICS
 from tasks.registry import parse_text
 from tasks.shadows.layout import ShadowLayout
 from tasks.unlearn.base import Method
@@ -288,7 +291,11 @@ class Identity:
 
     def _group(self, set_id: str, architecture: str, name: str, content: Mapping[str, Any]) -> str:
         named = {"set": set_id, "architecture.name": architecture, "method.text": name}
-        return self._id({**named, **content, "evaluation.batch_size": self._config.evaluation.batch_size})
+        observed = [name for name in STATISTICS[self._data.labels.objective] if name != PHI]
+        told = {"observed": observed} if observed else {}
+        return self._id(
+            {**named, **content, **told, "evaluation.batch_size": self._config.evaluation.batch_size}
+        )
 
     def _measurement(self, attack: NamedAttack) -> str:
         """Id of how any subject is measured."""
@@ -307,7 +314,13 @@ class Identity:
 
 def _with_parameters(named: Mapping[str, Any], built: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]:
     """Parameters beside what is `named` of a method or an attack; one of a name that is taken goes below `params`."""
-    content, params = {**named}, fields.to_plain(built)
+    content = {**named}
+    since = built.added if isinstance(built, Attack) else {}
+    params = {
+        name: value
+        for name, value in fields.to_plain(built).items()
+        if name not in since or getattr(built, name) != since[name]
+    }
     clash = {name: value for name, value in params.items() if name in (*named, *taken, "params")}
     content |= {name: value for name, value in params.items() if name not in clash}
     return {**content, "params": clash} if clash else content

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from orchestrator.plan.cells import Plan
 from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.store.store import Store
-from tasks.shadows.observations import RunBlock, State
+from tasks.objectives.names import BESIDE_PHI
+from tasks.shadows.observations import DENSE, RunBlock, State
 
 STATE_NAMES = {int(state): state.name.lower() for state in State}
-READ_COLUMNS = ("draw", "state", "example_id", "phi", "loss", "correct")
+READ_COLUMNS = ("draw", "state", "example_id", "phi", "loss", "correct", *BESIDE_PHI)
 
 
 def path_of(group: ShadowGroup) -> dict[str, str]:
@@ -55,6 +56,10 @@ def block_rows(
         columns["loss"] = block.loss.astype(np.float32)
     if block.correct is not None:
         columns["correct"] = block.correct.astype(bool)
+    for name in BESIDE_PHI:
+        values = getattr(block, name)
+        if values is not None:
+            columns[name] = values.astype(np.float32)
     if epoch is not None:
         columns["epoch"] = np.full(len(example_ids), epoch, dtype=np.int32)
     return pa.table(columns)
@@ -78,7 +83,8 @@ def run_blocks(shadow: int, table: pa.Table) -> list[RunBlock]:
     """
     final = pc.is_null(table["epoch"])
     table = table.select(READ_COLUMNS).filter(final)
-    columns = {name: table[name].to_numpy() for name in ("draw", "example_id", "phi", "loss")}
+    held = [name for name in BESIDE_PHI if not table[name].null_count]
+    columns = {name: table[name].to_numpy() for name in ("draw", "example_id", "phi", "loss", *held)}
     columns["state"] = _state_codes(table["state"])
     if not table["correct"].null_count:
         columns["correct"] = table["correct"].cast(pa.int8()).to_numpy()
@@ -86,7 +92,7 @@ def run_blocks(shadow: int, table: pa.Table) -> list[RunBlock]:
     for draw in np.unique(columns["draw"]):
         rows = np.flatnonzero(columns["draw"] == draw)
         rows = rows[np.argsort(columns["example_id"][rows], kind="stable")]
-        found = {name: columns[name][rows] for name in ("state", "phi", "loss", "correct") if name in columns}
+        found = {name: columns[name][rows] for name in DENSE if name in columns}
         blocks.append(RunBlock(shadow=shadow, draw=int(draw), **found))
     return blocks
 

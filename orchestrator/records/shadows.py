@@ -172,8 +172,9 @@ class ShadowRecords:
 def _accuracy(
     block: RunBlock | None, inside: np.ndarray, example_ids: np.ndarray
 ) -> tuple[float | None, float | None]:
-    """Accuracy on members and on test examples."""
+    """Accuracy on members and on test examples: of documents the share of their words, or none would be right."""
     if block is None or block.correct is None:
         return None, None
+    right = block.correct if block.token_accuracy is None else block.token_accuracy
     test = block.state == int(State.TEST)
-    return float(block.correct[inside[example_ids]].mean()), float(block.correct[test].mean())
+    return float(right[inside[example_ids]].mean()), float(right[test].mean())

@@ -320,12 +320,14 @@ def _recognised(results: Results, subject: Subject) -> str:
         return "No per-example membership attack tested single examples."
     parts = []
     for attack in sorted({r["attack"] for r in rows}):
-        mine = [r for r in rows if r["attack"] == attack]
-        found = sorted((r for r in mine if r["told_apart"]), key=lambda r: -r["auc"])
-        control = [r["retrained_told_apart"] for r in mine if r["retrained_told_apart"] is not None]
-        named = f" ({listed([r['example_id'] for r in found])})" if found else ""
-        against = f"; in the retrained model {sum(control)}" if control else ""
-        parts.append(f"{escape(attack)} {len(found)} of {len(mine)} examples{named}{against}")
+        mine = sorted((r for r in rows if r["attack"] == attack), key=lambda r: -r["auc"])
+        tested = {r["example_id"] for r in mine}  # by several statistics: each count allows for their number
+        found = list(dict.fromkeys(r["example_id"] for r in mine if r["told_apart"]))
+        judged = [r for r in mine if r["retrained_told_apart"] is not None]
+        control = {r["example_id"] for r in judged if r["retrained_told_apart"]}
+        named = f" ({listed(found)})" if found else ""
+        against = f"; in the retrained model {len(control)}" if judged else ""
+        parts.append(f"{escape(attack)} {len(found)} of {len(tested)} examples{named}{against}")
     return (
         f"Per-example attacks tell apart, where {FALSE_DISCOVERIES:.0%} of the examples that each calls so are "
         f"expected to be false: {'; '.join(parts)}."

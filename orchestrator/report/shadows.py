@@ -16,7 +16,7 @@ from orchestrator.report.evidence import ROLE_ORDER, Place, slug
 from orchestrator.report.images import read_examples
 from orchestrator.report.plots import Line, Mark, curves, distribution, forest
 from orchestrator.report.tables import shown_measure
-from tasks.attacks.rank_test import RankTest
+from tasks.objectives.names import BESIDE_PHI, PHI
 
 Row = dict[str, Any]
 MOST_EXPOSED = 10
@@ -53,8 +53,16 @@ def _by_attack(rows: list[Row]) -> list[list[Row]]:
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         groups[row["attack"], row["statistic"]].append(row)
-    ranked = [found for (_, statistic), found in groups.items() if statistic == RankTest.statistic]
+    ranked = [found for (_, statistic), found in groups.items() if statistic in (PHI, *BESIDE_PHI)]
     return ranked or list(groups.values())
+
+
+def _attack_of(rows: list[Row]) -> str:
+    """The attack, with the statistic that it read where that is not phi."""
+    attack, statistic = rows[0]["attack"], rows[0]["statistic"]
+    return (
+        f"{attack} ({statistic})" if statistic.partition("@")[2] or statistic in BESIDE_PHI else str(attack)
+    )
 
 
 def _vulnerability_panel(context: Context, place: Place, rows: list[Row]) -> Panel:
@@ -69,7 +77,7 @@ def _vulnerability_panel(context: Context, place: Place, rows: list[Row]) -> Pan
     ]
     return distribution(
         f"vulnerability-{place.slug}-{slug(rows[0]['attack'])}-{slug(rows[0]['statistic'])}",
-        f"{place.architecture}, {rows[0]['attack']}\n{place.forget_set}",
+        f"{place.architecture}, {_attack_of(rows)}\n{place.forget_set}",
         parts,
         axis="AUC of the single example",
         origin=0.5,
@@ -105,7 +113,7 @@ def _gallery(context: Context, place: Place, rows: list[Row]) -> Gallery:
         "example worst. The highest of many noisy numbers look worse than they are." + note,
         images=images,
         source=Source(query="example_auc", params={"forget_set": place.forget_set}),
-        title=f"{place.text}: most exposed under {rows[0]['attack']}",
+        title=f"{place.text}: most exposed under {_attack_of(rows)}",
     )
 
 
@@ -162,7 +170,8 @@ def _comparison_panel(context: Context, place: Place, average: list[Row], tenth:
                 )
     return forest(
         f"population-per-example-{place.slug}-{slug(tenth[0]['attack'])}-{slug(tenth[0]['variant'])}",
-        f"{place.architecture}, {tenth[0]['attack']}\n{place.forget_set}",
+        f"{place.architecture}, {tenth[0]['attack']} ({tenth[0]['variant'].partition(':')[0]})\n"
+        f"{place.forget_set}",
         marks,
         axis="AUC",
         origin=0.5,

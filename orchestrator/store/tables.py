@@ -298,6 +298,10 @@ TABLES = _tables(
             "phi": FLOAT32,
             "loss": FLOAT32,
             "correct": BOOL,
+            "min_k_pp": FLOAT32,  # of a document; null for images and on the way of unlearning, as are the next three
+            "min_k": FLOAT32,
+            "token_accuracy": FLOAT32,
+            "extraction": FLOAT32,
             "architecture": STRING,
             "method": STRING,
             "scope": STRING,

@@ -58,6 +58,9 @@ class Attack(ABC):
     """Raised whenever equal parameters give other numbers, so that older cells are measured again."""
     objectives: ClassVar[frozenset[str]] = frozenset()
     """Names of the objectives (`tasks.objectives`) whose models it can measure; empty: every one."""
+    added: ClassVar[Mapping[str, object]] = {}
+    """Parameters that came when there were results already, each with the value that stands for what was measured
+    until then: with it they enter no id."""
     subject: ClassVar[Subject] = "model"
     """What it is run against: the model of a cell, or a group of shadow models."""
     games: ClassVar[tuple[str, ...]] = ()
@@ -77,6 +80,10 @@ class Attack(ABC):
             AuditError: it cannot measure such models.
         """
         require_objective(self, name)
+
+    def for_objective(self, name: str) -> Attack:
+        """The attack with every parameter named that was left to the objective of the models."""
+        return self
 
     @property
     def game(self) -> str:

@@ -12,12 +12,12 @@ from tasks.attacks.per_example import Block, PerExample, single_examples
 from tasks.attacks.views import ShadowView
 from tasks.errors import AuditError
 from tasks.metrics import before_after
-from tasks.metrics.audit import RUNS_MISSING, runs_missing
-from tasks.metrics.base import Metric
+from tasks.metrics.audit import RUNS_MISSING
+from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.before_after import STATISTIC, Worsening, forgotten, retained, worse_metrics
-from tasks.metrics.per_example import discoveries
+from tasks.metrics.per_example import by_any, discoveries
 from tasks.shadows.games import compare
-from tasks.shadows.observations import Observations
+from tasks.shadows.observations import Observations, named_by
 
 
 @register("before_after")
@@ -36,26 +36,33 @@ class BeforeAfter(PerExample):
         if not 0 < self.fdr < 1:
             raise AuditError(f"fdr: expected a number in (0, 1), got {self.fdr}")
 
-    def measure(self, view: ShadowView) -> Measurement:
+    def measure_one(self, view: ShadowView) -> Measurement:
         """Counts, shares beside the retrained models', and a p-value of each example.
 
         Raises:
             AuditError: observations are missing, or too few.
         """
         reference = view.reference_runs()
-        metrics = [runs_missing(self.game, planned=view.planned, observed=view.observed)]
+        metrics: list[MetricValue] = []
+        named = named_by(STATISTIC, view.statistic)
         blocks: list[Block] = []
         beside = (None, None) if reference is None else self._worsenings(view, reference)
         for found, other in zip(self._worsenings(view, view.runs()), beside, strict=True):
-            metrics += worse_metrics(found, other, rate=self.fdr)
-            p_value = found.p_value
+            p_value = by_any(found.p_value, view.num_statistics)
+            metrics += worse_metrics(
+                found,
+                other,
+                rate=self.fdr,
+                num_statistics=view.num_statistics,
+                variant=named_by("", view.statistic),
+            )
             values = {
                 "change": found.mean,
                 "p_value": p_value,
                 "q_value": discoveries(p_value, rate=self.fdr).q_value,
             }
             columns = {name: {"score": value} for name, value in values.items()}
-            blocks += single_examples(view, STATISTIC, found.split, found.example_ids, columns)
+            blocks += single_examples(view, named, found.split, found.example_ids, columns)
         return Measurement(metrics=metrics, examples=blocks)
 
     def _worsenings(self, view: ShadowView, runs: Observations) -> tuple[Worsening, Worsening]:

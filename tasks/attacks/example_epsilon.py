@@ -18,12 +18,13 @@ from tasks.attacks.per_example import PerExample
 from tasks.attacks.views import ShadowView
 from tasks.errors import AuditError
 from tasks.metrics import example_epsilon
-from tasks.metrics.audit import RUNS_MISSING, runs_missing
+from tasks.metrics.audit import RUNS_MISSING
 from tasks.metrics.base import Metric
 from tasks.metrics.example_epsilon import STATISTIC, ExampleEpsilons, epsilon_metrics
 from tasks.shadows.games import Comparison, one_per_shadow
+from tasks.shadows.observations import named_by
 from tasks.statistics.epsilon import competition_epsilon, epsilon_ceiling, privacy_loss
-from tasks.statistics.intervals import clopper_pearson
+from tasks.statistics.intervals import CONFIDENCE, clopper_pearson
 
 BLOCK_ELEMENTS = 2_000_000
 
@@ -56,20 +57,23 @@ class ExampleEpsilon(PerExample):
         if not 0 <= self.delta < 1:
             raise AuditError(f"delta: expected a number in [0, 1), got {self.delta}")
 
-    def measure(self, view: ShadowView) -> Measurement:
+    def measure_one(self, view: ShadowView) -> Measurement:
         """The bound of every target, of the most exposed one, and the competition's F."""
-        result = self.estimate(view.comparison())
-        missing = runs_missing(self.game, planned=view.planned, observed=view.observed)
+        result = self.estimate(view.comparison(), num_statistics=view.num_statistics)
         block = {
             "split": np.full(len(result.example_ids), "forget"),
             "example_id": result.example_ids,
-            "statistic": np.full(len(result.example_ids), f"{STATISTIC}:epsilon"),
+            "statistic": np.full(len(result.example_ids), f"{named_by(STATISTIC, view.statistic)}:epsilon"),
             "score": result.lower.astype(np.float32),
         }
-        return Measurement(metrics=[*epsilon_metrics(result), missing], examples=[block])
+        return Measurement(metrics=epsilon_metrics(result), examples=[block])
 
-    def estimate(self, comparison: Comparison) -> ExampleEpsilons:
+    def estimate(self, comparison: Comparison, *, num_statistics: int = 1) -> ExampleEpsilons:
         """Bound epsilon for every example; one observation per shadow and hypothesis is counted.
+
+        Args:
+            comparison: of phi, or of another statistic.
+            num_statistics: by how many an example is judged: its bounds hold at 95 % together (Bonferroni).
 
         Raises:
             AuditError: the game is not offered, or a half of the pairs has no shadow of a hypothesis.
@@ -78,14 +82,16 @@ class ExampleEpsilon(PerExample):
             raise AuditError(
                 f"example_epsilon: expected game {' or '.join(self.games)}, got {comparison.game}"
             )
+        confidence = 1 - (1 - CONFIDENCE) / num_statistics
         width = max(1, BLOCK_ELEMENTS // (len(comparison.shadow) * (self.cuts + 2)))
         parts = []
         for _, phi, label in comparison.blocks(width):
             single = one_per_shadow(label, comparison.shadow)
-            parts.append(self._block(phi, single, comparison.fold % 2 == 0))
+            parts.append(self._block(phi, single, comparison.fold % 2 == 0, confidence))
         lower, chosen, ceiling, empirical, positives, negatives = np.concatenate(parts, axis=1)
         return ExampleEpsilons(
             game=comparison.game,
+            statistic=comparison.statistic,
             example_ids=comparison.example_ids,
             lower=lower,
             chosen=chosen,
@@ -95,7 +101,9 @@ class ExampleEpsilon(PerExample):
             negatives=negatives.astype(np.int64),
         )
 
-    def _block(self, phi: np.ndarray, label: np.ndarray, choosing: np.ndarray) -> np.ndarray:
+    def _block(
+        self, phi: np.ndarray, label: np.ndarray, choosing: np.ndarray, confidence: float
+    ) -> np.ndarray:
         sizes = [[(label[half] == side).sum(0) for side in (1, 0)] for half in (choosing, ~choosing)]
         if min(int(np.min(n)) for pair in sizes for n in pair) < 1:
             raise AuditError(
@@ -104,15 +112,15 @@ class ExampleEpsilon(PerExample):
         cuts = _quantiles(np.where((label >= 0) & choosing[:, None], phi, np.nan), self.cuts)
         first, second = _below(phi, label, choosing, cuts), _below(phi, label, ~choosing, cuts)
         left, right = self._rules(cuts.shape[0])
-        bounds = self._bounds(first, sizes[0], left, right)
+        bounds = self._bounds(first, sizes[0], left, right, confidence)
         best = bounds.argmax(0)
         chosen = np.take_along_axis(bounds, best[None], 0)[0]
-        counted = self._counted(second, sizes[1], left, right, best)
+        counted = self._counted(second, sizes[1], left, right, best, confidence)
         empirical = [
             competition_epsilon(values[side == 1], values[side == 0], delta=self.delta)
             for values, side in zip(phi.T, label.T, strict=True)
         ]
-        ceiling = epsilon_ceiling(*sizes[1], delta=self.delta)
+        ceiling = epsilon_ceiling(*sizes[1], delta=self.delta, confidence=confidence)
         return np.stack(
             [np.maximum(counted, 0.0), np.maximum(chosen, 0.0), ceiling, empirical, sizes[1][0], sizes[1][1]]
         )
@@ -134,10 +142,15 @@ class ExampleEpsilon(PerExample):
         return np.concatenate([outside[0], inside[0]]), np.concatenate([inside[1], outside[1]])
 
     def _bounds(
-        self, below: list[np.ndarray], sizes: list[np.ndarray], left: np.ndarray, right: np.ndarray
+        self,
+        below: list[np.ndarray],
+        sizes: list[np.ndarray],
+        left: np.ndarray,
+        right: np.ndarray,
+        confidence: float,
     ) -> np.ndarray:
         missed, false = self._errors(below, sizes, left, right)
-        fnr, fpr = self._upper(missed, sizes[0]), self._upper(false, sizes[1])
+        fnr, fpr = (self._upper(*of, confidence) for of in ((missed, sizes[0]), (false, sizes[1])))
         return privacy_loss(fpr, fnr, self.delta)
 
     def _counted(
@@ -147,18 +160,19 @@ class ExampleEpsilon(PerExample):
         left: np.ndarray,
         right: np.ndarray,
         best: np.ndarray,
+        confidence: float,
     ) -> np.ndarray:
         missed, false = (
             np.take_along_axis(errors, best[None], 0) for errors in self._errors(below, sizes, left, right)
         )
-        fnr, fpr = self._upper(missed, sizes[0]), self._upper(false, sizes[1])
+        fnr, fpr = (self._upper(*of, confidence) for of in ((missed, sizes[0]), (false, sizes[1])))
         return privacy_loss(fpr, fnr, self.delta)[0]
 
-    def _upper(self, errors: np.ndarray, size: np.ndarray) -> np.ndarray:
+    def _upper(self, errors: np.ndarray, size: np.ndarray, confidence: float) -> np.ndarray:
         """Clopper-Pearson upper bounds, each at half the error budget, by table over the possible counts."""
         result = np.empty(errors.shape)
         for n in np.unique(size):
-            table = clopper_pearson(np.arange(n + 1), int(n))[1]
+            table = clopper_pearson(np.arange(n + 1), int(n), confidence=confidence)[1]
             columns = size == n
             result[:, columns] = table[errors[:, columns].astype(np.int64)]
         return result

@@ -17,10 +17,10 @@ from tasks.attacks.per_example import Block, PerExample
 from tasks.attacks.views import ShadowView
 from tasks.errors import AuditError
 from tasks.metrics import klom as metric
-from tasks.metrics.audit import RUNS_MISSING, runs_missing
-from tasks.metrics.base import Metric
+from tasks.metrics.audit import RUNS_MISSING
+from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.klom import Margins, klom, klom_metrics
-from tasks.shadows.observations import Observations, State
+from tasks.shadows.observations import Observations, State, named_by
 
 RETRAINED = "retrained"
 """What observations of the exact control are of."""
@@ -44,7 +44,7 @@ class Klom(PerExample):
         if self.exchanges < 1:
             raise AuditError(f"exchanges: expected at least 1, got {self.exchanges}")
 
-    def measure(self, view: ShadowView) -> Measurement:
+    def measure_one(self, view: ShadowView) -> Measurement:
         """KLoM of the forgotten, the retained and the test examples; canaries are none of them.
 
         The retrained models themselves stand against further retrained ones, where the shadow models hold such: on the
@@ -53,7 +53,7 @@ class Klom(PerExample):
         Raises:
             AuditError: there are no retrained models.
         """
-        metrics = [runs_missing(self.game, planned=view.planned, observed=view.observed)]
+        metrics: list[MetricValue] = []
         examples: list[Block] = []
         for margins in _splits(view):
             found = klom(
@@ -62,7 +62,7 @@ class Klom(PerExample):
                 repeats=view.settings.bootstrap,
                 generator=view.generator("klom", margins.split),
             )
-            metrics += klom_metrics(found)
+            metrics += klom_metrics(found, variant=named_by("", view.statistic))
             examples += _rows(view, found)
         return Measurement(metrics=metrics, examples=examples)
 
@@ -155,7 +155,8 @@ def _first_of_each(
 def _rows(view: ShadowView, found: metric.Klom) -> Iterator[Block]:
     """Each example's divergence, and its mean over exchanges."""
     ids = found.example_ids
-    for name, values in (("klom", found.divergence), ("klom:by_chance", found.by_chance)):
+    named = named_by("klom", view.statistic)
+    for name, values in ((named, found.divergence), (f"{named}:by_chance", found.by_chance)):
         yield {
             "split": np.full(len(ids), found.split),
             "example_id": ids,

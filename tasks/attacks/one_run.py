@@ -23,11 +23,12 @@ from tasks.attacks.base import Measurement, register
 from tasks.attacks.per_example import PerExample
 from tasks.attacks.views import ShadowView
 from tasks.errors import AuditError
-from tasks.metrics.audit import RUNS_MISSING, runs_missing
+from tasks.metrics.audit import RUNS_MISSING
 from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.membership import EPSILON_LOWER_BOUND
 from tasks.shadows.canaries import Canaries
 from tasks.shadows.games import Comparison
+from tasks.shadows.observations import named_by
 from tasks.statistics.intervals import CONFIDENCE
 
 MAX_EPSILON = 50.0
@@ -90,6 +91,7 @@ class OneRun(PerExample):
     """Guess the canaries with the highest phi as members, the lowest as non-members; needs no shadow."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (EPSILON_LOWER_BOUND, RUNS_MISSING)
+    objectives: ClassVar[frozenset[str]] = frozenset({"classify"})
     games: ClassVar[tuple[str, ...]] = ("G0", "G2")
 
     game: Literal["G0", "G2"] = "G0"
@@ -110,7 +112,7 @@ class OneRun(PerExample):
         """See `Attack.on_canaries`."""
         return True
 
-    def measure(self, view: ShadowView) -> Measurement:
+    def measure_one(self, view: ShadowView) -> Measurement:
         """Bounds of epsilon over the shadow models.
 
         Each holds at its confidence for one model: the median is the one to read, the largest is the luckiest of
@@ -131,12 +133,11 @@ class OneRun(PerExample):
                 ci_high=None,
                 n=len(values),
                 game=comparison.game,
-                variant=f"one_run:{canaries.kind}:{which}_of_shadows",
+                variant=f"{named_by('one_run', view.statistic)}:{canaries.kind}:{which}_of_shadows",
             )
             for which, value in found.items()
         ]
-        missing = runs_missing(self.game, planned=view.planned, observed=view.observed)
-        return Measurement(metrics=[*metrics, missing])
+        return Measurement(metrics=metrics)
 
     def estimate(self, comparison: Comparison, canaries: Canaries) -> list[OneRunBound]:
         """Bound epsilon of every run on its own.

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from tasks.attacks.base import Attack, Measurement, Need
 from tasks.attacks.views import ShadowView
-from tasks.errors import AuditError
+from tasks.errors import AuditError, unknown_name
 from tasks.metrics import audit, harm
+from tasks.metrics.audit import runs_missing
 from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.membership import AUC, SPLIT_OF_GAME
 from tasks.metrics.per_example import by_example
+from tasks.objectives.names import EXAMPLES, PHI, STATISTICS, USUAL_STATISTICS
 from tasks.shadows.games import Comparison, PerExampleScores, compare
 
 SELECTED_SHARE = 0.1
@@ -23,13 +25,56 @@ SELECTED_SHARE = 0.1
 Block = Mapping[str, np.ndarray]
 
 
+@dataclass(frozen=True, kw_only=True)
 class PerExample(Attack):
-    """An attack on single examples, by what shadow models showed of each."""
+    """An attack on single examples, by what shadow models showed of each; once for each statistic that it reads."""
 
     family: ClassVar[str] = "per_example"
     subject = "shadow_models"
     needs: ClassVar[frozenset[Need]] = frozenset(("shadows",))
     version: ClassVar[int] = 2
+    added: ClassVar[Mapping[str, object]] = {"statistics": (PHI,)}
+
+    statistics: tuple[str, ...] = ()
+    """What is read of each example, and reported apart; none: phi of images, phi and min_k_pp of documents. Claims that
+    count examples allow for their number."""
+
+    def check_objective(self, name: str) -> None:
+        """See `Attack.check_objective`; it may also read what examples of the objective do not have."""
+        super().check_objective(name)
+        for statistic in self.statistics:
+            if statistic not in STATISTICS[name]:
+                raise unknown_name(
+                    f"statistic of {EXAMPLES[name]}", statistic, STATISTICS[name], where="statistics"
+                )
+        if len(set(self.statistics)) < len(self.statistics):
+            raise AuditError(f"statistics: expected different names, got {', '.join(self.statistics)}")
+
+    def for_objective(self, name: str) -> PerExample:
+        """With the usual statistics of the objective, where none is named."""
+        return self if self.statistics else replace(self, statistics=USUAL_STATISTICS[name])
+
+    def measure(self, view: ShadowView) -> Measurement:
+        """What it finds in each statistic, and how many runs are in none of it.
+
+        Raises:
+            AuditError: observations are missing, or too few.
+        """
+        metrics = [runs_missing(self.game, planned=view.planned, observed=view.observed)]
+        examples: list[Block] = []
+        for one in view.of_each(self.statistics or (PHI,)):
+            found = self.measure_one(one)
+            metrics += found.metrics
+            examples += found.examples
+        return Measurement(metrics=metrics, examples=examples)
+
+    @abstractmethod
+    def measure_one(self, view: ShadowView) -> Measurement:
+        """What it finds in one statistic, which the view shows; rows are called by `named_by` of it.
+
+        Raises:
+            AuditError: observations are missing, or too few.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +88,14 @@ class Targeted(PerExample):
     def __post_init__(self) -> None:
         if self.on_canaries and self.game == "G3":
             raise AuditError("targets: expected forget_set in game G3: no canary is retained, got 'canaries'")
+
+    def check_objective(self, name: str) -> None:
+        """See `PerExample.check_objective`; canaries are images."""
+        super().check_objective(name)
+        if self.on_canaries and name != "classify":
+            raise AuditError(
+                f"targets: expected forget_set, as there are no canaries of {EXAMPLES[name]}, got canaries"
+            )
 
     @property
     def on_canaries(self) -> bool:
@@ -76,7 +129,7 @@ class CrossFitted(Targeted):
     def score(self, comparison: Comparison) -> PerExampleScores:
         """Score every (run, example) by a fit that saw no run of its fold; higher means more member-like."""
 
-    def measure(self, view: ShadowView) -> Measurement:
+    def measure_one(self, view: ShadowView) -> Measurement:
         """Aggregates, the most vulnerable tenth, harm to retained examples, and each target.
 
         Raises:
@@ -84,8 +137,7 @@ class CrossFitted(Targeted):
         """
         scores, beside = self.score(view.comparison()), view.reference_comparison()
         reference = None if beside is None else self.score(beside)
-        metrics = [audit.runs_missing(self.game, planned=view.planned, observed=view.observed)]
-        metrics += audit.aggregate(scores, reference, fprs=view.settings.fprs)
+        metrics = audit.aggregate(scores, reference, fprs=view.settings.fprs)
         metrics += self._selected(view)
         if self.game == "G3":
             before = view.audited(compare(view.runs().before(view.base()), "G3"))

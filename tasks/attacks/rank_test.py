@@ -10,7 +10,7 @@ Simulated with 32 shadow models, 24 of 240 examples shifted by 1.5 standard devi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,9 +21,16 @@ from tasks.errors import AuditError
 from tasks.metrics import audit
 from tasks.metrics.base import Metric
 from tasks.metrics.membership import SPLIT_OF_GAME
-from tasks.metrics.per_example import discoveries
+from tasks.metrics.per_example import by_any, discoveries
 from tasks.shadows.games import Comparison, one_per_shadow
 from tasks.statistics.ranks import RankTests, auc_interval, folded, rank_tests
+
+
+class Of(NamedTuple):
+    """What rows are named after (`tasks.metrics.audit.Played`)."""
+
+    statistic: str
+    game: str
 
 
 @register("rank_test")
@@ -34,7 +41,6 @@ class RankTest(Targeted):
     metrics: ClassVar[tuple[Metric, ...]] = audit.DISCOVERIES
     games: ClassVar[tuple[str, ...]] = ("G0", "G1", "G2")
     version: ClassVar[int] = 2
-    statistic: ClassVar[str] = "phi"
 
     game: Literal["G0", "G1", "G2"] = "G2"
     """Hypotheses (guide/games.md#games). G0 is about models that did not unlearn: the ceiling."""
@@ -46,7 +52,7 @@ class RankTest(Targeted):
             raise AuditError(f"fdr: expected a number in (0, 1), got {self.fdr}")
         super().__post_init__()
 
-    def measure(self, view: ShadowView) -> Measurement:
+    def measure_one(self, view: ShadowView) -> Measurement:
         """How many targets are told apart, and the AUC of each with its interval.
 
         Raises:
@@ -54,7 +60,8 @@ class RankTest(Targeted):
         """
         comparison = view.comparison().of_examples(view.targets)
         tests = self.tests(comparison)
-        found = discoveries(tests.p_value, rate=self.fdr)
+        p_value = by_any(tests.p_value, view.num_statistics)
+        found = discoveries(p_value, rate=self.fdr)
         low, high = auc_interval(tests)
         names = ("score", "score_low", "score_high")
         values = {
@@ -62,18 +69,17 @@ class RankTest(Targeted):
             "signed_auc": dict(zip(names, (tests.auc, low, high), strict=True)),
             "shift_p_value": {"score": tests.shift},
             "spread_p_value": {"score": tests.spread},
-            "p_value": {"score": tests.p_value},
+            "p_value": {"score": p_value},
             "q_value": {"score": found.q_value},
         }
-        split = SPLIT_OF_GAME.get(self.game, "all")
+        split, of = SPLIT_OF_GAME.get(self.game, "all"), Of(view.statistic, self.game)
         return Measurement(
             metrics=[
-                audit.runs_missing(self.game, planned=view.planned, observed=view.observed),
-                *audit.discovery_metrics(found, self),
-                audit.counted(self, audit.EXAMPLES_TESTED, len(comparison.example_ids)),
-                audit.counted(self, audit.EXAMPLES_EXCLUDED, len(comparison.excluded)),
+                *audit.discovery_metrics(found, of),
+                audit.counted(of, audit.EXAMPLES_TESTED, len(comparison.example_ids)),
+                audit.counted(of, audit.EXAMPLES_EXCLUDED, len(comparison.excluded)),
             ],
-            examples=list(single_examples(view, self.statistic, split, comparison.example_ids, values)),
+            examples=list(single_examples(view, view.statistic, split, comparison.example_ids, values)),
         )
 
     def tests(self, comparison: Comparison) -> RankTests:

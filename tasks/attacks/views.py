@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks.attacks.base import Attack, Need
 from tasks.errors import AuditError
+from tasks.objectives.names import PHI
 from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.games import Comparison, compare
 from tasks.shadows.observations import Observations, State
@@ -221,10 +222,21 @@ class ShadowView(_View):
     """
 
     offers = frozenset(("shadows", "reference_shadows"))
+    statistic = PHI
+    """What of each example it shows."""
+    num_statistics = 1
+    """Of how many statistics an attack is shown one by one: who counts examples allows for it."""
 
     def __init__(self, attack: Attack, source: ShadowSource, *, name: str, settings: Settings) -> None:
         super().__init__(attack, name=name, settings=settings)
         self._source = source
+
+    def of_each(self, statistics: Sequence[str]) -> Iterator[ShadowView]:
+        """The same view of each of several statistics."""
+        for statistic in statistics:
+            view = copy.copy(self)
+            view.statistic, view.num_statistics = statistic, len(statistics)
+            yield view
 
     def _shadows(self) -> ShadowSource:
         self._require("shadow models", "shadows")
@@ -269,11 +281,16 @@ class ShadowView(_View):
 
     def runs(self) -> Observations:
         """Of the models that the game is about: as trained in G0, unlearned in the others."""
-        return self.base() if self.game == "G0" else self._shadows().unlearned()
+        if self.game == "G0":
+            return self.base()
+        return self._shadows().unlearned().of_statistic(self.statistic)
 
     def base(self) -> Observations:
         """Of the shadow models as trained."""
-        return self._shadows().base()
+        return self._shadows().base().of_statistic(self.statistic)
+
+    def _retrained(self) -> Observations:
+        return self._source.retrained().of_statistic(self.statistic)
 
     def reference_runs(self) -> Observations | None:
         """Of the reference's models, from the same shadow models; None where the game is about these or about models
@@ -281,7 +298,7 @@ class ShadowView(_View):
         self._require("shadow models of the reference", "reference_shadows")
         if self.game == "G0" or self._source.reference == "itself":
             return None
-        return self._source.retrained()
+        return self._retrained()
 
     def comparison(self, half: int | None = None) -> Comparison:
         """The two hypotheses of the attack's game; of one half of the shadow pairs where one is named."""
@@ -309,7 +326,7 @@ class ShadowView(_View):
             return _about_itself(runs, self.game)
         if self._source.reference == "base":
             return compare(runs, "G1", reference=of(self.base()), reference_state=State.NEVER)
-        return compare(runs, "G1", reference=of(self._source.retrained()), reference_state=State.UNLEARNED)
+        return compare(runs, "G1", reference=of(self._retrained()), reference_state=State.UNLEARNED)
 
 
 def _about_itself(runs: Observations, game: str) -> Comparison:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tasks.metrics.audit import beside
 from tasks.metrics.base import Metric, MetricValue, Reading
-from tasks.metrics.per_example import discoveries
+from tasks.metrics.per_example import by_any, discoveries
 from tasks.metrics.two_way import Estimate, by_pair
 from tasks.shadows.games import one_per_shadow
 from tasks.shadows.observations import Observations, State
@@ -187,17 +187,27 @@ def retained(base: Observations, after: Observations, example_ids: np.ndarray) -
     )
 
 
-def worse_metrics(found: Worsening, reference: Worsening | None, *, rate: float) -> list[MetricValue]:
+def worse_metrics(
+    found: Worsening,
+    reference: Worsening | None,
+    *,
+    rate: float,
+    num_statistics: int = 1,
+    variant: str = "",
+) -> list[MetricValue]:
     """How many examples are worse off, and the share of observations beside the retrained models'.
 
     Args:
         found: of the unlearned models.
         reference: of the retrained models, against the same original ones.
         rate: false-discovery rate (`param` of the count).
+        num_statistics: by how many an example is judged.
+        variant: names a statistic that is not phi.
     """
     share, tested = found.share(), len(found.example_ids)
     low, high = share.interval(0.0, 1.0)
-    count = int(discoveries(found.p_value, rate=rate).discovered.sum()) if tested else 0
+    p_value = by_any(found.p_value, num_statistics)
+    count = int(discoveries(p_value, rate=rate).discovered.sum()) if tested else 0
     return [
         MetricValue(
             declared=EXAMPLES_WORSE,
@@ -207,6 +217,7 @@ def worse_metrics(found: Worsening, reference: Worsening | None, *, rate: float)
             ci_high=None,
             n=tested,
             param=rate,
+            variant=variant,
         ),
         beside(
             MetricValue(
@@ -216,6 +227,7 @@ def worse_metrics(found: Worsening, reference: Worsening | None, *, rate: float)
                 ci_low=low,
                 ci_high=high,
                 n=share.n,
+                variant=variant,
             ),
             share,
             None if reference is None else reference.share(),

@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.membership import EPSILON_CEILING, EPSILON_LOWER_BOUND, SPLIT_OF_GAME
+from tasks.shadows.observations import named_by
 from tasks.statistics.epsilon import EPSILON_CAP
 
 FORGETTING_QUALITY = Metric(
@@ -32,6 +33,8 @@ class ExampleEpsilons:
     """Lower bounds of epsilon, one per example, each valid at 95 % on its own."""
 
     game: str
+    statistic: str
+    """What was read of each example."""
     example_ids: np.ndarray
     lower: np.ndarray
     """`E`, float64, at least 0: rule chosen on one half of the pairs, counted on the other."""
@@ -70,7 +73,8 @@ def epsilon_metrics(result: ExampleEpsilons) -> list[MetricValue]:
     quality = forgetting_scores(result.empirical)
     counted = int(result.positives[one] + result.negatives[one])
     lower, median = float(result.lower[one]), float(np.median(result.lower))
-    selected, middle = f"{STATISTIC}:selected_example", f"{STATISTIC}:example_median"
+    named = named_by(STATISTIC, result.statistic)
+    selected, middle = f"{named}:selected_example", f"{named}:example_median"
 
     def row(declared: Metric, variant: str, value: float, n: int, low: float | None = None) -> MetricValue:
         return MetricValue(
@@ -88,5 +92,5 @@ def epsilon_metrics(result: ExampleEpsilons) -> list[MetricValue]:
         row(EPSILON_LOWER_BOUND, selected, lower, counted, lower),
         row(EPSILON_CEILING, selected, float(result.ceiling[one]), counted),
         row(EPSILON_LOWER_BOUND, middle, median, len(result.lower), median),
-        row(FORGETTING_QUALITY, STATISTIC, float(quality.mean()), len(quality)),
+        row(FORGETTING_QUALITY, named, float(quality.mean()), len(quality)),
     ]

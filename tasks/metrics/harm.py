@@ -9,6 +9,7 @@ from tasks.metrics.audit import estimated
 from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.two_way import mean_example_auc
 from tasks.shadows.games import Comparison, PerExampleScores
+from tasks.shadows.observations import named_by
 
 RETAIN_HARM_AUC_CHANGE = Metric(
     name="retain_harm_auc_change",
@@ -52,4 +53,5 @@ def retain_harm(
     if change is None:
         raise AuditError("retain harm: expected the runs before and after from the same shadow models")
     beside = None if reference is None else mean_example_auc(score(reference)).minus(earlier)
-    return estimated(scores, RETAIN_HARM_AUC_CHANGE, change, variant="", reference=beside)
+    variant = named_by("", after.statistic)
+    return estimated(scores, RETAIN_HARM_AUC_CHANGE, change, variant=variant, reference=beside)

@@ -155,8 +155,8 @@ def _sums(chosen: np.ndarray, members: np.ndarray) -> np.ndarray:
     return np.tensordot(chosen.astype(np.float32), members, axes=1)
 
 
-def klom_metrics(found: Klom) -> list[MetricValue]:
-    """KLoM of a split, what of it is by chance, and what is beyond."""
+def klom_metrics(found: Klom, *, variant: str = "") -> list[MetricValue]:
+    """KLoM of a split, what of it is by chance, and what is beyond; `variant` names margins that are not phi."""
     excess = found.value - found.value_by_chance
     rows = (
         (KLOM, found.value, (max(0.0, found.value - found.half_width), found.value + found.half_width)),
@@ -171,6 +171,7 @@ def klom_metrics(found: Klom) -> list[MetricValue]:
             ci_low=low,
             ci_high=high,
             n=len(found.example_ids),
+            variant=variant,
         )
         for declared, value, (low, high) in rows
     ]

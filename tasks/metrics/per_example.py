@@ -137,6 +137,19 @@ def auc_by_example(scores: PerExampleScores) -> np.ndarray:
     return np.where(compared > 0, above / np.maximum(compared, 1), 0.5)
 
 
+def by_any(p_value: np.ndarray, num_statistics: int) -> np.ndarray:
+    """p-values of examples that are tested by several statistics, of which any may single one out (Bonferroni).
+
+    Counted at a false-discovery rate, each statistic then has its share of the rate, and of the examples that any of
+    them names no larger share is false than the rate. Statistics of one example are alike, so it errs on the safe side.
+
+    Args:
+        p_value: `E`, by one of the statistics.
+        num_statistics: of the attack.
+    """
+    return np.minimum(p_value * num_statistics, 1.0)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Discoveries:
     """Benjamini-Hochberg over the examples of one cell."""

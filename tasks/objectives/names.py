@@ -1,4 +1,7 @@
-"""Who is for which objective, and the line that refuses the others. Imports no torch: the plan asks."""
+"""Who is for which objective, the line that refuses the others, and what attacks on single examples may read of each.
+
+Imports no torch: the plan asks.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,15 @@ from tasks.errors import AuditError
 
 EXAMPLES = {"classify": "images", "language": "documents"}
 """What the examples of an objective are called."""
+PHI = "phi"
+"""The logit-scaled confidence, which every objective has."""
+STATISTICS = {"classify": (PHI,), "language": (PHI, "min_k_pp", "min_k", "token_accuracy", "extraction")}
+"""By objective, numbers of an example that attacks on single examples may read (`Objective.statistics`); a member's lie
+higher."""
+USUAL_STATISTICS = {"classify": (PHI,), "language": (PHI, "min_k_pp")}
+"""Those that are read where none is named. A mean over tokens hides what the least likely ones show."""
+BESIDE_PHI = tuple(dict.fromkeys(name for names in STATISTICS.values() for name in names if name != PHI))
+"""Every statistic but phi, of any objective."""
 
 
 class Declares(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tasks.errors import AuditError, unknown_name
-from tasks.shadows.observations import COLUMN_BLOCK, Observations, State
+from tasks.shadows.observations import COLUMN_BLOCK, Observations, State, named_by
 
 GAMES = {
     "G0": "trained on, base model / never trained on, base model",
@@ -46,6 +46,11 @@ class Comparison:
     """`R`, int32 from 0: what a fit leaves out together; whole pairs, one or several."""
     sources: tuple[tuple[Observations, tuple[State, ...], tuple[State, ...]], ...]
     """Stacked observations with the states that count as H1 and as H0 in each."""
+
+    @property
+    def statistic(self) -> str:
+        """What is compared: phi, or what was put in its place."""
+        return self.sources[0][0].statistic
 
     @property
     def num_folds(self) -> int:
@@ -254,10 +259,10 @@ class PerExampleScores:
 
 
 def empty_scores(comparison: Comparison, statistic: str, threshold: float | None) -> PerExampleScores:
-    """Score container of a comparison for an attack to fill block by block."""
+    """Score container of a comparison for an attack to fill block by block; `statistic` is its name under phi."""
     shape = (len(comparison.shadow), len(comparison.example_ids))
     return PerExampleScores(
-        statistic=statistic,
+        statistic=named_by(statistic, comparison.statistic),
         game=comparison.game,
         example_ids=comparison.example_ids,
         excluded=comparison.excluded,

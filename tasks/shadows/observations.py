@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 
 from tasks.errors import AuditError
+from tasks.objectives.names import BESIDE_PHI, PHI
 
 COLUMN_BLOCK = 4096
-DENSE: dict[str, type] = {"state": np.int8, "phi": np.float32, "loss": np.float32, "correct": np.int8}
-"""Arrays of `runs x examples` and how they are stored; loss and correct are optional."""
+DENSE: dict[str, type] = {
+    "state": np.int8,
+    "phi": np.float32,
+    "loss": np.float32,
+    "correct": np.int8,
+    **dict.fromkeys(BESIDE_PHI, np.float32),
+}
+"""Arrays of `runs x examples` and how they are stored; all but state and phi are optional."""
 
 
 class State(IntEnum):
@@ -39,6 +46,11 @@ class RunBlock:
     loss: np.ndarray | None = None
     correct: np.ndarray | None = None
     """`E`, int8: 1 where the model's answer is right."""
+    min_k_pp: np.ndarray | None = None
+    """`E`, float32: of documents, as are the next three; see `tasks.objectives.language.Language.statistics`."""
+    min_k: np.ndarray | None = None
+    token_accuracy: np.ndarray | None = None
+    extraction: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,11 +71,18 @@ class Observations:
     state: np.ndarray
     """`R x E`, int8."""
     phi: np.ndarray
-    """`R x E`, float32."""
+    """`R x E`, float32: what attacks read, which is phi unless `statistic` says otherwise."""
     loss: np.ndarray | None = None
     """`R x E`, float32."""
     correct: np.ndarray | None = None
     """`R x E`, int8."""
+    min_k_pp: np.ndarray | None = None
+    """`R x E`, float32, as are the next three."""
+    min_k: np.ndarray | None = None
+    token_accuracy: np.ndarray | None = None
+    extraction: np.ndarray | None = None
+    statistic: str = PHI
+    """What `phi` holds (`of_statistic`)."""
 
     def __post_init__(self) -> None:
         shape = (len(self.shadow), len(self.example_ids))
@@ -142,8 +161,23 @@ class Observations:
         row = {shadow: number for number, shadow in enumerate(base.shadow.tolist())}
         kept = self.of_runs(np.isin(self.shadow, base.shadow))
         rows = np.array([row[shadow] for shadow in kept.shadow.tolist()], dtype=np.int64)
-        loss, correct = (None if v is None else v[rows] for v in (base.loss, base.correct))
-        return replace(kept, phi=base.phi[rows], loss=loss, correct=correct)
+        told: dict[str, Any] = dict.fromkeys(DENSE)
+        told |= {name: array[rows] for name, array in base._arrays().items()}
+        return replace(kept, **{**told, "state": kept.state})
+
+    def of_statistic(self, name: str) -> Observations:
+        """The same runs with another statistic in the place of phi, which is what attacks read.
+
+        Raises:
+            AuditError: it was not recorded of every run.
+        """
+        if name == self.statistic:
+            return self
+        values = getattr(self, name, None) if name in BESIDE_PHI else None
+        if values is None:
+            raise AuditError(f"observations of {self.method}: expected '{name}' of every run, which lack it")
+        others: dict[str, Any] = dict.fromkeys(BESIDE_PHI)
+        return replace(self, phi=values, statistic=name, **others)
 
     def of_examples(self, example_ids: np.ndarray) -> Observations:
         """The given examples, sorted; all must be present."""
@@ -171,9 +205,23 @@ class Observations:
         return total
 
 
+def named_by(name: str, statistic: str) -> str:
+    """What a row of an attack is called that read a statistic: phi is not said.
+
+    Args:
+        name: of the row under phi; may be empty.
+        statistic: that was read.
+    """
+    if statistic == PHI:
+        return name
+    return f"{name}@{statistic}" if name else statistic
+
+
 def _check_finite(block: RunBlock) -> None:
-    if not np.isfinite(block.phi).all():
-        raise AuditError(
-            f"observations: shadow {block.shadow}, draw {block.draw}: phi is not finite; expected diverged "
-            "runs to be left out and recorded as failed"
-        )
+    for name in (PHI, *BESIDE_PHI):
+        values = getattr(block, name)
+        if values is not None and not np.isfinite(values).all():
+            raise AuditError(
+                f"observations: shadow {block.shadow}, draw {block.draw}: {name} is not finite; expected diverged "
+                "runs to be left out and recorded as failed"
+            )

@@ -21,7 +21,7 @@ from tasks.runtime.devices import Engine
 from tasks.runtime.memory import MEMORY_ERRORS, named_memory_errors
 from tasks.shadows.canaries import Canaries, as_type
 from tasks.shadows.layout import ShadowLayout
-from tasks.shadows.observations import RunBlock
+from tasks.shadows.observations import DENSE, RunBlock
 from tasks.training.lockstep import SeedPath, ShadowReport, train_shadows
 from tasks.training.recipe import Recipe
 from tasks.training.resident import Resident, ResidentData, Subset
@@ -142,11 +142,10 @@ class ShadowBench:
         labels[planted] = canaries.labels[order][np.searchsorted(canaries.ids[order], ids[planted])]
         return subset.with_targets(torch.from_numpy(labels).to(subset.targets.device))
 
-    def statistics(self, model: nn.Module, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Logit-scaled confidence, cross-entropy (float32), and 1 where the answer is right, by example."""
-        outputs = score(model, self.subset(ids), batch_size=self.score_batch)
-        phi, loss = outputs.phi.astype(np.float32), outputs.loss.astype(np.float32)
-        return phi, loss, outputs.correct.astype(np.int8)
+    def statistics(self, model: nn.Module, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """What a `RunBlock` holds of each example, by its name there: of all phi, loss and correct."""
+        found = score(model, self.subset(ids), batch_size=self.score_batch).statistics
+        return {name: found[name].astype(kind) for name, kind in DENSE.items() if name in found}
 
     # -- training ------------------------------------------------------------------------------------
 
@@ -286,12 +285,11 @@ class ShadowBench:
         """The run with the model's statistics; with an error where they are of no use."""
         if run.error:
             return run
-        phi, loss, correct = self.statistics(model, self.example_ids)
-        if not (np.isfinite(phi).all() and np.isfinite(loss).all()):
+        found = self.statistics(model, self.example_ids)
+        if not all(np.isfinite(values).all() for values in found.values()):
             return replace(run, error="scoring: a logit is not finite; lower the learning rate")
         state = self.layout.states(shadow, self.example_ids, pool=run.pool, draw=run.draw)
-        block = RunBlock(shadow=shadow, draw=run.draw, state=state, phi=phi, loss=loss, correct=correct)
-        return replace(run, block=block)
+        return replace(run, block=RunBlock(shadow=shadow, draw=run.draw, state=state, **found))
 
 
 WHOLE_SET = ("fisher_train",)
@@ -375,7 +373,7 @@ class _Trajectory:
     def __call__(self, epoch: int, model: nn.Module) -> None:
         """Look at the model."""
         began = time.perf_counter()
-        self.rows.append(self._bench.statistics(model, self._ids)[0])
+        self.rows.append(self._bench.statistics(model, self._ids)["phi"])
         self.seconds += time.perf_counter() - began
 
 

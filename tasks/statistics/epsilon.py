@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tasks.statistics.intervals import clopper_pearson
+from tasks.statistics.intervals import CONFIDENCE, clopper_pearson
 
 EPSILON_CAP = 50.0
 """What the NeurIPS 2023 competition calls the epsilon of two samples that a rule separates without error."""
@@ -39,10 +39,14 @@ def epsilon_from_counts(
     return np.log(np.maximum(ratios, 1.0))
 
 
-def epsilon_ceiling(positives: np.ndarray, negatives: np.ndarray, *, delta: float = 1e-5) -> np.ndarray:
-    """Largest bound that perfect separation of so many observations can show; 128 and 128 give 3.53."""
+def epsilon_ceiling(
+    positives: np.ndarray, negatives: np.ndarray, *, delta: float = 1e-5, confidence: float = CONFIDENCE
+) -> np.ndarray:
+    """Largest bound that perfect separation of so many observations can show; 128 and 128 give 3.53 at 95 %."""
     zero = np.zeros(np.shape(positives))
-    fnr, fpr = (clopper_pearson(zero, np.maximum(n, 1))[1] for n in (positives, negatives))
+    fnr, fpr = (
+        clopper_pearson(zero, np.maximum(n, 1), confidence=confidence)[1] for n in (positives, negatives)
+    )
     return np.maximum(privacy_loss(fpr, fnr, delta), 0.0)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 DEVICES = ("cpu", "cuda")
+OF_STATISTICS = ("", "min_k_pp")
+"""Variants of rows that are named after a statistic alone; empty: phi."""
 EPS = (0.0, 0.1, 0.2)
 OTHER_EPS = (0.0, 0.1, 0.3)
 """Of the attack apgd."""
@@ -202,16 +204,18 @@ def _measures(attack: str, family: str) -> list[dict[str, Any]]:
         return accuracy + blind
     if attack == "before_after":
         return [
-            {"metric": f"{kind}_worse_than_before", "split": split}
+            {"metric": f"{kind}_worse_than_before", "split": split, "variant": variant}
             | ({"param": 0.1} if kind == "examples" else {})
             for kind in ("examples", "share")
             for split in ("forget", "retain")
+            for variant in OF_STATISTICS
         ]
     if attack == "retain_harm":
         return [
-            {"metric": metric, "split": "retain", "game": "G3", "label": label}
+            {"metric": metric, "split": "retain", "game": "G3", "label": label, "variant": variant}
             for metric in ("retain_harm_auc_change", "retain_harm_other")
             for label in (None, 0)
+            for variant in OF_STATISTICS
         ]
     variants = ("confidence_threshold", "loss_threshold")
     if family == "per_example":

@@ -54,6 +54,24 @@ CASES = {
         "axes.attack: 'population': statistics: 'mentr' is not of models trained to language; expected some of "
         "loss_threshold, logistic_loss, svc_confidence, svc_correctness, min_k, min_k_pp",
     ),
+    "an unknown statistic of examples": (
+        {ATTACK: 'attack = ["u_lira:statistics=min_k_p;"]'},
+        "axes.attack: 'u_lira:statistics=min_k_p;': statistics: no statistic of documents 'min_k_p'. Did you mean "
+        "'min_k_pp'? Valid: extraction, min_k, min_k_pp, phi, token_accuracy",
+    ),
+    "a statistic of examples twice": (
+        {ATTACK: 'attack = ["klom:statistics=phi;phi"]'},
+        "axes.attack: 'klom:statistics=phi;phi': statistics: expected different names, got phi, phi",
+    ),
+    "an attack on canaries": (
+        {ATTACK: 'attack = ["one_run"]'},
+        "axes.attack: 'one_run': OneRun: expected a model trained to classify, got language",
+    ),
+    "an attack that may be on canaries": (
+        {ATTACK: 'attack = ["rank_test:targets=canaries"]'},
+        "axes.attack: 'rank_test:targets=canaries': targets: expected forget_set, as there are no canaries of "
+        "documents, got canaries",
+    ),
     "a forget set of classes": (
         {'kind = "random"\nfraction = 0.2': 'kind = "class"\nlabel = 0'},
         "forget_sets.documents: WholeClass: expected a model trained to classify, got language",
@@ -139,6 +157,10 @@ IMAGES = {
         {'"population"]': '"population:statistics=min_k;"]'},
         "statistics: 'min_k' is not of models trained to classify",
     ),
+    "a statistic of single documents": (
+        {'"population"]': '"u_lira:statistics=min_k_pp;"]'},
+        "statistics: no statistic of images 'min_k_pp'. Valid: phi",
+    ),
     "persons": (
         {"random:fraction=0.2": "groups:fraction=0.2"},
         "expected a data set whose examples belong to groups, got one without; take random",
@@ -191,6 +213,6 @@ def test_everything_says_for_whom_it_is():
     }
     adversarial = {name for name in attacks.names() if attacks.get(name).family == "adversarial"}
     assert adversarial
-    assert only(attacks, "classify") == adversarial
+    assert only(attacks, "classify") == adversarial | {"one_run"}
     poisons = {"interclass_confusion", "label_noise", "backdoor"}
     assert poisons | {"class", "partial_class", "sub_class"} <= only(forget_kinds, "classify")

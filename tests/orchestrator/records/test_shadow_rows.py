@@ -18,7 +18,10 @@ GROUP = ShadowGroup(group_id="g", architecture="net", method="scrub", scope="las
 IDS = np.array([3, 5, 8, 9])
 
 
-def block(shadow: int, draw: int, *, answers: bool = True) -> RunBlock:
+OF_DOCUMENTS = ("min_k_pp", "min_k", "token_accuracy", "extraction")
+
+
+def block(shadow: int, draw: int, *, answers: bool = True, documents: bool = False) -> RunBlock:
     generator = np.random.Generator(np.random.PCG64([shadow, draw]))
     return RunBlock(
         shadow=shadow,
@@ -27,6 +30,7 @@ def block(shadow: int, draw: int, *, answers: bool = True) -> RunBlock:
         phi=generator.normal(size=4).astype(np.float32),
         loss=generator.random(4).astype(np.float32),
         correct=np.array([1, 0, 1, 1], dtype=np.int8) if answers else None,
+        **{name: generator.random(4).astype(np.float32) for name in OF_DOCUMENTS if documents},
     )
 
 
@@ -38,16 +42,20 @@ def write(store: Store, shadow: int, blocks: list[RunBlock]) -> None:
     store.write("observations", GROUP.key(shadow), rows, **path_of(GROUP))
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_blocks_come_back_without_the_epochs_on_the_way(tmp_path: Path, answers: bool) -> None:
+@pytest.mark.parametrize(("answers", "documents"), [(True, False), (False, False), (True, True)])
+def test_blocks_come_back_without_the_epochs_on_the_way(
+    tmp_path: Path, answers: bool, documents: bool
+) -> None:
     store = Store(str(tmp_path))
-    written = [block(shadow, draw, answers=answers) for shadow in range(3) for draw in range(2)]
+    written = [
+        block(shadow, draw, answers=answers, documents=documents) for shadow in range(3) for draw in range(2)
+    ]
     for shadow in range(3):
         write(store, shadow, [b for b in written if b.shadow == shadow][::-1])
     found = read_run_blocks(store, GROUP, 3)
     assert [(b.shadow, b.draw) for b in found] == [(b.shadow, b.draw) for b in written]
     for ours, theirs in zip(found, written, strict=True):
-        for name in ("state", "phi", "loss", "correct"):
+        for name in ("state", "phi", "loss", "correct", *OF_DOCUMENTS):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
 
 

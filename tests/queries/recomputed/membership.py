@@ -219,6 +219,7 @@ def retain_harm(at: Standing, forget_set: str | None = None) -> Iterator[Row]:
             yield picked(
                 row, *AT, "attack", "metric", *MODEL, "setting_label", "setting", "value", "cell_id", *ENDS
             ) | {
+                "statistic": row["variant"] or "phi",
                 "value_low": row["ci_low"],
                 "value_high": row["ci_high"],
                 "control": row["retrained"],
@@ -232,13 +233,16 @@ def retain_harm(at: Standing, forget_set: str | None = None) -> Iterator[Row]:
 @recomputed({"split": "retain", "forget_set": "random:fraction=0.1"})
 def worse_than_before(at: Standing, split: str | None = None, forget_set: str | None = None) -> Iterator[Row]:
     shares = {
-        (row["cell_id"], row["split"]): row for row in whole(at) if row["metric"] == "share_worse_than_before"
+        (row["cell_id"], row["split"], row["variant"]): row
+        for row in whole(at)
+        if row["metric"] == "share_worse_than_before"
     }
     for row in whole(at):
         chosen = asked_for(row["split"], split) and asked_for(row["forget_set"], forget_set)
         if row["metric"] == "examples_worse_than_before" and chosen:
-            share = shares[row["cell_id"], row["split"]]
+            share = shares[row["cell_id"], row["split"], row["variant"]]
             yield picked(row, *AT, "split", *MODEL, "setting_label", "setting", "cell_id") | {
+                "statistic": row["variant"] or "phi",
                 "tested": row["n"],
                 "worse": round(row["value"]),
                 "control": None if row["retrained"] is None else round(row["retrained"]),

@@ -370,7 +370,7 @@ def test_references_are_refused_as_unlearnings(trained):
 def test_statistics_that_are_not_finite_are_a_failed_run(trained, monkeypatch):
     ours, model, _ = trained
     broken = np.full(COUNT, np.nan, dtype=np.float32)
-    monkeypatch.setattr(runs.ShadowBench, "statistics", lambda *_: (broken, broken, broken))
+    monkeypatch.setattr(runs.ShadowBench, "statistics", lambda *_: {"phi": broken})
     (run,) = shadow_runs(ours, 1, model, [unlearning(NoOp())])
     assert run.block is None
     assert "not finite" in run.error
