@@ -16,7 +16,7 @@ from orchestrator.outputs.easydub import EasyDub, read_easydub
 from orchestrator.outputs.examples import plan_examples
 from orchestrator.outputs.files import ChosenRows, Files, Rows, common
 from orchestrator.outputs.masks import Drawn, check_same_draws, drawn_of, members_of
-from orchestrator.outputs.values import check_values
+from orchestrator.outputs.values import check_shape, check_values
 from orchestrator.plan.data import DataPlan
 from orchestrator.plan.sources import saying
 from tasks.errors import AuditError
@@ -80,6 +80,8 @@ def read_sources(given: Description, files: Files) -> Sources:
     every = [*known, *(rows for _, rows in opened)]
     if not every:
         raise AuditError("outputs.models: expected at least one table [[outputs.models]], or easydub")
+    for rows in every:
+        check_shape(given.kind, rows)
     shape = common([(rows.name, rows.shape[1:]) for rows in every])
     for rows in every:
         check_values(given.kind, rows)

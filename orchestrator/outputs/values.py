@@ -45,11 +45,11 @@ def statistics(kind: Kind, values: np.ndarray, labels: np.ndarray) -> Statistics
     return Statistics(phi=wide - np.log(-np.expm1(wide)), loss=-wide, correct=None)
 
 
-def check_values(kind: Kind, rows: Rows) -> None:
-    """Read every number once.
+def check_shape(kind: Kind, rows: Rows) -> None:
+    """Refuse arrays that are not of the kind by their header alone.
 
     Raises:
-        AuditError: a number is not finite or cannot be of the kind; the first such model and example are named.
+        AuditError: they have other axes, or hold no floating-point numbers.
     """
     wanted = 3 if kind == "logits" else 2
     if len(rows.shape) != wanted:
@@ -61,6 +61,14 @@ def check_values(kind: Kind, rows: Rows) -> None:
         raise AuditError(f"{rows.name}: logits: expected two classes or more, got {rows.shape[2]}")
     if 0 in rows.shape:
         raise AuditError(f"{rows.name}: expected at least one model and one example, got shape {rows.shape}")
+
+
+def check_values(kind: Kind, rows: Rows) -> None:
+    """Read every number once.
+
+    Raises:
+        AuditError: a number is not finite or cannot be of the kind; the first such model and example are named.
+    """
     probable = rows.shape[1] >= MANY
     for model in range(rows.shape[0]):
         row = rows.row(model)
