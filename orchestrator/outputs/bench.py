@@ -81,7 +81,7 @@ class OutputsCells(CellBench):
     def scored(self, model_id: str) -> Outputs:
         """The given logits of a model."""
         rows, number = self._prepared.models[model_id]
-        labels = self.plan.data.labels.labels
+        labels = np.array(self.plan.data.labels.labels)  # torch warns of what may not be written
         return Outputs.of_logits(ids=np.arange(len(labels)), labels=labels, logits=np.array(rows.row(number)))
 
 

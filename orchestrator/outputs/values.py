@@ -37,7 +37,9 @@ def statistics(kind: Kind, values: np.ndarray, labels: np.ndarray) -> Statistics
     if kind == "logits":
         from tasks.training.scoring import Outputs
 
-        found = Outputs.of_logits(ids=np.arange(len(labels)), labels=labels, logits=np.array(values))
+        found = Outputs.of_logits(
+            ids=np.arange(len(labels)), labels=np.array(labels), logits=np.array(values)
+        )
         return Statistics(phi=found.phi, loss=found.loss, correct=found.correct)
     wide = values.astype(np.float64)
     if kind == "margins":

@@ -11,6 +11,10 @@ ROOT = Path(__file__).parents[2]
 SMALLEST = {
     "false_discoveries": ("--sweeps 1 --shadows 16", "worse than before"),
     "observations_scale": ("--shadows 16 --examples 2500 --epochs 0", "queries of one method"),
+    "outputs_memory": (
+        "--models 16 --forget-sets 2 --examples 240 --forgotten 20",
+        "GiB of outputs",
+    ),
     "queue_utilisation": ("--hosts 2 --means 0.2 --seconds 1", "cells of 0.2 s: utilisation"),
     "scale_cells": ("--plan 50 --cells 10 --shadows 16", "ms of driver CPU"),
     "shadow_layout": ("--shadows 4 --epochs 1 --repeats 1", "1 process x 2 threads"),
@@ -23,7 +27,14 @@ SMALLEST = {
     "verdict_power": ("--audits 20", "seeds would show equivalence"),
 }
 """Arguments by benchmark, and what the last line that it prints holds."""
-DEAR = ("queue_utilisation", "scale_cells", "shadow_layout", "trial_overhead", "verdict_power")
+DEAR = (
+    "outputs_memory",
+    "queue_utilisation",
+    "scale_cells",
+    "shadow_layout",
+    "trial_overhead",
+    "verdict_power",
+)
 """They start Ray or several processes, or ask for half a minute."""
 
 
