@@ -251,6 +251,7 @@ class _Builder:
             num_shadows=runs.num_shadows,
             pools=pools,
             masks=runs.masks[:, train],
+            apart=runs.apart,
         )
         set_id = self._identity.shadow_set(self._architecture, layout)
         shadows = ShadowSet(

@@ -12,7 +12,7 @@ SMALLEST = {
     "false_discoveries": ("--sweeps 1 --shadows 16", "worse than before"),
     "observations_scale": ("--shadows 16 --examples 2500 --epochs 0", "queries of one method"),
     "outputs_memory": (
-        "--models 16 --forget-sets 2 --examples 240 --forgotten 20",
+        "--models 32 --forget-sets 2 --examples 240 --forgotten 20",
         "GiB of outputs",
     ),
     "queue_utilisation": ("--hosts 2 --means 0.2 --seconds 1", "cells of 0.2 s: utilisation"),

@@ -247,7 +247,7 @@ def test_every_format_gives_the_same_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ascending", [False, True])
 def test_easydub_is_read_as_it_lies(tmp_path: Path, ascending: bool) -> None:
     ids = write_easydub(
-        tmp_path, models=20, num_train=60, num_val=12, forget_sizes=(7, 9), ascending=ascending
+        tmp_path, models=32, num_train=60, num_val=12, forget_sizes=(7, 9), ascending=ascending
     )
     with prepared(read_request(str(tmp_path))) as made:
         sources = made.sources
@@ -266,8 +266,8 @@ def test_easydub_is_read_as_it_lies(tmp_path: Path, ascending: bool) -> None:
         assert np.array_equal(row[60:], np.load(place / "val" / "resnet9" / "id_3_epoch_23.npy"))
         assert {cell.method for cell in made.plan.cells} == {"retrain", "no_op"}
         assert {cell.attack for cell in made.plan.cells} >= {"klom", "u_lira:game=G1"}
-        assert any("the last 10 stand as retrained again" in note for note in made.plan.notes)
-        assert sources.models["retrained_again", "forget_2"].shape == (10, 72)
+        assert any("the last 16 stand as retrained again" in note for note in made.plan.notes)
+        assert sources.models["retrained_again", "forget_2"].shape == (16, 72)
 
 
 def test_margins_in_no_known_order_are_refused(tmp_path: Path) -> None:
