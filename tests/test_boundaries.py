@@ -41,6 +41,7 @@ FLOORS = {
             "notebook",
             "report",
             "scores",
+            "outputs",
         ],
         [INIT, "__main__"],
     ],

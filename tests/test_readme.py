@@ -15,6 +15,7 @@ import yaml
 
 from orchestrator.config.describe import describe
 from orchestrator.config.settings import load, parse_assignment
+from orchestrator.outputs.description import read_request
 from orchestrator.results.catalogue import catalogue
 from orchestrator.results.connection import Results
 from tasks.datasets.base import datasets
@@ -138,6 +139,10 @@ def folder(tmp_path_factory):
     ids = np.intersect1d(training_ids("cifar10", {"root": str(cifar)}), training_ids("synthetic", SYNTHETIC))
     (folder / "requests").mkdir()
     (folder / "requests" / "2026-11.csv").write_text("\n".join(["example_id", *map(str, ids[:20])]) + "\n")
+    (program,) = [block for block in PAGES["outputs"].fenced("python") if "def train(" in block]
+    (folder / "outputs.toml").write_text(PAGES["outputs"].fenced("toml")[0])
+    made = execute(["python", "-c", program], folder)
+    assert made.returncode == 0, made.stderr
     ran = execute(shortened("python -m orchestrator.sweep audit.toml"), folder)
     assert ran.returncode == 0, ran.stderr
     assert "cells finished, 0 failed" in ran.stderr
@@ -254,9 +259,8 @@ EDGE = r'\w+(\["[^"]+"\])? (-->|<-->)\|"[^"|]+"\| \w+(\["[^"]+"\])?'
 def test_every_fenced_block_is_of_a_kind_that_is_checked():
     assert set().union(*(page.kinds for page in ALL)) <= {"bash", "python", "toml", "sql", "mermaid"}
     python = [block for page in ALL for block in page.fenced("python")]
-    assert [
-        b for b in python if not any(mark in b for mark in (*PLUG_INS, "Results(", "import run", "check_"))
-    ] == []
+    marks = (*PLUG_INS, "Results(", "import run", "check_", "def train(")
+    assert [b for b in python if not any(mark in b for mark in marks)] == []
     for block in README.fenced("mermaid"):
         first, *edges = block.strip().splitlines()
         assert first == "flowchart LR"
@@ -269,8 +273,12 @@ def test_every_configuration_loads(page, folder):
     """Plug-ins apart: these are run below."""
     for number, block in enumerate(page.fenced("toml")):
         (folder / f"{page.path.stem}-{number}.toml").write_text(block)
-        config = load(str(folder / f"{page.path.stem}-{number}.toml"))
         text = tomllib.loads(block)
+        if "outputs" in text:
+            request = read_request(str(folder / f"{page.path.stem}-{number}.toml"))
+            assert len(request.outputs.models) == len(text["outputs"]["models"])
+            continue
+        config = load(str(folder / f"{page.path.stem}-{number}.toml"))
         assert config.data.name == text["data"]["name"]
         assert config.axes.seed == tuple(text["axes"]["seed"])
         assert config.shadows.num == text.get("shadows", {}).get("num", config.shadows.num)

@@ -20,14 +20,18 @@ class InlineBackend:
 
     def run(self, work: Work) -> None:
         """See `Backend.run`."""
+        with _torch_kept():
+            bench = self.workbench(work)
+            with bench.stages.in_this_process():
+                self._run(work, bench)
+
+    def workbench(self, work: Work) -> Workbench:
+        """What computes the work, in this process."""
         from orchestrator.bench.check import check_models
         from orchestrator.bench.workbench import Workbench
 
         check_models(work.plan)
-        with _torch_kept():
-            bench = Workbench(work.plan, work.store)
-            with bench.stages.in_this_process():
-                self._run(work, bench)
+        return Workbench(work.plan, work.store)
 
     def _run(self, work: Work, bench: Workbench) -> None:
         work.listener(Event(kind="phase", name="training", total=len(work.models)))

@@ -13,7 +13,7 @@ from orchestrator.bench.attempt import Stages
 from orchestrator.bench.data import BenchData
 from orchestrator.bench.models import ModelBench
 from orchestrator.bench.shadow_source import CellShadows, StoredObservations
-from orchestrator.plan.cells import Cell, ModelSubject, Plan
+from orchestrator.plan.cells import Cell, ModelSubject, Plan, ShadowSubject
 from orchestrator.plan.data import forgotten_classes
 from orchestrator.records import rows
 from orchestrator.store.store import Store
@@ -45,7 +45,7 @@ class CellBench:
         self.plan, self.store, self.engine = plan, store, stages.engine
         self._stages, self._data, self._models = stages, data, models
         self._outputs: OrderedDict[str, Outputs] = stages.cache()
-        self._observations = StoredObservations(plan, store)
+        self.observations = StoredObservations(plan, store)
 
     def forget(self) -> None:
         """Keep no outputs of models."""
@@ -58,7 +58,7 @@ class CellBench:
             AuditError: the attack asked for, reported or changed what it did not declare, or cannot measure this.
         """
         attack, subject = cell.named_attack.built, cell.subject
-        model = self._models.get(subject.model_id) if isinstance(subject, ModelSubject) else None
+        model = self.model(subject.model_id) if isinstance(subject, ModelSubject) else None
         view = self._view(cell, attack, model)
         with self._unchanged(cell, attack, model), self._stages.measured() as cost:
             measurement = attack.measure(view)
@@ -78,6 +78,14 @@ class CellBench:
             },
         )
 
+    def model(self, model_id: str) -> nn.Module | None:
+        """A model, resident; None where only its outputs are known."""
+        return self._models.get(model_id)
+
+    def shadows(self, cell: Cell) -> CellShadows:
+        """What the attack of a cell sees of its shadow models."""
+        return CellShadows(self.observations, cell)
+
     def _view(self, cell: Cell, attack: Attack, model: nn.Module | None) -> ModelView | ShadowView:
         """What the attack may see of the cell's model, or of its shadow models."""
         evaluation = self.plan.config.evaluation
@@ -90,9 +98,8 @@ class CellBench:
             fairness_split=evaluation.fairness_split,
             fairness_definitions=evaluation.fairness_definitions,
         )
-        if model is None:
-            shadows = CellShadows(self._observations, cell)
-            return ShadowView(attack, shadows, name=cell.attack, settings=settings)
+        if isinstance(cell.subject, ShadowSubject):
+            return ShadowView(attack, self.shadows(cell), name=cell.attack, settings=settings)
         return ModelView(attack, _CellModel(self, cell, model), name=cell.attack, settings=settings)
 
     @contextmanager
@@ -118,16 +125,13 @@ class CellBench:
 
     def outputs(self, model_id: str, forget_set: str) -> dict[str, Outputs]:
         """Logits of a model by split."""
-        outputs = self._all_outputs(model_id)
+        outputs = self.all_outputs(model_id)
         return {split: outputs.at(self._data.split(forget_set, split)) for split in SPLITS}
 
-    def _all_outputs(self, model_id: str) -> Outputs:
+    def all_outputs(self, model_id: str) -> Outputs:
         """Logits of a model on every example of the data set, in order."""
         if model_id not in self._outputs:
-            model = self._models.get(model_id)
-            everything = self._data.resident(None).subset(np.arange(len(self.plan.data.labels.labels)))
-            batch_size = self.plan.config.evaluation.batch_size
-            outputs = score(model, everything, batch_size=batch_size)
+            outputs = self.scored(model_id)
             if not outputs.finite:
                 raise Diverged("the model's logits are not finite; lower the learning rate of its method")
             self._outputs[model_id] = outputs
@@ -135,6 +139,12 @@ class CellBench:
                 self._outputs.popitem(last=False)
         self._outputs.move_to_end(model_id)
         return self._outputs[model_id]
+
+    def scored(self, model_id: str) -> Outputs:
+        """The same, asked of the model itself."""
+        model = self._models.get(model_id)
+        everything = self._data.resident(None).subset(np.arange(len(self.plan.data.labels.labels)))
+        return score(model, everything, batch_size=self.plan.config.evaluation.batch_size)
 
     def subset(self, forget_set: str, split: str) -> Subset:
         """Images of a split, under their true labels."""
@@ -144,7 +154,7 @@ class CellBench:
 class _CellModel:
     """The model of one cell, as `tasks.attacks.views.ModelSource` describes."""
 
-    def __init__(self, bench: CellBench, cell: Cell, model: nn.Module) -> None:
+    def __init__(self, bench: CellBench, cell: Cell, model: nn.Module | None) -> None:
         self._bench, self._cell, self.model = bench, cell, model
         self.labels: np.ndarray = bench.plan.data.labels.labels
 

@@ -16,9 +16,9 @@ from orchestrator.bench.data import BenchData
 from orchestrator.errors import one_line
 from orchestrator.plan.cells import ModelSpec, Plan
 from orchestrator.plan.identity import Identity
+from orchestrator.records.rows import model_row
 from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
-from tasks import fields
 from tasks.networks import models
 from tasks.networks.language_models import build_language_model
 from tasks.networks.scopes import bind
@@ -110,7 +110,7 @@ class ModelBench:
             raise FailedBefore(row["error_type"], row["error"])
 
     def _make(self, spec: ModelSpec) -> nn.Module:
-        row = self._model_row(spec)
+        row = model_row(self.plan, spec, device=self.engine.name)
 
         def record(error: BaseException) -> None:
             written = row | failure(error) | {"finished_at": datetime.now(UTC)}
@@ -248,29 +248,6 @@ class ModelBench:
         while sum(sizes.values()) > budget and len(self._resident) > 1:
             oldest, _ = self._resident.popitem(last=False)
             del sizes[oldest]
-
-    def _model_row(self, spec: ModelSpec) -> dict[str, Any]:
-        data = self.plan.data
-        params = spec.named_method.built if spec.named_method else None
-        return {
-            "model_id": spec.model_id,
-            "setting": self.plan.settings[spec.model_id].setting,
-            "kind": spec.kind,
-            "dataset": self.plan.config.data.name,
-            "dataset_digest": data.digest,
-            "architecture": spec.architecture,
-            "forget_set": spec.forget_set,
-            "forget_digest": data.forget_sets[spec.forget_set].digest if spec.forget_set else None,
-            "method": spec.method,
-            "params_json": json.dumps(fields.to_plain(params) if params else {}, sort_keys=True),
-            "scope": spec.scope,
-            "seed": spec.seed,
-            "replicate": spec.replicate,
-            "parent_id": spec.original_id or spec.pretrained_id,
-            "retrained_id": spec.retrained_id,
-            "status": "finished",
-            "device": self.engine.name,
-        }
 
 
 def build(plan: Plan, architecture: str, seed_path: tuple[str | int, ...]) -> nn.Module:

@@ -54,8 +54,12 @@ class Workbench:
         self.stages = Stages(plan, store, share)
         self.data = BenchData(plan, self.stages)
         self.models = ModelBench(plan, store, self.stages, self.data)
-        self._measuring = CellBench(plan, store, self.stages, self.data, self.models)
+        self.measuring = self.cell_bench()
         self._cells = {cell.cell_id: cell for cell in plan.cells}
+
+    def cell_bench(self) -> CellBench:
+        """What measures the cells."""
+        return CellBench(self.plan, self.store, self.stages, self.data, self.models)
 
     def make_model(self, model_id: str) -> str | None:
         """Make sure that the model is stored; the reason where it cannot be made."""
@@ -80,13 +84,13 @@ class Workbench:
 
         try:
             with self.stages.limited(lambda error: write(failure(error))):
-                self.stages.with_room(lambda: self._measuring.measure(self._cells[cell_id]))
+                self.stages.with_room(lambda: self.measuring.measure(self._cells[cell_id]))
         except CannotWrite:  # not the fault of the cell
             raise
         except FAILURES as error:  # a cell that fails is a row; the boundary is here
             if isinstance(error, TimeLimit):  # it may have left a model in the middle of something
                 self.models.forget()
-                self._measuring.forget()
+                self.measuring.forget()
             write(failure(error))
         else:
             write({})

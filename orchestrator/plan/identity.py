@@ -33,6 +33,8 @@ setting     (of any of these) all that its id holds, and that the ids in it hold
 The choice of a forget set enters by the examples that it names, not by the kind or its parameters: a plug-in that
 chooses the same examples as before changes nothing.
 
+Of models that were made elsewhere, whose outputs alone are known, `given_identity.py` says what stands in the ids.
+
 No part of any id: `name` of the sweep; the order of an axis; what else is on it; names of tables of architectures,
 methods and forget sets (but for groups); plug-ins that nothing rests on; paths of plug-ins, data and results; backend,
 hosts, memory, time limits and what is kept. Threads neither, although another number of them may move last bits: nodes

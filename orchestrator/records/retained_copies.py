@@ -99,6 +99,9 @@ def _found(
 
 
 def _too_large(data: DataPlan, name: str, *, most_values: int, most_products: int) -> str | None:
+    """Why copies of a forget set are not looked for within these bounds; None where they are."""
+    if not data.source.holds_inputs:
+        return "of the examples nothing is known but what models answered"
     return too_large(
         data.labels.image_shape or (data.labels.longest,),
         num_examples=len(data.labels.labels),

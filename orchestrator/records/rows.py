@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from orchestrator.plan.cells import Cell, ModelSubject, Plan
+from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan
 from orchestrator.plan.shadows import CANARY_POOL
 from tasks import fields
 from tasks.attacks.adversarial import Adversarial
@@ -48,6 +48,31 @@ def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
         "tuning_trials": plan.config.tuning.trials if method.tuned else None,
         "status": "finished",
         "host": socket.gethostname(),
+    }
+
+
+def model_row(plan: Plan, spec: ModelSpec, *, device: str) -> dict[str, Any]:
+    """The row of `models` for a model that was made; what making it took is added, and a failure overwrites status."""
+    data = plan.data
+    params = spec.named_method.built if spec.named_method else None
+    return {
+        "model_id": spec.model_id,
+        "setting": plan.settings[spec.model_id].setting,
+        "kind": spec.kind,
+        "dataset": plan.config.data.name,
+        "dataset_digest": data.digest,
+        "architecture": spec.architecture,
+        "forget_set": spec.forget_set,
+        "forget_digest": data.forget_sets[spec.forget_set].digest if spec.forget_set else None,
+        "method": spec.method,
+        "params_json": json.dumps(fields.to_plain(params) if params else {}, sort_keys=True),
+        "scope": spec.scope,
+        "seed": spec.seed,
+        "replicate": spec.replicate,
+        "parent_id": spec.original_id or spec.pretrained_id,
+        "retrained_id": spec.retrained_id,
+        "status": "finished",
+        "device": device,
     }
 
 

@@ -79,8 +79,8 @@ class ModelSource(Protocol):
     """Where a `ModelView` has a model from; every attribute may be computed when it is asked for."""
 
     @property
-    def model(self) -> nn.Module:
-        """The model of the cell, resident."""
+    def model(self) -> nn.Module | None:
+        """The model of the cell, resident; None where only its outputs are known."""
         ...
 
     @property
@@ -141,10 +141,12 @@ class ModelView(_View):
         return self._source.reference_outputs()
 
     def layer_gaps(self) -> list[LayerGap]:
-        """Fairness gaps of the model's normalisation layers, as the settings say."""
+        """Fairness gaps of the model's normalisation layers, as the settings say; none without the model."""
         from tasks.measure.fairness import fairness_gaps
 
         self._require("what the layers see", "outputs")
+        if self._source.model is None:
+            return []
         return fairness_gaps(
             self._source.model,
             self._source.subset(self.settings.fairness_split),
@@ -163,13 +165,18 @@ class ModelView(_View):
         from tasks.runtime.modes import evaluating, frozen
 
         self._require("the model", "gradients")
-        with evaluating(self._source.model) as model, frozen(model):
+        with evaluating(self._model()) as model, frozen(model):
             yield model
 
     def copy(self) -> nn.Module:
         """A copy of the model that may be changed and trained."""
         self._require("a copy of the model", "copy")
-        return copy.deepcopy(self._source.model)
+        return copy.deepcopy(self._model())
+
+    def _model(self) -> nn.Module:
+        if self._source.model is None:
+            raise AuditError(f"attack '{self.name}' needs the model, of which only outputs are known")
+        return self._source.model
 
 
 class ShadowSource(Protocol):

@@ -31,7 +31,7 @@ def read_npy(path: Path) -> np.ndarray:
     Raises:
         AuditError: it cannot be read, is a pickle, or is not as long as its header says.
     """
-    with _told(f"{path}: cannot read this array"), path.open("rb") as file:
+    with reading(f"{path}: cannot read this array"), path.open("rb") as file:
         if file.read(2) == b"PK":
             raise ValueError("expected one array, got an archive")
         file.seek(0)
@@ -40,13 +40,27 @@ def read_npy(path: Path) -> np.ndarray:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
+def map_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file, mapped: nothing is in memory until it is looked at.
+
+    Raises:
+        AuditError: as `read_npy`; it may be larger than the memory.
+    """
+    with reading(f"{path}: cannot read this array"), path.open("rb") as file:
+        if file.read(2) == b"PK":
+            raise ValueError("expected one array, got an archive")
+        file.seek(0)
+        _checked_shape(file, os.fstat(file.fileno()).st_size, mapped=True)
+        return np.lib.format.open_memmap(path, mode="r")
+
+
 def npz_names(path: Path) -> list[str]:
     """Names of the arrays in a .npz file.
 
     Raises:
         AuditError: it is no zip archive.
     """
-    with _told(f"{path}: expected a .npz file (a zip of arrays)"), zipfile.ZipFile(path) as archive:
+    with reading(f"{path}: expected a .npz file (a zip of arrays)"), zipfile.ZipFile(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
@@ -56,7 +70,7 @@ def read_npz(path: Path, name: str) -> np.ndarray:
     Raises:
         AuditError: it cannot be read, is a pickle, is not as long as its header says, or larger than the memory.
     """
-    with _told(f"{path}: cannot read array '{name}'"), zipfile.ZipFile(path) as archive:
+    with reading(f"{path}: cannot read array '{name}'"), zipfile.ZipFile(path) as archive:
         member = archive.getinfo(f"{name}.npy")
         with archive.open(member) as file:
             _checked_shape(file, member.file_size)
@@ -70,13 +84,13 @@ def npz_shape(path: Path, name: str) -> tuple[int, ...]:
     Raises:
         AuditError: as `read_npz`.
     """
-    with _told(f"{path}: cannot read array '{name}'"), zipfile.ZipFile(path) as archive:
+    with reading(f"{path}: cannot read array '{name}'"), zipfile.ZipFile(path) as archive:
         member = archive.getinfo(f"{name}.npy")
         with archive.open(member) as file:
             return _checked_shape(file, member.file_size)
 
 
-def _checked_shape(file: IO[bytes], length: int) -> tuple[int, ...]:
+def _checked_shape(file: IO[bytes], length: int, *, mapped: bool = False) -> tuple[int, ...]:
     first = np.lib.format.read_magic(file) == (1, 0)
     read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
@@ -86,7 +100,7 @@ def _checked_shape(file: IO[bytes], length: int) -> tuple[int, ...]:
     if claimed != length or min(shape, default=0) < 0 or not dtype.itemsize:
         raise ValueError(f"{dtype} of shape {shape} takes {claimed} bytes, the file has {length}")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if claimed > memory:
+    if claimed > memory and not mapped:
         raise ValueError(
             f"{dtype} of shape {shape} takes {claimed} bytes, this machine has {memory} of memory"
         )
@@ -94,7 +108,8 @@ def _checked_shape(file: IO[bytes], length: int) -> tuple[int, ...]:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def reading(what: str) -> Iterator[None]:
+    """Say what could not be read where a file is damaged; whatever NumPy and zipfile raise becomes one line."""
     try:
         yield
     except DAMAGES as error:

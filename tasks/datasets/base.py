@@ -78,6 +78,8 @@ class DataSource(ABC):
     decodes: ClassVar[bool] = False
     """Whether images are decoded from files one by one, so that reading all of them takes time."""
 
+    holds_inputs: ClassVar[bool] = True
+    """Whether it can give what models see; False where outputs of models are all that is known of the examples."""
     embedded: ClassVar[bool] = False
     """Whether the data ship with a package or are made of nothing, so that anybody may see examples of them."""
 

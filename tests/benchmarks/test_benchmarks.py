@@ -12,6 +12,10 @@ SMALLEST = {
     "false_discoveries": ("--sweeps 1 --shadows 16", "worse than before"),
     "language_bases": ("--bases 2 --trainings 2 --people 10", "added by the base"),
     "observations_scale": ("--shadows 16 --examples 2500 --epochs 0", "queries of one method"),
+    "outputs_memory": (
+        "--models 32 --forget-sets 2 --examples 240 --forgotten 20",
+        "GiB of outputs",
+    ),
     "queue_utilisation": ("--hosts 2 --means 0.2 --seconds 1", "cells of 0.2 s: utilisation"),
     "scale_cells": ("--plan 50 --cells 10 --shadows 16", "ms of driver CPU"),
     "shadow_layout": ("--shadows 4 --epochs 1 --repeats 1", "1 process x 2 threads"),
@@ -26,6 +30,7 @@ SMALLEST = {
 """Arguments by benchmark, and what the last line that it prints holds."""
 DEAR = (
     "language_bases",
+    "outputs_memory",
     "queue_utilisation",
     "scale_cells",
     "shadow_layout",
@@ -33,6 +38,7 @@ DEAR = (
     "verdict_power",
 )
 """They start Ray or several processes, train language models, or ask for half a minute."""
+"""They start Ray or several processes, or ask for half a minute."""
 
 
 def execute(name: str, arguments: str) -> str:

@@ -22,7 +22,10 @@ from tasks.errors import AuditError
 from tests.support.audited import audited_root
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("sweep", "status", "report", "certificate", "query", "scores", "contents", "purge", "trackers")
+COMMANDS = (
+    *("sweep", "status", "report", "certificate", "query"),
+    *("scores", "outputs", "contents", "purge", "trackers"),
+)
 SLOW_IMPORTS = ("torch", "ray", "matplotlib", "marimo", "timm")
 QUICK_SECONDS = 2.0
 """Processor time in which a help must answer; about 0.2 s to 0.6 s where nothing else runs."""
