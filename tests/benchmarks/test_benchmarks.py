@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SMALLEST = {
     "false_discoveries": ("--sweeps 1 --shadows 16", "worse than before"),
+    "language_speed": ("--repeats 1 --epochs 1 --corpora people", "models/min"),
     "observations_scale": ("--shadows 16 --examples 2500 --epochs 0", "queries of one method"),
     "queue_utilisation": ("--hosts 2 --means 0.2 --seconds 1", "cells of 0.2 s: utilisation"),
     "scale_cells": ("--plan 50 --cells 10 --shadows 16", "ms of driver CPU"),
@@ -23,7 +24,10 @@ SMALLEST = {
     "verdict_power": ("--audits 20", "seeds would show equivalence"),
 }
 """Arguments by benchmark, and what the last line that it prints holds."""
-DEAR = ("queue_utilisation", "scale_cells", "shadow_layout", "trial_overhead", "verdict_power")
+DEAR = (
+    *("language_speed", "queue_utilisation", "scale_cells", "shadow_layout", "trial_overhead"),
+    "verdict_power",
+)
 """They start Ray or several processes, or ask for half a minute."""
 
 
