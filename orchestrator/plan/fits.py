@@ -8,6 +8,7 @@ from orchestrator.config.settings import Data, SweepConfig
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.sources import saying
 from tasks.datasets.base import DataSource, Labels
+from tasks.datasets.checks import check_apart
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetKind
 from tasks.objectives.names import EXAMPLES, require_objective
@@ -55,6 +56,7 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
                 f"pretraining: expected a data set with a public part, and '{config.data.name}' has none; leave the "
                 "table out"
             )
+        check_apart(source)
         recipes["pretraining"] = config.pretraining
     for where, recipe in recipes.items():
         if labels.vocabulary and recipe.augmentation != "none":
@@ -66,16 +68,6 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
     for where, value in unfit.items():
         if labels.vocabulary and value:
             raise AuditError(f"{where}: expected 0, as '{config.data.name}' holds documents, got {value}")
-
-
-def assumptions(config: SweepConfig) -> tuple[str, ...]:
-    """What a plan says of bases that somebody else has trained: a retrained model starts from them too."""
-    foreign = [name for name in config.axes.architecture if config.architecture(name).weights]
-    return tuple(
-        f"architectures.{name}.weights: retraining starts from them, so that what is forgotten is taken never to have "
-        "been among their training data; nobody can check that here"
-        for name in foreign
-    )
 
 
 def check_axes(labels: Labels, methods: Iterable[NamedMethod], attacks: Iterable[NamedAttack]) -> None:

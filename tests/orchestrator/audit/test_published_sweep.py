@@ -16,9 +16,9 @@ name = "published"
 name = "python_docstrings"
 options = { shortest_text = 80, longest_text = 100, longest = 102 }
 [axes]
-architecture = ["llama", "gpt2", "folder"]
+architecture = ["ARCHITECTURE"]
 method = ["finetune", "npo"]
-scope = ["all", "last-1"]
+scope = ["last-1"]
 attack = ["none", "population", "extraction", "u_lira"]
 forget_set = ["modules"]
 seed = [0]
@@ -50,7 +50,7 @@ npo = { epochs = 1, batch_size = 16, lr = 1e-3 }
 [attacks.population]
 statistics = ["loss_threshold", "min_k_pp"]
 [shadows]
-num = 8
+num = 16
 forget_fraction = 0.5
 batch = 4
 [evaluation]
@@ -70,23 +70,44 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.slow
-def test_published_families_are_audited_on_ray_with_shadow_models(folder):
-    (folder / "audit.toml").write_text(AUDIT)
-    outcome = run(folder / "audit.toml", out=folder / "results", backend="local")
+def configured(folder, architecture, *, without_shadows=False):
+    text = AUDIT.replace("ARCHITECTURE", architecture)
+    path = folder / "audit.toml"
+    path.write_text(text.replace(', "u_lira"', "") if without_shadows else text)
+    return path
+
+
+def test_a_folder_of_shards_is_audited_on_real_text(folder):
+    outcome = run(
+        configured(folder, "folder", without_shadows=True), out=folder / "results", backend="inline"
+    )
     assert outcome.finished, outcome.failed["error"].to_pylist()
-    store = Store(str(folder / "results"))
-    models = store.read("models").to_pylist()
-    assert {row["architecture"] for row in models} == {"llama", "gpt2", "folder"}
     lengths = SOURCE.read_inputs().lengths
-    rows = store.read("observations").to_pylist()
-    assert {row["method"] for row in rows} >= {"finetune", "npo"}
-    assert all(np.isfinite(row["phi"]) for row in rows)
+    store = Store(str(folder / "results"))
     shown = [row for row in store.read("examples").to_pylist() if row["attack"] == "none"]
+    assert shown
     assert all(row["tokens"] == lengths[row["example_id"]] - 1 for row in shown)
     with outcome.results as results:
-        healthy = results.query("shadow_health").to_pylist()
-        which = {"forget_set": "modules", "method": "npo", "architecture": "folder", "scope": "all"}
+        which = {"forget_set": "modules", "method": "npo", "architecture": "folder", "scope": "last-1"}
         page = certificate(results, choose(results, **which))
-    assert {row["architecture"] for row in healthy} == {"llama", "gpt2", "folder"}
-    assert "told apart" in page
+    assert "began with given weights" in page
+    assert "is an assumption, which nobody can check here" in page
+    assert "of class 0" not in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "folder"])
+def test_a_published_family_is_audited_on_ray_with_shadow_models(folder, architecture):
+    outcome = run(configured(folder, architecture), out=folder / "results", backend="local")
+    assert outcome.finished, outcome.failed["error"].to_pylist()
+    rows = Store(str(folder / "results")).read("observations").to_pylist()
+    assert {row["method"] for row in rows} >= {"finetune", "npo"}
+    assert all(np.isfinite(row["phi"]) for row in rows)
+    with outcome.results as results:
+        (healthy,) = results.query("shadow_health").to_pylist()
+        page = certificate(
+            results,
+            choose(results, forget_set="modules", method="npo", architecture=architecture, scope="last-1"),
+        )
+    assert healthy["architecture"] == architecture
+    assert "Per-example attacks tell apart" in page or "No per-example membership attack" in page
