@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tasks.datasets.checks import check_labels, checked_images
+from tasks.datasets.checks import check_apart, check_labels, checked_images
+from tasks.datasets.fictitious_people import FictitiousPeople
 from tasks.datasets.synthetic import Synthetic
 from tasks.errors import AuditError
 
@@ -62,3 +63,15 @@ def test_images_that_do_not_fit_are_refused(monkeypatch, images, told):
     monkeypatch.setattr(Odd, "images", images)
     with pytest.raises(AuditError, match=f"Odd.read_images: .*{told}"):
         checked_images(Odd(), LABELS)
+
+
+def test_an_audited_document_in_the_public_part_is_refused(monkeypatch):
+    source = FictitiousPeople(num_train=4, num_test=2, num_public=4)
+    check_apart(source)
+    check_apart(FictitiousPeople(num_train=4, num_test=2, num_public=0))
+    monkeypatch.setattr(FictitiousPeople, "read_public", lambda self: self.read_inputs())
+    told = (
+        "FictitiousPeople.read_public: document 0 is also example 0; expected a public part without audited"
+    )
+    with pytest.raises(AuditError, match=told):
+        check_apart(source)
