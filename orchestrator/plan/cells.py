@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.answers import Declared
+from orchestrator.plan.bases import Base
 from orchestrator.plan.data import DataPlan
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.plugins import architecture_builder, plugin_name
@@ -141,6 +142,8 @@ class Plan:
     """What each cell, model and group of shadow models holds besides seed and forget set, by its id."""
     answers: Declared
     """Primary measures and margins."""
+    bases: tuple[Base, ...] = ()
+    """What language models start from."""
     notes: tuple[str, ...] = field(default=())
     """What was decided in the user's place, a line for each."""
 

@@ -9,6 +9,7 @@ from orchestrator.config.settings import Data, SweepConfig
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.sources import saying
 from tasks.datasets.base import DataSource, Labels, TextSource
+from tasks.datasets.checks import check_apart
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetKind
 from tasks.networks.timm_options import told_of
@@ -61,6 +62,7 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
                 f"pretraining: expected a data set with a public part, and '{config.data.name}' has none; leave the "
                 "table out"
             )
+        check_apart(source)
         recipes["pretraining"] = config.pretraining
     for where, recipe in recipes.items():
         if labels.vocabulary and recipe.augmentation != "none":
@@ -97,10 +99,10 @@ def check_prompts(
                     config.architecture(name).sizes.check(source, longest)
 
 
-def assumptions(config: SweepConfig, labels: Labels) -> tuple[str, ...]:
-    """What a plan says of models: what bases that somebody else has trained mean, and what is not as its name says.
+def told_of_models(config: SweepConfig, labels: Labels) -> tuple[str, ...]:
+    """What a plan says of models of timm that are not as their names say.
 
-    A model of timm that starts from weights is built for it, which takes the seconds of importing timm.
+    One that starts from weights is built for it, which takes the seconds of importing timm.
 
     Raises:
         AuditError: the weights do not fit.
@@ -108,12 +110,6 @@ def assumptions(config: SweepConfig, labels: Labels) -> tuple[str, ...]:
     notes: list[str] = []
     for name in config.axes.architecture:
         table = config.architecture(name)
-        if table.weights:
-            notes.append(
-                f"architectures.{name}.weights: training of every original, retrained and shadow model starts from "
-                "them, so that what is forgotten is taken never to have been among their training data; nobody can "
-                "check that here"
-            )
         if table.timm:
             told = [*_told_of_start(config, name, labels)] if table.weights else []
             size = labels.image_shape[1], labels.image_shape[2]

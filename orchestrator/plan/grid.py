@@ -13,10 +13,11 @@ from typing import Any
 
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.answers import declare
+from orchestrator.plan.bases import assumptions, bases
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject, matches
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
-from orchestrator.plan.fits import assumptions, check_axes, check_models, check_prompts
+from orchestrator.plan.fits import check_axes, check_models, check_prompts, told_of_models
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
@@ -70,6 +71,7 @@ def make_plan(config: SweepConfig) -> Plan:
             "nothing to audit: every audited cell is excluded, or its attacks are about models that have not "
             "unlearned (game G0); exclude less, or add an attack"
         )
+    started = bases(config, builder.data.labels)
     if config.answers.control == "models" and builder.shadow_groups:
         notes += (NO_SHADOW_CONTROL,)
     return Plan(
@@ -84,9 +86,11 @@ def make_plan(config: SweepConfig) -> Plan:
         plugins=builder.plugins(),
         settings=builder.settings(unique),
         answers=declare(config.answers, builder.attacks, objective=builder.data.labels.objective),
+        bases=started,
         notes=(
             *notes,
-            *assumptions(config, builder.data.labels),
+            *assumptions(started),
+            *told_of_models(config, builder.data.labels),
             *builder.data.labels.notes,
             *(
                 f"forget_sets.{name}: {note}"

@@ -62,7 +62,7 @@ from tasks.registry import parse_text
 from tasks.shadows.layout import ShadowLayout
 from tasks.unlearn.base import Method
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised by whoever changes what any number would come out as."""
 FORGET_FREE_STAGES = ("fisher_train",)
 """Shared stages that depend on the original alone and so serve every forget set."""

@@ -63,6 +63,7 @@ def run_row(
         "splits_digest": plan.data.splits.digest,
         "seeds_json": json.dumps(list(config.axes.seed)),
         "answers_json": canonical(plan.answers.rows()),
+        "bases_json": json.dumps([base._asdict() for base in plan.bases]),
         "plan_json": json.dumps(counts, sort_keys=True),
         "schema_version": SCHEMA_VERSION,
     }

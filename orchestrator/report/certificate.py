@@ -7,7 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.certificate_evidence import evidence_table, exposed, finding, listed
-from orchestrator.report.evidence import Finding, gather
+from orchestrator.report.documents import asked_groups, began, holds_documents
+from orchestrator.report.evidence import Finding, agreeing, gather
 from orchestrator.report.own_queries import ask
 from orchestrator.report.page import document
 from orchestrator.report.subject import Subject, failures
@@ -57,6 +58,9 @@ def _asked(results: Results, subject: Subject) -> str:
     rows = ask(results, "asked_examples", **subject.place)
     classes = Counter(r["label"] for r in rows)
     by_class = ", ".join(f"{n} of class {label}" for label, n in sorted(classes.items()))
+    if holds_documents(results):
+        groups = asked_groups(rows[0]["provenance_json"]) if rows else 0
+        by_class = f"all documents of {groups} {agreeing(groups, 'group', 'groups')}" if groups else ""
     digests = sorted({r["forget_digest"] for r in rows})
     sizes = ask(results, "forget_set_size", forget_set=subject.forget_set)
     ids = [r["example_id"] for r in rows]
@@ -127,6 +131,7 @@ def _done(results: Results, subject: Subject) -> str:
             + "; ".join(escape(_plain_params(p)) for p in params),
             "layer scope": f"<code>{escape(subject.scope)}</code>{f': {changed}' if changed else ''}",
             "architecture": f"<code>{escape(subject.architecture)}</code>",
+            "base": " ".join(began(results, subject.architecture)),
             "models": models,
         }
     )

@@ -20,6 +20,7 @@ from orchestrator.report.blocks import (
     Source,
     number,
 )
+from orchestrator.report.documents import ALL_EXAMPLES, exposed_documents, exposed_groups, holds_documents
 from orchestrator.report.drawing import MUTED, Look, Panel
 from orchestrator.report.evidence import ROLE_ORDER, Finding, Place, Value
 from orchestrator.report.exposure import exposure_table
@@ -106,7 +107,9 @@ def _distribution(context: Context, place: Place) -> Panel | None:
 
 
 def _worst(context: Context) -> list[Block]:
-    rows = context.results.query("hardest_examples", top=WORST).to_pylist()
+    documents = holds_documents(context.results)
+    top = ALL_EXAMPLES if documents else WORST
+    rows = context.results.query("hardest_examples", top=top).to_pylist()
     if not rows:
         return []
     places = {(p.architecture, p.forget_set) for p in context.drawn()}
@@ -118,6 +121,12 @@ def _worst(context: Context) -> list[Block]:
             r for r in rows if (r["architecture"], r["forget_set"]) == (place.architecture, place.forget_set)
         ]
         if not found:
+            continue
+        if documents:
+            blocks += [
+                exposed_documents(place, found[:WORST], examples),
+                *exposed_groups(place, found, examples),
+            ]
             continue
         pictures = [
             (

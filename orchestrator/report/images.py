@@ -27,13 +27,13 @@ class Examples:
     images: dict[int, str]
     documents: dict[int, str] = field(default_factory=dict)
     """Words, in which facts are marked."""
+    groups: dict[int, str] = field(default_factory=dict)
+    """Whose documents are; names."""
     class_names: tuple[str, ...] = ()
     why_not: str = ""
 
     def caption(self, example_id: int, label: int | None) -> str:
-        """Number and class of an example, as HTML; of a document, number and words."""
-        if example_id in self.documents:
-            return f"<b>#{example_id}</b> {self.documents[example_id]}"
+        """Number and class of an example, as HTML."""
         return f"<b>#{example_id}</b>" + (
             "" if label is None else f", class {escape(self.class_name(label))}"
         )
@@ -73,7 +73,13 @@ def read_examples(results: Results, ids: Iterable[int], *, asked: bool) -> Examp
         labels = source.read_labels()
         if labels.vocabulary:
             inside = [i for i in ids if 0 <= i < len(labels.labels)]
-            return Examples(images={}, documents={i: marked(source.pieces(i)) for i in inside})
+            return Examples(
+                images={},
+                documents={i: marked(source.pieces(i)) for i in inside},
+                groups={}
+                if labels.groups is None
+                else {i: labels.group_names[labels.groups[i]] for i in inside},
+            )
         pixels = source.read_images()
     except (AuditError, OSError) as error:
         return Examples(images={}, why_not=f"the data set cannot be read here: {error}")
@@ -92,12 +98,20 @@ def _source(config: dict[str, Any]) -> Any:
     return limited(source, source.read_labels(), limit, seed)[0] if limit else source
 
 
+MOST_CHARACTERS = 600
+"""Of a document that are shown."""
+
+
 def marked(pieces: Iterable[tuple[str, str]]) -> str:
-    """A document as HTML; what states a fact is marked with its kind."""
-    return " ".join(
-        f'<mark title="{escape(kind)}">{escape(words)}</mark>' if kind else escape(words)
-        for words, kind in pieces
-    )
+    """A document as HTML, the beginning of a long one; what states a fact is marked with its kind."""
+    parts, room = [], MOST_CHARACTERS
+    for words, kind in pieces:
+        text = escape(words[:room]) + (" ..." if len(words) > room else "")
+        parts.append(f'<mark title="{escape(kind)}">{text}</mark>' if kind else text)
+        room -= len(words)
+        if room < 0:
+            break
+    return " ".join(parts)
 
 
 def data_uri(image: np.ndarray) -> str:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from orchestrator.report.blocks import Block, Context, Missing, Section, Source, Table, Text, code
+from orchestrator.report.documents import began
 from orchestrator.report.own_queries import ask
 from orchestrator.store.json_columns import json_column
 
@@ -52,7 +53,12 @@ def provenance_section(context: Context) -> Section:
     rows = ask(context.results, "plan_runs")
     blocks: list[Block] = [Missing(reason="No run is recorded.", command=context.sweep())]
     if rows:
-        blocks = [Text(html="".join(_run(row, last=row is rows[-1]) for row in rows)), *_copies(context)]
+        started = began(context.results)
+        blocks = [
+            Text(html="".join(_run(row, last=row is rows[-1]) for row in rows)),
+            *([Text(html=f"<p>{' '.join(started)}</p>")] if started else []),
+            *_copies(context),
+        ]
     return Section(
         anchor="provenance",
         title="Provenance",

@@ -50,7 +50,8 @@ class Query:
     """Of parameters that are numbers, where there are limits."""
 
     def bind(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The values of all parameters, each of the type of its default; null stands for any text, and takes any type.
+        """The values of all parameters, each of the type of its default; null stands for any text, and takes any type;
+        with limits, a number.
 
         Raises:
             AuditError: a given name is unknown, a required one is absent, or a value is of another type or range.
@@ -192,7 +193,8 @@ def _default(rest: str, *, where: str) -> tuple[Any, Range | None]:
 
 def _typed(name: str, value: Any, default: Any, limits: Range) -> Any:
     """A value as the type of the default asks for."""
-    if default is None or (value is None and isinstance(default, str)):
+    is_open = default is None and limits == Range()
+    if is_open or (value is None and (default is None or isinstance(default, str))):
         return value
     if isinstance(default, str):
         return value if isinstance(value, str) else json.dumps(value, default=str)

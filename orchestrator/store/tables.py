@@ -48,6 +48,7 @@ TABLES = _tables(
             "splits_digest": STRING,
             "seeds_json": STRING,
             "answers_json": STRING,  # rows of the view declared (orchestrator.plan.answers.Declared)
+            "bases_json": STRING,  # what language models start from (orchestrator.plan.bases.Base); [] of images
             "plan_json": STRING,
             "schema_version": INT16,
         },

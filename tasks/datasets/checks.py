@@ -7,7 +7,7 @@ import numpy as np
 from tasks.datasets.base import DataSource, Labels
 from tasks.datasets.spread import LOOKED_AT, spread
 from tasks.errors import AuditError
-from tasks.text.documents import MOST_WORDS, Documents, check_documents
+from tasks.text.documents import MOST_WORDS, Documents, check_documents, hash_documents
 
 SMALL = 1 << 26
 """Values of all images up to which a plan reads every one: a tenth of a second."""
@@ -104,6 +104,24 @@ def checked_public(source: DataSource, labels: Labels) -> Documents:
         raise AuditError(f"{where}: expected documents to train a base on, got none; leave [pretraining] out")
     documents = check_documents(found, vocabulary=labels.vocabulary, where=where, fills=labels.fills)
     return _not_longer(documents, labels, where)
+
+
+def check_apart(source: DataSource) -> None:
+    """Refuse a public part with an audited document in it: a base that has seen it never forgets it.
+
+    Raises:
+        AuditError: there is one.
+    """
+    public, hashes = source.read_public(), source.content_hashes()
+    if public is None or hashes is None:
+        return
+    audited = {row.tobytes(): example for example, row in enumerate(hashes)}
+    for place, row in enumerate(hash_documents(public)):
+        if row.tobytes() in audited:
+            raise AuditError(
+                f"{type(source).__name__}.read_public: document {place} is also example {audited[row.tobytes()]}; "
+                "expected a public part without audited documents"
+            )
 
 
 def _not_longer(documents: Documents, labels: Labels, where: str) -> Documents:

@@ -132,6 +132,11 @@ class TextRows(TextSource):
         """The vocabulary of the tokenizer."""
         return self.tokens().words()
 
+    def pieces(self, example: int) -> list[tuple[str, str]]:
+        """A document as it was written; after a prompt, what is asked for is marked."""
+        row = self._read().rows[example]
+        return [(row.text, "")] if row.prompt is None else [(row.prompt, ""), (row.text, "completion")]
+
     def text(self, example: int) -> str:
         """A document as it was written, its prompt too."""
         return self._read().rows[example].whole

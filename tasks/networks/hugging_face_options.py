@@ -131,9 +131,13 @@ class HuggingFaceOptions:
         self._check_names(kind, _settable(library.AutoConfig.for_model(kind)))
         given = _without_type(_described(self.folder)) if self.weights else {"vocab_size": vocabulary}
         try:
-            return library.AutoConfig.for_model(kind, **{**given, **_NO_TOKENS, **self.options})
+            made = library.AutoConfig.for_model(kind, **{**given, **_NO_TOKENS, **self.options})
         except Exception as error:  # each version of the library has errors of its own
             raise AuditError(f"{kind}: cannot be configured: {' '.join(str(error).split()):.300}") from None
+        for name in ("activation_function", "hidden_act"):
+            if getattr(made, name, None) in _FUSED:
+                setattr(made, name, _FUSED[getattr(made, name)])
+        return made
 
     def _check_names(self, kind: str, valid: set[str]) -> None:
         for name in self.options:
@@ -182,6 +186,8 @@ class HuggingFaceOptions:
             )
 
 
+_FUSED = {"gelu_new": "gelu_pytorch_tanh"}
+"""Activations that the library writes as seven kernels, by the name under which torch has the same formula as one."""
 _NO_TOKENS = {"pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
 """The word of padding would never be trained: rows are filled by lengths, and no word stands for nothing."""
 

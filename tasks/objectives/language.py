@@ -25,7 +25,8 @@ LOWEST_SHARE = 0.2
 LEAST_VARIANCE = 1e-6
 """Of a token's log-probability in min-k++, where the model is certain."""
 LOWEST_LOG = -104.0
-"""Log-probabilities below it have no part in a mean over the vocabulary: their probability is 0 in float32."""
+"""Logits that lie lower than this below the largest have no part in a mean over the vocabulary: their exp is 0 in
+float32."""
 
 
 @dataclass(frozen=True)
@@ -112,20 +113,22 @@ class Language(Objective):
         that greedy decoding writes to its end from the rest (1 - k / n with the shortest prefix k that suffices: 0
         where the last token is wrong, 1 where all are right). Float64 but for `correct` (bool) and `tokens` (int64).
         """
-        logits, targets = outputs.detach().float(), batch.targets
-        asked = targets != NOTHING
-        true = targets.clamp(min=0)[..., None]
-        logs = logits.log_softmax(dim=-1)
-        # log p of the true word from the others' logits: no rounding to 0 where the model is sure
-        others = logits.scatter(-1, true, -math.inf).logsumexp(dim=-1)
-        likelihood = -F.softplus(others - logits.gather(-1, true).squeeze(-1))
-        p, logs = logs.exp(), logs.clamp(min=LOWEST_LOG)
-        mean = (p * logs).sum(dim=-1)
-        variance = (p * (logs - mean[..., None]).square()).sum(dim=-1).clamp(min=LEAST_VARIANCE)
-        right = logits.argmax(dim=-1) == targets
-        moved = (
-            part.cpu() for part in (asked, likelihood, (likelihood - mean) / variance.sqrt(), right & asked)
-        )
+        targets = batch.targets
+        asked, true = targets != NOTHING, targets.clamp(min=0)[..., None]
+        logits = outputs.detach().float()
+        top, likeliest = logits.max(dim=-1)
+        below = logits - top[..., None]  # this and its exp are all that is made over the vocabulary
+        weights = below.exp()
+        own, own_weight = below.gather(-1, true).squeeze(-1), weights.gather(-1, true).squeeze(-1)
+        # log p of the true word from the others' weights: no rounding to 0 where the model is sure
+        others = weights.scatter_(-1, true, 0.0).sum(dim=-1)
+        likelihood = -F.softplus(others.log() - own)
+        total, counted = others + own_weight, own.clamp(min=LOWEST_LOG)
+        mean = (torch.linalg.vecdot(weights, below.clamp_(min=LOWEST_LOG)) + own_weight * counted) / total
+        spread = torch.linalg.vecdot(weights, below.sub_(mean[..., None]).square_())
+        variance = (spread + own_weight * (counted - mean).square()) / total
+        standardised = (own - mean) / variance.clamp(min=LEAST_VARIANCE).sqrt()
+        moved = (part.cpu() for part in (asked, likelihood, standardised, (likeliest == targets) & asked))
         return _of_documents(*moved)
 
 

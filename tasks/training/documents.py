@@ -17,8 +17,13 @@ from tasks.objectives.language import NOTHING, Language
 from tasks.text.documents import Documents, documents
 from tasks.training.resident import Resident, Subset
 
-MOST_LOGITS = 2**23
-"""Most logits of one forward pass in scoring; fixed, so that results do not depend on free memory."""
+MOST_LOGITS, MOST_ON_CPU = 2**23, 2**20
+"""Most logits of one forward pass in scoring, fixed, so that results do not depend on free memory. A CPU's caches hold
+few: beyond them an embedded corpus takes twice the time."""
+POOLED = 4
+"""Batches of a shuffled pass that are sorted by length together. Of embedded documents .86 to .89 of what is computed
+then is no filling, of batches at random .61 to .67. More fill up less, but batches of like documents teach less: after
+15 epochs the loss of trained documents was 1.30 with batches at random, 1.36 with 4 and 1.39 with 8."""
 
 
 def no_prompts(text: str) -> Sequence[int]:
@@ -117,9 +122,37 @@ class ResidentDocuments(Resident):
             raise AuditError(f"augmentation: expected none, as the examples are documents, got '{name}'")
         return None
 
-    def most_scored(self, batch_size: int) -> int:
-        """Documents whose logits are few enough to be held at once."""
-        return max(1, min(batch_size, MOST_LOGITS // (self.asked.shape[1] * self.vocabulary)))
+    def shuffled(
+        self, subset: Subset, lengths: Sequence[int], generator: torch.Generator
+    ) -> Sequence[Tensor]:
+        """Rows of batches of documents of like length, which are filled up with less.
+
+        Documents are shuffled and dealt to pools of `POOLED` batches; each pool is sorted by length, cut into batches,
+        and all batches are shuffled. Documents of one length are exchangeable, and so are batches; what is given up is
+        that documents of very different lengths meet in one batch as often. Which batch is the short one is drawn too.
+        """
+        drawn = [lengths[i] for i in torch.randperm(len(lengths), generator=generator).tolist()]
+        order = torch.randperm(len(subset), generator=generator)
+        pools = (
+            torch.arange(len(drawn)).div(POOLED, rounding_mode="floor").repeat_interleave(torch.tensor(drawn))
+        )
+        order, pools = torch.stack([order, pools]).to(self.device)
+        place = pools * (self.tokens.shape[1] + 1) + self.lengths[subset.ids[order]]
+        batches = order[place.argsort(stable=True)].split(drawn)
+        return [batches[i] for i in torch.randperm(len(drawn), generator=generator).tolist()]
+
+    def scored(self, subset: Subset, batch_size: int) -> Sequence[Tensor]:
+        """Rows by length, as many at once as there is room for their logits; the host waits once."""
+        lengths, order = self.lengths[subset.ids].sort(stable=True)
+        room = MOST_ON_CPU if self.device.type == "cpu" else MOST_LOGITS
+        counts: list[int] = []
+        for length in lengths.tolist():
+            most = min(batch_size, room // (max(1, length - 1) * self.vocabulary))
+            if counts and counts[-1] < most:
+                counts[-1] += 1
+            else:
+                counts.append(1)
+        return order.split(counts)
 
 
 def documents_of(data: Resident) -> ResidentDocuments:

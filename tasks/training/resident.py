@@ -87,9 +87,21 @@ class Resident(ABC):
         """The same examples, with a way of making them anew."""
         return replace(self, again=make)  # type: ignore[type-var]
 
-    def most_scored(self, batch_size: int) -> int:
-        """Examples that scoring puts into one forward pass, of `batch_size` that are asked for."""
-        return batch_size
+    def shuffled(
+        self, subset: Subset, lengths: Sequence[int], generator: torch.Generator
+    ) -> Sequence[Tensor]:
+        """Rows (positions in a selection) of the batches of one shuffled pass.
+
+        Args:
+            subset: the selection.
+            lengths: of the batches, which hold each of its rows once.
+            generator: CPU generator; the host sends what it draws.
+        """
+        return torch.randperm(len(subset), generator=generator).to(subset.ids.device).split(list(lengths))
+
+    def scored(self, subset: Subset, batch_size: int) -> Sequence[Tensor]:
+        """Rows of the forward passes of scoring, `batch_size` at most in each; in whichever order is fastest."""
+        return torch.arange(len(subset), device=subset.ids.device).split(batch_size)
 
 
 @dataclass(frozen=True)
@@ -200,15 +212,15 @@ class Subset:
             generator: CPU generator that shuffles (and augments); None keeps the order.
             augmentation: applied to each batch of a shuffled pass; needs `generator`.
         """
-        lengths, device = batch_lengths(len(self), batch_size), self.ids.device
+        lengths = batch_lengths(len(self), batch_size)
         if generator is None:
-            yield from self.data.batches(self, torch.arange(len(self), device=device).split(lengths))
+            yield from self.data.batches(self, torch.arange(len(self), device=self.ids.device).split(lengths))
             return
-        order = torch.randperm(len(self), generator=generator).to(device).split(lengths)
+        order = self.data.shuffled(self, lengths, generator)
         if augmentation is None:
             yield from self.data.batches(self, order)
             return
-        moves = augmentation.draw(lengths, generator).to(device)
+        moves = augmentation.draw(lengths, generator).to(self.ids.device)
         for batch, moved in zip(self.data.batches(self, order), moves.split(lengths), strict=True):
             yield batch._replace(inputs=augmentation.apply(batch.inputs, moved))
 

@@ -96,10 +96,9 @@ def score(model: nn.Module, subset: Subset, *, batch_size: int = 1024) -> Output
         subset: examples to score.
         batch_size: examples per forward pass; fewer where outputs are large.
     """
-    objective, size = subset.data.objective, subset.data.most_scored(batch_size)
-    score_batches = _with_outputs if objective.keeps_outputs else _without_outputs
+    score_batches = _with_outputs if subset.data.objective.keeps_outputs else _without_outputs
     with evaluating(model), torch.no_grad():
-        return score_batches(model, subset, size)
+        return score_batches(model, subset, batch_size)
 
 
 def _with_outputs(model: nn.Module, subset: Subset, batch_size: int) -> Outputs:
@@ -120,16 +119,17 @@ def _with_outputs(model: nn.Module, subset: Subset, batch_size: int) -> Outputs:
 
 
 def _without_outputs(model: nn.Module, subset: Subset, batch_size: int) -> Outputs:
-    """Statistics alone, batch by batch, where the outputs are."""
+    """Statistics alone, batch by batch, where the outputs are: those of no more than a batch are ever held."""
+    rows, objective = subset.data.scored(subset, batch_size), subset.data.objective
     statistics = [
-        subset.data.objective.statistics(model(batch.inputs), batch) for batch in subset.batches(batch_size)
+        objective.statistics(model(batch.inputs), batch) for batch in subset.data.batches(subset, rows)
     ]
-    ids = subset.ids.cpu().numpy()
+    ids, scored = subset.ids.cpu().numpy(), torch.cat(list(rows)).cpu().argsort()
     return Outputs(
         ids=ids,
         labels=np.zeros(len(ids), dtype=np.int64),
         logits=np.empty((len(ids), 0), dtype=np.float32),
-        statistics=_joined(statistics),
+        statistics={name: values[scored.numpy()] for name, values in _joined(statistics).items()},
     )
 
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 SMALLEST = {
     "false_discoveries": ("--sweeps 1 --shadows 16", "worse than before"),
     "language_bases": ("--bases 2 --trainings 2 --people 10", "added by the base"),
+    "language_speed": ("--repeats 1 --epochs 1 --corpora people", "models/min"),
     "observations_scale": ("--shadows 16 --examples 2500 --epochs 0", "queries of one method"),
     "outputs_memory": (
         "--models 32 --forget-sets 2 --examples 240 --forgotten 20",
@@ -30,6 +31,7 @@ SMALLEST = {
 """Arguments by benchmark, and what the last line that it prints holds."""
 DEAR = (
     "language_bases",
+    "language_speed",
     "outputs_memory",
     "queue_utilisation",
     "scale_cells",
@@ -37,7 +39,6 @@ DEAR = (
     "trial_overhead",
     "verdict_power",
 )
-"""They start Ray or several processes, train language models, or ask for half a minute."""
 """They start Ray or several processes, or ask for half a minute."""
 
 

@@ -163,13 +163,19 @@ def test_a_parameter_has_the_type_of_its_default_and_the_declared_range(
     for value in values:
         with pytest.raises(AuditError, match=f"^--param {name}: {message}{json.dumps(value)}$"):
             query.bind({name: value})
+    search = parse_query("q", "-- Why?\n-- param bound = null from 0 to 1: a\nselect 1")
+    assert search.bind({}) == search.bind({"bound": None}) == {"bound": None}
+    assert search.bind({"bound": 0.2}) == {"bound": 0.2}
+    with pytest.raises(AuditError, match=r"^--param bound: expected a number from 0 to 1, got 2$"):
+        search.bind({"bound": 2})
     fits = {"share": 1, "top": 3, "only": True, "text": 7}
     assert query.bind(fits) == fits | {"text": "7"}
 
 
 def test_every_number_has_a_range() -> None:
     for query in QUERIES.values():
-        numbers = {
+        of_null = {name for name in query.ranges if query.defaults[name] is None}
+        numbers = of_null | {
             n for n, v in query.defaults.items() if isinstance(v, (int, float)) and not isinstance(v, bool)
         }
         assert query.ranges.keys() == numbers, query.name

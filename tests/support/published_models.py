@@ -42,9 +42,11 @@ def tiny_model(family: str, seed: int = 0, words: int = WORDS, **options) -> Lan
     return build_hugging_face(tiny_options(family, **options), vocabulary=words, seed_path=("tiny", seed))
 
 
-def saved(family: str, folder: Path, *, shards: bool = False, words: int = WORDS) -> LanguageModel:
+def saved(
+    family: str, folder: Path, *, shards: bool = False, words: int = WORDS, **options: object
+) -> LanguageModel:
     """A tiny model, written as `save_pretrained` writes it."""
-    model = tiny_model(family, seed=1, words=words)
+    model = tiny_model(family, seed=1, words=words, **options)
     with _quiet():
         model.body.save_pretrained(folder, max_shard_size="20KB" if shards else "1GB")
     return model

@@ -7,6 +7,11 @@ import pytest
 
 from orchestrator.config.settings import load
 from orchestrator.plan.grid import make_plan
+from orchestrator.report.certificate import certificate
+from orchestrator.report.documents import began
+from orchestrator.report.images import marked
+from orchestrator.report.subject import choose
+from orchestrator.report.write import build as report
 from orchestrator.results import Results
 from orchestrator.store.store import Store
 from tasks.datasets.fictitious_people import FictitiousPeople
@@ -149,3 +154,50 @@ def test_the_verdict_rests_on_tokens_and_the_attack(finished):
         ("token_accuracy", "test"),
         ("auc", "forget"),
     }
+
+
+def test_what_models_began_with_is_recorded_and_said(finished, store):
+    (row,) = store.read("runs").select(["bases_json"]).slice(0, 1).to_pylist()
+    assert json.loads(row["bases_json"]) == [
+        {"architecture": "tiny_gpt", "base": "public part", "unseen": "checked"}
+    ]
+    with Results(str(finished[0] / "results")) as results:
+        (said,) = began(results, "tiny_gpt")
+        assert began(results, "other") == []
+        page = certificate(
+            results,
+            choose(results, forget_set="persons", method="npo", architecture="tiny_gpt", scope="all"),
+        )
+    assert said in page
+    assert "no audited document is in it, which was checked" in said
+    assert "of class" not in page
+    assert "all documents of 4 groups" in page
+
+
+def test_copies_of_documents_are_counted_by_their_own_bound(finished, store):
+    sets = store.read("forget_sets").to_pylist()
+    with Results(str(finished[0] / "results")) as results:
+        rows = results.query("retained_copies").to_pylist()
+        wide = results.query("retained_copies", threshold=1.0).to_pylist()
+    assert {row["threshold"] for row in rows} == {0.2}
+    for row, most in zip(rows, wide, strict=True):
+        own = [r for r in sets if r["forget_set"] == row["forget_set"]]
+        assert row["near"] == sum(r["retained_exact"] == 0 and r["retained_distance"] < 0.2 for r in own)
+        assert most["near"] > row["near"]
+
+
+def test_a_report_shows_words_and_persons_in_place_of_pictures(finished):
+    source = FictitiousPeople(num_train=20, num_test=10, num_public=30)
+    page, _ = report(str(finished[0] / "results"))
+    with Results(str(finished[0] / "results")) as results:
+        rows = results.query("hardest_examples", top=10**6).to_pylist()
+    persons = [row for row in rows if row["forget_set"] == "persons"]
+    labels = source.read_labels()
+    groups = {labels.group_names[labels.groups[row["example_id"]]] for row in persons}
+    worst = persons[0]["example_id"]
+    assert f"<b>#{worst}</b>" in page
+    assert marked(source.pieces(worst)) in page
+    assert all(f"<td>{name}</td>" in page for name in groups)
+    assert "<mark title=" in page
+    assert "noimage" not in page.partition("</style>")[2]
+    assert "no audited document is in it, which was checked" in page

@@ -391,7 +391,7 @@ def test_a_setting_reads_like_the_configuration() -> None:
         "attack.eps": "[0.1]",
         "execution.device": '"cpu"',
         "scope": '"all"',
-        "code": "1",
+        "code": "2",
     }
     assert told.items() <= model.items()
     assert {"training.epochs", "architecture.options.channels", "evaluation.bootstrap"} <= model.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,15 +84,18 @@ def superseded(at: Standing) -> Iterator[Row]:
 
 
 @recomputed({"threshold": 0.015})
-def retained_copies(at: Standing, threshold: float = 0.03) -> Iterator[Row]:
+def retained_copies(at: Standing, threshold: float | None = None) -> Iterator[Row]:
     for key, rows in gathered(at.table("forget_sets"), "dataset", "forget_set", "forget_digest"):
+        search = json.loads(rows[0]["provenance_json"] or "{}").get("retained_copies", {})
+        bound = search.get("near") if threshold is None else threshold
         searched = [row for row in rows if row["retained_distance"] is not None]
         exact = {row["example_id"] for row in searched if row["retained_exact"] > 0}
-        near = {row["example_id"] for row in searched if row["retained_distance"] < threshold} - exact
+        near = {row["example_id"] for row in searched if bound and row["retained_distance"] < bound} - exact
         closest = min(searched, key=lambda row: (row["retained_distance"], row["example_id"]))
         yield key | {
             "examples": len(rows),
             "searched": len(searched),
+            "threshold": bound,
             "exact": len(exact) if searched else None,
             "near": len(near) if searched else None,
             "example_ids": sorted(exact | near),

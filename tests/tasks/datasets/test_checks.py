@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tasks.datasets import checks
-from tasks.datasets.checks import check_labels, check_some_images, checked_images
+from tasks.datasets.checks import check_apart, check_labels, check_some_images, checked_images
+from tasks.datasets.fictitious_people import FictitiousPeople
 from tasks.datasets.synthetic import Synthetic
 from tasks.errors import AuditError
 
@@ -98,3 +99,15 @@ def test_what_a_plug_in_raises_is_one_line(monkeypatch):
         AuditError, match=r"^Odd: the images cannot be read: ZeroDivisionError: its own words$"
     ):
         check_some_images(Odd(), LABELS)
+
+
+def test_an_audited_document_in_the_public_part_is_refused(monkeypatch):
+    source = FictitiousPeople(num_train=4, num_test=2, num_public=4)
+    check_apart(source)
+    check_apart(FictitiousPeople(num_train=4, num_test=2, num_public=0))
+    monkeypatch.setattr(FictitiousPeople, "read_public", lambda self: self.read_inputs())
+    told = (
+        "FictitiousPeople.read_public: document 0 is also example 0; expected a public part without audited"
+    )
+    with pytest.raises(AuditError, match=told):
+        check_apart(source)

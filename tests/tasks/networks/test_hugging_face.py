@@ -4,6 +4,8 @@ import copy
 
 import pytest
 import torch
+from transformers import GPT2Config
+from transformers.activations import ACT2FN
 
 from tasks.errors import AuditError
 from tasks.networks.hugging_face import build_hugging_face
@@ -47,6 +49,20 @@ def test_logits_are_the_librarys_own(family):
     torch.testing.assert_close(ours[inside], theirs[inside], rtol=0, atol=1e-6)
     for row, expected in zip(ours, alone, strict=True):
         torch.testing.assert_close(row[: len(expected)], expected, rtol=0, atol=1e-6)
+
+
+def test_an_activation_in_one_kernel_is_the_published_one():
+    model, ids = tiny_model("gpt2"), tokens()
+    assert model.body.config.activation_function == "gelu_pytorch_tanh"
+    assert GPT2Config().activation_function == "gelu_new"
+    with torch.no_grad():
+        ours = model(ids)
+        for block in model.body.transformer.h:
+            block.mlp.act = ACT2FN["gelu_new"]
+        torch.testing.assert_close(ours, model(ids), rtol=0, atol=1e-6)
+        for block in model.body.transformer.h:
+            block.mlp.act = ACT2FN["relu"]
+        assert not torch.allclose(ours, model(ids), atol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -22,7 +22,7 @@ from tasks.text.words import VOCABULARY
 from tasks.training import documents
 from tasks.training.gradients import gradients_by_example, mean_squared_gradients, summed_gradient
 from tasks.training.lockstep import train_shadows
-from tasks.training.resident import concatenate, images_of
+from tasks.training.resident import batch_lengths, concatenate, images_of
 from tasks.training.scoring import score
 from tasks.training.strategy_text import Strategy
 from tasks.training.train import train
@@ -42,6 +42,37 @@ def test_a_batch_is_as_wide_as_its_longest_document_and_says_what_follows_each_t
             assert batch.targets[row].tolist() == ids[1:] + [NOTHING] * (
                 batch.targets.shape[1] - len(ids) + 1
             )
+
+
+def shuffled_ids(seed, batch_size=4):
+    """Ids of the batches of one shuffled pass over all documents."""
+    everything = small_documents().subset(np.arange(len(FOUND)))
+    generator = torch.Generator().manual_seed(seed)
+    return [batch.ids.tolist() for batch in everything.batches(batch_size, generator=generator)]
+
+
+def test_a_shuffled_pass_holds_each_document_once_and_fills_up_little(monkeypatch):
+    found = shuffled_ids(0)
+    assert sorted(i for own in found for i in own) == list(range(len(FOUND)))
+    assert sorted(map(len, found)) == sorted(batch_lengths(len(FOUND), 4))
+    assert found == shuffled_ids(0) != shuffled_ids(1)
+    filled = [sum(FOUND.lengths[own].max() * len(own) for own in shuffled_ids(seed)) for seed in range(5)]
+    monkeypatch.setattr(documents, "POOLED", 1)
+    at_random = [sum(FOUND.lengths[own].max() * len(own) for own in shuffled_ids(seed)) for seed in range(5)]
+    assert sum(filled) < 0.85 * sum(at_random)
+
+
+def test_batches_by_length_are_still_exchangeable():
+    """Neither the place of a batch in the pass nor how many documents it has tells their length."""
+    first, short, every = [], [], FOUND.lengths.mean()
+    for seed in range(200):
+        found = shuffled_ids(seed, batch_size=len(FOUND) // 5)  # and a short one
+        first.append(FOUND.lengths[found[0]].mean())
+        (few,) = (own for own in found if len(own) == min(map(len, found)))
+        short.append(FOUND.lengths[few].mean())
+    for means in (first, short):
+        assert abs(np.mean(means) - every) < 4 * np.std(means) / np.sqrt(len(means))
+        assert np.std(means) > FOUND.lengths.std() / 3
 
 
 def test_a_plan_knows_how_much_is_held_at_most():
@@ -74,11 +105,18 @@ def test_a_selection_keeps_its_targets_when_it_is_cut_and_joined():
 def test_scores_are_the_models_whatever_the_batch(monkeypatch):
     model, subset = small_language_original(), small_documents().subset(IDS)
     scored = score(model, subset)
-    monkeypatch.setattr(documents, "MOST_LOGITS", 2 * len(VOCABULARY) * FOUND.tokens.shape[1])
-    sizes = []
-    model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    again = score(model, subset)
-    assert max(sizes) == 3
+    most = 3 * len(VOCABULARY) * 20
+    monkeypatch.setattr(documents, "MOST_ON_CPU", most)
+    shapes = []
+    model.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
+    again = score(model, subset, batch_size=4)
+    assert sum(count for count, _ in shapes) == len(IDS)
+    assert len(shapes) > 2
+    assert all(count == 1 or count * width * len(VOCABULARY) <= most for count, width in shapes)
+    assert max(count for count, _ in shapes) <= 4
+    widths = [width for _, width in shapes]
+    assert widths == sorted(widths)
+    assert again.ids.tolist() == IDS.tolist()
     assert not again.keeps_logits
     assert again.finite
     for i, example in enumerate(IDS):

@@ -1,0 +1,6 @@
+-- Is an architecture of these results a language model?
+-- grain: one row, or none
+select distinct 'language' as objective
+from settings
+where regexp_matches(key, '(^|[.])architecture[.](language|transformers)$')
+order by objective;
