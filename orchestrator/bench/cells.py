@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
@@ -130,7 +131,7 @@ class CellBench:
             outputs = score(model, everything, batch_size=batch_size)
             if not outputs.finite:
                 raise Diverged("the model's logits are not finite; lower the learning rate of its method")
-            self._outputs[model_id] = outputs
+            self._outputs[model_id] = replace(outputs, groups=self.plan.data.labels.groups)
             while len(self._outputs) > KEPT_OUTPUTS:
                 self._outputs.popitem(last=False)
         self._outputs.move_to_end(model_id)

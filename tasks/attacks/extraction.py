@@ -30,6 +30,7 @@ class Extraction(Attack):
     prefixes: tuple[int, ...] = (5,)
     """Tokens of each document that exact extraction is given, besides the one that begins every document."""
 
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "extraction"
     objectives: ClassVar[frozenset[str]] = frozenset({"language"})
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))

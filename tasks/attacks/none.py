@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class NoAttack(Attack):
     """Measure the model as it is."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "none"
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
     metrics: ClassVar[tuple[Metric, ...]] = (*utility.METRICS, *reference.METRICS, *documents.UTILITY_METRICS)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class PopulationAttack(Attack):
     """One attacker for all examples of one unlearned model: no shadow models."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "population"
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
     metrics: ClassVar[tuple[Metric, ...]] = membership.METRICS

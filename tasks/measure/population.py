@@ -142,6 +142,7 @@ class PopulationScoring:
                     member=np.repeat([True, False], [len(forget), len(others)]),
                     score=scores,
                     threshold=threshold,
+                    groups=_groups(forget, test, others),
                     folds=folds_of(self.folds, len(forget), len(others)) if crossed else 0,
                 )
             )
@@ -199,6 +200,12 @@ class PopulationScoring:
                 for total, x, dealt in zip(totals, (x_forget, x_test), halves, strict=True):
                     total[dealt != k] += svc_margins(svc, x[dealt != k])
         return totals[0] / self.draws, totals[1] / self.draws
+
+
+def _groups(forget: Outputs, test: Outputs, others: np.ndarray) -> np.ndarray | None:
+    if forget.groups is None or test.groups is None:
+        return None
+    return np.concatenate([forget.groups, test.groups[others]])
 
 
 def _deal(count: int, generator: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """How well one model of documents answers, by split: token by token, and what greedy decoding writes from memory.
 
-Units are documents, each of equal weight whatever its length.
+Documents are of equal weight whatever their length; where they belong to persons or authors, intervals are over these.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
 from tasks.metrics.utility import bounded, proportion
+from tasks.statistics.groups import by_group
 from tasks.statistics.means import skewed_mean
 
 if TYPE_CHECKING:
@@ -75,12 +76,12 @@ METRICS = (*UTILITY_METRICS, *EXTRACTION_METRICS)
 
 def token_accuracy(split: str, outputs: Outputs) -> MetricValue:
     """Mean over documents of the share of their tokens that is right."""
-    return bounded(TOKEN_ACCURACY, split, outputs.statistics["token_accuracy"])
+    return bounded(TOKEN_ACCURACY, split, outputs.statistics["token_accuracy"], groups=outputs.groups)
 
 
 def perplexity(split: str, outputs: Outputs) -> MetricValue:
     """e to the mean of the documents' losses, and to the ends of its interval."""
-    low, high = skewed_mean(outputs.loss)
+    low, high = skewed_mean(by_group(outputs.loss, outputs.groups))
     return MetricValue(
         declared=PERPLEXITY,
         split=split,
@@ -93,7 +94,7 @@ def perplexity(split: str, outputs: Outputs) -> MetricValue:
 
 def extraction_strength(split: str, outputs: Outputs) -> MetricValue:
     """Mean over documents of the share that greedy decoding writes to the end."""
-    return bounded(EXTRACTION_STRENGTH, split, outputs.statistics["extraction"])
+    return bounded(EXTRACTION_STRENGTH, split, outputs.statistics["extraction"], groups=outputs.groups)
 
 
 def exact_extraction(split: str, outputs: Outputs, prefix: int) -> MetricValue:
@@ -115,4 +116,6 @@ def exact_extraction(split: str, outputs: Outputs, prefix: int) -> MetricValue:
             f"{int(tokens.max(initial=0))}"
         )
     written = np.rint(outputs.statistics["extraction"] * tokens).astype(np.int64)
-    return proportion(EXACT_EXTRACTION, split, written[longer] >= (tokens - prefix)[longer], param=prefix)
+    groups = None if outputs.groups is None else outputs.groups[longer]
+    exact = written[longer] >= (tokens - prefix)[longer]
+    return proportion(EXACT_EXTRACTION, split, exact, param=prefix, groups=groups)

@@ -28,6 +28,8 @@ class Outputs:
     """`n x K`, float32; of documents `n x 0`: their logits are not kept."""
     statistics: Mapping[str, np.ndarray]
     """`n` each, by name; see `tasks.objectives.base.Objective.statistics`."""
+    groups: np.ndarray | None = None
+    """`n`, int64: of whom each example is, where the data say so; intervals then count groups."""
 
     @classmethod
     def of_logits(cls, *, ids: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> Outputs:
@@ -79,6 +81,7 @@ class Outputs:
             labels=self.labels[rows],
             logits=self.logits[rows],
             statistics={name: values[rows] for name, values in self.statistics.items()},
+            groups=None if self.groups is None else self.groups[rows],
         )
 
 

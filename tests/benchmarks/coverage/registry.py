@@ -8,6 +8,7 @@ from tasks.metrics.catalogue import CATALOGUE
 from tests.benchmarks.coverage import (
     documents,
     gaps,
+    groups,
     layers,
     macros,
     margins,
@@ -18,7 +19,7 @@ from tests.benchmarks.coverage import (
 )
 from tests.benchmarks.coverage.case import Case, names
 
-FAMILIES = (proportions, documents, gaps, population, layers, macros, shadows, margins, verdicts)
+FAMILIES = (proportions, documents, groups, gaps, population, layers, macros, shadows, margins, verdicts)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 WITHOUT: Mapping[str, str] = shadows.WITHOUT
 """Estimates that have an interval and no case, and why."""
