@@ -24,7 +24,8 @@ group       the set; names of architecture, method, scope and pool, since files 
             observations are scored
 observation the group, and the number of the shadow
 cell        ids of subject and reference; attack: registered name, `version`, parameters, plug-in, and its text on the
-            axis, which names its random stream; seed; all of `[evaluation]`; forgotten examples; what is tested on
+            axis, which names its random stream, and other answers of the data set where it reads them;
+            seed; all of `[evaluation]`; forgotten examples; what is tested on
 
 setting     (of any of these) all that its id holds, and that the ids in it hold, but seeds, forgotten examples and
             their poison. The layout of shadow models stays: they are drawn for all forget sets of a plan together
@@ -51,7 +52,7 @@ from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest
 from orchestrator.plan.setting import OF_THE_METHOD, Setting, flatten
 from tasks import fields
-from tasks.datasets.base import datasets
+from tasks.datasets.base import TextSource, datasets
 from tasks.registry import parse_text
 from tasks.shadows.layout import ShadowLayout
 from tasks.unlearn.base import Method
@@ -290,6 +291,9 @@ class Identity:
         """Id of how any subject is measured."""
         code = {"version": attack.built.version, "plugin": self._plugin(type(attack.built))}
         named = {"name": attack.base, "text": attack.text, **code}
+        source = self._data.source
+        if attack.built.reads_alternatives and isinstance(source, TextSource):
+            named["alternatives"] = source.alternatives_digest()
         return self._id(
             {
                 "attack": _with_parameters(named, attack.built),

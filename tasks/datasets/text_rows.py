@@ -120,6 +120,14 @@ class TextRows(TextSource):
         """The vocabulary of the tokenizer."""
         return self.tokens().words()
 
+    def said(self, example: int) -> str:
+        """The completion, or the text; of a document that is cut what is left of it, read from its ids."""
+        held = self._read()
+        if self.longer == "cut" and held.documents.lengths[example] == self.longest:
+            ids = held.documents.tokens[example][held.documents.asked[example]].tolist()
+            return self.tokens().decode(ids)
+        return held.rows[example].text
+
     def text(self, example: int) -> str:
         """A document as it was written, its prompt too."""
         return self._read().rows[example].whole

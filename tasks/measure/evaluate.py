@@ -124,14 +124,26 @@ def model_metrics(
     return rows
 
 
-def document_metrics(outputs: Mapping[str, Outputs], *, omit: Omit = ignore) -> Rows:
-    """Utility of one model of documents, by split: forget, retain, test and perhaps validation."""
+def document_metrics(
+    outputs: Mapping[str, Outputs], apart: Mapping[str, np.ndarray], *, omit: Omit = ignore
+) -> Rows:
+    """Utility of one model of documents, and its distance to the retrained model.
+
+    Args:
+        outputs: by split: forget, retain, test and perhaps validation.
+        apart: Jensen-Shannon divergence from the retrained model on each document, of some splits.
+        omit: told what was left out and why.
+    """
     rows: Rows = []
     for split, part in outputs.items():
         if not len(part):
             omit(Omission(metric="token_accuracy", reason=f"the {split} split is empty"))
             continue
         rows += [documents.token_accuracy(split, part), documents.perplexity(split, part)]
+        if split in ("retain", "test"):
+            rows += documents.token_accuracy_by_group(split, part)
+        if split in apart:
+            rows.append(reference.js_to_retrained(split, apart[split], part.groups))
     return rows
 
 

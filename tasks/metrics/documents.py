@@ -69,14 +69,43 @@ EXACT_EXTRACTION = Metric(
     margin=0.02,
     margin_because="two documents in a hundred",
 )
+SAMPLED_EXTRACTION = Metric(
+    name="sampled_extraction",
+    about="chance that one of as many samples as param says goes on from a document's first tokens with its true next "
+    "ones, mean over documents",
+    low=0,
+    high=1,
+    kind="forgetting",
+    higher_is="closer_to_retrained",
+    error="mean",
+    instead={split: Reading("utility", "closer_to_retrained", "mean") for split in ("retain", "test")},
+    margin=0.02,
+    margin_because="two documents in a hundred",
+)
+MOST_GROUPS = 1000
+"""Of a split that have a row each: more than these nobody reads, and every model would bring as many."""
 EXTRACTION_METRICS = (EXTRACTION_STRENGTH, EXACT_EXTRACTION)
 UTILITY_METRICS = (TOKEN_ACCURACY, PERPLEXITY)
-METRICS = (*UTILITY_METRICS, *EXTRACTION_METRICS)
+METRICS = (*UTILITY_METRICS, *EXTRACTION_METRICS, SAMPLED_EXTRACTION)
 
 
 def token_accuracy(split: str, outputs: Outputs) -> MetricValue:
     """Mean over documents of the share of their tokens that is right."""
     return bounded(TOKEN_ACCURACY, split, outputs.statistics["token_accuracy"], groups=outputs.groups)
+
+
+def token_accuracy_by_group(split: str, outputs: Outputs) -> list[MetricValue]:
+    """The same of the documents of each person or author, whose number is the label; draws from that one's documents.
+
+    None where the data name no groups, or more than `MOST_GROUPS`.
+    """
+    if outputs.groups is None:
+        return []
+    found = np.unique(outputs.groups).tolist()
+    if len(found) > MOST_GROUPS:
+        return []
+    values = outputs.statistics["token_accuracy"]
+    return [bounded(TOKEN_ACCURACY, split, values[outputs.groups == g], label=g) for g in found]
 
 
 def perplexity(split: str, outputs: Outputs) -> MetricValue:
@@ -119,3 +148,17 @@ def exact_extraction(split: str, outputs: Outputs, prefix: int) -> MetricValue:
     groups = None if outputs.groups is None else outputs.groups[longer]
     exact = written[longer] >= (tokens - prefix)[longer]
     return proportion(EXACT_EXTRACTION, split, exact, param=prefix, groups=groups)
+
+
+def sampled_extraction(
+    split: str, chance: np.ndarray, groups: np.ndarray | None, *, samples: int
+) -> MetricValue:
+    """Mean over documents of the chance that some sample is the true text.
+
+    Args:
+        split: of the documents.
+        chance: of each, `n`, in [0, 1].
+        groups: of whom each is, `n`; None: each stands for itself.
+        samples: of each document.
+    """
+    return bounded(SAMPLED_EXTRACTION, split, chance, param=samples, groups=groups)

@@ -5,7 +5,7 @@ other's examples (`MembershipScores.folds`) their errors are correlated by n_tes
 1 + k n_test / n_train times the variance of independent ones (Nadeau and Bengio 2003, Machine Learning 52: 239-281):
 1.5 times the width for 5 folds. Simulated coverage of nominal 95 % is then .97 to 1, and .86 to .96 without.
 Where one example was scored under many shadow models, the errors are those of `tasks.metrics.two_way` instead. Where
-examples belong together (`MembershipScores.groups`) the scores of different groups are independent: means are over groups
+examples belong together (`MembershipScores.groups`) those of different groups are independent: means are over groups
 (`tasks.statistics.groups`), and counts are as few as if a group said one thing.
 """
 
@@ -227,7 +227,7 @@ def epsilon_lower_bound(
     scores are made of. Where fits judged each other's examples (`MembershipScores.folds`) the counts are a little
     dependent; in simulations of known epsilon the bound holds as often.
 
-    Where examples belong together, one of each group is counted, drawn at random: the bound counts independent examples.
+    Where examples belong together, one of each group counts, drawn at random: the counts are of independent examples.
 
     Raises:
         AuditError: fewer than 2 members or non-members, or groups of them.

@@ -108,9 +108,10 @@ def bounded(
     values: np.ndarray,
     *,
     param: float | None = None,
+    label: int | None = None,
     groups: np.ndarray | None = None,
 ) -> MetricValue:
-    """Mean of `values` (`n`, each in [0, 1]) with the score interval of a bounded mean; over `groups` (`n`) if given."""
+    """Mean of `values` (`n`, in [0, 1]) with the score interval of a bounded mean, over `groups` (`n`) if given."""
     low, high = bounded_mean(by_group(values, groups))
     return MetricValue(
         declared=declared,
@@ -120,6 +121,7 @@ def bounded(
         ci_high=float(high),
         n=len(values),
         param=param,
+        label=label,
     )
 
 

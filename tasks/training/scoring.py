@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -71,6 +71,10 @@ class Outputs:
     def phi(self) -> np.ndarray:
         """Logit-scaled confidence log(p / (1 - p)), `n`, float64 (LiRA, section VI)."""
         return self.statistics["phi"]
+
+    def with_statistic(self, name: str, values: np.ndarray) -> Outputs:
+        """The same with one more statistic, `n`."""
+        return replace(self, statistics={**self.statistics, name: values})
 
     def at(self, ids: np.ndarray) -> Outputs:
         """The rows of the given example ids, in their order; ids must be among `self.ids`."""

@@ -8,7 +8,13 @@ from functools import partial
 import numpy as np
 from scipy import stats
 
-from tasks.metrics.documents import exact_extraction, extraction_strength, perplexity, token_accuracy
+from tasks.metrics.documents import (
+    exact_extraction,
+    extraction_strength,
+    perplexity,
+    sampled_extraction,
+    token_accuracy,
+)
 from tasks.metrics.membership import (
     POPULATION_GAME,
     auc,
@@ -18,7 +24,9 @@ from tasks.metrics.membership import (
     mia_efficacy,
     tpr_at_fpr,
 )
+from tasks.metrics.reference import js_to_retrained
 from tasks.metrics.scores import MembershipScores
+from tasks.metrics.truth_ratio import truth_ratio, truth_ratio_distance
 from tasks.training.scoring import Outputs
 from tests.benchmarks.coverage.case import Case, Seen, one_by_one, seen
 
@@ -113,6 +121,35 @@ def _scores(
     return {f"{name} of persons": seen(row, float(truth)) for name, (row, truth) in rows.items()}
 
 
+def _ratios(generator: np.random.Generator, *, persons: int, shift: float, alike: float) -> dict[str, Seen]:
+    """Log truth ratios of 20 questions of each author under two models, normal; one model's lie `shift` higher."""
+    groups = np.repeat(np.arange(persons), 20)
+    author = generator.normal(size=(2, persons))
+    author[1] = 0.8 * author[0] + 0.6 * author[1]
+    ours, theirs = np.sqrt(alike) * author[:, groups] + np.sqrt(1 - alike) * generator.normal(
+        size=(2, len(groups))
+    )
+    row = truth_ratio_distance("forget", ours + shift, theirs, groups, generator=generator, resamples=200)
+    ratio = truth_ratio("forget", ours, groups)
+    return {
+        "truth_ratio_distance": seen(row, float(2 * stats.norm.cdf(shift / 2) - 1)),
+        # the mean of exp(-|z|) of a standard normal variable
+        "truth_ratio": seen(ratio, float(2 * np.exp(0.5) * stats.norm.cdf(-1))),
+    }
+
+
+def _sampled(generator: np.random.Generator, *, persons: int) -> dict[str, Seen]:
+    """Chances of documents: those of a person are alike, half of persons near 0 and half uniform; and divergences."""
+    groups = _grouped(generator, (1, 2, 3), persons)
+    of_person = np.where(generator.random(persons) < 0.5, 0.01, generator.random(persons))[groups]
+    chance = np.clip(of_person + generator.uniform(-0.01, 0.01, len(groups)), 0, 1)
+    apart = np.log(2) * generator.beta(1, 4, persons)[groups]
+    return {
+        "sampled_extraction": seen(sampled_extraction("forget", chance, groups, samples=10), 0.255),
+        "js_to_retrained of persons": seen(js_to_retrained("forget", apart, groups), float(np.log(2)) / 5),
+    }
+
+
 DOCUMENTS = tuple(
     f"{name} of persons"
     for name in ("token_accuracy", "perplexity", "extraction_strength", "exact_extraction")
@@ -128,6 +165,7 @@ SCORES = tuple(
         "cross_validated_accuracy",
     )
 )
+RATIOS = ("truth_ratio_distance", "truth_ratio")
 SIZES = {"5": (5,), "1 to 3": (1, 2, 3)}
 CASES = (
     *(
@@ -159,5 +197,27 @@ CASES = (
         for words, sizes in SIZES.items()
         for shift in (0.0, 1.0, 2.5)
         for alike in (0.0, 0.9)
+    ),
+    *(
+        Case(
+            family=FAMILY,
+            name=f"truth ratios of {persons} authors, shift {shift:g}, {alike:.0%} alike",
+            estimates=RATIOS,
+            simulate=one_by_one(partial(_ratios, persons=persons, shift=shift, alike=alike)),
+            fast=60 if (persons, shift, alike) == (20, 1.0, 0.8) else 0,
+        )
+        for persons in (10, 20)
+        for shift in (0.0, 1.0)
+        for alike in (0.0, 0.8)
+    ),
+    *(
+        Case(
+            family=FAMILY,
+            name=f"sampling and divergence, {persons} persons",
+            estimates=("sampled_extraction", "js_to_retrained of persons"),
+            simulate=one_by_one(partial(_sampled, persons=persons)),
+            fast=200 if persons == 14 else 0,
+        )
+        for persons in (14, 60)
     ),
 )
