@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import nn
 
 from tasks.attacks.base import Attack, Given, Measurement, Need, register
 from tasks.attacks.extraction import SPLITS
@@ -21,8 +19,6 @@ from tasks.attacks.views import ModelView
 from tasks.errors import AuditError
 from tasks.metrics import documents
 from tasks.metrics.base import Metric
-from tasks.objectives.language import NOTHING
-from tasks.training.resident import Subset
 
 
 @register("sampling")
@@ -69,33 +65,25 @@ class Sampling(Attack):
 
     def measure(self, view: ModelView) -> Measurement:
         """Chance that some sample is the true text, on forget, retain and test documents."""
+        from tasks.measure.sampled import sampled_chances
+
         metrics, examples = [], []
         with view.readable() as model:
             for split in SPLITS:
                 subset = view.subset(split)
                 if not len(subset):
                     continue
-                ids, chance = self._chances(model, subset, view.settings.batch_size)
+                ids, chance = sampled_chances(
+                    model,
+                    subset,
+                    prefix=self.prefix,
+                    continuation=self.continuation,
+                    samples=self.samples,
+                    temperature=self.temperature,
+                    batch_size=view.settings.batch_size,
+                )
                 groups = view.groups
                 own = None if groups is None else groups[ids]
                 metrics.append(documents.sampled_extraction(split, chance, own, samples=self.samples))
                 examples.append({"split": np.full(len(ids), split), "example_id": ids, "score": chance})
         return Measurement(metrics=metrics, examples=examples)
-
-    def _chances(self, model: nn.Module, subset: Subset, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of the documents that are long enough, and the chance of each."""
-        ids, logs = [], []
-        for batch in subset.batches(subset.data.most_scored(batch_size)):
-            by_word = (model(batch.inputs).float() / self.temperature).log_softmax(dim=-1)
-            asked = batch.targets != NOTHING
-            likelihood = by_word.gather(-1, batch.targets.clamp(min=0)[..., None]).squeeze(-1)
-            place = asked.cumsum(dim=1)
-            inside = asked & (place > self.prefix) & (place <= self.prefix + self.continuation)
-            long_enough = inside.sum(dim=1) == self.continuation
-            total = torch.where(inside, likelihood, 0.0).sum(dim=1)
-            ids.append(batch.ids[long_enough].cpu())
-            logs.append(total[long_enough].cpu().double())
-        p = torch.cat(logs).exp().clamp(max=1.0).numpy()
-        with np.errstate(divide="ignore"):  # a certain continuation: log 0
-            chance = -np.expm1(self.samples * np.log1p(-p))
-        return torch.cat(ids).numpy(), chance

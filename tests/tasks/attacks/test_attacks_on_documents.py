@@ -16,6 +16,7 @@ from tasks.contracts.small_text import SOURCE
 from tasks.contracts.small_views import SETTINGS, SmallLanguageModel, small_source
 from tasks.errors import AuditError
 from tasks.measure.divergence import js_divergences
+from tasks.measure.sampled import sampled_chances
 from tasks.metrics import documents
 from tasks.runtime.seeding import numpy_generator
 from tasks.training.scoring import Outputs, score
@@ -142,8 +143,8 @@ def test_the_divergence_from_the_retrained_model_is_that_of_token_distributions(
 def test_sampled_extraction_is_how_often_samples_say_the_true_text(temperature, samples, words):
     """Against texts that are drawn, word by word, from what the model itself has said."""
     source, subset = documents_of(count=3)
-    attack = Sampling(prefix=3, continuation=words, samples=samples, temperature=temperature)
-    ids, chance = attack._chances(source.model, subset, 64)
+    given = {"prefix": 3, "continuation": words, "samples": samples, "temperature": temperature}
+    ids, chance = sampled_chances(source.model, subset, **given)
     assert ids.tolist() == subset.ids.tolist()
     generator, draws = torch.Generator().manual_seed(0), 2000
     for example, expected in zip(ids.tolist(), chance, strict=True):
@@ -175,10 +176,10 @@ def test_short_documents_are_no_samples_and_a_certain_one_is_found():
     source, subset = documents_of(count=12)
     lengths = subset.data.lengths[subset.ids].numpy() - 1
     longest = int(np.median(lengths))
-    ids, chance = Sampling(prefix=longest - 4, continuation=4)._chances(source.model, subset, 64)
+    ids, chance = sampled_chances(source.model, subset, prefix=longest - 4, continuation=4, samples=100)
     assert ids.tolist() == subset.ids.numpy()[lengths >= longest].tolist()
     assert ((chance >= 0) & (chance <= 1)).all()
-    _, cold = Sampling(prefix=3, continuation=1, temperature=1e-3)._chances(source.model, subset, 64)
+    _, cold = sampled_chances(source.model, subset, prefix=3, continuation=1, samples=1, temperature=1e-3)
     assert set(np.round(cold, 6)) <= {0.0, 1.0}
 
 
