@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from torch import nn
@@ -13,6 +14,7 @@ from orchestrator.bench.attempt import Stages
 from orchestrator.bench.data import BenchData
 from orchestrator.bench.models import ModelBench
 from orchestrator.bench.shadow_source import CellShadows, StoredObservations
+from orchestrator.bench.texts import Texts
 from orchestrator.plan.cells import Cell, ModelSubject, Plan, ShadowSubject
 from orchestrator.plan.data import forgotten_classes
 from orchestrator.records import rows
@@ -20,8 +22,10 @@ from orchestrator.store.store import Store
 from tasks.attacks.base import Attack, check_measurement
 from tasks.attacks.views import ModelView, ShadowView
 from tasks.errors import AuditError, Diverged
+from tasks.measure.divergence import js_divergences
 from tasks.measure.evaluate import Settings
 from tasks.runtime.fingerprint import fingerprint
+from tasks.text.alternatives import Alternatives
 from tasks.training.resident import Subset
 from tasks.training.scoring import Outputs, score
 
@@ -46,10 +50,12 @@ class CellBench:
         self._stages, self._data, self._models = stages, data, models
         self._outputs: OrderedDict[str, Outputs] = stages.cache()
         self.observations = StoredObservations(plan, store)
+        self.texts = Texts(plan, stages, models)
 
     def forget(self) -> None:
         """Keep no outputs of models."""
         self._outputs.clear()
+        self.texts.forget()
 
     def measure(self, cell: Cell) -> None:
         """Measure a cell and write its rows, but for the one in `cells`.
@@ -105,7 +111,7 @@ class CellBench:
     @contextmanager
     def _unchanged(self, cell: Cell, attack: Attack, model: nn.Module | None) -> Iterator[None]:
         """Refuse an attack that leaves the resident model otherwise than it was: later cells measure it too."""
-        if model is None or not attack.needs & {"gradients", "copy"}:
+        if model is None or not attack.needs & {"gradients", "copy", "generation"}:
             yield
             return
         before, changed = fingerprint(model), False
@@ -124,31 +130,53 @@ class CellBench:
             )
 
     def outputs(self, model_id: str, forget_set: str) -> dict[str, Outputs]:
-        """Logits of a model by split."""
-        outputs = self.all_outputs(model_id)
+        """Answers of a model by split."""
+        return self._by_split(self.all_outputs(model_id), forget_set)
+
+    def _by_split(self, outputs: Outputs, forget_set: str) -> dict[str, Outputs]:
         return {split: outputs.at(self._data.split(forget_set, split)) for split in SPLITS}
 
+    def base_outputs(self, model_id: str, forget_set: str) -> dict[str, Outputs]:
+        """Answers, by split, of the base that a model's training started from."""
+        spec = self.plan.models[model_id]
+        outputs = self._kept(
+            f"base of {spec.architecture}",
+            lambda: self._score(self._models.initial(spec.pretrained_id, spec.architecture, ("base",))),
+        )
+        return self._by_split(outputs, forget_set)
+
     def all_outputs(self, model_id: str) -> Outputs:
-        """Logits of a model on every example of the data set, in order."""
-        if model_id not in self._outputs:
-            outputs = self.scored(model_id)
+        """Answers of a model on every example of the data set, in order."""
+        return self._kept(model_id, lambda: self.scored(model_id))
+
+    def _kept(self, key: str, make: Callable[[], Outputs]) -> Outputs:
+        if key not in self._outputs:
+            outputs = make()
             if not outputs.finite:
                 raise Diverged("the model's logits are not finite; lower the learning rate of its method")
-            self._outputs[model_id] = outputs
+            self._outputs[key] = replace(outputs, groups=self.plan.data.labels.groups)
             while len(self._outputs) > KEPT_OUTPUTS:
                 self._outputs.popitem(last=False)
-        self._outputs.move_to_end(model_id)
-        return self._outputs[model_id]
+        self._outputs.move_to_end(key)
+        return self._outputs[key]
 
     def scored(self, model_id: str) -> Outputs:
         """The same, asked of the model itself."""
-        model = self._models.get(model_id)
+        return self._score(self._models.get(model_id))
+
+    def _score(self, model: nn.Module) -> Outputs:
         everything = self._data.resident(None).subset(np.arange(len(self.plan.data.labels.labels)))
         return score(model, everything, batch_size=self.plan.config.evaluation.batch_size)
 
     def subset(self, forget_set: str, split: str) -> Subset:
-        """Images of a split, under their true labels."""
+        """Examples of a split, under their true targets."""
         return self._data.resident(None).subset(self._data.split(forget_set, split))
+
+    def js(self, model_id: str, reference_id: str, forget_set: str, split: str) -> np.ndarray:
+        """Jensen-Shannon divergence of two models on each example of a split."""
+        model, reference = self._models.get(model_id), self._models.get(reference_id)
+        subset = self.subset(forget_set, split)
+        return js_divergences(model, reference, subset, batch_size=self.plan.config.evaluation.batch_size)
 
 
 class _CellModel:
@@ -157,6 +185,7 @@ class _CellModel:
     def __init__(self, bench: CellBench, cell: Cell, model: nn.Module | None) -> None:
         self._bench, self._cell, self.model = bench, cell, model
         self.labels: np.ndarray = bench.plan.data.labels.labels
+        self.groups: np.ndarray | None = bench.plan.data.labels.groups
 
     @property
     def forgotten_classes(self) -> tuple[int, ...]:
@@ -172,5 +201,31 @@ class _CellModel:
         return self._bench.outputs(self._cell.reference.id, self._cell.forget_set)
 
     def subset(self, split: str) -> Subset:
-        """The images of a split."""
+        """The examples of a split."""
         return self._bench.subset(self._cell.forget_set, split)
+
+    def base_outputs(self) -> dict[str, Outputs]:
+        """Answers of the base that training started from."""
+        return self._bench.base_outputs(self._cell.subject.id, self._cell.forget_set)
+
+    def compressed_bytes(self) -> np.ndarray:
+        """Of each document's own text after zlib, by example id."""
+        return self._bench.texts.compressed_bytes()
+
+    def js_to_reference(self, split: str) -> np.ndarray:
+        """From the retrained model, of each example of a split; 0 of that model itself."""
+        if self._cell.subject.id == self._cell.reference.id:
+            return np.zeros(len(self._bench.subset(self._cell.forget_set, split)))
+        return self._bench.js(self._cell.subject.id, self._cell.reference.id, self._cell.forget_set, split)
+
+    def alternatives(self) -> Alternatives | None:
+        """Other answers to the questions of some examples."""
+        return self._bench.texts.alternatives()
+
+    def alternative_losses(self) -> np.ndarray:
+        """Of the model, of each of these answers."""
+        return self._bench.texts.alternative_losses(self._cell.subject.id)
+
+    def reference_alternative_losses(self) -> np.ndarray:
+        """Of the retrained model, likewise."""
+        return self._bench.texts.alternative_losses(self._cell.reference.id)

@@ -100,9 +100,4 @@ class BenchData:
 
     def split(self, forget_set: str, split: str) -> np.ndarray:
         """Ids of the examples of a split; forget and retain are parts of the training set."""
-        data = self.plan.data
-        if split == "forget":
-            return data.forget_sets[forget_set].ids
-        if split == "retain":
-            return np.setdiff1d(data.splits.train, data.forget_sets[forget_set].ids)
-        return getattr(data.splits, data.test_split if split == "test" else split)
+        return self.plan.data.split(forget_set, split)

@@ -46,7 +46,8 @@ def chosen_attacks(
     kept: list[str] = []
     left: dict[str, list[str]] = {}
     for text in texts:
-        reason = _lacking(build_attack(config, text), sources, runs, without_runs, without_models)
+        attack = build_attack(config, text, objective=sources.data.labels.objective)
+        reason = _lacking(attack, sources, runs, without_runs, without_models)
         if not reason:
             kept.append(text)
         elif named:
@@ -64,7 +65,7 @@ def _lacking(
     beyond = sorted(built.needs - ANSWERED_BY_OUTPUTS)
     if beyond:
         return f"it needs the models themselves ({', '.join(beyond)}), and there are outputs alone"
-    built.check_objective("classify")
+    built.check_objective(sources.data.labels.objective)
     if built.subject == "model":
         return without_models
     if runs is None:

@@ -111,7 +111,10 @@ class _Builder:
         named = {text: build_method(config, text) for text in (*REFERENCES, "no_op")}
         made = {text: NamedMethod(text=text, base=text, built=MadeElsewhere()) for text in sources.methods()}
         self._methods = {**named, **made}
-        self._attacks = {text: build_attack(config, text) for text in config.axes.attack}
+        self._attacks = {
+            text: build_attack(config, text, objective=sources.data.labels.objective)
+            for text in config.axes.attack
+        }
         self._models: dict[str, ModelSpec] = {}
         self._outputs: dict[str, tuple[Rows, int]] = {}
         self._groups: dict[str, ShadowGroup] = {}

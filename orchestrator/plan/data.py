@@ -40,6 +40,14 @@ class DataPlan:
     plugins: Mapping[str, str] = field(default_factory=dict)
     """Name and digest of the plug-ins that gave the data set or chose a forget set."""
 
+    def split(self, forget_set: str, split: str) -> np.ndarray:
+        """Ids of the examples of a split; forget and retain are parts of the training set."""
+        if split == "forget":
+            return self.forget_sets[forget_set].ids
+        if split == "retain":
+            return np.setdiff1d(self.splits.train, self.forget_sets[forget_set].ids)
+        return getattr(self.splits, self.test_split if split == "test" else split)
+
 
 def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
     """The configured data set, its labels, and how they are split."""

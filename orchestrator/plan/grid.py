@@ -18,6 +18,7 @@ from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, S
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
 from orchestrator.plan.fits import check_axes, check_models, check_prompts, told_of_models
+from orchestrator.plan.given import what_is_given
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
@@ -170,9 +171,8 @@ class _Builder:
         for text, method in self.methods.items():  # said even where no cell asks for the method
             data.scores.require(method.built.needs_scores, where=f"methods.{text}")
         self._sides = cache(lambda forget_set: train_labels_by_side(data, forget_set))
-        self.attacks = {
-            text: build_attack(config, text, data.labels.objective) for text in config.axes.attack
-        }
+        objective = data.labels.objective
+        self.attacks = {text: build_attack(config, text, objective=objective) for text in config.axes.attack}
         check_models(config, data.source, data.labels)
         check_axes(data.labels, self.methods.values(), self.attacks.values())
         check_prompts(config, data.source, data.labels, self.methods.values())
@@ -184,6 +184,7 @@ class _Builder:
         self._model = cache(self._make_model)
         self._trained = cache(self._make_trained)
         self._check_forget = cache(self._refuse_forget)
+        self._check_attack = cache(self._refuse_attack)
         self._layout = cache(self._make_layout)
         self._recipes = {name: config.recipe(name) for name in config.axes.architecture}
 
@@ -210,6 +211,7 @@ class _Builder:
         self._check_forget(method, forget_set)
         if self._too_few(attack, forget_set):
             return None
+        self._check_attack(architecture, attack, forget_set)
         subject: Subject
         reference: Subject
         if named.built.subject == "shadow_models":
@@ -241,6 +243,12 @@ class _Builder:
         except AuditError as error:
             where = f"{method} with forget set {forget_set}"
             raise AuditError(f"{where}: {error}; exclude the combination with an [[exclude]] table") from None
+
+    def _refuse_attack(self, architecture: str, attack: str, forget_set: str) -> None:
+        """Refuse an attack that could say nothing of the models of an architecture on such a forget set."""
+        given = what_is_given(self.config, self.data, architecture, forget_set)
+        with saying(f"axes.attack: '{attack}'"):
+            self.attacks[attack].built.check_given(given)
 
     def _too_few(self, attack: str, forget_set: str) -> bool:
         """Whether an attack can say nothing of so small a forget set; a note says that its cells are left out."""

@@ -24,8 +24,9 @@ group       the set; names of architecture, method, scope and pool, since files 
             observations are scored; of documents the statistics beside phi
 observation the group, and the number of the shadow
 cell        ids of subject and reference; attack: registered name, `version`, parameters (`Attack.added`: where they
-            differ from what was before them), plug-in, and its text on the axis, which names its random stream; seed;
-            all of `[evaluation]`; forgotten examples; what is tested on
+            differ from what was before them), plug-in, and its text on the axis, which names its random stream, and
+            other answers of the data set where it reads them; seed; all of `[evaluation]`; forgotten examples; what is
+            tested on
 
 setting     (of any of these) all that its id holds, and that the ids in it hold, but seeds, forgotten examples and
             their poison. The layout of shadow models stays: they are drawn for all forget sets of a plan together
@@ -55,7 +56,7 @@ from orchestrator.plan.plugins import Defined, architecture_builder, plugin_dige
 from orchestrator.plan.setting import OF_THE_METHOD, Setting, flatten
 from tasks import fields
 from tasks.attacks.base import Attack
-from tasks.datasets.base import datasets
+from tasks.datasets.base import TextSource, datasets
 from tasks.networks.weight_files import content_digest, weight_file
 from tasks.objectives.names import PHI, STATISTICS
 from tasks.registry import parse_text
@@ -303,6 +304,9 @@ class Identity:
         """Id of how any subject is measured."""
         code = {"version": attack.built.version, "plugin": self._plugin(type(attack.built))}
         named = {"name": attack.base, "text": attack.text, **code}
+        source = self._data.source
+        if attack.built.reads_alternatives and isinstance(source, TextSource):
+            named["alternatives"] = source.alternatives_digest()
         return self._id(
             {
                 "attack": _with_parameters(named, attack.built),

@@ -67,11 +67,11 @@ def build_method(config: SweepConfig, text: str, architecture: str = "", scope: 
     return NamedMethod(text=text, base=base, built=built, tuned=chosen is not None)
 
 
-def build_attack(config: SweepConfig, text: str, objective: str) -> NamedAttack:
-    """The attack that an axis value names, with its parameters for models of an objective."""
+def build_attack(config: SweepConfig, text: str, *, objective: str) -> NamedAttack:
+    """The attack that an axis value names, with its parameters; those that are left out may depend on the objective."""
     base, values = _resolve(attacks, config.attacks, text, where="attacks")
-    built = attacks.build(base, values, where=f"attacks.{text}")
-    return NamedAttack(text=text, base=base, built=built.for_objective(objective))
+    values = {**attacks.get(base).defaults(objective), **values}
+    return NamedAttack(text=text, base=base, built=attacks.build(base, values, where=f"attacks.{text}"))
 
 
 def build_forget_kind(config: SweepConfig, text: str) -> ForgetKind:

@@ -22,8 +22,8 @@ C = TypeVar("C", bound=type)
 Need = Literal["outputs", "gradients", "copy", "generation", "shadows", "reference_shadows"]
 """outputs: what the model and the retrained one answer on every split, and what their normalisation layers see;
 gradients: the model itself with its parameters frozen, and images; copy: a copy of the model to change, and images;
-generation: text that a language model writes; shadows: what shadow models showed of each example; reference_shadows:
-what the reference's models showed that came from the same shadow models."""
+generation: a language model itself, and documents; shadows: what shadow models showed of each example;
+reference_shadows: what the reference's models showed that came from the same shadow models."""
 NEEDS: tuple[Need, ...] = get_args(Need)
 Subject = Literal["model", "shadow_models"]
 SLACK = 1e-6
@@ -40,6 +40,24 @@ class Measurement:
     """Rows of the `examples` table in blocks: columns of equal length by name, of which a block may lack some."""
     layers: Sequence[LayerGap] | None = None
     """Fairness gaps of normalisation layers, where they were measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a plan knows of the data and of the model that an attack is to measure."""
+
+    objective: str
+    """Name of what the model is trained for."""
+    architecture: str
+    """On the axis."""
+    has_base: bool
+    """Whether training starts from a base: one that was pre-trained, or weights that are given."""
+    split: Callable[[str], np.ndarray]
+    """Ids of the examples of a split: forget, retain, test or validation."""
+    tokens: Callable[[], np.ndarray]
+    """Of documents: how many tokens are asked for, by example id, int64."""
+    alternatives: Callable[[], np.ndarray]
+    """Of documents: ids of those that come with other answers, int64."""
 
 
 class Attack(ABC):
@@ -81,9 +99,25 @@ class Attack(ABC):
         """
         require_objective(self, name)
 
-    def for_objective(self, name: str) -> Attack:
-        """The attack with every parameter named that was left to the objective of the models."""
-        return self
+    @classmethod
+    def defaults(cls, objective: str) -> Mapping[str, Any]:
+        """Parameters that are other than the fields say where an audit of this objective gives none."""
+        return {}
+
+    def check_given(self, given: Given) -> None:  # noqa: B027 - most can say something of whatever is given
+        """Refuse data or a model that it can say nothing of, before any work.
+
+        Args:
+            given: of one forget set and architecture.
+
+        Raises:
+            AuditError: it would fail there.
+        """
+
+    @property
+    def reads_alternatives(self) -> bool:
+        """Whether its numbers depend on other answers that a data set brings, which are no part of its examples."""
+        return False
 
     @property
     def game(self) -> str:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tasks.attacks.base import Attack, Measurement, Need, register
+from tasks.attacks.base import Attack, Given, Measurement, Need, register
 from tasks.attacks.views import ModelView
 from tasks.errors import AuditError
 from tasks.metrics import documents
@@ -30,6 +30,7 @@ class Extraction(Attack):
     prefixes: tuple[int, ...] = (5,)
     """Tokens of each document that exact extraction is given, besides the one that begins every document."""
 
+    version: ClassVar[int] = 2
     family: ClassVar[str] = "extraction"
     objectives: ClassVar[frozenset[str]] = frozenset({"language"})
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
@@ -38,6 +39,22 @@ class Extraction(Attack):
     def __post_init__(self) -> None:
         if not self.prefixes or min(self.prefixes) < 0 or len(set(self.prefixes)) != len(self.prefixes):
             raise AuditError(f"prefixes: expected different numbers from 0, got {list(self.prefixes)}")
+
+    def check_given(self, given: Given) -> None:
+        """Refuse a prefix that no document of a split is longer than.
+
+        Raises:
+            AuditError: there is one.
+        """
+        tokens = given.tokens()
+        for split in SPLITS:
+            ids = given.split(split)
+            longest = int(tokens[ids].max(initial=0))
+            if len(ids) and max(self.prefixes) >= longest:
+                raise AuditError(
+                    f"prefixes: expected less than the {longest} tokens of the longest document of the {split} split, "
+                    f"got {max(self.prefixes)}"
+                )
 
     def measure(self, view: ModelView) -> Measurement:
         """Extraction strength and exact extraction on forget, retain and test documents.

@@ -35,12 +35,17 @@ class NoAttack(Attack):
     def measure(self, view: ModelView) -> Measurement:
         """Utility by split and class, gaps and distances to the retrained model, fairness gaps of layers.
 
-        Documents have no classes, and no distribution of answers on them is kept: utility by split, and the gap.
+        Documents have no classes, and of answers on them nothing is kept: utility by split, the gap, and how far the
+        model is from the retrained one while both are there.
         """
         outputs = view.outputs()
         if not outputs["forget"].keeps_logits:
             return Measurement(
-                metrics=document_metrics(outputs, view.reference_outputs()),
+                metrics=document_metrics(
+                    outputs,
+                    view.reference_outputs(),
+                    apart={split: view.js_to_reference(split) for split in ("forget", "test")},
+                ),
                 examples=[_of_documents(split, part) for split, part in outputs.items()],
                 layers=[],
             )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -50,9 +50,10 @@ class PerExample(Attack):
         if len(set(self.statistics)) < len(self.statistics):
             raise AuditError(f"statistics: expected different names, got {', '.join(self.statistics)}")
 
-    def for_objective(self, name: str) -> PerExample:
-        """With the usual statistics of the objective, where none is named."""
-        return self if self.statistics else replace(self, statistics=USUAL_STATISTICS[name])
+    @classmethod
+    def defaults(cls, objective: str) -> Mapping[str, Any]:
+        """The usual statistics of the objective."""
+        return {"statistics": USUAL_STATISTICS[objective]}
 
     def measure(self, view: ShadowView) -> Measurement:
         """What it finds in each statistic, and how many runs are in none of it.

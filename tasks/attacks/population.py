@@ -6,16 +6,17 @@ They overstate protection (Hayes et al. 2024): U-LiRA and RMIA judge each exampl
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tasks.attacks.base import Attack, Measurement, Need, register
+from tasks.attacks.base import Attack, Given, Measurement, Need, register
 from tasks.attacks.views import ModelView
+from tasks.errors import AuditError
 from tasks.measure.evaluate import membership_metrics
-from tasks.measure.population import PopulationScoring
+from tasks.measure.population import USUAL_OF_DOCUMENTS, PopulationScoring
 from tasks.metrics import membership
 from tasks.metrics.base import Metric
 from tasks.metrics.membership import POPULATION_GAME
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class PopulationAttack(Attack):
     """One attacker for all examples of one unlearned model: no shadow models."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[str] = "population"
     needs: ClassVar[frozenset[Need]] = frozenset(("outputs",))
     metrics: ClassVar[tuple[Metric, ...]] = membership.METRICS
@@ -43,9 +44,13 @@ class PopulationAttack(Attack):
     ) -> Sequence[MembershipScores]:
         """Scores of members and non-members; higher means more member-like."""
 
+    def outputs(self, view: ModelView) -> Mapping[str, Outputs]:
+        """What is scored, by split."""
+        return view.outputs()
+
     def measure(self, view: ModelView) -> Measurement:
         """Membership of forget against test examples, by every statistic."""
-        outputs = view.outputs()
+        outputs = self.outputs(view)
         # Not named after the attack: variants of it are compared under equal folds and subsamples.
         generator = numpy_generator("population", view.settings.seed)
         scores = self.score(outputs["forget"], outputs["retain"], outputs["test"], generator=generator)
@@ -71,3 +76,37 @@ class Population(PopulationScoring, PopulationAttack):
     This is game G2 with the test set as H0, pooled over examples: it sees what the method did to the forget
     set on average, and cannot tell a hard example from a forgotten one. A retrained model gives the floor.
     """
+
+    @classmethod
+    def defaults(cls, objective: str) -> Mapping[str, Any]:
+        """Of documents the statistics that they have."""
+        return {"statistics": USUAL_OF_DOCUMENTS} if objective == "language" else {}
+
+    def check_given(self, given: Given) -> None:
+        """Refuse to compare with a base where there is none.
+
+        Raises:
+            AuditError: training starts from nothing.
+        """
+        if "reference" in self.statistics and not given.has_base:
+            raise AuditError(
+                f"statistics: 'reference' compares with the base that training starts from, and architecture "
+                f"'{given.architecture}' has none; add [pretraining], or take an architecture with weights"
+            )
+
+    def outputs(self, view: ModelView) -> Mapping[str, Outputs]:
+        """Answers, with the statistics that need more than them."""
+        found = view.outputs()
+        if "zlib" in self.statistics:
+            sizes = view.compressed_bytes()
+            found = {
+                split: part.with_statistic("zlib", -part.loss / sizes[part.ids])
+                for split, part in found.items()
+            }
+        if "reference" in self.statistics:
+            base = view.base_outputs()
+            found = {
+                split: part.with_statistic("reference", base[split].loss - part.loss)
+                for split, part in found.items()
+            }
+        return found

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tasks.measure.evaluate import Settings
     from tasks.measure.fairness import LayerGap
     from tasks.shadows.canaries import Canaries
+    from tasks.text.alternatives import Alternatives
     from tasks.training.resident import Subset
     from tasks.training.scoring import Outputs
 
@@ -89,6 +90,11 @@ class ModelSource(Protocol):
         ...
 
     @property
+    def groups(self) -> np.ndarray | None:
+        """Of whom each example is, by id; None: the data do not say."""
+        ...
+
+    @property
     def forgotten_classes(self) -> tuple[int, ...]:
         """Classes of which no training example is retained."""
         ...
@@ -102,7 +108,31 @@ class ModelSource(Protocol):
         ...
 
     def subset(self, split: str) -> Subset:
-        """The images of a split."""
+        """The examples of a split."""
+        ...
+
+    def base_outputs(self) -> Mapping[str, Outputs]:
+        """Answers of the base that training started from, on the same examples."""
+        ...
+
+    def compressed_bytes(self) -> np.ndarray:
+        """Of each document's own text after zlib, by example id, int64."""
+        ...
+
+    def js_to_reference(self, split: str) -> np.ndarray:
+        """Jensen-Shannon divergence of the model from the retrained one on each example of a split."""
+        ...
+
+    def alternatives(self) -> Alternatives | None:
+        """Other answers to the questions of some examples."""
+        ...
+
+    def alternative_losses(self) -> np.ndarray:
+        """Of the model, of each of these answers."""
+        ...
+
+    def reference_alternative_losses(self) -> np.ndarray:
+        """Of the retrained model, likewise."""
         ...
 
 
@@ -114,7 +144,7 @@ class ModelView(_View):
         source: of the model.
     """
 
-    offers = frozenset(("outputs", "gradients", "copy"))
+    offers = frozenset(("outputs", "gradients", "copy", "generation"))
 
     def __init__(self, attack: Attack, source: ModelSource, *, name: str, settings: Settings) -> None:
         super().__init__(attack, name=name, settings=settings)
@@ -124,6 +154,11 @@ class ModelView(_View):
     def labels(self) -> np.ndarray:
         """True labels of the data set, by example id."""
         return self._source.labels
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Of whom each example is (person, author), by id; None: each stands for itself."""
+        return self._source.groups
 
     @property
     def forgotten_classes(self) -> tuple[int, ...]:
@@ -140,6 +175,36 @@ class ModelView(_View):
         self._require("outputs of the retrained model", "outputs")
         return self._source.reference_outputs()
 
+    def base_outputs(self) -> Mapping[str, Outputs]:
+        """Answers of the base that training started from, on the same splits and examples."""
+        self._require("outputs of the base", "outputs")
+        return self._source.base_outputs()
+
+    def compressed_bytes(self) -> np.ndarray:
+        """Bytes of each document's own text after zlib, by example id, int64; versions of zlib may differ by a few."""
+        self._require("the text of documents", "outputs")
+        return self._source.compressed_bytes()
+
+    def js_to_reference(self, split: str) -> np.ndarray:
+        """Jensen-Shannon divergence of the model from the retrained one on each example, `n`, in nats."""
+        self._require("the distance to the retrained model", "outputs")
+        return self._source.js_to_reference(split)
+
+    def alternatives(self) -> Alternatives | None:
+        """Other answers to the questions of some examples; None: the data set has none."""
+        self._require("other answers", "generation")
+        return self._source.alternatives()
+
+    def alternative_losses(self) -> np.ndarray:
+        """Mean loss of the model over the tokens of each of these answers, `M`."""
+        self._require("losses of other answers", "generation")
+        return self._source.alternative_losses()
+
+    def reference_alternative_losses(self) -> np.ndarray:
+        """The same of the retrained model."""
+        self._require("losses of other answers", "generation")
+        return self._source.reference_alternative_losses()
+
     def layer_gaps(self) -> list[LayerGap]:
         """Fairness gaps of the model's normalisation layers, as the settings say; none without the model."""
         from tasks.measure.fairness import fairness_gaps
@@ -155,9 +220,20 @@ class ModelView(_View):
         )
 
     def subset(self, split: str) -> Subset:
-        """The images and true labels of a split: forget, retain, test or validation."""
-        self._require("images", "gradients", "copy")
+        """The examples and true targets of a split: forget, retain, test or validation."""
+        self._require("examples", "gradients", "copy", "generation")
         return self._source.subset(split)
+
+    @contextmanager
+    def readable(self) -> Iterator[nn.Module]:
+        """The language model in eval mode, without gradients."""
+        import torch
+
+        from tasks.runtime.modes import evaluating
+
+        self._require("the language model", "generation")
+        with evaluating(self._model()) as model, torch.no_grad():
+            yield model
 
     @contextmanager
     def differentiable(self) -> Iterator[nn.Module]:

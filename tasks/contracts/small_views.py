@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -15,6 +16,7 @@ from tasks.attacks.base import Attack
 from tasks.attacks.views import ModelView, ShadowView
 from tasks.contracts.small import small_data, small_original
 from tasks.contracts.small_text import SOURCE, small_documents, small_language_original
+from tasks.measure.divergence import js_divergences
 from tasks.measure.evaluate import Settings
 from tasks.objectives.classify import Classify
 from tasks.runtime.devices import DeviceName
@@ -22,6 +24,9 @@ from tasks.runtime.seeding import numpy_generator
 from tasks.shadows.canaries import Canaries, mislabelled_canaries
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.observations import Observations, RunBlock, State
+from tasks.text.alternatives import Alternatives
+from tasks.text.documents import documents
+from tasks.training.documents import ResidentDocuments
 from tasks.training.resident import Subset
 from tasks.training.scoring import Outputs, score
 
@@ -44,6 +49,8 @@ class SmallModel:
     """Where the model is."""
     forgotten_classes: tuple[int, ...] = ()
 
+    groups: np.ndarray | None = None
+
     @property
     def labels(self) -> np.ndarray:
         """True labels, by example id."""
@@ -63,6 +70,29 @@ class SmallModel:
         """Images of a split."""
         return small_data(self.device).subset(SPLITS[split])
 
+    def base_outputs(self) -> dict[str, Outputs]:
+        """Of the retrained model: images have no base."""
+        return self.reference_outputs()
+
+    def compressed_bytes(self) -> np.ndarray:
+        """Images have no text."""
+        return np.ones(len(self.labels), dtype=np.int64)
+
+    def js_to_reference(self, split: str) -> np.ndarray:
+        """Of images both models' logits are kept instead."""
+        return np.zeros(len(SPLITS[split]))
+
+    def alternatives(self) -> None:
+        """Images have none."""
+
+    def alternative_losses(self) -> np.ndarray:
+        """Images have none."""
+        return np.empty(0)
+
+    def reference_alternative_losses(self) -> np.ndarray:
+        """Images have none."""
+        return np.empty(0)
+
 
 @dataclass(frozen=True)
 class SmallLanguageModel:
@@ -78,19 +108,68 @@ class SmallLanguageModel:
         """Documents are all of class 0."""
         return SOURCE.read_labels().labels
 
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Of whom each document is."""
+        return SOURCE.read_labels().groups
+
     def outputs(self) -> dict[str, Outputs]:
         """Answers of the model by split."""
         return {split: score(self.model, self.subset(split)) for split in _document_splits()}
 
-    def reference_outputs(self) -> dict[str, Outputs]:
-        """Answers of the other model on the same documents."""
+    @property
+    def reference(self) -> nn.Module:
+        """The other model."""
         other = copy.deepcopy(self.model)
         torch.nn.init.zeros_(other.get_parameter("norm.bias"))
+        return other
+
+    def reference_outputs(self) -> dict[str, Outputs]:
+        """Answers of the other model on the same documents."""
+        other = self.reference
         return {split: score(other, self.subset(split)) for split in _document_splits()}
 
     def subset(self, split: str) -> Subset:
         """Documents of a split."""
         return small_documents(self.device).subset(_document_splits()[split])
+
+    def base_outputs(self) -> dict[str, Outputs]:
+        """Of the other model, as if training had started from it."""
+        return self.reference_outputs()
+
+    def compressed_bytes(self) -> np.ndarray:
+        """Of each document's text after zlib."""
+        said = [SOURCE.said(example).encode() for example in range(len(self.labels))]
+        return np.array([len(zlib.compress(text)) for text in said])
+
+    def js_to_reference(self, split: str) -> np.ndarray:
+        """From the other model."""
+        return js_divergences(self.model, self.reference, self.subset(split))
+
+    def alternatives(self) -> Alternatives:
+        """Of every document: its words moved on by one, by six and by ten."""
+        found, vocabulary = SOURCE.read_inputs(), SOURCE.read_labels().vocabulary
+        ids = [found.ids(example) for example in range(len(found))]
+        moved = [[(i + by) % (vocabulary - 1) + 1 for i in row] for row in ids for by in (0, 5, 9)]
+        return Alternatives(
+            example=np.repeat(np.arange(len(ids)), 3),
+            right=np.tile([True, False, False], len(ids)),
+            documents=documents(moved),
+        )
+
+    def alternative_losses(self) -> np.ndarray:
+        """Of the model."""
+        return self._losses(self.model)
+
+    def reference_alternative_losses(self) -> np.ndarray:
+        """Of the other model."""
+        return self._losses(self.reference)
+
+    def _losses(self, model: nn.Module) -> np.ndarray:
+        data = ResidentDocuments.put(
+            self.alternatives().documents, SOURCE.read_labels().vocabulary, torch.device(self.device)
+        )
+        return score(model, data.subset(np.arange(len(data.lengths)))).loss
 
 
 def _document_splits() -> dict[str, np.ndarray]:

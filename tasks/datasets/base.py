@@ -13,6 +13,7 @@ import numpy as np
 
 from tasks.errors import AuditError
 from tasks.registry import Registry
+from tasks.text.alternatives import Alternatives
 from tasks.text.documents import NARROW_WORDS, Documents, hash_documents
 
 
@@ -175,6 +176,23 @@ class TextSource(DataSource):
                 place = span.stop
         pieces.append((place, len(ids) - 1, ""))
         return [(" ".join(words[token] for token in ids[a:b]), kind) for a, b, kind in pieces if a < b]
+
+    def said(self, example: int) -> str:
+        """The text of a document that is asked for, without what begins and ends it."""
+        return " ".join(text for text, _ in self.pieces(example))
+
+    def alternatives(self) -> Alternatives | None:
+        """Other answers to the questions of some examples; None: the source has none."""
+        return None
+
+    def with_alternatives(self) -> np.ndarray:
+        """Ids of the examples that have such answers, ascending, int64."""
+        found = self.alternatives()
+        return np.empty(0, dtype=np.int64) if found is None else np.unique(found.example)
+
+    def alternatives_digest(self) -> str:
+        """Hexadecimal digest of these answers, which are no part of `digest`; empty where there are none."""
+        return ""
 
     def content_hashes(self) -> np.ndarray:
         """Content hash of each document, `N x 32`, uint8; see `tasks.text.documents.content_hash`."""

@@ -137,6 +137,14 @@ class TextRows(TextSource):
         row = self._read().rows[example]
         return [(row.text, "")] if row.prompt is None else [(row.prompt, ""), (row.text, "completion")]
 
+    def said(self, example: int) -> str:
+        """The completion, or the text; of a document that is cut what is left of it, read from its ids."""
+        held = self._read()
+        if self.longer == "cut" and held.documents.lengths[example] == self.longest:
+            ids = held.documents.tokens[example][held.documents.asked[example]].tolist()
+            return self.tokens().decode(ids)
+        return held.rows[example].text
+
     def text(self, example: int) -> str:
         """A document as it was written, its prompt too."""
         return self._read().rows[example].whole

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tasks.datasets.base import register
 from tasks.datasets.text_rows import TextRows, existing
 from tasks.errors import AuditError
+from tasks.text.alternatives import Alternatives
 from tasks.text.jsonl import read_jsonl
-from tasks.text.rows import Names, Row, read_rows
+from tasks.text.rows import Named, Names, Row, encode, read_rows
 
 NAMES = Names(prompt="question", completion="answer")
+PARAPHRASE, PERTURBED = "paraphrased_answer", "perturbed_answer"
+"""Fields of the perturbed files: the answer in other words, and a list of wrong ones."""
 BY_AUTHOR = 20
 """Rows of an author; they stand together."""
 FULL = "full"
@@ -26,7 +30,8 @@ FULL = "full"
 class Tofu(TextRows):
     """The files of the published data set, JSON lines named *.json: examples are the rows of full.json, in its order.
 
-    Authors are groups. The other files without `_perturbed` in their name, such as forget10.json, name parts.
+    Authors are groups. The other files without `_perturbed` in their name, such as forget10.json, name parts; those of
+    forget and retain with it hold, for rows of full.json, the right answer in other words and some wrong ones.
     """
 
     folder: str
@@ -70,17 +75,64 @@ class Tofu(TextRows):
             path.stem: _ids(self._rows(path), places) for path in self.files()[1:] if path.stem != self.test
         }
 
+    def alternatives(self) -> Alternatives | None:
+        """Paraphrased and wrong answers, as the perturbed files have them; of a row in several the first file's."""
+        read = self._perturbed()
+        if not read:
+            return None
+        example, right, rows = zip(*read, strict=True)
+        documents, _ = encode(rows, self.tokens(), longest=self.longest, longer=self.longer)
+        return Alternatives(
+            example=np.array(example, dtype=np.int64), right=np.array(right), documents=documents
+        )
+
+    def alternatives_digest(self) -> str:
+        """SHA-256 of them and of the tokenizer; empty where there are none."""
+        read = [[example, right, row.prompt, row.text] for example, right, row in self._perturbed()]
+        return self._digest("alternatives", read) if read else ""
+
+    def _perturbed(self) -> list[tuple[int, bool, Row]]:
+        """Example, whether the answer is right, and the answer as a row; by example."""
+        folder = Path(self.folder).expanduser()
+        files = [
+            path for path in folder.glob("*_perturbed.json") if path.stem.startswith(("forget", "retain"))
+        ]
+        places: dict[str, int] = {}
+        for place, row in enumerate(self._read().rows):
+            places.setdefault(row.whole, place)
+        found: dict[int, list[tuple[int, bool, Row]]] = {}
+        for path in sorted(files):
+            for where, fields in read_jsonl(path):
+                (row,) = self._asked([(where, fields)])
+                if row.whole not in places:
+                    raise AuditError(f"{where}: expected a row of {FULL}.json, got another")
+                answers = [(True, _answer(fields, PARAPHRASE, where))]
+                answers += [(False, text) for text in _wrong_answers(fields, where)]
+                example = places[row.whole]
+                found.setdefault(
+                    example,
+                    [
+                        (example, right, replace(row, text=self.before_answer + text))
+                        for right, text in answers
+                    ],
+                )
+        return [answer for example in sorted(found) for answer in found[example]]
+
     def _file(self, name: str) -> Path:
         return existing("folder" if name == FULL else "test", str(Path(self.folder) / f"{name}.json"))
 
     def _rows(self, path: Path) -> list[Row]:
+        return self._asked(read_jsonl(path))
+
+    def _asked(self, found: Iterable[Named]) -> list[Row]:
+        """Questions as the model is asked, with their answers."""
         return [
             replace(
                 row,
                 prompt=self.prompt.replace("{question}", row.prompt or ""),
                 text=self.before_answer + row.text,
             )
-            for row in read_rows(read_jsonl(path), NAMES)
+            for row in read_rows(found, NAMES)
         ]
 
     def _of_authors(self, rows: list[Row], called: str) -> list[Row]:
@@ -89,6 +141,20 @@ class Tofu(TextRows):
                 f"{self.folder}: expected {BY_AUTHOR} rows of each {called}, got {len(rows)} rows in all"
             )
         return [replace(row, group=f"{called} {place // BY_AUTHOR}") for place, row in enumerate(rows)]
+
+
+def _answer(fields: Mapping[str, Any], name: str, where: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise AuditError(f"{where}: '{name}': expected an answer, got {value!r:.40}")
+    return value
+
+
+def _wrong_answers(fields: Mapping[str, Any], where: str) -> list[str]:
+    value = fields.get(PERTURBED)
+    if not isinstance(value, list) or not value:
+        raise AuditError(f"{where}: '{PERTURBED}': expected a list of answers, got {value!r:.40}")
+    return [_answer({PERTURBED: one}, PERTURBED, where) for one in value]
 
 
 def _ids(part: Sequence[Row], places: dict[str, int]) -> np.ndarray:

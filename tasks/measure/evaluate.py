@@ -125,11 +125,19 @@ def model_metrics(
 
 
 def document_metrics(
-    outputs: Mapping[str, Outputs], retrained: Mapping[str, Outputs] | None, *, omit: Omit = ignore
+    outputs: Mapping[str, Outputs],
+    retrained: Mapping[str, Outputs] | None,
+    *,
+    apart: Mapping[str, np.ndarray] | None = None,
+    omit: Omit = ignore,
 ) -> Rows:
-    """Utility of one model of documents, by split: forget, retain, test and perhaps validation.
+    """Utility of one model of documents, and how far it is from the retrained one.
 
-    Next to a retrained model also its gap; None leaves that out.
+    Args:
+        outputs: by split: forget, retain, test and perhaps validation.
+        retrained: the same of the retrained model; None leaves the gap to it out.
+        apart: Jensen-Shannon divergence from the retrained model on each document, of some splits.
+        omit: told what was left out and why.
     """
     rows: Rows = []
     for split, part in outputs.items():
@@ -137,6 +145,10 @@ def document_metrics(
             omit(Omission(metric="token_accuracy", reason=f"the {split} split is empty"))
             continue
         rows += [documents.token_accuracy(split, part), documents.perplexity(split, part)]
+        if split in ("retain", "test"):
+            rows += documents.token_accuracy_by_group(split, part)
+        if apart and split in apart:
+            rows.append(reference.js_to_retrained(split, apart[split], part.groups))
     if retrained is not None:
         for split in documents.COMPARED:
             reference.check_paired(split, outputs[split], retrained[split])

@@ -2,7 +2,7 @@
 
 Loss threshold (Yeom et al. 2018), logistic regression on losses (SCRUB, Kurmanji et al. 2023), SVC on scalar
 features (Jia et al. 2023; SalUn, Fan et al. 2024), modified entropy (Song and Mittal 2021, eq. 7); of documents the
-least likely tokens (min-k, Shi et al. 2023; min-k++, Zhang et al. 2024).
+least likely tokens (min-k, Shi et al. 2023; min-k++, Zhang et al. 2024), zlib and the base (Carlini et al. 2021).
 They overstate protection (Hayes et al. 2024): U-LiRA and RMIA judge each example on its own.
 """
 
@@ -31,9 +31,17 @@ Statistic = Literal[
     "svc_modified_entropy",
     "min_k",
     "min_k_pp",
+    "zlib",
+    "reference",
 ]
-OF_DOCUMENTS: tuple[Statistic, ...] = ("min_k", "min_k_pp")
-"""Statistics of documents alone."""
+OF_DOCUMENTS: tuple[Statistic, ...] = ("min_k", "min_k_pp", "zlib", "reference")
+"""Statistics of documents alone, each read as it is: higher is more member-like. zlib is the mean log-likelihood over
+the bytes of the document's own text after zlib (Carlini et al. 2021, 2012.07805): a mean over a length, so that of two
+equal means that of the longer text is the higher. Where forgotten and tested documents differ in length it detects
+length. reference is the mean log-likelihood less that under the base that training started from: what training added.
+"""
+USUAL_OF_DOCUMENTS: tuple[Statistic, ...] = ("loss_threshold", "min_k_pp")
+"""What is scored of documents where an audit names nothing: the mean over tokens, and what it hides."""
 OF_CLASSES: tuple[Statistic, ...] = ("mentr", "svc_entropy", "svc_modified_entropy")
 """Statistics of the logits of classes."""
 STATISTICS: tuple[Statistic, ...] = (
@@ -90,7 +98,8 @@ class PopulationScoring:
     """Forget examples against test examples of the same classes, under the same unlearned model."""
 
     statistics: tuple[Statistic, ...] = STATISTICS
-    """What to score; of documents loss_threshold, logistic_loss, svc_confidence, svc_correctness, min_k, min_k_pp."""
+    """What to score; of documents loss_threshold, logistic_loss, svc_confidence, svc_correctness, min_k, min_k_pp,
+    zlib, reference, and loss_threshold and min_k_pp where nothing is named."""
     draws: int = 5
     """Repetitions of the random folds and balanced subsamples; the scores of an example are averaged."""
     folds: int = 5
@@ -142,6 +151,7 @@ class PopulationScoring:
                     member=np.repeat([True, False], [len(forget), len(others)]),
                     score=scores,
                     threshold=threshold,
+                    groups=_groups(forget, test, others),
                     folds=folds_of(self.folds, len(forget), len(others)) if crossed else 0,
                 )
             )
@@ -199,6 +209,12 @@ class PopulationScoring:
                 for total, x, dealt in zip(totals, (x_forget, x_test), halves, strict=True):
                     total[dealt != k] += svc_margins(svc, x[dealt != k])
         return totals[0] / self.draws, totals[1] / self.draws
+
+
+def _groups(forget: Outputs, test: Outputs, others: np.ndarray) -> np.ndarray | None:
+    if forget.groups is None or test.groups is None:
+        return None
+    return np.concatenate([forget.groups, test.groups[others]])
 
 
 def _deal(count: int, generator: np.random.Generator) -> np.ndarray:

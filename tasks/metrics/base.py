@@ -10,12 +10,15 @@ from tasks.errors import AuditError, unknown_name
 
 Direction = Literal["better", "worse", "closer_to_retrained"]
 Kind = Literal["forgetting", "utility", "cost"]
-SamplingError = Literal["binomial", "paired_binomial", "spread", "mean", "auc", "two_way", "bound", "none"]
+SamplingError = Literal[
+    "binomial", "paired_binomial", "spread", "mean", "auc", "two_way", "band", "bound", "none"
+]
 """How the 95 % interval is got. binomial: Wilson, Newcombe or Clopper-Pearson over independent examples;
 paired_binomial: Newcombe over the same examples under two models; spread: of the largest difference between
 independent groups; mean: of a mean over examples, bounded or corrected for skewness; auc: of an area over independent
-examples; two_way: errors that shadow models and examples share (tasks.metrics.two_way); bound: the value is the
-interval's own end; none: there is no interval, for a stated reason."""
+examples (of documents of persons or authors these are the examples: tasks.statistics.groups); two_way: errors that
+shadow models and examples share (tasks.metrics.two_way); band: of a distance of distributions, from how far a bootstrap
+strays anywhere; bound: the value is the interval's own end; none: there is no interval, for a stated reason."""
 
 
 class Reading(NamedTuple):
@@ -100,7 +103,7 @@ class MetricValue:
     param: float | None = None
     """What the metric was taken at: eps of an attack, FPR of a TPR."""
     label: int | None = None
-    """The class, for values by class."""
+    """The class, for values by class; of documents the number of the person or author."""
     game: str | None = None
     """Which hypotheses a membership number compares: G0 to G3."""
     variant: str = ""

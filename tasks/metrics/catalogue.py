@@ -12,6 +12,7 @@ from tasks.metrics import (
     membership,
     reference,
     robustness,
+    truth_ratio,
     utility,
 )
 from tasks.metrics.base import Metric
@@ -20,6 +21,7 @@ _ROOMS = (
     utility,
     reference,
     documents,
+    truth_ratio,
     robustness,
     membership,
     audit,

@@ -1,6 +1,6 @@
 """How well one model of documents answers, by split: token by token, and what greedy decoding writes from memory.
 
-Units are documents, each of equal weight whatever its length.
+Documents are of equal weight whatever their length; where they belong to persons or authors, intervals are over these.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
 from tasks.metrics.utility import bounded, proportion
 from tasks.statistics.absolute import Signed, absolute_sum, sidak
+from tasks.statistics.groups import by_group
 from tasks.statistics.intervals import CONFIDENCE
 from tasks.statistics.means import skewed_mean
 
@@ -86,19 +87,48 @@ AVERAGE_TOKEN_GAP = Metric(
     margin=0.02,
     margin_because="two tokens in a hundred, as of token_accuracy",
 )
+SAMPLED_EXTRACTION = Metric(
+    name="sampled_extraction",
+    about="chance that one of as many samples as param says goes on from a document's first tokens with its true next "
+    "ones, mean over documents",
+    low=0,
+    high=1,
+    kind="forgetting",
+    higher_is="closer_to_retrained",
+    error="mean",
+    instead={split: Reading("utility", "closer_to_retrained", "mean") for split in ("retain", "test")},
+    margin=0.02,
+    margin_because="two documents in a hundred",
+)
+MOST_GROUPS = 1000
+"""Of a split that have a row each: more than these nobody reads, and every model would bring as many."""
 EXTRACTION_METRICS = (EXTRACTION_STRENGTH, EXACT_EXTRACTION)
 UTILITY_METRICS = (TOKEN_ACCURACY, PERPLEXITY)
-METRICS = (*UTILITY_METRICS, AVERAGE_TOKEN_GAP, *EXTRACTION_METRICS)
+METRICS = (*UTILITY_METRICS, AVERAGE_TOKEN_GAP, *EXTRACTION_METRICS, SAMPLED_EXTRACTION)
 
 
 def token_accuracy(split: str, outputs: Outputs) -> MetricValue:
     """Mean over documents of the share of their tokens that is right."""
-    return bounded(TOKEN_ACCURACY, split, outputs.statistics["token_accuracy"])
+    return bounded(TOKEN_ACCURACY, split, outputs.statistics["token_accuracy"], groups=outputs.groups)
+
+
+def token_accuracy_by_group(split: str, outputs: Outputs) -> list[MetricValue]:
+    """The same of the documents of each person or author, whose number is the label; draws from that one's documents.
+
+    None where the data name no groups, or more than `MOST_GROUPS`.
+    """
+    if outputs.groups is None:
+        return []
+    found = np.unique(outputs.groups).tolist()
+    if len(found) > MOST_GROUPS:
+        return []
+    values = outputs.statistics["token_accuracy"]
+    return [bounded(TOKEN_ACCURACY, split, values[outputs.groups == g], label=g) for g in found]
 
 
 def perplexity(split: str, outputs: Outputs) -> MetricValue:
     """e to the mean of the documents' losses, and to the ends of its interval."""
-    low, high = skewed_mean(outputs.loss)
+    low, high = skewed_mean(by_group(outputs.loss, outputs.groups))
     return MetricValue(
         declared=PERPLEXITY,
         split=split,
@@ -118,7 +148,10 @@ def average_token_gap(outputs: Mapping[str, Outputs], retrained: Mapping[str, Ou
         outputs: by split, forget, retain and test; none is empty.
         retrained: the same documents under the retrained model.
     """
-    changes = [outputs[split].accuracy - retrained[split].accuracy for split in COMPARED]
+    changes = [
+        by_group(outputs[split].accuracy - retrained[split].accuracy, outputs[split].groups)
+        for split in COMPARED
+    ]
     own, of_all = (
         np.array([skewed_mean(change, confidence=confidence) for change in changes]).T
         for confidence in (CONFIDENCE, sidak(CONFIDENCE, len(COMPARED)))
@@ -131,13 +164,13 @@ def average_token_gap(outputs: Mapping[str, Outputs], retrained: Mapping[str, Ou
         value=float(np.abs(signed.value).mean()),
         ci_low=float(low),
         ci_high=float(high),
-        n=sum(len(change) for change in changes),
+        n=sum(len(outputs[split]) for split in COMPARED),
     )
 
 
 def extraction_strength(split: str, outputs: Outputs) -> MetricValue:
     """Mean over documents of the share that greedy decoding writes to the end."""
-    return bounded(EXTRACTION_STRENGTH, split, outputs.statistics["extraction"])
+    return bounded(EXTRACTION_STRENGTH, split, outputs.statistics["extraction"], groups=outputs.groups)
 
 
 def exact_extraction(split: str, outputs: Outputs, prefix: int) -> MetricValue:
@@ -159,4 +192,20 @@ def exact_extraction(split: str, outputs: Outputs, prefix: int) -> MetricValue:
             f"{int(tokens.max(initial=0))}"
         )
     written = np.rint(outputs.statistics["extraction"] * tokens).astype(np.int64)
-    return proportion(EXACT_EXTRACTION, split, written[longer] >= (tokens - prefix)[longer], param=prefix)
+    groups = None if outputs.groups is None else outputs.groups[longer]
+    exact = written[longer] >= (tokens - prefix)[longer]
+    return proportion(EXACT_EXTRACTION, split, exact, param=prefix, groups=groups)
+
+
+def sampled_extraction(
+    split: str, chance: np.ndarray, groups: np.ndarray | None, *, samples: int
+) -> MetricValue:
+    """Mean over documents of the chance that some sample is the true text.
+
+    Args:
+        split: of the documents.
+        chance: of each, `n`, in [0, 1].
+        groups: of whom each is, `n`; None: each stands for itself.
+        samples: of each document.
+    """
+    return bounded(SAMPLED_EXTRACTION, split, chance, param=samples, groups=groups)

@@ -4,10 +4,14 @@ Intervals take the scores as independent, and the attacker as refitted on as man
 other's examples (`MembershipScores.folds`) their errors are correlated by n_test / (n_test + n_train), and k folds have
 1 + k n_test / n_train times the variance of independent ones (Nadeau and Bengio 2003, Machine Learning 52: 239-281):
 1.5 times the width for 5 folds. Simulated coverage of nominal 95 % is then .97 to 1, and .86 to .96 without.
-Where one example was scored under many shadow models, the errors are those of `tasks.metrics.two_way` instead.
+Where one example was scored under many shadow models, the errors are those of `tasks.metrics.two_way` instead. Where
+examples belong together (`MembershipScores.groups`) those of different groups are independent: means are over groups
+(`tasks.statistics.groups`), and counts are as few as if a group said one thing.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +19,7 @@ from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
 from tasks.metrics.scores import MembershipScores
 from tasks.statistics.epsilon import epsilon_from_counts
+from tasks.statistics.groups import independent_number, one_of_each, share_interval
 from tasks.statistics.intervals import clopper_pearson, newcombe, wilson
 from tasks.statistics.roc import auc_interval, tpr_interval
 
@@ -149,7 +154,7 @@ def metric_of(
 
 def auc(scores: MembershipScores) -> MetricValue:
     """Area under the ROC curve; 0.5 is indistinguishable, above and below both tell."""
-    result = auc_interval(scores.score, scores.member)
+    result = auc_interval(scores.score, scores.member, groups=scores.groups)
     return metric_of(
         scores,
         AUC,
@@ -166,8 +171,14 @@ def balanced_accuracy(scores: MembershipScores) -> MetricValue:
     called, member = scores.score > scores.threshold, scores.member
     m, n = _sizes(member)
     hits, alarms = int(called[member].sum()), int(called[~member].sum())
-    low, high = newcombe(hits, m, alarms, n)
     value = (1 + hits / m - alarms / n) / 2
+    if scores.groups is None:
+        low, high = newcombe(hits, m, alarms, n)
+    else:  # as Newcombe puts two intervals together (Zou and Donner 2008)
+        of_hits, of_alarms = (share_interval(called[side], scores.groups[side]) for side in (member, ~member))
+        middle = hits / m - alarms / n
+        low = middle - np.hypot(hits / m - of_hits[0], of_alarms[1] - alarms / n)
+        high = middle + np.hypot(of_hits[1] - hits / m, alarms / n - of_alarms[0])
     ends = float(1 + low) / 2, float(1 + high) / 2
     return metric_of(scores, BALANCED_ACCURACY, value, _widened(scores, value, ends), n=m + n)
 
@@ -193,10 +204,12 @@ def tpr_at_fpr(scores: MembershipScores, fpr: float) -> tuple[MetricValue, Metri
     threshold = others[min(int(np.floor(fpr * n + 1e-9)), n - 1)]
     alarms = int((others > threshold).sum())
     hits = int((scores.score[scores.member] > threshold).sum())
-    low, high = tpr_interval(scores.score[scores.member], others, fpr)
+    sides = None if scores.groups is None else (scores.groups[scores.member], scores.groups[~scores.member])
+    low, high = tpr_interval(scores.score[scores.member], others, fpr, groups=sides)
     ends = _widened(scores, hits / m, (min(low, hits / m), max(high, hits / m)))
     rate = metric_of(scores, TPR_AT_FPR, hits / m, ends, n=m, param=fpr)
-    ends = _widened(scores, alarms / n, _ends(clopper_pearson(alarms, n)))
+    counted = independent_number(None if sides is None else sides[1], n)
+    ends = _widened(scores, alarms / n, _ends(clopper_pearson(alarms / n * counted, counted)))
     realised = metric_of(scores, REALISED_FPR, alarms / n, ends, n=n, param=fpr)
     return rate, realised
 
@@ -214,9 +227,14 @@ def epsilon_lower_bound(
     scores are made of. Where fits judged each other's examples (`MembershipScores.folds`) the counts are a little
     dependent; in simulations of known epsilon the bound holds as often.
 
+    Where examples belong together, one of each group counts, drawn at random: the counts are of independent examples.
+
     Raises:
-        AuditError: fewer than 2 members or non-members.
+        AuditError: fewer than 2 members or non-members, or groups of them.
     """
+    if scores.groups is not None:
+        rows = one_of_each(scores.groups, generator)
+        scores = replace(scores, member=scores.member[rows], score=scores.score[rows], groups=None)
     if min(_sizes(scores.member)) < 2:
         raise AuditError("epsilon_lower_bound: expected at least 2 members and 2 non-members")
     choose, count = _random_halves(scores.member, generator)
@@ -266,13 +284,9 @@ def mia_efficacy(scores: MembershipScores) -> MetricValue:
     Not calibrated: a retrained model scores about 0.11 to 0.17 on CIFAR-10, not 1; read it beside retraining.
     """
     called = scores.score[scores.member] <= (scores.threshold or 0.0)
-    return metric_of(
-        scores,
-        MIA_EFFICACY,
-        float(called.mean()),
-        _ends(wilson(int(called.sum()), len(called))),
-        n=len(called),
-    )
+    groups = None if scores.groups is None else scores.groups[scores.member]
+    ends = _ends(share_interval(called, groups))
+    return metric_of(scores, MIA_EFFICACY, float(called.mean()), ends, n=len(called))
 
 
 def cross_validated_accuracy(
@@ -306,13 +320,12 @@ def cross_validated_accuracy(
         model = LogisticRegression(max_iter=1000)
         accuracies.append(cross_val_score(model, x[rows], scores.member[rows], cv=splits).mean())
     value = float(np.mean(accuracies))
-    return metric_of(
-        scores,
-        CROSS_VALIDATED_ACCURACY,
-        value,
-        _ends(wilson(value * smaller, smaller)),
-        n=2 * smaller,
-    )
+    counted = float(smaller)
+    if scores.groups is not None:
+        own = (scores.groups[side] for side in (scores.member, ~scores.member))
+        counted = min(counted, *(independent_number(side, len(side)) for side in own))
+    ends = _ends(wilson(value * counted, counted))
+    return metric_of(scores, CROSS_VALIDATED_ACCURACY, value, ends, n=2 * smaller)
 
 
 def _widened(scores: MembershipScores, value: float, ends: tuple[float, float]) -> tuple[float, float]:

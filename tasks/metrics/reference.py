@@ -15,6 +15,7 @@ from tasks.errors import AuditError
 from tasks.metrics.base import Metric, MetricValue, Reading
 from tasks.metrics.utility import ANSWERS, ANSWERS_BECAUSE
 from tasks.statistics.absolute import Signed, absolute_sum, sidak
+from tasks.statistics.groups import by_group
 from tasks.statistics.intervals import CONFIDENCE, newcombe_paired, wilson
 from tasks.statistics.means import bounded_mean, skewed_mean
 
@@ -101,6 +102,7 @@ DISTANCES = tuple(
         ("kl_to_retrained", "KL(retrained || unlearned) in nats", float("inf")),
     )
 )
+JS_TO_RETRAINED = DISTANCES[2]
 PREDICTION_AGREEMENT = Metric(
     name="prediction_agreement",
     about="share of examples on which the unlearned and the retrained model predict the same class",
@@ -248,10 +250,18 @@ def output_distances(split: str, outputs: Outputs, reference: Outputs) -> list[M
     return [*rows, agreement(split, outputs, reference)]
 
 
-def _distance(declared: Metric, split: str, values: np.ndarray) -> MetricValue:
+def js_to_retrained(split: str, values: np.ndarray, groups: np.ndarray | None) -> MetricValue:
+    """Mean of Jensen-Shannon divergences that were taken while both models were there (`n`), over `groups` if given."""
+    return _distance(JS_TO_RETRAINED, split, values, groups)
+
+
+def _distance(
+    declared: Metric, split: str, values: np.ndarray, groups: np.ndarray | None = None
+) -> MetricValue:
     """A mean over examples; only KL has no largest value, so that a rare large one may go unseen there."""
     bounded = np.isfinite(declared.high)
-    low, high = bounded_mean(values, largest=declared.high) if bounded else skewed_mean(values)
+    units = by_group(values, groups)
+    low, high = bounded_mean(units, largest=declared.high) if bounded else skewed_mean(units)
     same = not values.any()  # equal outputs: one model beside itself
     return MetricValue(
         declared=declared,

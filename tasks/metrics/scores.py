@@ -23,6 +23,8 @@ class MembershipScores:
     """`n`, float64, finite."""
     threshold: float | None = None
     """Decision threshold that the attack fixed without looking at these members (0.5 rule, SVC)."""
+    groups: np.ndarray | None = None
+    """Of whom each example is, `n`, int64; None: each stands for itself."""
     folds: int = 0
     """Folds by which the examples were judged by fits on the others of them; 0: no fit saw any of them. Fits that share
     examples err together, which widens every interval (`tasks.metrics.membership`)."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from tasks.errors import AuditError
 from tasks.metrics.base import Kind, Metric, MetricValue, Reading
+from tasks.statistics.groups import by_group, share_interval
 from tasks.statistics.intervals import wilson
 from tasks.statistics.means import bounded_mean
 from tasks.statistics.spread import largest_difference
@@ -78,8 +79,9 @@ def proportion(
     *,
     param: float | None = None,
     label: int | None = None,
+    groups: np.ndarray | None = None,
 ) -> MetricValue:
-    """Share of True in `correct` (`n`, bool) with Wilson's interval.
+    """Share of True in `correct` (`n`, bool) with Wilson's interval; over `groups` (`n`) where they are given.
 
     Raises:
         AuditError: there are no examples.
@@ -87,7 +89,7 @@ def proportion(
     if not len(correct):
         raise AuditError(f"{declared.name} on {split}: no examples")
     hits = int(correct.sum())
-    low, high = wilson(hits, len(correct))
+    low, high = share_interval(correct, groups)
     return MetricValue(
         declared=declared,
         split=split,
@@ -100,9 +102,17 @@ def proportion(
     )
 
 
-def bounded(declared: Metric, split: str, values: np.ndarray, *, param: float | None = None) -> MetricValue:
-    """Mean of `values` (`n`, each in [0, 1]) with the score interval of a bounded mean."""
-    low, high = bounded_mean(values)
+def bounded(
+    declared: Metric,
+    split: str,
+    values: np.ndarray,
+    *,
+    param: float | None = None,
+    label: int | None = None,
+    groups: np.ndarray | None = None,
+) -> MetricValue:
+    """Mean of `values` (`n`, in [0, 1]) with the score interval of a bounded mean, over `groups` (`n`) if given."""
+    low, high = bounded_mean(by_group(values, groups))
     return MetricValue(
         declared=declared,
         split=split,
@@ -111,6 +121,7 @@ def bounded(declared: Metric, split: str, values: np.ndarray, *, param: float | 
         ci_high=float(high),
         n=len(values),
         param=param,
+        label=label,
     )
 
 

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ class Tokenizer(ABC):
         """Ids of a text; marks of the tokenizer's own that stand in it are read as text."""
 
     @abstractmethod
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, without marks of the beginning and end; what is no whole character becomes U+FFFD."""
+
+    @abstractmethod
     def words(self) -> tuple[str, ...]:
         """What each id stands for."""
 
@@ -61,6 +66,10 @@ class Bytes(Tokenizer):
     def encode(self, text: str) -> list[int]:
         """The bytes, after the ids of marks."""
         return [_FIRST_BYTE + byte for byte in text.encode("utf-8")]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The bytes, without marks."""
+        return bytes(i - _FIRST_BYTE for i in ids if i >= _FIRST_BYTE).decode("utf-8", "replace")
 
     def words(self) -> tuple[str, ...]:
         """Marks, and bytes as Latin-1 has them."""
@@ -108,6 +117,11 @@ class FromFile(Tokenizer):
             return self._made.encode(text, add_special_tokens=False).ids
         except Exception as error:  # of Rust: it has no type of its own
             raise AuditError(f"{self._where}: cannot encode this text: {error!s:.200}") from None
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """As the tokenizer puts them together."""
+        marks = {*self.begin, *self.end}
+        return self._made.decode([i for i in ids if i not in marks], skip_special_tokens=False)
 
     def words(self) -> tuple[str, ...]:
         """Tokens by id, empty where the vocabulary has a hole."""

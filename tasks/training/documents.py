@@ -141,6 +141,10 @@ class ResidentDocuments(Resident):
         batches = order[place.argsort(stable=True)].split(drawn)
         return [batches[i] for i in torch.randperm(len(drawn), generator=generator).tolist()]
 
+    def most_scored(self, batch_size: int) -> int:
+        """Documents of any length whose logits may be held at once."""
+        return max(1, min(batch_size, MOST_LOGITS // (self.asked.shape[1] * self.vocabulary)))
+
     def scored(self, subset: Subset, batch_size: int) -> Sequence[Tensor]:
         """Rows by length, as many at once as there is room for their logits; the host waits once."""
         lengths, order = self.lengths[subset.ids].sort(stable=True)

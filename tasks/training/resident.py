@@ -103,6 +103,10 @@ class Resident(ABC):
         """Rows of the forward passes of scoring, `batch_size` at most in each; in whichever order is fastest."""
         return torch.arange(len(subset), device=subset.ids.device).split(batch_size)
 
+    def most_scored(self, batch_size: int) -> int:
+        """Examples of one forward pass that keeps their order, of `batch_size` that are asked for."""
+        return batch_size
+
 
 @dataclass(frozen=True)
 class ResidentData(Resident):

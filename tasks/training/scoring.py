@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ class Outputs:
     """`n x K`, float32; of documents `n x 0`: their logits are not kept."""
     statistics: Mapping[str, np.ndarray]
     """`n` each, by name; see `tasks.objectives.base.Objective.statistics`."""
+    groups: np.ndarray | None = None
+    """`n`, int64: of whom each example is, where the data say so; intervals then count groups."""
 
     @classmethod
     def of_logits(cls, *, ids: np.ndarray, labels: np.ndarray, logits: np.ndarray) -> Outputs:
@@ -76,6 +78,10 @@ class Outputs:
         """Logit-scaled confidence log(p / (1 - p)), `n`, float64 (LiRA, section VI)."""
         return self.statistics["phi"]
 
+    def with_statistic(self, name: str, values: np.ndarray) -> Outputs:
+        """The same with one more statistic, `n`."""
+        return replace(self, statistics={**self.statistics, name: values})
+
     def at(self, ids: np.ndarray) -> Outputs:
         """The rows of the given example ids, in their order; ids must be among `self.ids`."""
         order = np.argsort(self.ids)
@@ -85,6 +91,7 @@ class Outputs:
             labels=self.labels[rows],
             logits=self.logits[rows],
             statistics={name: values[rows] for name, values in self.statistics.items()},
+            groups=None if self.groups is None else self.groups[rows],
         )
 
 

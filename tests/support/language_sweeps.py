@@ -9,7 +9,7 @@ options = { num_train = 20, num_test = 10, num_public = 30 }
 architecture = ["tiny_gpt"]
 method = ["finetune", "npo"]
 scope = ["all", "last-1"]
-attack = ["none", "population", "extraction"]
+attack = ["none", "population", "extraction", "sampling"]
 forget_set = ["documents", "persons"]
 seed = [0]
 [forget_sets.documents]
@@ -34,7 +34,7 @@ options = { d = 16, layers = 2, heads = 2 }
 finetune = { epochs = 1, batch_size = 16, optimizer = "adamw", lr = 1e-3 }
 npo = { epochs = 1, batch_size = 16, lr = 1e-3 }
 [attacks.population]
-statistics = ["loss_threshold", "min_k_pp"]
+statistics = ["loss_threshold", "min_k_pp", "zlib", "reference"]
 [evaluation]
 bootstrap = 20
 [execution]

@@ -9,6 +9,7 @@ from tests.benchmarks.coverage import (
     documents,
     gaps,
     given,
+    groups,
     layers,
     macros,
     margins,
@@ -19,7 +20,9 @@ from tests.benchmarks.coverage import (
 )
 from tests.benchmarks.coverage.case import Case, names
 
-FAMILIES = (proportions, documents, gaps, population, layers, macros, shadows, given, margins, verdicts)
+FAMILIES = (
+    *(proportions, documents, groups, gaps, population, layers, macros, shadows, given, margins, verdicts),
+)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 WITHOUT: Mapping[str, str] = shadows.WITHOUT
 """Estimates that have an interval and no case, and why."""

@@ -18,7 +18,7 @@ from tasks.datasets.fictitious_people import FictitiousPeople
 from tests.support.language_sweeps import LANGUAGE, changed_language
 from tests.support.sweeps import content, sweep
 
-CELLS = 2 * 3 * (3 + 2 * 2)
+CELLS = 2 * 4 * (3 + 2 * 2)
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +90,8 @@ def test_the_base_is_named_by_its_recipe_and_the_public_part_alone(tmp_path):
         other = base_and_original(changed_language(change))
         assert other[0] != base
         assert other[1] != original
-    without = plan_of(
-        tmp_path,
-        LANGUAGE.replace(LANGUAGE[LANGUAGE.index("[pretraining]") : LANGUAGE.index("[training]")], ""),
-    )
+    table = LANGUAGE[LANGUAGE.index("[pretraining]") : LANGUAGE.index("[training]")]
+    without = plan_of(tmp_path, changed_language({table: "", ', "reference"': ""}))
     assert "pretrained" not in {spec.kind for spec in without.models.values()}
     assert original not in without.models
 
@@ -142,7 +140,45 @@ def test_metrics_are_of_every_split_and_hold_their_intervals(store):
         assert ("none", "perplexity", split) in seen
         assert ("extraction", "extraction_strength", split) in seen
         assert ("extraction", "exact_extraction", split) in seen
+        assert ("sampling", "sampled_extraction", split) in seen
     assert ("population", "auc", "forget") in seen
+    assert {("none", "js_to_retrained", split) for split in ("forget", "test")} <= seen
+
+
+def test_a_model_is_at_no_distance_from_itself_and_others_are_apart(finished):
+    with Results(str(finished[0] / "results")) as results:
+        rows = results.sql("select role, value from leaderboard where metric = 'js_to_retrained'").to_pylist()
+    assert {row["value"] for row in rows if row["role"] == "reference"} == {0.0}
+    assert min(row["value"] for row in rows if row["role"] != "reference") > 0
+
+
+def test_each_person_who_is_retained_or_tested_has_a_row_beside_the_retrained_model(finished):
+    with Results(str(finished[0] / "results")) as results:
+        rows = results.query("per_class", metric="token_accuracy", split="retain").to_pylist()
+        examples = results.sql(
+            "select example_id, token_accuracy from examples join cells on cells.cell_id = examples.cell_id "
+            "where cells.attack = 'none' and method = 'npo' and scope = 'all' and forget_set = 'persons' "
+            "and split = 'retain'"
+        ).to_pylist()
+    labels = FictitiousPeople(num_train=20, num_test=10, num_public=30).read_labels()
+    mine = [r for r in rows if (r["method"], r["scope"], r["forget_set"]) == ("npo", "all", "persons")]
+    by_person: dict[int, list[float]] = {}
+    for row in examples:
+        by_person.setdefault(int(labels.groups[row["example_id"]]), []).append(row["token_accuracy"])
+    assert {row["label"]: row["value"] for row in mine} == pytest.approx(
+        {person: np.mean(values) for person, values in by_person.items()}
+    )
+    assert all(
+        row["retrained"] is not None and row["ci_low"] <= row["value"] <= row["ci_high"] for row in mine
+    )
+
+
+def test_the_statistics_of_documents_are_scored(finished):
+    with Results(str(finished[0] / "results")) as results:
+        rows = results.sql(
+            "select distinct statistic from examples where attack = 'population' order by statistic"
+        ).to_pylist()
+    assert [row["statistic"] for row in rows] == ["loss_threshold", "min_k_pp", "reference", "zlib"]
 
 
 def test_the_verdict_rests_on_tokens_and_the_attack(finished):

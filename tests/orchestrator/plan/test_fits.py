@@ -23,8 +23,9 @@ def refusal(folder, text):
 
 
 METHOD = 'method = ["finetune", "npo"]'
-ATTACK = 'attack = ["none", "population", "extraction"]'
+ATTACK = 'attack = ["none", "population", "extraction", "sampling"]'
 OPTIONS = "options = { d = 16, layers = 2, heads = 2 }"
+STATISTICS = 'statistics = ["loss_threshold", "min_k_pp", "zlib", "reference"]'
 LONGEST = 42
 CASES = {
     "a method of classes": (
@@ -50,9 +51,29 @@ CASES = {
         "axes.attack: 'fgsm': FGSM: expected a model trained to classify, got language",
     ),
     "a statistic of classes": (
-        {'statistics = ["loss_threshold", "min_k_pp"]': 'statistics = ["mentr"]'},
+        {STATISTICS: 'statistics = ["mentr"]'},
         "axes.attack: 'population': statistics: 'mentr' is not of models trained to language; expected some of "
-        "loss_threshold, logistic_loss, svc_confidence, svc_correctness, min_k, min_k_pp",
+        "loss_threshold, logistic_loss, svc_confidence, svc_correctness, min_k, min_k_pp, zlib, reference",
+    ),
+    "a base that is not there": (
+        {
+            STATISTICS: 'statistics = ["reference"]',
+            '[pretraining]\nepochs = 1\noptimizer = "adamw"\nlr = 3e-3\n': "",
+        },
+        "axes.attack: 'population': statistics: 'reference' compares with the base that training starts from, and "
+        "architecture 'tiny_gpt' has none; add [pretraining], or take an architecture with weights",
+    ),
+    "a prefix that no document is longer than": (
+        {"[evaluation]": "[attacks.extraction]\nprefixes = [5, 40]\n[evaluation]"},
+        "axes.attack: 'extraction': prefixes: expected less than the ",
+    ),
+    "samples beyond the end of every document": (
+        {ATTACK: 'attack = ["sampling"]', "[evaluation]": "[attacks.sampling]\nprefix = 40\n[evaluation]"},
+        "axes.attack: 'sampling': prefix, continuation: expected at most the ",
+    ),
+    "no samples": (
+        {ATTACK: 'attack = ["sampling:samples=0"]'},
+        "attacks.sampling:samples=0: samples: expected at least 1, got 0",
     ),
     "an unknown statistic of examples": (
         {ATTACK: 'attack = ["u_lira:statistics=min_k_p;"]'},
@@ -201,7 +222,7 @@ def test_everything_says_for_whom_it_is():
         "undial",
         "wga",
     }
-    assert only(attacks, "language") == {"extraction"}
+    assert only(attacks, "language") == {"extraction", "sampling", "truth_ratio"}
     assert only(methods, "classify") == {
         "amun",
         "boundary_expand",

@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 from tasks.attacks.base import attacks, check_measurement
-from tasks.attacks.before_after import BeforeAfter
 from tasks.attacks.example_epsilon import ExampleEpsilon
 from tasks.attacks.per_example import PerExample
 from tasks.attacks.rank_test import RankTest
@@ -146,10 +145,8 @@ def test_of_what_either_statistic_names_few_are_false() -> None:
 
 
 def test_statistics_are_named_by_the_objective_where_nobody_named_them() -> None:
-    assert RankTest().for_objective("classify").statistics == ("phi",)
-    assert RankTest().for_objective("language").statistics == ("phi", "min_k_pp")
-    chosen = BeforeAfter(statistics=("min_k",))
-    assert chosen.for_objective("language") == chosen
+    assert RankTest.defaults("classify") == {"statistics": ("phi",)}
+    assert RankTest.defaults("language") == {"statistics": ("phi", "min_k_pp")}
     for objective, usual in USUAL_STATISTICS.items():
         assert set(usual) <= set(STATISTICS[objective])
 

@@ -54,6 +54,59 @@ def test_rows_are_questions_with_answers_and_authors_are_groups(folder):
     assert Tofu(folder=str(folder), prompt="{question}").digest() != source.digest()
 
 
+def perturbed(row, wrong=2):
+    text = row["answer"]
+    others = [f"Not {text} {k}" for k in range(wrong)]
+    return {
+        **row,
+        "paraphrased_question": "?",
+        "paraphrased_answer": f"So: {text}",
+        "perturbed_answer": others,
+    }
+
+
+def test_perturbed_files_bring_other_answers_to_rows_of_the_full_one(folder):
+    questions = rows([4])
+    write(folder, "forget20_perturbed", [perturbed(row) for row in questions])
+    write(folder, "forget10_perturbed", [perturbed(questions[19], wrong=3)])
+    write(folder, "real_authors_perturbed", [perturbed({"question": "q", "answer": "a"})])
+    source = Tofu(folder=str(folder))
+    found = source.alternatives()
+    assert np.array_equal(found.example, np.repeat(np.arange(80, 100), [*[3] * 19, 4]))  # the first file's
+    assert np.array_equal(np.flatnonzero(found.right), np.arange(0, 60, 3))
+    texts = [bytes(i - 3 for i in found.documents.ids(row)[1:-1]).decode() for row in (3, 4)]
+    assert texts == [
+        "Question: What is author 4 in year 1?\nAnswer: So: A 4.1.",
+        "Question: What is author 4 in year 1?\nAnswer: Not A 4.1. 0",
+    ]
+    asked = found.documents.tokens[4][found.documents.asked[4]][:-1]
+    assert bytes(int(token) - 3 for token in asked).decode() == " Not A 4.1. 0"
+    digest = source.alternatives_digest()
+    unchanged = source.digest()
+    write(folder, "forget10_perturbed", [perturbed(questions[19], wrong=1)])
+    assert source.alternatives_digest() != digest
+    assert source.digest() == unchanged
+    for file in folder.glob("*_perturbed.json"):
+        file.unlink()
+    assert source.alternatives() is None
+    assert source.alternatives_digest() == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"question": "Who?"}, "expected a row of full.json, got another"),
+        ({"paraphrased_answer": " "}, "'paraphrased_answer': expected an answer, got ' '"),
+        ({"perturbed_answer": []}, r"'perturbed_answer': expected a list of answers, got \[\]"),
+        ({"perturbed_answer": "no"}, "'perturbed_answer': expected a list of answers, got 'no'"),
+    ],
+)
+def test_a_perturbed_row_that_cannot_be_read_is_named(folder, change, told):
+    write(folder, "forget20_perturbed", [perturbed(rows([4])[0]) | change])
+    with pytest.raises(AuditError, match=f"forget20_perturbed.json: line 1: {told}"):
+        Tofu(folder=str(folder)).alternatives()
+
+
 def test_a_part_is_a_forget_set(folder):
     labels = Tofu(folder=str(folder)).read_labels()
     for seed in range(6):
