@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from orchestrator.config.settings import Axes, Data, Execution, SweepConfig
 from orchestrator.outputs.description import Request
@@ -24,7 +24,9 @@ from tasks.shadows.given import GivenLayout
 from tasks.shadows.layout import TargetPool
 from tasks.training.recipe import Recipe
 from tasks.unlearn.base import Method
-from tasks.unlearn.run import UnlearningRun
+
+if TYPE_CHECKING:
+    from tasks.unlearn.run import UnlearningRun
 
 RESERVED = (*ROLES, BASE_METHOD, RETRAINED_METHOD, AGAIN)
 

@@ -17,7 +17,6 @@ from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.records.observations import block_rows, path_of
 from orchestrator.records.rows import model_row
 from orchestrator.store.store import Store
-from tasks.runtime import weights
 from tasks.shadows.observations import RunBlock
 
 ELSEWHERE = "elsewhere"
@@ -107,6 +106,8 @@ def _blocks(prepared: Prepared, runs: list[Run]) -> Iterator[RunBlock]:
 
 
 def _shadow_row(prepared: Prepared, shadow: int, block: RunBlock) -> dict[str, Any]:
+    from tasks.runtime import weights  # torch: a refusal can do without
+
     plan = prepared.plan
     (shadows,) = plan.shadow_sets.values()
     layout, labels = shadows.layout, plan.data.labels

@@ -148,7 +148,7 @@ def test_help_shows_values_groups_and_defaults(capsys):
 
 def module_of(command: str):
     return importlib.import_module(
-        f"orchestrator.{command}{'.__main__' if command in ('report', 'scores') else ''}"
+        f"orchestrator.{command}{'.__main__' if command in ('report', 'scores', 'outputs') else ''}"
     )
 
 
