@@ -14,13 +14,10 @@ from tasks.unlearn.base import methods
 from tasks.unlearn.npo import NPO, SimNPO
 from tasks.unlearn.random_tokens import RandomTokens
 from tasks.unlearn.run import unlearn
+from tests.support.quick import METHODS
 
 QUICK = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
-FIT = [
-    name
-    for name in methods.names()
-    if "classify" not in methods.get(name).objectives and not methods.get(name).from_scratch
-]
+FIT = [name for name in METHODS if "classify" not in methods.get(name).objectives]
 
 
 def quick(name, **values):
