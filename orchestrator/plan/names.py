@@ -116,7 +116,8 @@ def check_tables(config: SweepConfig) -> None:
     """Refuse a misspelt table or exclusion, which would silently do nothing.
 
     Raises:
-        AuditError: a table is of nothing that is registered and has no base, or an exclusion names nothing.
+        AuditError: a table is of nothing that is registered and has no base, a program has the name of a method, or an
+            exclusion names nothing.
     """
     for where, registry, base_key in (
         ("methods", methods, "base"),
@@ -127,6 +128,12 @@ def check_tables(config: SweepConfig) -> None:
         for name, table in tables.items():
             if base_key not in table and name not in registry.names() and not is_program(table):
                 raise unknown_name(registry.kind, name, registry.names(), where=where)
+    own = {name for name, table in config.methods.items() if is_program(table)} - {PROGRAM}
+    taken = sorted(own & set(methods.names()))
+    if taken:
+        raise AuditError(
+            f"methods.{taken[0]}: expected a name of its own for a program, and '{taken[0]}' is a registered method"
+        )
     for axis, registry, tables in (("method", methods, config.methods), ("attack", attacks, config.attacks)):
         for rule in config.exclude:
             values = rule.get(axis, [])

@@ -56,7 +56,6 @@ def run_on_files(
             most_bytes=ROOM_BYTES + ROOM_FACTOR * given,
         )
         count_program(run.device, seconds)
-        run.note("program_seconds", seconds)
         _take(run.model, place, most_bytes=len(original) + HEADER_BYTES)
 
 

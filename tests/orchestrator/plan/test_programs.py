@@ -110,6 +110,11 @@ def test_an_edited_program_is_said_and_another_copy_is_refused(tmp_path):
         ),
         ("scripts/their.py", "scripts/thier.py", r"methods\.theirs: program\[1\]: no file in "),
         ("version", "versoin", r"methods\.theirs: no key 'versoin'\. Did you mean 'version'"),
+        (
+            "[methods.theirs]",
+            "[methods.retrain]",
+            r"methods\.retrain: expected a name of its own for a program",
+        ),
         ('version = "1"', "version = 1", r"methods\.theirs\.version: expected str, got 1"),
     ],
 )

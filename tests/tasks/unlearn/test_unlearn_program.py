@@ -119,7 +119,7 @@ def test_a_program_keeps_the_contracts_of_methods(tmp_path: Path) -> None:
 def test_weights_are_taken_to_the_last_bit_and_the_wall_time_counts(tmp_path: Path) -> None:
     code = (
         READ
-        + "head *= 0.1\nhead[0, 0] = 1e-42\nimport time; time.sleep(0.4)\nsave_file(weights, sys.argv[2])"
+        + "head *= 0.1\nhead[0, 0] = 1e-42\nimport time; time.sleep(0.8)\nsave_file(weights, sys.argv[2])"
     )
     run = small_run()
     expected = run.model.state_dict()["head.weight"].numpy() * np.float32(0.1)
@@ -127,7 +127,8 @@ def test_weights_are_taken_to_the_last_bit_and_the_wall_time_counts(tmp_path: Pa
     with measure(torch.device("cpu")) as cost:
         unlearn(program(tmp_path, code, *IN_AND_OUT), run)
     assert run.model.state_dict()["head.weight"].numpy().tobytes() == expected.tobytes()
-    assert cost.device_seconds >= run.notes["program_seconds"] >= 0.4
+    assert cost.device_seconds >= 0.8
+    assert not run.notes  # which are rows, and equal on every backend
 
 
 FAULTS = {
