@@ -144,8 +144,11 @@ def test_a_program_that_fills_the_disk_is_ended() -> None:
 
 @ON_LINUX
 def test_what_a_program_leaves_running_ends_with_it(mark: Path) -> None:
-    run(WITH_A_CHILD.format(mark=str(mark), then=""))
-    assert eventually(lambda: not any(map(lives, processes(mark))))
+    with supervised() as place:
+        code = WITH_A_CHILD.format(mark=str(mark), then="")
+        place.run([*FAST, code], environment=cleaned(1), most_bytes=1 << 30)
+        # Before its folder is looked at: nobody is to write there any more.
+        assert eventually(lambda: not any(map(lives, processes(mark))))
 
 
 @ON_LINUX
