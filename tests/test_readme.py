@@ -259,7 +259,7 @@ EDGE = r'\w+(\["[^"]+"\])? (-->|<-->)\|"[^"|]+"\| \w+(\["[^"]+"\])?'
 def test_every_fenced_block_is_of_a_kind_that_is_checked():
     assert set().union(*(page.kinds for page in ALL)) <= {"bash", "python", "toml", "sql", "mermaid"}
     python = [block for page in ALL for block in page.fenced("python")]
-    marks = (*PLUG_INS, "Results(", "import run", "check_", "def train(")
+    marks = (*PLUG_INS, "# their.py", "Results(", "import run", "check_", "def train(")
     assert [b for b in python if not any(mark in b for mark in marks)] == []
     for block in README.fenced("mermaid"):
         first, *edges = block.strip().splitlines()
@@ -337,6 +337,8 @@ def test_the_worked_examples_run_as_plug_ins(folder):
         assert source.startswith(f"# my_lab/{module}.py\n")
         assert sum(map(bool, source.splitlines())) < 30
         (package / f"{module}.py").write_text(source)
+    (script,) = [block for block in blocks if block.startswith("# their.py\n")]
+    (folder / "their.py").write_text(script)
     (configuration,) = PAGES["extend"].fenced("toml")
     (folder / "mine.toml").write_text(configuration)
     named = re.search(r'`plugins = \["(my_lab[^"]*)"\]`', PAGES["extend"].text)
@@ -346,6 +348,7 @@ def test_the_worked_examples_run_as_plug_ins(folder):
     ran = execute(command, folder)
     assert ran.returncode == 0, ran.stderr
     assert "to_uniform" in ran.stdout
+    assert "theirs" in ran.stdout
     assert " 0 failed" in ran.stderr
     with Results(str(folder / "results-mine")) as results:
         measured = results.sql(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import os
 import shutil
@@ -186,14 +187,30 @@ def test_results_name_no_checkpoint_for_timm_to_load() -> None:
         )
 
 
-def test_modules_are_imported_by_name_in_few_places() -> None:
-    """Whatever imports a module by a name that it was given; a new place must take it from the user alone."""
-    found = set()
+@functools.cache
+def names_by_file() -> dict[str, set[str]]:
+    """What each file of Lethe uses by name."""
+    found = {}
     for path in (p for folder in ("orchestrator", "tasks") for p in (ROOT / folder).rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text())))
         names = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
-        names |= {n.id for n in nodes if isinstance(n, ast.Name)}
-        if names & {"import_module", "import_plugins", "__import__", "run_path", "run_module", "exec_module"}:
-            found.add(path.relative_to(ROOT).as_posix())
+        found[path.relative_to(ROOT).as_posix()] = names | {n.id for n in nodes if isinstance(n, ast.Name)}
+    return found
+
+
+def using(*wanted: str) -> set[str]:
+    """Files of Lethe in which one of some names is used."""
+    return {file for file, names in names_by_file().items() if names & set(wanted)}
+
+
+def test_modules_are_imported_by_name_in_few_places() -> None:
+    """Whatever imports a module by a name that it was given; a new place must take it from the user alone."""
+    found = using("import_module", "import_plugins", "__import__", "run_path", "run_module", "exec_module")
     drivers = {"orchestrator/config/plugins.py", "tasks/registry.py"}
     assert found == drivers | {"orchestrator/bench/workbench.py", "orchestrator/results/trackers.py"}
+
+
+def test_programs_are_started_by_their_method_alone() -> None:
+    """Which a plan takes from the user's configuration; a new place must take it from there too."""
+    assert using("supervised") == {"tasks/unlearn/parts/program_files.py"}
+    assert using("run_on_files") == {"tasks/unlearn/program.py"}

@@ -22,6 +22,7 @@ from tasks.measure.fairness_definitions import DEFINITIONS, Definition
 from tasks.registry import literal
 from tasks.training.recipe import Recipe
 from tasks.training.strategy_text import Strategy
+from tasks.unlearn.program import is_program
 
 LARGEST = 1e9
 """Seconds and GiB: thirty years and an exabyte are no limit, and clocks overflow not far above."""
@@ -251,7 +252,7 @@ class SweepConfig:
     retrained and shadow models among them, starts from it. Without this table it starts from random weights."""
     architectures: dict[str, Architecture] = field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Hyper-parameters by method; `base` makes a named variant of another method."""
+    """Hyper-parameters by method; `base` makes a named variant of another method, `program` a command a method."""
     attacks: dict[str, dict[str, Any]] = field(default_factory=dict)
     forget_sets: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Named forget sets; `kind` and its parameters."""
@@ -354,7 +355,22 @@ def load(source: str | SweepConfig, overrides: Mapping[str, Any] | None = None) 
         tables = tables if source in presets() else anchored(tables, os.path.dirname(source))
     for key, value in (overrides or {}).items():
         _put(tables, str(key).split("."), value)
+    tables |= _placed(tables, Path(source).parent if isinstance(source, str) else Path())
     return fields.build(SweepConfig, tables, where=source if isinstance(source, str) else "")
+
+
+def _placed(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """[methods] with the folder where names of files start in each program that states none: every process of the sweep
+    is to find the same."""
+    found, own = tables.get("methods"), {"folder": str(folder.absolute())}
+    if not isinstance(found, Mapping):
+        return {}
+    placed = {
+        name: own | {key: value for key, value in table.items() if value or key != "folder"}
+        for name, table in found.items()
+        if isinstance(table, Mapping) and is_program(table)
+    }
+    return {"methods": {**found, **placed}}
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -189,14 +189,19 @@ class _Builder:
         self._recipes = {name: config.recipe(name) for name in config.axes.architecture}
 
     def plugins(self) -> dict[str, str]:
-        """Name and digest of the plug-ins behind the data and every value of the axes."""
+        """Name and digest of the plug-ins and programs behind the data and every value of the axes."""
         parts = [part for method in self.methods.values() for part in (method.built, *method.built.parts)]
         classes = [type(built) for built in (*parts, *(attack.built for attack in self.attacks.values()))]
         tables = map(self.config.architecture, self.config.axes.architecture)
         builders = filter(None, (architecture_builder(table.timm) for table in tables))
         found: list[Defined] = [*classes, *builders]
         named = {plugin_name(defined): defined for defined in found if plugin_name(defined)}
-        return {**self.data.plugins, **{name: plugin_digest(defined) for name, defined in named.items()}}
+        programs = {name: told for method in self.methods.values() for name, told in method.programs.items()}
+        return {
+            **self.data.plugins,
+            **{name: plugin_digest(defined) for name, defined in named.items()},
+            **programs,
+        }
 
     def settings(self, cells: Iterable[str]) -> dict[str, Setting]:
         """The settings of cells, given by their ids, and of all that was made for them."""

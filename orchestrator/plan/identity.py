@@ -13,7 +13,8 @@ original    CODE_VERSION; the data: digest of its content, `version` and plug-in
 retrained   the same, the forgotten examples, and which of the independent retrained models it is
 unlearned   id of the original; forgotten examples; scope; seed; `[unlearning]`; the method
 the method  registered name, `version`, all hyper-parameters (as tuned), its plug-in, the stored scores that it ranks
-            by, and the same of every method that it runs within itself (`Method.parts`)
+            by, and the same of every method that it runs within itself (`Method.parts`); of a program its arguments,
+            the content of every file that they name, and the version that the user declares
 shared      (saliency, Fisher) name of the stage, original, seed, forgotten examples where it depends on them,
             `version` and plug-in of the method that asks for it, `[unlearning]`
 shadow set  what an original depends on, but for its seed; the layout (number of shadows, seed, target pools, draws,
@@ -45,7 +46,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -290,7 +291,9 @@ class Identity:
     def _code(self, built: Method) -> dict[str, Any]:
         code = {"version": built.version, "plugin": self._plugin(type(built))}
         scores = {name: self._data.scores.digest(name) for name in built.needs_scores}
-        return _with_parameters({**code, "scores": scores}, built, taken=("kind", "name", "parts"))
+        files = {"file_digests": dict(built.file_digests)} if built.file_digests else {}
+        taken = ("kind", "name", "parts")
+        return _with_parameters({**code, "scores": scores, **files}, built, taken, leaving=built.unidentified)
 
     def _group(self, set_id: str, architecture: str, name: str, content: Mapping[str, Any]) -> str:
         named = {"set": set_id, "architecture.name": architecture, "method.text": name}
@@ -318,14 +321,16 @@ class Identity:
         )
 
 
-def _with_parameters(named: Mapping[str, Any], built: Any, taken: tuple[str, ...] = ()) -> dict[str, Any]:
+def _with_parameters(
+    named: Mapping[str, Any], built: Any, taken: tuple[str, ...] = (), *, leaving: Iterable[str] = ()
+) -> dict[str, Any]:
     """Parameters beside what is `named` of a method or an attack; one of a name that is taken goes below `params`."""
     content = {**named}
     since = built.added if isinstance(built, Attack) else {}
     params = {
         name: value
         for name, value in fields.to_plain(built).items()
-        if name not in since or getattr(built, name) != since[name]
+        if name not in leaving and (name not in since or getattr(built, name) != since[name])
     }
     clash = {name: value for name, value in params.items() if name in (*named, *taken, "params")}
     content |= {name: value for name, value in params.items() if name not in clash}

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.config.settings import SweepConfig
+from orchestrator.config.settings import SweepConfig, digest
 from orchestrator.plan.plugins import plugin_name
 from tasks.attacks.base import Attack, attacks
 from tasks.errors import AuditError, unknown_name
 from tasks.forget_sets.base import ForgetKind, forget_kinds
 from tasks.registry import Registry, parse_text
 from tasks.unlearn.base import Method, methods
+from tasks.unlearn.program import PROGRAM, is_program
 
 AXIS = {"methods": "axes.method", "attacks": "axes.attack", "forget_sets": "axes.forget_set"}
 """Axis whose values name the entries of a table."""
@@ -33,8 +34,16 @@ class NamedMethod:
 
     @property
     def plugins(self) -> set[str]:
-        """Plug-ins that it rests on, those of its parts included."""
-        return {plugin_name(type(part)) for part in (self.built, *self.built.parts)} - {""}
+        """Plug-ins and programs that it rests on, those of its parts included."""
+        return {plugin_name(type(part)) for part in (self.built, *self.built.parts)} - {""} | set(
+            self.programs
+        )
+
+    @property
+    def programs(self) -> dict[str, str]:
+        """Digest of the files of the program that it is or runs, by the name under which messages speak of it."""
+        digests = [dict(part.file_digests) for part in (self.built, *self.built.parts) if part.file_digests]
+        return {f"program {self.text}": digest(digests)} if digests else {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,7 +104,7 @@ def _resolve(
     """
     name, inline = parse_text(text, where=AXIS[where])
     table = dict(tables.get(name, {}))
-    base = table.pop(base_key, name)
+    base = table.pop(base_key, PROGRAM if is_program(table) else name)
     if not isinstance(base, str):
         raise AuditError(f"{where}.{name}.{base_key}: expected the name of a {registry.kind}, got {base!r}")
     if base not in registry.names():
@@ -108,7 +117,8 @@ def check_tables(config: SweepConfig) -> None:
     """Refuse a misspelt table or exclusion, which would silently do nothing.
 
     Raises:
-        AuditError: a table is of nothing that is registered and has no base, or an exclusion names nothing.
+        AuditError: a table is of nothing that is registered and has no base, a program has the name of a method, or an
+            exclusion names nothing.
     """
     for where, registry, base_key in (
         ("methods", methods, "base"),
@@ -117,8 +127,14 @@ def check_tables(config: SweepConfig) -> None:
     ):
         tables = getattr(config, where)
         for name, table in tables.items():
-            if base_key not in table and name not in registry.names():
+            if base_key not in table and name not in registry.names() and not is_program(table):
                 raise unknown_name(registry.kind, name, registry.names(), where=where)
+    own = {name for name, table in config.methods.items() if is_program(table)} - {PROGRAM}
+    taken = sorted(own & set(methods.names()))
+    if taken:
+        raise AuditError(
+            f"methods.{taken[0]}: expected a name of its own for a program, and '{taken[0]}' is a registered method"
+        )
     for axis, registry, tables in (("method", methods, config.methods), ("attack", attacks, config.attacks)):
         for rule in config.exclude:
             values = rule.get(axis, [])

@@ -12,8 +12,8 @@ from orchestrator.config.settings import canonical, digest
 
 OF_THE_METHOD = re.compile(r"(method|unlearning)\.|scope$|shadows\.trajectories$")
 """Keys that tell methods, scopes and ways of unlearning apart: what is compared, not under what conditions."""
-VERSION = re.compile(r"(pretrained\.)?code$|(?!.*\.(options|params)\.).*\.(version|plugin)$")
-"""Keys of code that was edited; options and parameters of such a name are none."""
+VERSION = re.compile(r"(pretrained\.)?code$|(?!.*\.(options|params)\.).*\.((version|plugin)$|file_digests\.)")
+"""Keys of code that was edited, somebody's program too; options and parameters of such a name are none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

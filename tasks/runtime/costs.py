@@ -22,8 +22,8 @@ class Cost:
     seconds: float = 0.0
     """Wall time."""
     device_seconds: float = 0.0
-    """On the CPU the CPU time of this process, all threads; on a GPU wall time up to its last operation, divided by the
-    processes that share it: each waits for the others."""
+    """On the CPU the CPU time of this process, all threads, and the wall time of programs that it ran; on a GPU wall
+    time up to its last operation, divided by the processes that share it: each waits for the others."""
     peak_bytes: int = 0
     """On CUDA the most memory allocated by torch; elsewhere the most resident memory of the process."""
 
@@ -60,6 +60,20 @@ def measure(device: torch.device, *, share: float = 1.0) -> Iterator[Cost]:
             enclosing.seconds -= seconds
             enclosing.device_seconds -= device_seconds
             _reset_peak(device)
+
+
+def count_program(device: torch.device, seconds: float) -> None:
+    """Count a program that this process has waited for in the block that is measured.
+
+    Its wall seconds count as device seconds. Where they are wall time anyway, waiting has counted already.
+
+    Args:
+        device: of the block.
+        seconds: wall time of the program.
+    """
+    enclosing = _MEASURED.get()
+    if enclosing is not None and device.type == "cpu":
+        enclosing.device_seconds += seconds
 
 
 _MEASURED: ContextVar[Cost | None] = ContextVar("measured", default=None)

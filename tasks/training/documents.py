@@ -112,6 +112,23 @@ class ResidentDocuments(Resident):
         for chosen, own, width in zip(rows, ids, widths, strict=True):
             yield Batch(self.tokens[own, : width - 1].long(), subset.targets[chosen, : width - 1].long(), own)
 
+    def plain(self, subset: Subset) -> dict[str, np.ndarray]:
+        """`ids`, and documents one behind the other: `tokens` (int32), `asked` (bool) and `offsets` (`n + 1`, int64).
+
+        Document `i` is `tokens[offsets[i]:offsets[i + 1]]`. A token is asked for where the model's loss is about saying
+        it; the first of a document never is.
+        """
+        lengths = self.lengths[subset.ids].cpu().numpy()
+        tokens = self.tokens[subset.ids].cpu().numpy().astype(np.int32)
+        asked = np.pad((subset.targets != NOTHING).cpu().numpy(), ((0, 0), (1, 0)))
+        inside = np.arange(tokens.shape[1]) < lengths[:, None]
+        return {
+            "ids": subset.ids.cpu().numpy(),
+            "tokens": tokens[inside],
+            "asked": asked[inside],
+            "offsets": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        }
+
     def augmentation(self, name: AugmentationName) -> Augmentation | None:
         """None.
 

@@ -80,6 +80,10 @@ class Resident(ABC):
         """Batches of a selection of these examples, each of the given rows (positions in it)."""
 
     @abstractmethod
+    def plain(self, subset: Subset) -> dict[str, np.ndarray]:
+        """A selection as arrays by name, for a file that needs nothing of Lethe to be read: `ids` (`n`, int64), ..."""
+
+    @abstractmethod
     def augmentation(self, name: AugmentationName) -> Augmentation | None:
         """The augmentation of a recipe for these examples; None: none."""
 
@@ -157,6 +161,14 @@ class ResidentData(Resident):
         for chosen in rows:
             ids = subset.ids[chosen]
             yield Batch(self.inputs(ids), subset.targets[chosen], ids)
+
+    def plain(self, subset: Subset) -> dict[str, np.ndarray]:
+        """`ids`, `images` (`n x C x H x W`, uint8 0..255 or float32 in [0, 1], as held) and `labels` (`n`, int64)."""
+        return {
+            "ids": subset.ids.cpu().numpy(),
+            "images": self.images[subset.ids].cpu().numpy(),
+            "labels": subset.targets.cpu().numpy(),
+        }
 
     def augmentation(self, name: AugmentationName) -> Augmentation | None:
         """The augmentation of a recipe for images of this size."""

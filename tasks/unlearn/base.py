@@ -54,6 +54,8 @@ class Method(ABC):
     """Citation with its arXiv id."""
     search: ClassVar[Mapping[str, SearchRange]] = MappingProxyType({})
     """The published search range of each field that is worth tuning; equal budgets draw from it."""
+    unidentified: ClassVar[frozenset[str]] = frozenset()
+    """Fields that enter no id by themselves: they say where something lies, or stand for `version`."""
 
     @property
     def needs_scores(self) -> tuple[str, ...]:
@@ -69,6 +71,11 @@ class Method(ABC):
     def completions(self) -> tuple[str, ...]:
         """Texts that it has the model say after the prompts of documents, which then must all have one; or none."""
         return ()
+
+    @property
+    def file_digests(self) -> Mapping[str, str]:
+        """SHA-256 by name of files that decide its weights, such as those of a program; code of a plug-in is none."""
+        return {}
 
     def check_objective(self, name: str) -> None:
         """Refuse models that are trained for another objective, before any work.

@@ -35,11 +35,10 @@ from tasks.shadows.runs import ShadowBench, Unlearning, shadow_runs
 from tasks.training.scoring import score
 from tasks.training.strategy_text import Strategy
 from tasks.training.train import train
-from tasks.unlearn.base import methods
 from tasks.unlearn.finetune import Finetune
 from tasks.unlearn.parts.risk import PROXIES, risk_scores, short_recipe
 from tasks.unlearn.run import unlearn
-from tests.support.quick import quick_attack, quick_method
+from tests.support.quick import METHODS, quick_attack, quick_method
 from tests.support.simulated_device import stream
 from tests.support.simulated_device.record import recording
 
@@ -62,7 +61,6 @@ def _float64_is_not_to_be_had(monkeypatch):
     assert not record.doubles
 
 
-METHODS = [name for name in methods.names() if not methods.get(name).from_scratch]
 FEW = {"steps": 2, "queries": 5, "examples": 4, "eps": (0.05,)}
 """Of attacks: what they do is not changed by more."""
 ATTACKS = [name for name in attacks.names() if attacks.get(name).subject == "model"]

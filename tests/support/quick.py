@@ -8,6 +8,10 @@ from typing import Any
 
 from tasks.attacks.base import Attack, attacks
 from tasks.unlearn.base import Method, methods
+from tasks.unlearn.program import PROGRAM
+
+METHODS = [n for n in methods.names() if not (methods.get(n).from_scratch or n == PROGRAM)]
+"""Names of the methods that unlearn by themselves: `program` does what somebody's program does (`test_program.py`)."""
 
 METHOD_STEPS = {
     "epochs": 2,

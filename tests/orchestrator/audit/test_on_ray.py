@@ -1,4 +1,4 @@
-"""One tiny audit on Ray with a search, shadow models, cells, and a method that kills the hosts that run it."""
+"""One tiny audit on Ray with a search, shadow models, cells, a program, and a method that kills its hosts."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ class EndsHosts(Method):
                 ended.write(f"{os.getpid()}\\n")
             os.kill(os.getpid(), signal.SIGKILL)
 """
+PROGRAM = """
+import sys
+from safetensors.numpy import load_file, save_file
+weights = load_file(sys.argv[1])
+weights["body.head.bias"] += len(open(sys.argv[2]).read().split())
+save_file(weights, sys.argv[3])
+"""
+THEIRS = """
+[methods.theirs]
+program = ["python", "their.py", "{{original}}", "{{forget_ids}}", "{{unlearned}}"]
+folder = "{folder}"
+"""
+LEFT_OUT = 'exclude = [{ method = "theirs", attack = "u_lira_g2" }]'
+"""A program for each of 16 shadow models takes long on both backends."""
 SMALL = {
     "attack": '["none", "u_lira_g2"]',
     "trajectories": "false",
@@ -56,14 +70,16 @@ def test_a_search_shadow_models_and_cells_on_ray_give_the_same_bits_beside_a_met
 ) -> None:
     assert TEXT.count("epochs = 12") == 1
     text, inline, ray = TEXT.replace("epochs = 12", "epochs = 1"), tmp_path / "inline", tmp_path / "ray"
+    (tmp_path / "their.py").write_text(PROGRAM)
+    text = LEFT_OUT + text + THEIRS.format(folder=tmp_path)
     inline.mkdir()
-    ran = sweep(inline, "--tune", "2", text=text, **SMALL)
+    ran = sweep(inline, "--tune", "2", "--axes.method", "finetune", "theirs", text=text, **SMALL)
     assert ran.returncode == 0, ran.stderr
 
     ray.mkdir()
     (ray / "ends_hosts.py").write_text(PLUGIN)
     words = configured(ray, text.replace("[data]", 'plugins = ["ends_hosts"]\n[data]'), **SMALL)
-    words += ["--tune", "2", "--axes.method", "finetune", "ends_hosts", "--backend", "local"]
+    words += ["--tune", "2", "--axes.method", "finetune", "theirs", "ends_hosts", "--backend", "local"]
     path = f"{ray}{os.pathsep}{ROOT}"
     ran = started_sweep(*words, timeout=500, PYTHONPATH=path, ENDED=str(ray / "ended"))
     assert ran.returncode == 1, ran.stderr

@@ -21,10 +21,8 @@ from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.scores import MembershipScores
 from tasks.metrics.utility import ACCURACY, UA
 from tasks.networks.scopes import ScopeViolation
-from tasks.unlearn.base import Method, methods
-from tests.support.quick import quick_attack, quick_method
-
-METHODS = [name for name in methods.names() if not methods.get(name).from_scratch]
+from tasks.unlearn.base import Method
+from tests.support.quick import METHODS, quick_attack, quick_method
 
 
 @pytest.mark.parametrize("contract", of_methods.METHOD_CONTRACTS, ids=lambda c: c.__name__)

@@ -17,10 +17,11 @@ from tasks.unlearn.parts.risk import risk_scores, short_recipe
 from tasks.unlearn.random_tokens import RandomTokens
 from tasks.unlearn.run import unlearn
 from tasks.unlearn.scrub import closest_epoch
+from tests.support.quick import METHODS
 
 QUICK = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
 SEQUENCES = {"groups": 2, "proxy_epochs": 1, "base_params": QUICK}
-FIT = [name for name in methods.names() if not methods.get(name).from_scratch]
+FIT = [name for name in METHODS if not methods.get(name).from_scratch]
 
 
 def quick(name, **values):

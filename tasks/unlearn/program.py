@@ -1,0 +1,163 @@
+"""A program as a method: a command that is given the original, ids and a seed, and writes the unlearned model.
+
+The command is a list of arguments, never a shell's line. In them `{name}` stands for what is handed over
+(`tasks.unlearn.parts.handed`): paths of files in a private folder in which the program runs and which is removed
+afterwards, or text. What the program writes is checked (`tasks.unlearn.parts.program_files`), and the layer scope as
+that of every method.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tasks.errors import AuditError, unknown_name
+from tasks.unlearn.base import Method, register, require
+from tasks.unlearn.parts.handed import FORM, HANDED, PLACEHOLDER
+
+if TYPE_CHECKING:
+    from tasks.unlearn.run import UnlearningRun
+
+SCRIPTS = {".jl", ".js", ".pl", ".py", ".r", ".rb", ".sh"}
+"""Endings by which the argument behind an interpreter is known to be its script."""
+PROGRAM = "program"
+"""Name of the method, and of the key by which a table of a configuration is known to be one."""
+
+
+def is_program(table: Mapping[str, Any]) -> bool:
+    """Whether the table of a method describes a program without saying so by `base`."""
+    return PROGRAM in table
+
+
+@register(PROGRAM)
+@dataclass(frozen=True, kw_only=True)
+class Program(Method):
+    """A command of yours that reads the original's weights and writes the unlearned model's."""
+
+    program: tuple[str, ...]
+    """The program and its arguments. {original}, {unlearned}, {forget_ids}, {retain_ids}, {validation_ids}, {data} and
+    {trainable} become paths, {scope}, {seed} and {device} text; an argument that names a file becomes its full path."""
+    version: str = ""  # type: ignore[misc, assignment]  # of the program, in place of the class's own
+    """Yours to raise when what the program gives changes and neither its arguments nor the files that they name do."""
+    folder: str = ""
+    """Where relative names of files in `program` start: the folder of the configuration, unless it says another."""
+
+    unidentified: ClassVar[frozenset[str]] = frozenset({"folder", "version"})
+    needs_validation: ClassVar[bool] = True
+    passes: ClassVar[str] = "what the program does"
+    edits_weights: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(bool(self.program), "program", "a program and its arguments", "none")
+        for place, argument in enumerate(self.program):
+            require("\0" not in argument, f"program[{place}]", "text without NUL", repr(argument))
+            for name in PLACEHOLDER.findall(argument):
+                if name not in HANDED:
+                    raise unknown_name("placeholder", name, HANDED, where=f"program[{place}]")
+        if "unlearned" not in self.handed:
+            raise AuditError(
+                "program: expected an argument with {unlearned}, where the model is to be written"
+            )
+        self.file_digests  # noqa: B018 - reads the files, so that one that is not there is known while planning
+
+    @property
+    def handed(self) -> set[str]:
+        """Names of the placeholders that occur in the arguments."""
+        return {name for argument in self.program for name in PLACEHOLDER.findall(argument)}
+
+    @cached_property
+    def file_digests(self) -> Mapping[str, str]:
+        """See `Method.file_digests`: SHA-256 of every file that the arguments name, by their place among them.
+
+        Raises:
+            AuditError: the program or its script is not there or cannot be run, or a file cannot be read.
+        """
+        self._check_found()
+        return {"form": FORM} | {f"program[{place}]": _sha256(path) for place, path in self._files()}
+
+    def arguments(self, values: Mapping[str, str]) -> list[str]:
+        """The command with what is handed over in place of the placeholders.
+
+        Args:
+            values: by placeholder.
+        """
+        named = {place: self._full(self.program[place]) for place, _ in self._named()}
+        return [
+            named[place] if place in named else PLACEHOLDER.sub(lambda found: values[found[1]], argument)
+            for place, argument in enumerate(self.program)
+        ]
+
+    def __call__(self, run: UnlearningRun) -> None:
+        """Run the program and take the weights that it wrote.
+
+        Raises:
+            ProgramFailed: it failed, or what it wrote is not a model of this architecture.
+            AuditError: a file of it was edited since planning.
+        """
+        from tasks.unlearn.parts.program_files import run_on_files
+
+        files = {f"program[{place}]": _sha256(path) for place, path in self._files()}
+        if {"form": FORM} | files != self.file_digests:
+            raise AuditError("program: a file of it was edited after planning; run the same command again")
+        run_on_files(run, self.handed, self.arguments)
+
+    def _check_found(self) -> None:
+        """Refuse a program, or the script behind an interpreter, that is not there."""
+        name = self.program[0]
+        if os.sep not in name:
+            if shutil.which(name) is None:
+                is_here = (self._folder / name).is_file()
+                remedy = f"; for the one in {self._folder} write ./{name}" if is_here else ""
+                raise AuditError(f"program[0]: expected a program, and PATH has no '{name}'{remedy}")
+        elif not PLACEHOLDER.search(name):
+            path = self._folder / name
+            require(
+                path.is_file(), "program[0]", "a program", f"'{name}', and there is none in {self._folder}"
+            )
+            require(
+                os.access(path, os.X_OK), "program[0]", "a file that may be executed", f"'{name}' (chmod +x)"
+            )
+        script = self.program[1] if len(self.program) > 1 else ""
+        is_script = Path(script).suffix.lower() in SCRIPTS and not PLACEHOLDER.search(script)
+        if is_script and not (self._folder / script).is_file():
+            near = [found.name for found in self._folder.glob(f"*{Path(script).suffix}")]
+            raise unknown_name(f"file in {self._folder}", script, near, where="program[1]")
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.folder).absolute()
+
+    def _named(self) -> Iterator[tuple[int, Path]]:
+        """Place of every argument that names something that is there, and what; `--flag=name` too."""
+        for place, argument in enumerate(self.program):
+            path = self._folder / _value(argument)
+            if place == 0 and os.sep not in argument:
+                continue
+            if _value(argument) and not PLACEHOLDER.search(argument) and path.exists():
+                yield place, path
+
+    def _files(self) -> Iterator[tuple[int, Path]]:
+        return ((place, path) for place, path in self._named() if path.is_file())
+
+    def _full(self, argument: str) -> str:
+        value = _value(argument)
+        return argument.removesuffix(value) + str(self._folder / value)
+
+
+def _value(argument: str) -> str:
+    """What may name a file in an argument: what stands behind `=` of a flag, or all of it."""
+    return argument.partition("=")[2] if argument.startswith("-") else argument
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise AuditError(f"program: cannot read {path}: {error.strerror}") from None
