@@ -166,9 +166,9 @@ class SmallLanguageModel:
         return self._losses(self.reference)
 
     def _losses(self, model: nn.Module) -> np.ndarray:
-        data = ResidentDocuments.put(
-            self.alternatives().documents, SOURCE.read_labels().vocabulary, torch.device(self.device)
-        )
+        device = small_documents(self.device).device
+        vocabulary = SOURCE.read_labels().vocabulary
+        data = ResidentDocuments.put(self.alternatives().documents, vocabulary, device)
         return score(model, data.subset(np.arange(len(data.lengths)))).loss
 
 
