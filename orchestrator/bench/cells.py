@@ -180,7 +180,7 @@ class CellBench:
 
 
 class _CellModel:
-    """The model of one cell, as `tasks.attacks.views.ModelSource` describes."""
+    """The model of one cell, as `tasks.attacks.sources.ModelSource` describes."""
 
     def __init__(self, bench: CellBench, cell: Cell, model: nn.Module | None) -> None:
         self._bench, self._cell, self.model = bench, cell, model

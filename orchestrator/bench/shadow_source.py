@@ -53,7 +53,7 @@ class StoredObservations:
 
 
 class CellShadows:
-    """The shadow models of one cell, as `tasks.attacks.views.ShadowSource` describes.
+    """The shadow models of one cell, as `tasks.attacks.sources.ShadowSource` describes.
 
     Args:
         stored: observations of the plan.

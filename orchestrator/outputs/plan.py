@@ -15,9 +15,9 @@ from orchestrator.outputs.sources import AGAIN, RETRAINED, Sources
 from orchestrator.plan.answers import declare
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject
 from orchestrator.plan.given_identity import GivenIdentity
-from orchestrator.plan.grid import REFERENCES, ROLES
 from orchestrator.plan.names import NamedAttack, NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import plugin_digest, plugin_name
+from orchestrator.plan.points import REFERENCES, ROLES
 from orchestrator.plan.shadows import BASE_METHOD, RETRAINED_METHOD, ShadowGroup, ShadowSet
 from tasks.errors import AuditError
 from tasks.shadows.given import GivenLayout

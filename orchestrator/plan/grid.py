@@ -6,15 +6,14 @@ Imports neither torch nor ray: the plan of a sweep must answer in about a second
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.answers import declare
 from orchestrator.plan.bases import assumptions, bases
-from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject, matches
+from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, ShadowSubject, Subject
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
 from orchestrator.plan.fits import check_axes, check_models, check_prompts, told_of_models
@@ -22,7 +21,7 @@ from orchestrator.plan.given import what_is_given
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
-from orchestrator.plan.search import SearchConfig
+from orchestrator.plan.points import CONTROL, ROLES, points, unaudited
 from orchestrator.plan.setting import Setting
 from orchestrator.plan.shadows import (
     BASE_METHOD,
@@ -39,11 +38,6 @@ from tasks.errors import AuditError
 from tasks.networks.scope_text import check_text
 from tasks.shadows.layout import ShadowLayout
 
-REFERENCES: dict[str, Role] = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
-"""Methods that every forget set is also run with: what a perfect, a repeated and no unlearning look like."""
-CONTROL = "retrain_third"
-ROLES: dict[str, Role] = {**REFERENCES, CONTROL: "control"}
-"""With the third retrained model, which is judged as if it were a method."""
 NO_SHADOW_CONTROL = (
     f"{CONTROL} has no row under attacks on shadow models; each of them is retrained once more with "
     'answers.control = "all"'
@@ -63,9 +57,7 @@ def make_plan(config: SweepConfig) -> Plan:
     config, notes = _with_device(config)
     check_precision(config.execution)
     builder = _Builder(config, plan_data(config))
-    wanted = _wanted(config)
-    points = [point for point in _points(config) if wanted(dict(zip(_AXES, point, strict=True)))]
-    cells = [builder.cell(*point) for point in points]
+    cells = [builder.cell(*point) for point in points(config)]
     unique = {cell.cell_id: cell for cell in cells if cell is not None}
     if not any(cell.role == "audited" for cell in unique.values()):
         raise AuditError(
@@ -115,46 +107,6 @@ def _with_device(config: SweepConfig) -> tuple[SweepConfig, tuple[str, ...]]:
     return named, (f'{told}execution.device = "{"cpu" if device == "cuda" else "cuda"}"',)
 
 
-_AXES = ("architecture", "forget_set", "seed", "method", "scope", "attack")
-
-
-def _unaudited(config: SweepConfig) -> tuple[str, ...]:
-    """Methods that are run beside those of the axis: the references, and the control where it is asked for."""
-    controlled = config.answers.control != "none" or CONTROL in config.axes.method
-    return (*REFERENCES, CONTROL) if controlled else tuple(REFERENCES)
-
-
-def _points(config: SweepConfig) -> Iterable[tuple[Any, ...]]:
-    axes = config.axes
-    audited = [m for m in axes.method if m not in ROLES]
-    for architecture, forget_set, seed in itertools.product(axes.architecture, axes.forget_set, axes.seed):
-        pairs = [(m, "all") for m in _unaudited(config)] + list(itertools.product(audited, axes.scope))
-        for (method, scope), attack in itertools.product(pairs, axes.attack):
-            yield architecture, forget_set, seed, method, scope, attack
-
-
-def _wanted(config: SweepConfig) -> Callable[[Mapping[str, Any]], bool]:
-    """Which points of the grid become cells; a search takes its trials and what they are compared with."""
-    if not isinstance(config, SearchConfig):
-        return lambda point: not _excluded(config, point)
-    trials = set(config.points)
-    controls = ("retrain", "no_op")
-    return lambda p: p["method"] in controls or (p["architecture"], p["method"], p["scope"]) in trials
-
-
-def _excluded(config: SweepConfig, point: Mapping[str, Any]) -> bool:
-    """Whether a rule takes a point out. Of what stands beside the audited methods, only a rule that names neither
-    method nor scope does: it leaves nothing there to compare."""
-    unaudited = point["method"] in ROLES
-    for rule in config.exclude:
-        if unaudited and rule.keys() & {"method", "scope"}:
-            continue
-        allowed = {k: v if isinstance(v, (list, tuple)) else [v] for k, v in rule.items()}
-        if all(any(matches(point[k], v) for v in values) for k, values in allowed.items()):
-            return True
-    return False
-
-
 class _Builder:
     """Makes models and cells; equal content gives one model however many cells ask."""
 
@@ -167,7 +119,7 @@ class _Builder:
         self.notes: dict[str, None] = {}
         """What the user should know, each once."""
         self._method = cache(lambda *place: build_method(config, *place))
-        self.methods = {text: self._method(text) for text in (*config.axes.method, *_unaudited(config))}
+        self.methods = {text: self._method(text) for text in (*config.axes.method, *unaudited(config))}
         for text, method in self.methods.items():  # said even where no cell asks for the method
             data.scores.require(method.built.needs_scores, where=f"methods.{text}")
         self._sides = cache(lambda forget_set: train_labels_by_side(data, forget_set))

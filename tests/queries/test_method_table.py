@@ -8,8 +8,9 @@ import json
 import pytest
 
 from orchestrator.config.settings import load
-from orchestrator.plan.grid import ROLES, make_plan
+from orchestrator.plan.grid import make_plan
 from orchestrator.plan.names import build_method
+from orchestrator.plan.points import ROLES
 from orchestrator.plan.search_space import points, search_ranges
 from orchestrator.results.connection import Results
 from orchestrator.results.known_methods import known_methods

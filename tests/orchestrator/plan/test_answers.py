@@ -10,7 +10,8 @@ import pytest
 from orchestrator.config.answers import Measure
 from orchestrator.config.settings import load
 from orchestrator.plan.cells import Plan
-from orchestrator.plan.grid import CONTROL, NO_SHADOW_CONTROL, make_plan
+from orchestrator.plan.grid import NO_SHADOW_CONTROL, make_plan
+from orchestrator.plan.points import CONTROL
 from tasks.metrics.catalogue import CATALOGUE
 from tests.support.shadow_sweeps import TEXT
 from tests.support.sweeps import write_config

@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.config.settings import load
 from orchestrator.plan.cells import select
-from orchestrator.plan.grid import REFERENCES, make_plan
+from orchestrator.plan.grid import make_plan
+from orchestrator.plan.points import REFERENCES
 from tasks.errors import AuditError
 from tests.support.sweeps import changed, write_config
 

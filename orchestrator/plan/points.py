@@ -1,0 +1,61 @@
+"""The points of a grid: the product of the axes, references beside the audited methods, less what is excluded."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from orchestrator.config.settings import SweepConfig
+from orchestrator.plan.cells import Role, matches
+from orchestrator.plan.search import SearchConfig
+
+REFERENCES: dict[str, Role] = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
+"""Methods that every forget set is also run with: what a perfect, a repeated and no unlearning look like."""
+CONTROL = "retrain_third"
+ROLES: dict[str, Role] = {**REFERENCES, CONTROL: "control"}
+"""With the third retrained model, which is judged as if it were a method."""
+_AXES = ("architecture", "forget_set", "seed", "method", "scope", "attack")
+
+
+def unaudited(config: SweepConfig) -> tuple[str, ...]:
+    """Methods that are run beside those of the axis: the references, and the control where it is asked for."""
+    controlled = config.answers.control != "none" or CONTROL in config.axes.method
+    return (*REFERENCES, CONTROL) if controlled else tuple(REFERENCES)
+
+
+def points(config: SweepConfig) -> Iterator[tuple[Any, ...]]:
+    """Architecture, forget set, seed, method, scope and attack of every point of the grid that no rule takes out."""
+    wanted = _wanted(config)
+    return (point for point in _every(config) if wanted(dict(zip(_AXES, point, strict=True))))
+
+
+def _every(config: SweepConfig) -> Iterator[tuple[Any, ...]]:
+    axes = config.axes
+    audited = [m for m in axes.method if m not in ROLES]
+    for architecture, forget_set, seed in itertools.product(axes.architecture, axes.forget_set, axes.seed):
+        pairs = [(m, "all") for m in unaudited(config)] + list(itertools.product(audited, axes.scope))
+        for (method, scope), attack in itertools.product(pairs, axes.attack):
+            yield architecture, forget_set, seed, method, scope, attack
+
+
+def _wanted(config: SweepConfig) -> Callable[[Mapping[str, Any]], bool]:
+    """Which points of the grid become cells; a search takes its trials and what they are compared with."""
+    if not isinstance(config, SearchConfig):
+        return lambda point: not _excluded(config, point)
+    trials = set(config.points)
+    controls = ("retrain", "no_op")
+    return lambda p: p["method"] in controls or (p["architecture"], p["method"], p["scope"]) in trials
+
+
+def _excluded(config: SweepConfig, point: Mapping[str, Any]) -> bool:
+    """Whether a rule takes a point out. Of what stands beside the audited methods, only a rule that names neither
+    method nor scope does: it leaves nothing there to compare."""
+    unaudited = point["method"] in ROLES
+    for rule in config.exclude:
+        if unaudited and rule.keys() & {"method", "scope"}:
+            continue
+        allowed = {k: v if isinstance(v, (list, tuple)) else [v] for k, v in rule.items()}
+        if all(any(matches(point[k], v) for v in values) for k, values in allowed.items()):
+            return True
+    return False
