@@ -355,7 +355,7 @@ def test_the_worked_examples_run_as_plug_ins(folder):
             "select distinct attack from cells join metrics using (cell_id) where metric = 'rounded_accuracy'"
         )
     assert sorted(measured["attack"].to_pylist()) == ["rounding", "rounding:bits=3"]
-    contracts = ("check_method(", "check_attack(", "check_dataset(", "check_forget_set(")
+    contracts = [f"check_{kind}(" for kind in ("method", "attack", "dataset", "forget_set", "architecture")]
     checks = [block for block in blocks if any(contract in block for contract in contracts)]
     assert len(checks) == len(contracts)
     checked = execute(["python", "-c", "\n".join(checks)], folder)

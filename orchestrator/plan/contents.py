@@ -14,7 +14,7 @@ from tasks.datasets.splits import Splits
 from tasks.errors import AuditError
 from tasks.forget_sets.listed import rows_of
 
-COLUMNS = ("content_sha256", "example_id", "split", "file")
+COLUMNS = ("content_sha256", "example_id", "split", "name")
 Row = tuple[object, ...]
 """Values of `COLUMNS`."""
 
@@ -30,10 +30,10 @@ def example_rows(config: SweepConfig, ids: Sequence[int] | None) -> Iterator[Row
     wrong = [i for i in ids or () if not 0 <= i < num_examples]
     if wrong:
         raise AuditError(f"--ids: expected example ids in 0..{num_examples - 1}, got {wrong[0]}")
-    hashes, files = content_hashes(source, source.digest()), source.file_names()
+    hashes, names = content_hashes(source, source.digest()), source.names()
     parts = _part_of_each(num_examples, splits)
     for i in range(num_examples) if ids is None else ids:
-        yield hashes[i].tobytes().hex(), i, parts[i], files[i] if files else ""
+        yield hashes[i].tobytes().hex(), i, parts[i], names[i] if names else ""
 
 
 def file_rows(config: SweepConfig, paths: Sequence[Path]) -> Iterator[Row]:

@@ -87,6 +87,7 @@ def plan_data(config: SweepConfig) -> DataPlan:
         splits=splits,
         scores=scores.values,
         hashes=lambda: content_hashes(source, content),
+        names=source.names,
         limited=source.origin is not source,
     )
     searching = isinstance(config, SearchConfig)

@@ -120,8 +120,8 @@ class DataSource(ABC):
         """Images of some examples, `n x C x H x W`, in the order of `rows`; for sources that need not read all."""
         return self.read_images()[rows]
 
-    def file_names(self) -> tuple[str, ...]:
-        """The file of each example, where each has one of its own; none: empty."""
+    def names(self) -> tuple[str, ...]:
+        """What people call each example: the file that it came from, or the id of a document; empty: nothing."""
         return ()
 
     def content_hashes(self) -> np.ndarray | None:

@@ -48,7 +48,7 @@ class _Folders(DataSource):
         """Images of some examples alone, `n x C x H x W`."""
         return self._listing().only(rows).decode(self._geometry(), cache="")
 
-    def file_names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """Path of each example below the root."""
         return self._listing().paths
 

@@ -118,9 +118,9 @@ class Limited(_Few, DataSource):
         """Some of them."""
         return self.source.read_some(self.ids[rows])
 
-    def file_names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """Those of the examples."""
-        names = self.source.file_names()
+        names = self.source.names()
         return tuple(names[i] for i in self.ids) if names else ()
 
     def read_file(self, path: Path) -> np.ndarray:

@@ -145,6 +145,11 @@ class TextRows(TextSource):
             return self.tokens().decode(ids)
         return held.rows[example].text
 
+    def names(self) -> tuple[str, ...]:
+        """The ids that the rows give; empty where none does."""
+        found = tuple(row.id or "" for row in self._read().rows)
+        return found if any(found) else ()
+
     def text(self, example: int) -> str:
         """A document as it was written, its prompt too."""
         return self._read().rows[example].whole

@@ -25,6 +25,8 @@ class ForgetRequest:
     """Per-example scores of earlier stages (memorisation, privacy risk, features), each of length `N`."""
     hashes: Callable[[], np.ndarray] | None = None
     """Content hashes (`tasks.datasets.contents`), `N x 32`, uint8; reads every image, so called only if needed."""
+    names: Callable[[], tuple[str, ...]] | None = None
+    """What people call each example (`DataSource.names`), or nothing."""
     limited: bool = False
     """Whether these are a few examples of a data set, numbered anew."""
 

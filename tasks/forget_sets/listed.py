@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ _NEAR = 48
 @register("file")
 @dataclass(frozen=True, kw_only=True)
 class Listed(ForgetKind):
-    """A real deletion request: example ids, content hashes, or both, from a file.
+    """A real deletion request: example ids, names, content hashes, or some of each, from a file.
+
+    A name is what the data set calls an example: an image file below its folder, or the id of a document.
 
     A content hash names an image by its pixels (`python -m orchestrator.contents` prints it; the definition is in
     `tasks.datasets.contents`). It forgets every training example with these pixels: copies of what somebody wants
@@ -35,6 +38,8 @@ class Listed(ForgetKind):
     """.csv or .parquet (a column), .txt (one a line, # begins a comment) or .npy (whole numbers, or text)."""
     column: str = "example_id"
     """Column of a table; a .csv of one column needs no header."""
+    named: bool | None = None
+    """Whether numbers are names, not example ids; has to be said where the data set has numbers as names."""
     sha256: str = ""
     """Expected SHA-256 of the sorted ids as little-endian int64; empty checks nothing."""
 
@@ -44,12 +49,8 @@ class Listed(ForgetKind):
         hashed = [(line, text.lower()) for line, text in file.cells if _HASH.fullmatch(text)]
         copies = _copies(hashed, request, self.path) if hashed else {}
         forgotten = {text: rows[np.isin(rows, request.splits.train)] for text, rows in copies.items()}
-        if request.limited and len(hashed) < len(file.cells):
-            raise AuditError(
-                f"{self.path}: expected content hashes with data.limit, as ids number the examples of the whole data "
-                "set; python -m orchestrator.contents prints them"
-            )
-        ids, repeated = _ids(file.cells, forgotten, self.path)
+        found = _Examples(self, forgotten, request)
+        ids, repeated = _ids(found.of(*cell) for cell in file.cells)
         check_listed(ids, request.splits, num_examples=len(request.labels.labels), where=self.path)
         chosen = make("file", self, ids, **_counts(copies, forgotten), **_reading(file, repeated))
         if self.sha256 and self.sha256.lower() != chosen.digest:
@@ -57,23 +58,57 @@ class Listed(ForgetKind):
         return replace(chosen, notes=(_summary(file, self.path, matched=len(ids), repeated=repeated),))
 
 
-def _ids(cells: Sequence[Cell], copies: Mapping[str, np.ndarray], path: str) -> tuple[np.ndarray, int]:
+class _Examples:
+    """Which examples a cell names."""
+
+    def __init__(self, kind: Listed, copies: Mapping[str, np.ndarray], request: ForgetRequest) -> None:
+        self._kind, self._copies, self._limited = kind, copies, request.limited
+        names = request.names() if request.names else ()
+        self._rows = {name: row for row, name in enumerate(names) if name}
+        self._numbered = any(whole_number(name) is not None for name in self._rows)
+
+    def of(self, line: int, text: str) -> list[int]:
+        """Their ids.
+
+        Raises:
+            AuditError: the cell names none, or may be read in two ways.
+        """
+        if text.lower() in self._copies:
+            return self._copies[text.lower()].tolist()
+        number, where = whole_number(text), f"{self._kind.path}: line {line}"
+        if number is None or self._kind.named:
+            if text in self._rows:
+                return [self._rows[text]]
+            raise AuditError(f"{where}: {self._unknown(text)}")
+        if self._numbered and self._kind.named is None:
+            raise AuditError(
+                f"{where}: '{text}' may be an example id, or a name, as the data set has numbers as names; expected "
+                "named = true for names, named = false for ids"
+            )
+        if self._limited:
+            raise AuditError(
+                f"{where}: expected content hashes or names with data.limit, as ids number the examples of the whole "
+                "data set; python -m orchestrator.contents prints them"
+            )
+        return [number]
+
+    def _unknown(self, text: str) -> str:
+        if not self._rows:
+            return f"expected an example id, or a content hash of 64 hexadecimal digits, got '{text:.100}'"
+        near = difflib.get_close_matches(text, self._rows, n=1)
+        hint = f"; did you mean '{near[0]:.100}'?" if near else ""
+        kinds = "a name" if self._kind.named else "an example id, a name, or a content hash"
+        return f"expected {kinds} of the data set, got '{text:.100}'{hint}"
+
+
+def _ids(cells: Iterable[list[int]]) -> tuple[np.ndarray, int]:
     """Examples in the order of the file, each once, and how many cells name none that is new."""
     found: dict[int, None] = {}
     repeated = 0
-    for line, text in cells:
-        rows = copies[text.lower()].tolist() if text.lower() in copies else [_integer(text, path, line)]
+    for rows in cells:
         repeated += all(row in found for row in rows)
         found.update(dict.fromkeys(rows))
     return np.array(list(found), dtype=np.int64), repeated
-
-
-def _integer(text: str, path: str, line: int) -> int:
-    number = whole_number(text)
-    if number is not None:
-        return number
-    expected = "an example id, or a content hash of 64 hexadecimal digits"
-    raise AuditError(f"{path}: line {line}: expected {expected}, got '{text:.100}'")
 
 
 def _reading(file: RequestFile, repeated: int) -> dict[str, int | str]:

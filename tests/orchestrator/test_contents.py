@@ -67,7 +67,7 @@ def test_image_files_are_looked_up(audit: str, tmp_path: Path, capsys: pytest.Ca
     np.save(unknown, 255 - IMAGES[5])
     assert main([audit, "--images", str(known), str(unknown)]) == 0
     found = rows(capsys.readouterr().out)
-    assert [(row["example_id"], Path(row["file"]).name) for row in found] == [
+    assert [(row["example_id"], Path(row["name"]).name) for row in found] == [
         ("5", "known.png"),
         ("17", "known.png"),
         ("", "unknown.npy"),
@@ -89,18 +89,18 @@ def test_files_of_a_folder_are_named_and_a_limit_holds(
     (tmp_path / "audit.toml").write_text(text)
     assert main([str(tmp_path / "audit.toml"), "--ids", "0", "21"]) == 0
     listed = rows(capsys.readouterr().out)
-    assert [row["file"] for row in listed] == ["a/00.png", "b/03.png"]
+    assert [row["name"] for row in listed] == ["a/00.png", "b/03.png"]
     assert listed[1]["content_sha256"] == content_hash(IMAGES[3]).hex()
     (tmp_path / "audit.toml").write_text(text.replace("[data]", "[data]\nlimit = 20"))
     assert main([str(tmp_path / "audit.toml")]) == 0
     few = rows(capsys.readouterr().out)
     assert len(few) == 20
     for row in few:
-        assert row["content_sha256"] == content_hash(IMAGES[int(row["file"][2:4])]).hex()
+        assert row["content_sha256"] == content_hash(IMAGES[int(row["name"][2:4])]).hex()
     wanted = next(row for row in few if row["split"] == "train")
     for content, told in (
         (wanted["content_sha256"], ""),
-        (wanted["example_id"], "expected content hashes with data.limit"),
+        (wanted["example_id"], "expected content hashes or names with data.limit"),
     ):
         (tmp_path / "request.csv").write_text(f"content_sha256\n{content}\n")
         if told:

@@ -76,11 +76,11 @@ def test_files_alone_are_decoded(tmp_path: Path) -> None:
         Image.new("L", (4, 4), i * 20).save(path)
     source = ImageFolder(root=str(tmp_path), image_size=4)
     few, labels = limited(source, source.read_labels(), 4, 0)
-    names = few.file_names()
+    names = few.names()
     assert [int(Path(name).stem) * 20 for name in names] == few.read_images()[:, 0, 0, 0].tolist()
     assert labels.labels.tolist() == [0, 0, 1, 1]
     assert few.decodes
-    for name in set(source.file_names()) - set(names):
+    for name in set(source.names()) - set(names):
         (tmp_path / name).write_bytes(b"no image")
     few.read_images()
     np.testing.assert_array_equal(few.read_some(np.array([2])), few.read_images()[2:3])

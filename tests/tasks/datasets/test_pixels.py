@@ -114,7 +114,7 @@ def test_a_folder_says_what_is_not_simply_pixels(tmp_path: Path) -> None:
         "2 of 4 image files that were looked at are laid over a background of grey level 7",
         "1 files beside the images are not read: 1 x .txt",
     )
-    assert source.file_names() == ("cat/clear.png", "cat/deep.tiff", "dog/clear.png", "dog/deep.tiff")
+    assert source.names() == ("cat/clear.png", "cat/deep.tiff", "dog/clear.png", "dog/deep.tiff")
     images = source.read_images()
     assert np.unique(images[0]).tolist() == [7]
     assert len(np.unique(images[1])) == 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,39 @@ def test_a_list_is_summed_up(tmp_path: Path) -> None:
     )
     told = {name: found.provenance[name] for name in ("listed", "listed_again", "encoding")}
     assert told == {"listed": 3, "listed_again": 1, "encoding": "cp1252"}
+
+
+NAMES = tuple(f"cat/{row}.png" for row in range(300))
+NUMBERS = tuple(str(row + 1000) for row in range(300))
+
+
+def named(path: str, names: tuple[str, ...], **fields: Any) -> list[int]:
+    return resolve(Listed(path=path, **fields), replace(REQUEST, names=lambda: names)).ids.tolist()
+
+
+def test_examples_are_named_as_people_call_them(tmp_path: Path) -> None:
+    listed = text(tmp_path / "r.csv", f"file,why\n{NAMES[IDS[0]]},x\n{IDS[1]},y\n")
+    assert named(listed, NAMES, column="file") == sorted(IDS[:2].tolist())
+    wrong = text(tmp_path / "r.txt", f"cat/{IDS[0]}.pgn\n")
+    with pytest.raises(
+        AuditError, match=rf"line 1: expected an example id, a name.*did you mean '{NAMES[IDS[0]]}'"
+    ):
+        named(wrong, NAMES)
+    with pytest.raises(AuditError, match=r"1 id is in the test split"):
+        named(text(tmp_path / "r.txt", NAMES[TEST]), NAMES)
+
+
+def test_numbers_that_may_be_names_have_to_be_told_apart(tmp_path: Path) -> None:
+    """Document 1007 is example 7, and an id of 1007 would be an error at best, another example at worst."""
+    listed = text(tmp_path / "r.txt", NUMBERS[IDS[0]])
+    with pytest.raises(
+        AuditError, match=r"r.txt: line 1: '\d+' may be an example id, or a name.*named = true"
+    ):
+        named(listed, NUMBERS)
+    assert named(listed, NUMBERS, named=True) == [IDS[0]]
+    assert named(text(tmp_path / "r.txt", str(IDS[0])), NUMBERS, named=False) == [IDS[0]]
+    with pytest.raises(AuditError, match="expected a name of the data set, got '7'"):
+        named(text(tmp_path / "r.txt", "7"), NUMBERS, named=True)
 
 
 def test_an_unclosed_quote_swallows_nothing(tmp_path: Path) -> None:
