@@ -62,7 +62,7 @@ def parse(command: type[C], arguments: list[str] | None, *, prog: str, examples:
     Raises:
         AuditError: a flag is unknown or missing, or its value is not of its type.
     """
-    about = " ".join(str(command.__doc__).split())
+    about = " ".join(fields.class_doc(command).split())
     parser = _Parser(
         prog=prog,
         description=f"{textwrap.fill(about, COLUMNS)}\n\n{examples}",
@@ -83,7 +83,7 @@ def _add_flags(cls: type, parser: _Parser, groups: dict[str, Any], *, prefix: st
     for item in dataclasses.fields(cls):
         annotation, shown = _split(hints[item.name])
         if dataclasses.is_dataclass(annotation):
-            groups[item.name] = parser.add_argument_group(item.name, annotation.__doc__)
+            groups[item.name] = parser.add_argument_group(item.name, fields.class_doc(annotation))
             _add_flags(annotation, parser, groups, prefix=f"{item.name}.")  # type: ignore[arg-type]
             continue
         heading = prefix.rstrip(".") or shown.group

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -28,22 +29,56 @@ class Exit(IntEnum):
 def run_command(main: Callable[[], int | None]) -> int:
     """Run a command's `main` and return its exit code; bugs keep their traceback.
 
-    An AuditError is printed as one line and gives 2. A keyboard interrupt that `main` lets through gives 130.
+    An AuditError is printed as one line and gives 2; so does output that cannot be written, as on a full disk. What
+    would go to a stream that the shell has closed is lost. A keyboard interrupt that `main` lets through gives 130.
     """
+    _open_what_is_closed()
     try:
         code = main()
         sys.stdout.flush()
         return Exit.FINISHED if code is None else code
     except AuditError as error:
-        sys.stderr.write(f"error: {one_line(error)}\n")
+        _say(f"error: {one_line(error)}")
         return Exit.BAD_INPUT
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        _say("interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes stdout once more at exit, which would raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute_stdout()
         return Exit.CLOSED_PIPE
+    except OSError as error:
+        if not _of_stdout(error):
+            raise
+        _mute_stdout()
+        _say(f"error: stdout: {error.strerror}")
+        return Exit.BAD_INPUT
+
+
+def _open_what_is_closed() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+
+
+def _of_stdout(error: OSError) -> bool:
+    """Whether what was to be printed still cannot be."""
+    try:
+        sys.stdout.write("\n")  # what failed before may be gone from its buffer
+        sys.stdout.flush()
+    except OSError as again:
+        return again.errno == error.errno
+    return False
+
+
+def _mute_stdout() -> None:
+    """The interpreter flushes stdout once more at exit, which would raise again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # there is nowhere left to say it
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def one_line(error: BaseException) -> str:

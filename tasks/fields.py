@@ -148,6 +148,16 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+def class_doc(cls: type) -> str:
+    """The docstring of a class, read from its source: `python -OO` leaves it out, and dataclasses put another there."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError, SyntaxError):
+        return inspect.cleandoc(cls.__doc__ or "")
+    body = tree.body[0] if tree.body else None
+    return (ast.get_docstring(body) or "") if isinstance(body, ast.ClassDef) else ""
+
+
 def field_docs(cls: type) -> dict[str, str]:
     """The string literal under each field of a dataclass, by field name."""
     docs: dict[str, str] = {}

@@ -74,7 +74,7 @@ def _page_lines(name: str) -> list[str]:
 
 
 def _summary(cls: type) -> str:
-    return (cls.__doc__ or "").strip().split("\n")[0]
+    return fields.class_doc(cls).partition("\n")[0]
 
 
 def _entry_lines(kind: str, name: str, cls: type) -> list[str]:

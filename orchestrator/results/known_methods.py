@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from tasks.fields import class_doc
 from tasks.unlearn.base import Method, methods
 
 SCHEMA = pa.schema(
@@ -29,7 +30,7 @@ def known_methods() -> pa.Table:
 def _row(name: str, cls: type[Method]) -> dict[str, object]:
     return {
         "method": name,
-        "summary": (cls.__doc__ or "").strip().split("\n")[0],
+        "summary": class_doc(cls).partition("\n")[0],
         "paper": cls.paper,
         "passes": cls.passes,
         "needs_retain": cls.needs_retain,
