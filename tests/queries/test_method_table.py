@@ -16,6 +16,7 @@ from orchestrator.results.connection import Results
 from orchestrator.results.known_methods import known_methods
 from tasks.errors import AuditError
 from tasks.unlearn.base import methods
+from tasks.unlearn.program import PROGRAM
 from tests.support import synthetic_results as synthetic
 
 
@@ -31,7 +32,7 @@ def test_every_registered_method_is_known() -> None:
     assert [row["method"] for row in rows] == methods.names()
     for row in rows:
         assert row["summary"]
-        assert row["paper"] or row["method"] in ROLES
+        assert row["paper"] or row["method"] in {*ROLES, PROGRAM}
         fields = {f.name for f in dataclasses.fields(methods.get(row["method"]))}
         assert set(filter(None, row["searched"].split(", "))) <= fields
 
@@ -60,7 +61,7 @@ def test_the_methods_preset_holds_every_method() -> None:
     plan = make_plan(load("methods"))
     audited = {cell.method for cell in plan.cells if cell.role == "audited"}
     of_images = {name for name in methods.names() if methods.get(name).objectives in (set(), {"classify"})}
-    assert audited == of_images - ROLES.keys()
+    assert audited == of_images - {*ROLES, PROGRAM}
     of_documents = {name for name in methods.names() if methods.get(name).objectives == {"language"}}
     assert set(methods.names()) - of_images == of_documents
     assert len({cell.architecture for cell in plan.cells}) == 2

@@ -81,7 +81,9 @@ def test_a_row_set_is_of_one_paper_and_one_data_set():
 
 
 def test_methods_carry_our_names():
-    assert {row["method"] for row in ROWS} - set(methods.names()) == OURS_LACKS
+    """Of those that are published for images; `rmu` is one for language models."""
+    ours = {name for name in methods.names() if methods.get(name).objectives != {"language"}}
+    assert {row["method"] for row in ROWS} - ours == OURS_LACKS
 
 
 @pytest.mark.parametrize(

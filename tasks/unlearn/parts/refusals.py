@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from tasks.unlearn.base import require
 from tasks.unlearn.parts.paired import Paired
 
 if TYPE_CHECKING:
+    from tasks.objectives.base import Batch
     from tasks.training.resident import Subset
     from tasks.unlearn.run import UnlearningRun
 
@@ -50,3 +52,16 @@ class Refusing(Paired):
         said = [data.completion(text) for text in self.refusals]
         drawn = torch.randint(len(said), (len(run.forget),), generator=run.generator("refusals", epoch))
         return data.answering(run.forget.ids, [said[i] for i in drawn.tolist()])
+
+    def pairs(self, run: UnlearningRun, epoch: int) -> Iterator[tuple[Batch, Batch]]:
+        """Batches of the forget set, each beside the refusals of its own prompts.
+
+        Rows are matched by document: in batches of like length others would meet, as refusals are shorter.
+        """
+        import torch
+
+        refused = self.refused(run, epoch)
+        ids, row = run.forget.ids.sort()
+        for batch in run.batches(run.forget, self.batch_size, "forget", epoch):
+            (beside,) = refused.data.batches(refused, [row[torch.searchsorted(ids, batch.ids)]])
+            yield batch, beside

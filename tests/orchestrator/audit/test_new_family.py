@@ -79,7 +79,7 @@ class Vandal(Oversteps):
 @register("writer")
 @dataclass(frozen=True, kw_only=True)
 class Writer(Oversteps):
-    needs: ClassVar[frozenset] = frozenset({"generation"})
+    needs: ClassVar[frozenset] = frozenset({"shadows"})
 
     def measure(self, view):
         return Measurement(metrics=[])
@@ -89,8 +89,8 @@ TOLD = {
     "stray": "attack 'stray' reports 'quantised_forget_accuracy', which Stray.metrics does not declare; add it there",
     "vandal": "attack 'vandal' changed the model that it measures (weights, modes, gradient switches or hooks); "
     "expected it untouched: work on view.copy()",
-    "writer": "attack 'writer' needs 'generation', which its subject (model) does not offer; "
-    "expected copy, gradients, outputs",
+    "writer": "attack 'writer' needs 'shadows', which its subject (model) does not offer; "
+    "expected copy, generation, gradients, outputs",
 }
 
 

@@ -21,7 +21,7 @@ AUDIT = changed_language(
     {
         'method = ["finetune", "npo"]': 'method = ["grad_diff", "npo"]',
         'scope = ["all", "last-1"]': 'scope = ["all"]',
-        'attack = ["none", "population", "extraction"]': 'attack = ["none"]',
+        'attack = ["none", "population", "extraction", "sampling"]': 'attack = ["none"]',
         'forget_set = ["documents", "persons"]': 'forget_set = ["persons"]',
         "npo = { epochs = 1, batch_size = 16, lr = 1e-3 }": "npo = { epochs = 1, batch_size = 16, lr = 1e-3 }\n"
         "grad_diff = { epochs = 1, batch_size = 16, lr = 1e-9 }\n"

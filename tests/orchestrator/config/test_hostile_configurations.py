@@ -8,7 +8,9 @@ import pytest
 
 from orchestrator.config.settings import LONGEST, parse_assignment, read_toml
 from tasks.errors import AuditError
-from tasks.forget_sets import listed
+from tasks.forget_sets import request_files
+from tasks.forget_sets.listed import Listed
+from tests.tasks.forget_sets.test_forget_sets_drawn import REQUEST
 
 
 @pytest.mark.parametrize(
@@ -36,12 +38,12 @@ def test_an_assignment_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.csv", "example_id\n1".encode("utf-16"), "expected UTF-8 text, got byte 0xff"),
+        ("a.csv", "example_id\n1".encode("utf-16-le"), "expected text in UTF-8, UTF-16"),
         ("a.csv", b"example_id\n" + b"9" * 200_000, "field larger than field limit"),
         ("a.txt", b"9" * 5000, "line 1: expected an example id"),
         ("a.txt", b"99999999999999999999", "line 1: expected an example id"),
         ("a.txt", "\N{ARABIC-INDIC DIGIT ONE}".encode(), "line 1: expected an example id"),
-        ("a.csv", b"example_id\n1\0\n", "line 2: expected an example id"),
+        ("a.csv", b"example_id\n1\0\n", "expected text in UTF-8"),
         ("a.csv", b",".join(b"c%d" % n for n in range(10_000)), "no column 'example_id'"),
         ("a.txt", b"1\n" * 60, "a list of at most 100 bytes, got 120"),
     ],
@@ -49,8 +51,7 @@ def test_an_assignment_is_bounded() -> None:
 def test_a_list_is_bounded(name: str, content: bytes, reason: str, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / name).write_bytes(content)
     if "at most" in reason:
-        monkeypatch.setattr(listed, "_LARGEST", 100)
-    source = listed.Listed(path=str(tmp_path / name))
+        monkeypatch.setattr(request_files, "_LARGEST", 100)
     with pytest.raises(AuditError, match=reason) as caught:
-        listed._ids(source._cells(tmp_path / name), {}, name)
+        Listed(path=str(tmp_path / name)).select(REQUEST)
     assert len(str(caught.value)) < 500

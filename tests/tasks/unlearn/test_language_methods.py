@@ -208,8 +208,7 @@ def spelled(row):
 def test_refusals_answer_the_prompts_of_the_forget_set():
     run, seen = small_prompted_run(), set()
     for epoch in range(4):
-        (batch,) = run.batches(Idk().refused(run, epoch), 64, "forget", epoch)
-        (true,) = run.batches(run.forget, 64, "forget", epoch)
+        ((true, batch),) = Idk(batch_size=64).pairs(run, epoch)
         for inputs, targets, own, own_targets in zip(
             batch.inputs, batch.targets, true.inputs, true.targets, strict=True
         ):
@@ -230,7 +229,7 @@ def summed(model, batch):
 
 
 def pairs(run, epoch=0):
-    return [next(run.batches(part, 64, "forget", epoch)) for part in (run.forget, Idk().refused(run, epoch))]
+    return next(Idk(batch_size=64).pairs(run, epoch))
 
 
 def test_idk_is_the_loss_of_the_refusals():
