@@ -237,6 +237,7 @@ def small_cifar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cifar100, "layouts", tuple(small))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_cifar")
 def test_canaries_from_another_data_set(tmp_path: Path) -> None:
     images = write_cifar100(tmp_path / "cifar-100-binary")
@@ -260,6 +261,7 @@ def test_canaries_from_another_data_set(tmp_path: Path) -> None:
     np.testing.assert_array_equal(canaries.images.read(), fitted(images[shown], (1, 8, 8)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_cifar")
 def test_a_float_data_set_gets_canaries_of_its_type_and_every_worker_the_same(tmp_path: Path) -> None:
     images = write_cifar100(tmp_path / "cifar-100-binary")

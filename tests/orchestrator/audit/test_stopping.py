@@ -34,7 +34,12 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize("backend", ["inline", pytest.param("local", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("number", "times"),
-    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGHUP, 1)],
+    [
+        (signal.SIGINT, 1),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
+        (signal.SIGTERM, 1),
+        pytest.param(signal.SIGHUP, 1, marks=pytest.mark.slow),
+    ],
     ids=["Ctrl-C", "Ctrl-C twice", "SIGTERM", "terminal closed"],
 )
 def test_a_signal_among_shadow_models(undisturbed, tmp_path, backend, number, times):

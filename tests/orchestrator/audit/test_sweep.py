@@ -71,6 +71,7 @@ def test_running_again_computes_nothing(finished):
     assert "training:" not in again.stderr
 
 
+@pytest.mark.slow  # on Ray other processes do, and give the same bits
 def test_a_second_process_gives_the_same_bits(finished, tmp_path):
     ran = started_sweep(finished[0] / "audit.toml", "--out", tmp_path / "results")
     assert ran.returncode == 0, ran.stderr

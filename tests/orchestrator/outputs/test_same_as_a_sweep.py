@@ -95,6 +95,7 @@ def test_other_numbers_under_the_same_name_are_other_cells(fed_back: Path, tmp_p
         ]
 
 
+@pytest.mark.slow
 def test_single_models_give_the_same_gaps(tmp_path: Path) -> None:
     changes = {'"none", "fgsm", "population"': '"none", "population"', "seed = [0]": "seed = [0, 1]"}
     changes |= {'scope = ["all", "head"]': 'scope = ["all"]'}

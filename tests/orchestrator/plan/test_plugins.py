@@ -291,6 +291,7 @@ def small_of_mine(pretrained=False, **options):
 """
 
 
+@pytest.mark.slow
 def test_the_code_of_an_architecture_counts_too(lab: Path, tmp_path: Path) -> None:
     """In a process of its own: timm's registry cannot forget."""
     (lab / "network.py").write_text(NETWORK)
