@@ -83,7 +83,7 @@ def _add_flags(cls: type, parser: _Parser, groups: dict[str, Any], *, prefix: st
     for item in dataclasses.fields(cls):
         annotation, shown = _split(hints[item.name])
         if dataclasses.is_dataclass(annotation):
-            groups[item.name] = parser.add_argument_group(item.name, fields.class_doc(annotation))
+            groups[item.name] = parser.add_argument_group(item.name, fields.class_doc(annotation))  # type: ignore[arg-type]
             _add_flags(annotation, parser, groups, prefix=f"{item.name}.")  # type: ignore[arg-type]
             continue
         heading = prefix.rstrip(".") or shown.group
