@@ -136,9 +136,7 @@ def read_request(source: str) -> Request:
     """
     path = Path(source)
     if (path / "margins").is_dir():
-        return Request(
-            outputs=Description(kind="margins", easydub=source, dataset="cifar10", architecture="resnet9")
-        )
+        return Request(outputs=Description(kind="margins", easydub=source, dataset="cifar10"))
     if path.suffix != ".toml":
         raise AuditError(
             f"{source}: expected a .toml file with a table [outputs], or a folder with margins/cifar10 (EasyDUB)"

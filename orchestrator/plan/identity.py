@@ -298,7 +298,7 @@ class Identity:
     def _group(self, set_id: str, architecture: str, name: str, content: Mapping[str, Any]) -> str:
         named = {"set": set_id, "architecture.name": architecture, "method.text": name}
         observed = [name for name in STATISTICS[self._data.labels.objective] if name != PHI]
-        told = {"observed": observed} if observed else {}
+        told = {"shadows.observed": observed} if observed else {}
         return self._id(
             {**named, **content, **told, "evaluation.batch_size": self._config.evaluation.batch_size}
         )

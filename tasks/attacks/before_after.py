@@ -15,7 +15,7 @@ from tasks.metrics import before_after
 from tasks.metrics.audit import RUNS_MISSING
 from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.before_after import STATISTIC, Worsening, forgotten, retained, worse_metrics
-from tasks.metrics.per_example import by_any, discoveries
+from tasks.metrics.per_example import discoveries
 from tasks.shadows.games import compare
 from tasks.shadows.observations import Observations, named_by
 
@@ -48,7 +48,7 @@ class BeforeAfter(PerExample):
         blocks: list[Block] = []
         beside = (None, None) if reference is None else self._worsenings(view, reference)
         for found, other in zip(self._worsenings(view, view.runs()), beside, strict=True):
-            p_value = by_any(found.p_value, view.num_statistics)
+            told = discoveries(found.p_value, rate=self.fdr, num_statistics=view.num_statistics)
             metrics += worse_metrics(
                 found,
                 other,
@@ -58,8 +58,8 @@ class BeforeAfter(PerExample):
             )
             values = {
                 "change": found.mean,
-                "p_value": p_value,
-                "q_value": discoveries(p_value, rate=self.fdr).q_value,
+                "p_value": found.p_value,
+                "q_value": told.q_value,
             }
             columns = {name: {"score": value} for name, value in values.items()}
             blocks += single_examples(view, named, found.split, found.example_ids, columns)

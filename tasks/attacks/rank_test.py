@@ -21,7 +21,7 @@ from tasks.errors import AuditError
 from tasks.metrics import audit
 from tasks.metrics.base import Metric
 from tasks.metrics.membership import SPLIT_OF_GAME
-from tasks.metrics.per_example import by_any, discoveries
+from tasks.metrics.per_example import discoveries
 from tasks.shadows.games import Comparison, one_per_shadow
 from tasks.statistics.ranks import RankTests, auc_interval, folded, rank_tests
 
@@ -60,8 +60,7 @@ class RankTest(Targeted):
         """
         comparison = view.comparison().of_examples(view.targets)
         tests = self.tests(comparison)
-        p_value = by_any(tests.p_value, view.num_statistics)
-        found = discoveries(p_value, rate=self.fdr)
+        found = discoveries(tests.p_value, rate=self.fdr, num_statistics=view.num_statistics)
         low, high = auc_interval(tests)
         names = ("score", "score_low", "score_high")
         values = {
@@ -69,7 +68,7 @@ class RankTest(Targeted):
             "signed_auc": dict(zip(names, (tests.auc, low, high), strict=True)),
             "shift_p_value": {"score": tests.shift},
             "spread_p_value": {"score": tests.spread},
-            "p_value": {"score": p_value},
+            "p_value": {"score": tests.p_value},
             "q_value": {"score": found.q_value},
         }
         split, of = SPLIT_OF_GAME.get(self.game, "all"), Of(view.statistic, self.game)

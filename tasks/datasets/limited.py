@@ -11,6 +11,7 @@ import numpy as np
 
 from tasks.datasets.base import DataSource, Labels, TextSource
 from tasks.runtime.seeding import numpy_generator
+from tasks.text.alternatives import Alternatives
 from tasks.text.documents import Documents
 
 
@@ -71,6 +72,11 @@ class _Few:
             f"{self.source.digest()} limited ".encode() + self.ids.astype("<i8").tobytes()
         ).hexdigest()
 
+    def names(self) -> tuple[str, ...]:
+        """Those of the examples."""
+        names = self.source.names()
+        return tuple(names[i] for i in self.ids) if names else ()
+
     def public_digest(self) -> str:
         """Of the public part, which stays whole."""
         return self.source.public_digest()
@@ -118,11 +124,6 @@ class Limited(_Few, DataSource):
         """Some of them."""
         return self.source.read_some(self.ids[rows])
 
-    def names(self) -> tuple[str, ...]:
-        """Those of the examples."""
-        names = self.source.names()
-        return tuple(names[i] for i in self.ids) if names else ()
-
     def read_file(self, path: Path) -> np.ndarray:
         """As the source."""
         return self.source.read_file(path)
@@ -146,5 +147,40 @@ class LimitedText(_Few, TextSource):
 
     def words(self) -> tuple[str, ...]:
         """The vocabulary of the source."""
+        return self._texts.words()
+
+    def completion(self, text: str) -> list[int]:
+        """As the source."""
+        return self._texts.completion(text)
+
+    def pieces(self, example: int) -> list[tuple[str, str]]:
+        """As the source shows the document."""
+        return self._texts.pieces(int(self.ids[example]))
+
+    def said(self, example: int) -> str:
+        """As the source says it."""
+        return self._texts.said(int(self.ids[example]))
+
+    def alternatives(self) -> Alternatives | None:
+        """Those to questions of these documents."""
+        found = self._texts.alternatives()
+        if found is None:
+            return None
+        kept = np.flatnonzero(np.isin(found.example, self.ids))
+        every = found.documents
+        return Alternatives(
+            example=np.searchsorted(self.ids, found.example[kept]),
+            right=found.right[kept],
+            documents=Documents(
+                tokens=every.tokens[kept], lengths=every.lengths[kept], asked=every.asked[kept]
+            ),
+        )
+
+    def alternatives_digest(self) -> str:
+        """Of all of the source; which are kept follows from the ids."""
+        return self._texts.alternatives_digest()
+
+    @property
+    def _texts(self) -> TextSource:
         assert isinstance(self.source, TextSource)
-        return self.source.words()
+        return self.source

@@ -15,7 +15,7 @@ import numpy as np
 
 from tasks.metrics.audit import beside
 from tasks.metrics.base import Metric, MetricValue, Reading
-from tasks.metrics.per_example import by_any, discoveries
+from tasks.metrics.per_example import discoveries
 from tasks.metrics.two_way import Estimate, by_pair
 from tasks.shadows.games import one_per_shadow
 from tasks.shadows.observations import Observations, State
@@ -206,8 +206,8 @@ def worse_metrics(
     """
     share, tested = found.share(), len(found.example_ids)
     low, high = share.interval(0.0, 1.0)
-    p_value = by_any(found.p_value, num_statistics)
-    count = int(discoveries(p_value, rate=rate).discovered.sum()) if tested else 0
+    told = discoveries(found.p_value, rate=rate, num_statistics=num_statistics)
+    count = int(told.discovered.sum()) if tested else 0
     return [
         MetricValue(
             declared=EXAMPLES_WORSE,

@@ -166,18 +166,20 @@ class Discoveries:
     """How many of these the null alone would give: rate x tested."""
 
 
-def discoveries(p_value: np.ndarray, *, rate: float = 0.05) -> Discoveries:
+def discoveries(p_value: np.ndarray, *, rate: float = 0.05, num_statistics: int = 1) -> Discoveries:
     """Control the false-discovery rate across examples (Benjamini and Hochberg 1995).
 
     Args:
-        p_value: `E`.
+        p_value: `E`, of one statistic, not yet corrected.
         rate: accepted share of false discoveries.
+        num_statistics: that are read of each example: what is discovered is so in any of them (`by_any`).
     """
     if not 0 < rate < 1:
         raise AuditError(f"rate: expected a number in (0, 1), got {rate}")
     count = len(p_value)
-    order = np.argsort(p_value)
-    scaled = p_value[order] * count / np.arange(1, count + 1)
+    of_any = by_any(p_value, num_statistics)
+    order = np.argsort(of_any)
+    scaled = of_any[order] * count / np.arange(1, count + 1)
     q_value = np.empty(count)
     q_value[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     return Discoveries(

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -139,6 +140,7 @@ def supervised() -> Iterator[Supervised]:
     finally:
         with unlimited():
             _close(process)
+            shutil.rmtree(folder, ignore_errors=True)  # where somebody killed the supervisor
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

@@ -19,10 +19,16 @@ import threading
 import time
 
 REMOVE_SECONDS = 5.0
+LEFT_TO_THE_OWNER = (signal.SIGTERM, signal.SIGHUP)
 
 
 def supervise(folder: str) -> None:
-    """Run the program that stdin names, in a folder, which is removed at the end."""
+    """Run the program that stdin names, in a folder, which is removed at the end.
+
+    Signals that ask every process of a job to end are left to the owner, whose end is seen.
+    """
+    for number in LEFT_TO_THE_OWNER:
+        signal.signal(number, signal.SIG_IGN)
     try:
         line = sys.stdin.buffer.readline()
         if line.endswith(b"\n"):  # else the owner ended before it had asked for anything
@@ -41,6 +47,7 @@ def _run(asked: dict[str, object], folder: str) -> dict[str, object]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=_hear_all,  # no thread runs yet
         )
     except (OSError, ValueError) as error:
         return {"failed": str(error)}
@@ -48,6 +55,12 @@ def _run(asked: dict[str, object], folder: str) -> dict[str, object]:
     code = program.wait()
     _end_group(program.pid)
     return {"code": code}
+
+
+def _hear_all() -> None:
+    """What is ignored would be ignored by the program too."""
+    for number in LEFT_TO_THE_OWNER:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _end_with_owner(group: int) -> None:

@@ -83,6 +83,15 @@ def test_both_statistics_are_primary_and_corrected_together(finished) -> None:
         assert mine[0]["p_adjusted"] == pytest.approx(min(2 * mine[0]["p"], 1.0))
 
 
+def test_a_model_and_its_shadow_models_have_one_verdict_and_a_certificate(finished) -> None:
+    """They are one method: that more is observed of shadow models is no other setting of it."""
+    with Results(str(finished)) as results:
+        rows = results.query("model_verdicts").to_pylist()
+        names = [(row["forget_set"], row["method"], row["scope"]) for row in rows]
+        assert len(set(names)) == len(names)
+        assert len({row["attack"] for row in results.query("verdict").to_pylist()}) > 1
+
+
 def test_no_query_mixes_the_statistics(finished) -> None:
     grains = {
         "population_vs_per_example": ("attack", "method", "variant", "game", "param"),

@@ -15,7 +15,7 @@ from tasks.attacks.rank_test import RankTest
 from tasks.attacks.views import ShadowView
 from tasks.contracts.small_views import SETTINGS, SmallShadows
 from tasks.errors import AuditError
-from tasks.metrics.per_example import by_any, discoveries
+from tasks.metrics.per_example import discoveries
 from tasks.objectives.names import STATISTICS, USUAL_STATISTICS
 from tasks.shadows.observations import Observations, named_by
 from tasks.statistics.epsilon import epsilon_ceiling
@@ -83,9 +83,9 @@ def test_every_statistic_is_measured_as_phi_would_be_and_named(name: str, game: 
             head, _, tail = what.partition(":")
             own = head.replace("phi", statistic) if name == "rank_test" else named_by(head, statistic)
             held = examples[f"{own}:{tail}" if tail else own, split]
-            if tail == "p_value":
+            if tail == "q_value":
                 np.testing.assert_allclose(held, np.minimum(2 * np.array(values), 1.0), rtol=1e-6)
-            elif tail not in ("q_value", "epsilon"):
+            elif tail != "epsilon":
                 assert held == values
     assert set(rows) == seen | {place for place in rows if place[0] == "runs_missing"}
 
@@ -121,7 +121,7 @@ def test_two_statistics_claim_no_more_falsely_than_one_may(correlation: float) -
 
     def claims(num_statistics: int) -> int:
         return sum(
-            any(discoveries(by_any(p, num_statistics), rate=rate).discovered.any() for p in audit)
+            any(discoveries(p, rate=rate, num_statistics=num_statistics).discovered.any() for p in audit)
             for audit in p_value
         )
 
@@ -137,11 +137,23 @@ def test_of_what_either_statistic_names_few_are_false() -> None:
         z = generator.normal(size=(2, 60))
         z[generator.integers(2, size=12), np.arange(12)] += 4.0
         p_value = 2 * stats.norm.sf(np.abs(z))
-        named = np.any([discoveries(by_any(p, 2), rate=0.1).discovered for p in p_value], axis=0)
+        named = np.any([discoveries(p, rate=0.1, num_statistics=2).discovered for p in p_value], axis=0)
         shares.append(named[12:].sum() / max(named.sum(), 1))
         found.append(named[:12].mean())
     assert np.mean(shares) <= 0.1 + 3 * np.std(shares) / np.sqrt(len(shares))
     assert np.mean(found) > 0.8
+
+
+def test_what_is_significant_alone_is_counted_before_any_correction() -> None:
+    """Under the null a share of `rate` is, however many statistics are read; only discoveries allow for these."""
+    p = (np.arange(1000) + 0.5) / 1000
+    for number in (1, 2, 5):
+        found = discoveries(p, rate=0.1, num_statistics=number)
+        assert found.uncorrected == found.expected_by_chance == 100
+        assert not found.discovered.any()
+    strong = np.array([0.004, 0.9])
+    assert discoveries(strong, rate=0.01, num_statistics=1).discovered.tolist() == [True, False]
+    assert discoveries(strong, rate=0.01, num_statistics=2).discovered.tolist() == [False, False]
 
 
 def test_statistics_are_named_by_the_objective_where_nobody_named_them() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tasks.datasets.base import datasets
 from tasks.datasets.checks import check_labels, check_some_images, checked_inputs
 from tasks.datasets.contents import content_hashes
 from tasks.datasets.fictitious_people import FictitiousPeople
@@ -100,3 +102,21 @@ def test_people_stay_together() -> None:
     ids = few.ids  # type: ignore[attr-defined]
     assert [few.pieces(i) for i in range(3)] == [source.pieces(int(i)) for i in ids[:3]]  # type: ignore[attr-defined]
     assert few.public_digest() == source.public_digest()
+
+
+def test_documents_of_a_few_are_said_as_the_source_says_them(tmp_path):
+    """Not by the words of the vocabulary: a compressed length, and what a reader is shown, depend on it."""
+    rows = [
+        {"prompt": f"Where does {name} live? ", "completion": f"In {name}burg.", "id": name}
+        for name in "ABCDEFGH"
+    ]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    whole = datasets.build("jsonl", {"path": str(tmp_path / "d.jsonl"), "longest": 60}, where="data")
+    few, _ = limited(whole, whole.read_labels(), 4, 0)
+    assert 1 < len(few.ids) < 8
+    for place, example in enumerate(few.ids.tolist()):
+        assert few.said(place) == whole.said(example) == rows[example]["completion"]
+        assert few.pieces(place) == whole.pieces(example)
+        assert few.names()[place] == rows[example]["id"]
+    assert few.completion("In X.") == whole.completion("In X.")
+    assert few.alternatives() is None

@@ -178,3 +178,25 @@ def test_a_killed_owner_leaves_neither_processes_nor_files(mark: Path) -> None:
     owner.communicate()
     assert eventually(lambda: not any(map(lives, running)))
     assert eventually(lambda: not folder.exists())
+
+
+def signalled(number: int) -> list[str]:
+    """A program that sends a signal to its supervisor, and a word to its folder if it lives on; what is left there."""
+    code = f"import os, sys, time; os.kill(os.getppid(), {int(number)}); time.sleep(0.3); open('said', 'w').write('x')"
+    with supervised() as place:
+        place.run([*FAST, code], environment=cleaned(1), most_bytes=1 << 30)
+        left = sorted(path.name for path in place.folder.iterdir())
+    assert not place.folder.exists()
+    return left
+
+
+def test_a_signal_to_every_process_of_a_job_is_left_to_the_owner() -> None:
+    assert signalled(signal.SIGTERM) == signalled(signal.SIGHUP) == ["said"]
+
+
+def test_a_killed_supervisor_leaves_no_file() -> None:
+    with supervised() as place:
+        os.kill(place._process.pid, signal.SIGKILL)
+        with pytest.raises((ProgramFailed, OSError)):
+            place.run([*FAST, "pass"], environment=cleaned(1), most_bytes=1 << 30)
+    assert not place.folder.exists()
