@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import itertools
 import math
+import sys
 import textwrap
 import types
 from collections.abc import Mapping
@@ -149,11 +150,14 @@ def to_plain(value: Any) -> Any:
 
 
 def class_doc(cls: type) -> str:
-    """The docstring of a class, read from its source: `python -OO` leaves it out, and dataclasses put another there."""
+    """The docstring of a class; from its source where `python -OO` left it out, and dataclasses put another there."""
+    held = cls.__doc__ or ""
+    if sys.flags.optimize < 2 and not held.startswith(f"{cls.__name__}("):
+        return inspect.cleandoc(held)
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     except (OSError, TypeError, SyntaxError):
-        return inspect.cleandoc(cls.__doc__ or "")
+        return inspect.cleandoc(held)
     body = tree.body[0] if tree.body else None
     return (ast.get_docstring(body) or "") if isinstance(body, ast.ClassDef) else ""
 

@@ -8,6 +8,7 @@ there, a model that is wrong throughout scores 1 / n, and 1 where n = 1; here 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +21,15 @@ from tasks.metrics import documents
 from tasks.metrics.base import Metric
 
 SPLITS = ("forget", "retain", "test")
+
+
+def longest_of(given: Given) -> Iterator[tuple[str, int]]:
+    """Each split that has documents, and the tokens that are asked for of its longest."""
+    tokens = given.tokens()
+    for split in SPLITS:
+        ids = given.split(split)
+        if len(ids):
+            yield split, int(tokens[ids].max())
 
 
 @register("extraction")
@@ -46,11 +56,8 @@ class Extraction(Attack):
         Raises:
             AuditError: there is one.
         """
-        tokens = given.tokens()
-        for split in SPLITS:
-            ids = given.split(split)
-            longest = int(tokens[ids].max(initial=0))
-            if len(ids) and max(self.prefixes) >= longest:
+        for split, longest in longest_of(given):
+            if max(self.prefixes) >= longest:
                 raise AuditError(
                     f"prefixes: expected less than the {longest} tokens of the longest document of the {split} split, "
                     f"got {max(self.prefixes)}"

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from tasks.attacks.base import Attack, Given, Measurement, Need, register
-from tasks.attacks.extraction import SPLITS
+from tasks.attacks.extraction import SPLITS, longest_of
 from tasks.attacks.views import ModelView
 from tasks.errors import AuditError
 from tasks.metrics import documents
@@ -53,11 +53,9 @@ class Sampling(Attack):
         Raises:
             AuditError: there is such a split.
         """
-        tokens, asked = given.tokens(), self.prefix + self.continuation
-        for split in SPLITS:
-            ids = given.split(split)
-            longest = int(tokens[ids].max(initial=0))
-            if len(ids) and longest < asked:
+        asked = self.prefix + self.continuation
+        for split, longest in longest_of(given):
+            if longest < asked:
                 raise AuditError(
                     f"prefix, continuation: expected at most the {longest} tokens of the longest document of the "
                     f"{split} split together, got {asked}"
