@@ -35,6 +35,8 @@ SMALL = {
     "epochs = 12": "epochs = 1",
     "[8, 8, 16, 16]": "[4, 4, 4, 4]",
     "trajectories = true\n": "",
+    "batch = 8": "batch = 16",
+    "grouped:8": "grouped:16",
 }
 SCORES = ["orchestrator.scores", "results", "--architecture", "net", "--output", "scores.npz"]
 READING = {
@@ -138,9 +140,8 @@ def test_no_command_imports_what_results_name(hostile: Path, words: list[str]) -
     assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.parametrize("kind", ["risk", "features"])
-def test_scores_of_a_plugins_data_set_ask_for_the_plugin(foreign: Path, kind: str) -> None:
-    words = [*SCORES, "--kinds", kind]
+def test_scores_of_a_plugins_data_set_ask_for_the_plugin(foreign: Path) -> None:
+    words = [*SCORES, "--kinds", "risk", "features"]
     ran = run(foreign, *words)
     assert (ran.returncode, marks(foreign)) == (2, set()), ran.stderr
     (line,) = ran.stderr.splitlines()

@@ -13,13 +13,17 @@ seconds, on a GPU too, see there. Each contract is also a function of its own: s
 `population`, `datasets`, `forget_sets` and `architectures`.
 """
 
+from tasks.errors import AuditError
+
+if not __debug__:  # said before what takes a second to import
+    raise AuditError("contracts are assertions, which python -O leaves out; run without it")
+
 from tasks.contracts.architectures import check_architecture
 from tasks.contracts.attacks import check_attack
 from tasks.contracts.datasets import check_dataset
 from tasks.contracts.forget_sets import check_forget_set
 from tasks.contracts.methods import check_method
 from tasks.contracts.small import small_run
-from tasks.errors import AuditError
 
 __all__ = [
     "check_architecture",
@@ -29,6 +33,3 @@ __all__ = [
     "check_method",
     "small_run",
 ]
-
-if not __debug__:
-    raise AuditError("contracts are assertions, which python -O leaves out; run without it")

@@ -45,8 +45,8 @@ options = { layers = [1, 1, 1, 1], channels = [8, 8, 16, 16] }
 [shadows]
 num = 16
 forget_fraction = 0.5
-batch = 4
-strategy = "grouped:4"
+batch = 8
+strategy = "grouped:8"
 trajectories = true
 [methods.finetune]
 epochs = 1

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ def code_digest(module: str) -> str:
     return hashlib.sha256(json.dumps(reached, sort_keys=True).encode()).hexdigest()[:20]
 
 
+@functools.cache
 def normalised(source: str) -> str:
     """The code without comments, docstrings and layout; strings below fields are documentation too."""
     tree = ast.parse(source)
@@ -85,7 +87,7 @@ def _text(statement: ast.AST) -> bool:
 
 def _imported(module: str, packages: tuple[str, ...]) -> Iterator[str]:
     """Modules in some packages that a module imports."""
-    for name, attribute in imports_of(_source(module).encode(), module.rpartition(".")[0]):
+    for name, attribute in _imports(_source(module), module.rpartition(".")[0]):
         inside = f"{name}.{attribute}"
         for reached in (inside, name) if attribute else (name,):
             within = any(reached.startswith(f"{package}.") for package in packages)
@@ -94,12 +96,18 @@ def _imported(module: str, packages: tuple[str, ...]) -> Iterator[str]:
                 break
 
 
+@functools.cache
+def _imports(source: str, package: str) -> tuple[tuple[str, str], ...]:
+    return tuple(imports_of(source.encode(), package))
+
+
 def _source(module: str) -> str:
     file = _file(module)
     assert file is not None, module
     return file.read_text()
 
 
+@functools.cache
 def _file(module: str) -> Path | None:
     try:
         spec = find_spec(module)

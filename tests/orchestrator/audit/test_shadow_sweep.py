@@ -156,6 +156,8 @@ def test_canaries_bound_epsilon_in_one_run(tmp_path: Path) -> None:
         tmp_path,
         *("--set", "shadows.canaries=24", "--set", "shadows.trajectories=false"),
         attack='["u_lira_g2", "one_run", "one_run:game=G2"]',
+        batch="16",
+        strategy='"grouped:16"',
     )
     assert ran.returncode == 0, ran.stderr
     store = Store(str(tmp_path / "results"))

@@ -33,7 +33,8 @@ def test_registered_methods_keep_the_contracts(name: str, contract: Any) -> None
 
 @pytest.mark.parametrize("name", attacks.names())
 def test_registered_attacks_keep_the_contracts(name: str) -> None:
-    check_attack(quick_attack(name))
+    fewer = {"eps": (0.004, 0.03)} if name == "autoattack" else {}  # four attacks at each radius
+    check_attack(quick_attack(name, **fewer))
 
 
 @dataclass(frozen=True, kw_only=True)
