@@ -23,9 +23,9 @@ class Given:
 
     original: Files
     """The model before unlearning; a list: one for each seed, trained independently of each other."""
-    retrained: FilesByForgetSet = ()
+    retrained: FilesByForgetSet | None = None
     """Trained without the forget set, one for each original; of several forget sets a table of such lists."""
-    retrained_again: FilesByForgetSet = ()
+    retrained_again: FilesByForgetSet | None = None
     """The same, trained once more, independently: how far trainings lie apart, without which no verdict stands."""
     unlearned: dict[str, FilesByForgetSet] = field(default_factory=dict)
     """The originals after unlearning, by a name for the method, which stands on axes.method; one for each original."""
@@ -52,14 +52,9 @@ class Given:
 
     def roles(self) -> Iterator[tuple[str, FilesByForgetSet]]:
         """What of a configuration names files, by its key; roles of which none is given are left out."""
-        trained = {
-            "original": self.original,
-            "retrained": self.retrained,
-            "retrained_again": self.retrained_again,
-        }
-        for role, files in trained.items():
-            if files != () or role == "original":
-                yield role, files
+        yield "original", self.original
+        trained = {"retrained": self.retrained, "retrained_again": self.retrained_again}
+        yield from ((role, files) for role, files in trained.items() if files is not None)
         for method, files in self.unlearned.items():
             yield f"unlearned.{method}", files
 
@@ -67,6 +62,8 @@ class Given:
         """Every list of files, by its key."""
         for role, files in self.roles():
             if isinstance(files, dict):
+                if not files:
+                    yield role, ()
                 for forget_set, of_set in files.items():
                     yield f"{role}.{forget_set}", as_list(of_set)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from orchestrator.config.architectures import Architecture
 from orchestrator.config.given import Given
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.data import DataPlan
@@ -12,6 +13,7 @@ from orchestrator.plan.names import NamedAttack, NamedMethod, given_methods
 from orchestrator.plan.points import CONTROL
 from orchestrator.plan.sources import saying
 from tasks.errors import AuditError
+from tasks.networks.timm_options import is_small
 from tasks.networks.weight_files import weight_file
 from tasks.unlearn.program import Program
 
@@ -128,8 +130,19 @@ def _told_of_each(config: SweepConfig, data: DataPlan, files: GivenFiles) -> Ite
         told: dict[str, None] = {}
         for file in found:
             with saying(file.key):
-                told |= dict.fromkeys(load_finished(model, file.path))
+                try:
+                    told |= dict.fromkeys(load_finished(model, file.path))
+                except AuditError as error:
+                    raise AuditError(f"{error}{_of_stem(table, data, str(error))}") from None
         yield f"{key}: {', '.join(map(_shown, found))}{''.join(f'; {line}' for line in told)}"
+
+
+def _of_stem(table: Architecture, data: DataPlan, message: str) -> str:
+    """What may be meant where shapes differ and Lethe has made the stem for small images."""
+    _, height, width = data.labels.image_shape
+    small = table.stem == "auto" and is_small(table.stem, (height, width), weights=bool(table.weights))
+    fits = small and "of another shape" in message
+    return '; the stem is made for small images here: stem = "timm" keeps timm\'s' if fits else ""
 
 
 def _shown(file: GivenFile) -> str:
