@@ -15,7 +15,7 @@ def told_of_given(plan: Plan, *, quickly: bool = False) -> list[str]:
 
     Args:
         plan: of the audit.
-        quickly: whether to leave it for later where reading images takes time.
+        quickly: whether to look at the first original alone, and to leave it for later where reading images takes time.
 
     Raises:
         AuditError: images cannot be read.
@@ -26,4 +26,4 @@ def told_of_given(plan: Plan, *, quickly: bool = False) -> list[str]:
         return [DECODES]
     from orchestrator.bench.given_accuracy import told_of_originals  # torch: other plans do without
 
-    return told_of_originals(plan)
+    return told_of_originals(plan, most=1 if quickly else None)
