@@ -96,7 +96,11 @@ def completed(tables: Mapping[str, Any]) -> dict[str, Any]:
         axes["method"] = list(unlearned)
     if isinstance(original, (list, tuple)) and original:
         axes["seed"] = list(range(len(original)))
-    left_out = {"given": {"retrain": stated}, "data": {"validation_fraction": 0.0}, "axes": axes}
+    left_out: dict[str, dict[str, Any]] = {
+        "given": {"retrain": stated},
+        "data": {"validation_fraction": 0.0},
+        "axes": axes,
+    }
     found = dict(tables)
     for name, values in left_out.items():
         if isinstance(table := found.get(name, {}), Mapping):
