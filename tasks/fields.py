@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import itertools
 import math
+import operator
 import sys
 import textwrap
 import types
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from tasks.errors import AuditError, unknown_name
@@ -46,7 +47,7 @@ def build(cls: type[D], values: Mapping[str, Any], *, where: str) -> D:
         raise type(error)(_at(where, str(error))) from None
 
 
-@cache
+@functools.cache
 def _type_hints(cls: type) -> dict[str, Any]:
     """Resolved annotations; resolving takes longer than building, and a search builds thousands."""
     return get_type_hints(cls)
@@ -104,6 +105,9 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
             return convert(option, value, where=where)
         except AuditError as error:
             failures.append(error)
+    if len(failures) > 1:  # what is wrong within a list or a table says more than that it is none of them
+        within = [error for error in failures if not str(error).startswith(f"{where}: ")]
+        raise within[-1] if within else _mismatch(functools.reduce(operator.or_, options), value, where)
     raise failures[-1]
 
 

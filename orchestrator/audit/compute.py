@@ -6,6 +6,7 @@ import threading
 from datetime import UTC, datetime
 
 from orchestrator.audit.again import forget_results
+from orchestrator.audit.finished import told_of_given
 from orchestrator.audit.incomplete import discard, incomplete
 from orchestrator.audit.missing import Rerun, missing_cells, missing_models
 from orchestrator.backends.choose import make_backend
@@ -45,7 +46,7 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
     new = [] if rerun == "none" and purged(store) else retained_copies.unrecorded(plan.data, store)
     if not (cells or models or new):
         return recorded(plan, store) or write_run(plan, store, started, before=before)
-    for line in (*plan.notes, *provenance.changed_plugins(plan, store)):
+    for line in (*plan.notes, *provenance.changed_plugins(plan, store), *told_of_given(plan)):
         listener(Event(kind="note", name=line))
     run_id = write_run(plan, store, started, before=before)
     listener(Event(kind="note", name=f"{run_id}: {len(cells)} cells, results in {store.root}"))

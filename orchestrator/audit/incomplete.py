@@ -85,7 +85,11 @@ def incomplete(plan: Plan, store: Store) -> Incomplete:
         models=frozenset(models),
         stages=frozenset().union(*stages.values()),
         observations=_observations(plan, store, recorded=rows.keys(), partial=partial, lost=lost),
-        uncosted={key: rows[key] for key in plan.models.keys() & finished - costs - models},
+        uncosted={
+            key: rows[key]
+            for key in plan.models.keys() & finished - costs - models
+            if rows[key]["seconds"] is not None  # of a finished model that was given nobody knows
+        },
     )
 
 

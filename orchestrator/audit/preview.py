@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from orchestrator.audit import tuning
 from orchestrator.audit.again import to_forget
+from orchestrator.audit.finished import told_of_given
 from orchestrator.audit.incomplete import incomplete
 from orchestrator.audit.missing import Rerun, check_purged, missing_cells
 from orchestrator.audit.request import planned
@@ -43,4 +46,5 @@ def preview(
 
         past = probing.probe(plan, missing, past)
     forgotten = frozenset().union(*to_forget(plan, store, missing, rerun))
-    return summarise(plan, store, missing=missing, past=past, forgotten=forgotten, tuning=searches)
+    found = summarise(plan, store, missing=missing, past=past, forgotten=forgotten, tuning=searches)
+    return replace(found, notes=(*found.notes, *told_of_given(plan, quickly=True)))

@@ -227,7 +227,7 @@ def _write_searches(search: Search, places: Sequence[Place], store: Store, inner
                 "error": rows[cell.cell_id]["error"],
                 "forget_digest": forget.digest,
                 "forget_size": len(forget.ids),
-                "reference_id": cell.reference.id,
+                "reference_id": cell.reference_id,
                 "cell_id": cell.cell_id,
             }
             for trial, cell, value in zip(search.trials[where], search.cells[where], values, strict=True)

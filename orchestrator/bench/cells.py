@@ -196,8 +196,10 @@ class _CellModel:
         """Answers of the model by split."""
         return self._bench.outputs(self._cell.subject.id, self._cell.forget_set)
 
-    def reference_outputs(self) -> dict[str, Outputs]:
+    def reference_outputs(self) -> dict[str, Outputs] | None:
         """Answers of the retrained model on the same examples."""
+        if self._cell.reference is None:
+            return None
         return self._bench.outputs(self._cell.reference.id, self._cell.forget_set)
 
     def subset(self, split: str) -> Subset:
@@ -214,9 +216,10 @@ class _CellModel:
 
     def js_to_reference(self, split: str) -> np.ndarray:
         """From the retrained model, of each example of a split; 0 of that model itself."""
-        if self._cell.subject.id == self._cell.reference.id:
+        reference = self._reference()
+        if self._cell.subject.id == reference:
             return np.zeros(len(self._bench.subset(self._cell.forget_set, split)))
-        return self._bench.js(self._cell.subject.id, self._cell.reference.id, self._cell.forget_set, split)
+        return self._bench.js(self._cell.subject.id, reference, self._cell.forget_set, split)
 
     def alternatives(self) -> Alternatives | None:
         """Other answers to the questions of some examples."""
@@ -228,4 +231,16 @@ class _CellModel:
 
     def reference_alternative_losses(self) -> np.ndarray:
         """Of the retrained model, likewise."""
-        return self._bench.texts.alternative_losses(self._cell.reference.id)
+        return self._bench.texts.alternative_losses(self._reference())
+
+    def _reference(self) -> str:
+        """Id of the retrained model.
+
+        Raises:
+            AuditError: none is known.
+        """
+        if self._cell.reference is None:
+            raise AuditError(
+                f"attack '{self._cell.attack}' compares with a retrained model, and none is known"
+            )
+        return self._cell.reference.id

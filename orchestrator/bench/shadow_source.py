@@ -64,6 +64,7 @@ class CellShadows:
         plan = stored.plan
         self._stored, self._shadows = stored, plan.shadow_sets[cell.architecture]
         self._group, self._groups = plan.shadow_groups[cell.subject.id], plan.shadow_groups
+        assert cell.reference is not None  # of shadow models there is always one
         self._reference_id = cell.reference.id
         self.forget_ids: np.ndarray = plan.data.forget_sets[cell.forget_set].ids
         self.labels: np.ndarray = plan.data.labels.labels

@@ -37,6 +37,8 @@ def anchored(tables: Mapping[str, Any], folder: str) -> dict[str, Any]:
             found[name] = {
                 key: _of(one, folder) if isinstance(one, Mapping) else one for key, one in found[name].items()
             }
+    if isinstance(found.get("given"), Mapping):
+        found["given"] = {key: _everywhere(value, folder) for key, value in found["given"].items()}
     axes = found.get("axes")
     if isinstance(axes, Mapping) and isinstance(axes.get("forget_set"), list):
         found["axes"] = {**axes, "forget_set": [_inline(text, folder) for text in axes["forget_set"]]}
@@ -45,6 +47,17 @@ def anchored(tables: Mapping[str, Any], folder: str) -> dict[str, Any]:
 
 def _of(table: Mapping[str, Any], folder: str) -> dict[str, Any]:
     return {key: _below(key, value, folder) for key, value in table.items()}
+
+
+def _everywhere(value: Any, folder: str) -> Any:
+    """Paths in lists and tables of any depth."""
+    if isinstance(value, Mapping):
+        return {key: _everywhere(inner, folder) for key, inner in value.items()}
+    return (
+        [_everywhere(inner, folder) for inner in value]
+        if isinstance(value, list)
+        else _below("file", value, folder)
+    )
 
 
 def _named(table: Mapping[str, Any], keys: tuple[str, ...], folder: str) -> dict[str, Any]:

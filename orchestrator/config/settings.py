@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from orchestrator.config.answers import Answers
 from orchestrator.config.architectures import Architecture, Pretraining
+from orchestrator.config.given import Given, completed
 from orchestrator.config.paths import anchored
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
@@ -251,6 +252,8 @@ class SweepConfig:
     """The recipe of a base, which is trained once on the data set's public part; training of every other model,
     retrained and shadow models among them, starts from it. Without this table it starts from random weights."""
     architectures: dict[str, Architecture] = field(default_factory=dict)
+    given: Given | None = None
+    """Finished models, which are read and not trained (guide/given.md)."""
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Hyper-parameters by method; `base` makes a named variant of another method, `program` a command a method."""
     attacks: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -356,7 +359,7 @@ def load(source: str | SweepConfig, overrides: Mapping[str, Any] | None = None) 
     for key, value in (overrides or {}).items():
         _put(tables, str(key).split("."), value)
     tables |= _placed(tables, Path(source).parent if isinstance(source, str) else Path())
-    return fields.build(SweepConfig, tables, where=source if isinstance(source, str) else "")
+    return fields.build(SweepConfig, completed(tables), where=source if isinstance(source, str) else "")
 
 
 def _placed(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class Estimate:
     models: Mapping[str, int]
     """Distinct models by kind."""
     missing_models: int
+    """Those to be made; finished models that are given are not."""
     models_without_sharing: int
     """Models to make if every cell had its own."""
     shadows: Mapping[str, int]
@@ -217,7 +218,8 @@ def _missing_models(
     plan: Plan, store: Store, missing: Iterable[Cell], forgotten: Set[str]
 ) -> list[ModelSpec]:
     wanted = {i for cell in missing for i in plan.stages(cell) if i in plan.models}
-    return [plan.models[i] for i in sorted(wanted - (store.keys("models") - forgotten))]
+    made = {i for i in wanted if plan.models[i].file is None}
+    return [plan.models[i] for i in sorted(made - (store.keys("models") - forgotten))]
 
 
 def _time(

@@ -62,6 +62,8 @@ class Decidable:
 def decidable(plan: Plan, store: Store) -> list[Decidable]:
     """What can be decided, for each primary measure, architecture, forget set, scope and number of seeds.
 
+    Where models are not retrained twice nothing can be, but by attacks on shadow models.
+
     Args:
         plan: with the primary measures.
         store: results so far: rows of its second retrained models say how far trainings lie apart.
@@ -72,8 +74,11 @@ def decidable(plan: Plan, store: Store) -> list[Decidable]:
         for text, named in plan.attacks.items()
     }
     on_shadows = {cell.attack for cell in plan.cells if isinstance(cell.subject, ShadowSubject)}
+    twice = {(c.architecture, c.forget_set) for c in plan.cells if c.role == "noise_floor"}
     for cell in plan.cells:
-        if cell.role in ("audited", "control"):
+        if cell.role in ("audited", "control") and (
+            isinstance(cell.subject, ShadowSubject) or (cell.architecture, cell.forget_set) in twice
+        ):
             for measure in by_attack[cell.attack]:
                 seeds[measure, cell.architecture, cell.forget_set, cell.scope, cell.method].add(cell.seed)
     together: defaultdict[tuple[Measure, str, str, str, int], list[str]] = defaultdict(list)
@@ -188,10 +193,10 @@ def _differences(plan: Plan, store: Store) -> _Differences:
     if not store.files.usable():
         return found
     floors = [cell for cell in plan.cells if cell.role == "noise_floor"]
-    firsts = {(c.reference.id, c.attack): c for c in plan.cells if c.role == "reference"}
+    firsts = {c.beside: c for c in plan.cells if c.role == "reference"}
     rows = _rows(store, [*floors, *firsts.values()])
     for cell in floors:
-        first = rows.get(firsts[cell.reference.id, cell.attack].cell_id, {})
+        first = rows.get(firsts[cell.beside].cell_id, {})
         measures = [m for m in plan.answers.primary if is_answered_by(m, cell.named_attack)]
         for row, (value, n) in rows.get(cell.cell_id, {}).items():
             for measure in measures:

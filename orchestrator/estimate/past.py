@@ -48,7 +48,9 @@ class Past:
     source: str = "past costs"
 
     def of_model(self, spec: ModelSpec) -> Spent | None:
-        """What a model is expected to take; None where no such model was made."""
+        """What a model is expected to take; None where no such model was made. A finished one takes next to nothing."""
+        if spec.file is not None:
+            return Spent(0.0, 0.0)
         return self.stages.get(model_key(spec))
 
     def of_cell(self, cell: Cell) -> Spent | None:
@@ -100,6 +102,8 @@ def read_past(store: Store, *, sizes: bool = True) -> Past:
     single = [cell for cell in cells if cell["cell_id"] in measured]
     found: defaultdict[Key, list[Spent]] = defaultdict(list)
     for row in models:
+        if row["seconds"] is None:  # made elsewhere
+            continue
         method = row["method"] if row["kind"] == "unlearned" else ""
         found[row["kind"], row["architecture"], method, row["scope"]].append(_spent(row))
     for cell in single:

@@ -100,8 +100,8 @@ def _run(plan: Plan, store: Store, models: Iterable[ModelSpec], cells: Iterable[
     with bench.stages.in_this_process():
         for cell in cells:
             if time.process_time() < end:
-                bench.make_model(cell.reference.id)
-                bench.make_model(cell.subject.id)
+                for model_id in filter(None, (cell.reference_id, cell.subject.id)):
+                    bench.make_model(model_id)
                 bench.run_cell(cell.cell_id, run_id="probe")
         for spec in models:
             if time.process_time() < end:

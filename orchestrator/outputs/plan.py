@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from orchestrator.config.settings import Axes, Data, Execution, SweepConfig
 from orchestrator.outputs.description import Request
@@ -14,6 +14,7 @@ from orchestrator.outputs.runs import Run, Runs, runs_of
 from orchestrator.outputs.sources import AGAIN, RETRAINED, Sources
 from orchestrator.plan.answers import declare
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject
+from orchestrator.plan.elsewhere import MadeElsewhere
 from orchestrator.plan.given_identity import GivenIdentity
 from orchestrator.plan.names import NamedAttack, NamedMethod, build_attack, build_method, check_tables
 from orchestrator.plan.plugins import plugin_digest, plugin_name
@@ -23,27 +24,8 @@ from tasks.errors import AuditError
 from tasks.shadows.given import GivenLayout
 from tasks.shadows.layout import TargetPool
 from tasks.training.recipe import Recipe
-from tasks.unlearn.base import Method
-
-if TYPE_CHECKING:
-    from tasks.unlearn.run import UnlearningRun
 
 RESERVED = (*ROLES, BASE_METHOD, RETRAINED_METHOD, AGAIN)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MadeElsewhere(Method):
-    """A method of which nothing is known but what its models answer."""
-
-    passes: ClassVar[str] = "unknown"
-
-    def __call__(self, run: UnlearningRun) -> None:
-        """Refuse.
-
-        Raises:
-            AuditError: always.
-        """
-        raise AuditError("this method was run elsewhere; expected nobody to run it here")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

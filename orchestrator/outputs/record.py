@@ -15,12 +15,9 @@ from orchestrator.outputs.runs import Run
 from orchestrator.outputs.values import statistics
 from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.records.observations import block_rows, path_of
-from orchestrator.records.rows import model_row
+from orchestrator.records.rows import ELSEWHERE, model_row
 from orchestrator.store.store import Store
 from tasks.shadows.observations import RunBlock
-
-ELSEWHERE = "elsewhere"
-"""Device of models that were made on no machine of ours; what it took nobody knows."""
 
 
 def write_models(prepared: Prepared, store: Store) -> None:

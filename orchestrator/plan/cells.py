@@ -14,6 +14,7 @@ from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.answers import Declared
 from orchestrator.plan.bases import Base
 from orchestrator.plan.data import DataPlan
+from orchestrator.plan.given_files import GivenFile
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.plugins import architecture_builder, plugin_name
 from orchestrator.plan.setting import Setting
@@ -47,6 +48,8 @@ class ModelSpec:
     """The reference that this model is compared with."""
     pretrained_id: str | None = None
     """The base that its training, or whatever a method initialises anew, starts from; None: random weights."""
+    file: GivenFile | None = None
+    """Where a finished model is read from; None for one that is made here."""
 
     @property
     def method(self) -> str:
@@ -92,8 +95,8 @@ class Cell:
 
     cell_id: str
     subject: Subject
-    reference: Subject
-    """Of the same type as the subject."""
+    reference: Subject | None
+    """Of the same type as the subject; None where no retrained model is known, so that no difference is."""
     architecture: str
     named_method: NamedMethod
     scope: str
@@ -111,6 +114,16 @@ class Cell:
     def attack(self) -> str:
         """Value of the attack axis."""
         return self.named_attack.text
+
+    @property
+    def reference_id(self) -> str | None:
+        """Of what it is compared with; None where there is nothing."""
+        return self.reference.id if self.reference is not None else None
+
+    @property
+    def beside(self) -> tuple[Any, ...]:
+        """What cells share that stand beside each other: reference, place and attack."""
+        return self.reference_id, self.architecture, self.forget_set, self.seed, self.attack
 
     @property
     def axes(self) -> dict[str, Any]:
@@ -172,7 +185,7 @@ class Plan:
 
     def stages(self, cell: Cell) -> set[str]:
         """Ids of the models, or of the groups of shadow models, that a cell needs."""
-        needed = {cell.subject.id, cell.reference.id}
+        needed = {cell.subject.id} | _known(cell.reference_id)
         if isinstance(cell.subject, ShadowSubject):
             shadows = self.shadow_sets[cell.architecture]
             return needed | {shadows.base().group_id} | _known(shadows.pretrained_id)
@@ -223,8 +236,8 @@ def select(plan: Plan, patterns: str, limit: int) -> Plan:
         raise AuditError(f"--only: no cell matches '{patterns}'")
     audited = audited[:limit] if limit else audited
     kept = {c.cell_id for c in audited}
-    places = {(c.reference.id, c.attack) for c in audited}
-    kept |= {c.cell_id for c in plan.cells if c.role != "audited" and (c.reference.id, c.attack) in places}
+    places = {c.beside for c in audited}
+    kept |= {c.cell_id for c in plan.cells if c.role != "audited" and c.beside in places}
     return plan.only(kept)
 
 

@@ -68,6 +68,7 @@ def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
         validation_fraction=config.data.validation_fraction,
         test_fraction=config.data.test_fraction,
         seed=config.data.split_seed,
+        may_lack_validation=config.given is not None,
     )
     return source, labels, splits
 

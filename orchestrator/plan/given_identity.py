@@ -3,7 +3,7 @@
 trained     CODE_VERSION; the data: digest of labels, splits; name of the architecture; what the arrays hold
 original    trained; the files of all originals, as `version` of its method; its number among them, as seed
 retrained   trained; the files of all retrained models; forgotten examples; number; which of the independent ones it is
-unlearned   id of the original; the files of all models of the method; forgotten examples; number
+unlearned   id of the original; the files of all models of the method, and of all originals; forgotten examples; number
 shadow set  trained; number of shadow models and their masks; the files of their outputs
 group       the set; names of architecture, method and forget set; the files of the method, forgotten examples
 cell        as in a sweep
@@ -76,7 +76,10 @@ class GivenIdentity(Identity):
     def _made_by(self, method: NamedMethod) -> str:
         roles = {"retrain": "retrained", "no_op": "shadow"}
         version = self._versions[roles.get(method.text, method.text)]
-        return self._id({"kind": "unlearned", "name": method.text, "version": version})
+        originals = (
+            {"originals": {"version": self._versions["original"]}} if "original" in self._versions else {}
+        )
+        return self._id({"kind": "unlearned", "name": method.text, "version": version, **originals})
 
     def _training(self, architecture: str) -> str:
         splits = self._data.splits

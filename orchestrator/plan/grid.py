@@ -13,13 +13,18 @@ from functools import cache
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.answers import declare
 from orchestrator.plan.bases import assumptions, bases
-from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, ShadowSubject, Subject
+from orchestrator.plan.cells import Cell, ModelSubject, Plan, ShadowSubject, Subject
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
+from orchestrator.plan.elsewhere import MadeElsewhere
+from orchestrator.plan.file_identity import FileIdentity
 from orchestrator.plan.fits import check_axes, check_models, check_prompts, told_of_models
 from orchestrator.plan.given import what_is_given
+from orchestrator.plan.given_files import given_files
+from orchestrator.plan.given_fits import check_given, told_of_files
 from orchestrator.plan.identity import Identity
-from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
+from orchestrator.plan.models import Models
+from orchestrator.plan.names import build_attack, build_method, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
 from orchestrator.plan.points import CONTROL, ROLES, points, unaudited
 from orchestrator.plan.setting import Setting
@@ -84,6 +89,7 @@ def make_plan(config: SweepConfig) -> Plan:
             *notes,
             *assumptions(started),
             *told_of_models(config, builder.data.labels),
+            *told_of_files(config, builder.data, builder.files),
             *builder.data.labels.notes,
             *(
                 f"forget_sets.{name}: {note}"
@@ -113,7 +119,6 @@ class _Builder:
     def __init__(self, config: SweepConfig, data: DataPlan) -> None:
         self.config = config
         self.data = data
-        self.models: dict[str, ModelSpec] = {}
         self.shadow_sets: dict[str, ShadowSet] = {}
         self.shadow_groups: dict[str, ShadowGroup] = {}
         self.notes: dict[str, None] = {}
@@ -131,14 +136,16 @@ class _Builder:
         for text, attack in self.attacks.items():
             if attack.built.on_canaries and not config.shadows.canaries:
                 raise AuditError(f"axes.attack: '{text}' needs canaries; set shadows.canaries, got 0")
+        self.files = given_files(config)
         self._identity = Identity(config, data)
-        # A grid asks for the same model once for each attack and scope: 100,000 cells must plan in seconds.
-        self._model = cache(self._make_model)
-        self._trained = cache(self._make_trained)
+        if config.given is not None and self.files is not None:
+            check_given(config, data, self.methods.values(), self.attacks.values())
+            self._identity = FileIdentity(config, data, self.files, trains=config.given.retrain)
+        self._models = Models(config, data, self._identity, self._method, self.files)
         self._check_forget = cache(self._refuse_forget)
         self._check_attack = cache(self._refuse_attack)
         self._layout = cache(self._make_layout)
-        self._recipes = {name: config.recipe(name) for name in config.axes.architecture}
+        self.models = self._models.specs
 
     def plugins(self) -> dict[str, str]:
         """Name and digest of the plug-ins and programs behind the data and every value of the axes."""
@@ -170,18 +177,24 @@ class _Builder:
             return None
         self._check_attack(architecture, attack, forget_set)
         subject: Subject
-        reference: Subject
+        reference: Subject | None
         if named.built.subject == "shadow_models":
             groups = self._shadow_stages(architecture, forget_set, seed, method, scope, named.built)
             if groups is None:
                 return None
             subject, reference = map(ShadowSubject, groups)
         else:
-            retrained = self._trained(architecture, seed, forget_set, replicate=0)
-            model = self._model(architecture, forget_set, seed, method, scope)
-            subject, reference = ModelSubject(model.model_id), ModelSubject(retrained.model_id)
+            model = self._models.of(architecture, forget_set, seed, method, scope)
+            if model is None:
+                self.notes[f"given.unlearned.{method}: no files for forget set '{forget_set}'"] = None
+                return None
+            retrained = self._models.reference(architecture, seed, forget_set)
+            subject = ModelSubject(model.model_id)
+            reference = ModelSubject(retrained.model_id) if retrained is not None else None
         return Cell(
-            cell_id=self._identity.cell(subject.id, reference.id, named, forget_set, seed),
+            cell_id=self._identity.cell(
+                subject.id, reference.id if reference is not None else None, named, forget_set, seed
+            ),
             subject=subject,
             reference=reference,
             architecture=architecture,
@@ -236,6 +249,12 @@ class _Builder:
             or (method == CONTROL and not (control and self.config.answers.control == "all"))
         ):
             return None
+        if isinstance(self.methods[method].built, MadeElsewhere):
+            self.notes[
+                f"given.unlearned.{method}: attacks on shadow models need the method itself, to run it on each of them "
+                "(guide/extend.md#a-program-as-a-method)"
+            ] = None
+            return None
         if attack.game == "G0" and method != "no_op":
             return None
         if attack.on_canaries and forget_set != self.config.axes.forget_set[0]:
@@ -253,9 +272,9 @@ class _Builder:
             self.shadow_sets[architecture] = ShadowSet(
                 architecture=architecture,
                 layout=layout,
-                recipe=self._recipes[architecture],
+                recipe=self.config.recipe(architecture),
                 set_id=set_id,
-                pretrained_id=self._pretrained(architecture),
+                pretrained_id=self._models.pretrained(architecture),
                 base_id=self._identity.base_group(set_id, architecture, BASE_METHOD),
             )
         return self.shadow_sets[architecture]
@@ -290,74 +309,3 @@ class _Builder:
     def _add_group(self, group: ShadowGroup) -> str:
         self.shadow_groups[group.group_id] = group
         return group.group_id
-
-    def _make_model(
-        self, architecture: str, forget_set: str, seed: int, method: str, scope: str
-    ) -> ModelSpec:
-        named: NamedMethod = self._method(method, architecture, scope)
-        if named.built.from_scratch:
-            return self._trained(architecture, seed, forget_set, replicate=named.built.replicate)
-        original = self._trained(architecture, seed, forget_set, replicate=None)
-        if named.base == "no_op":
-            return original
-        return self._add(
-            ModelSpec(
-                model_id=self._identity.unlearned(original.model_id, named, forget_set, scope, seed),
-                kind="unlearned",
-                architecture=architecture,
-                recipe=self._recipes[architecture],
-                seed=seed,
-                forget_set=forget_set,
-                named_method=named,
-                scope=scope,
-                original_id=original.model_id,
-                pretrained_id=original.pretrained_id,
-                retrained_id=self._trained(architecture, seed, forget_set, replicate=0).model_id,
-            )
-        )
-
-    def _make_trained(
-        self, architecture: str, seed: int, forget_set: str, *, replicate: int | None
-    ) -> ModelSpec:
-        """The original (`replicate` None) or a retrained model."""
-        place = architecture, seed, forget_set
-        pretrained = self._pretrained(architecture)
-        if replicate is None:
-            poisons = self.data.forget_sets[forget_set].poisons
-            return self._add(
-                ModelSpec(
-                    model_id=self._identity.original(*place),
-                    kind="original",
-                    architecture=architecture,
-                    recipe=self._recipes[architecture],
-                    seed=seed,
-                    forget_set=forget_set if poisons else None,
-                    pretrained_id=pretrained,
-                )
-            )
-        return self._add(
-            ModelSpec(
-                model_id=self._identity.retrained(*place, replicate),
-                kind="retrained",
-                architecture=architecture,
-                recipe=self._recipes[architecture],
-                seed=seed,
-                forget_set=forget_set,
-                replicate=replicate,
-                pretrained_id=pretrained,
-                named_method=self.methods[("retrain", "retrain_again", CONTROL)[replicate]],
-            )
-        )
-
-    def _pretrained(self, architecture: str) -> str | None:
-        """Id of the base that every training of an architecture starts from; None where none is asked for."""
-        base, recipe = self._identity.pretrained(architecture), self.config.pretraining
-        if base is None or recipe is None:
-            return None
-        spec = ModelSpec(
-            model_id=base, kind="pretrained", architecture=architecture, recipe=recipe, seed=recipe.seed
-        )
-        return self._add(spec).model_id
-
-    def _add(self, spec: ModelSpec) -> ModelSpec:
-        return self.models.setdefault(spec.model_id, spec)

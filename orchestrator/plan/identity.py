@@ -35,7 +35,8 @@ setting     (of any of these) all that its id holds, and that the ids in it hold
 The choice of a forget set enters by the examples that it names, not by the kind or its parameters: a plug-in that
 chooses the same examples as before changes nothing.
 
-Of models that were made elsewhere, whose outputs alone are known, `given_identity.py` says what stands in the ids.
+Of models that were made elsewhere `file_identity.py` says what stands in the ids, and where their outputs alone are
+known `given_identity.py`.
 
 No part of any id: `name` of the sweep; the order of an axis; what else is on it; names of tables of architectures,
 methods and forget sets (but for groups); plug-ins that nothing rests on; paths of plug-ins, data and results; backend,
@@ -184,12 +185,14 @@ class Identity:
         """Of all shadow models of a set as trained."""
         return self._group(set_id, architecture, name, {})
 
-    def cell(self, subject: str, reference: str, attack: NamedAttack, forget_set: str, seed: int) -> str:
+    def cell(
+        self, subject: str, reference: str | None, attack: NamedAttack, forget_set: str, seed: int
+    ) -> str:
         """Of one measurement."""
         return self._id(
             {
                 "subject": subject,
-                "reference": reference,
+                "reference": reference or "",
                 "measured": self._measured(attack),
                 "forget": self._forgotten[forget_set],
                 "seed": seed,

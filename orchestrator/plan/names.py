@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.config.settings import SweepConfig, digest
+from orchestrator.plan.elsewhere import MadeElsewhere
 from orchestrator.plan.plugins import plugin_name
 from tasks.attacks.base import Attack, attacks
 from tasks.errors import AuditError, unknown_name
@@ -70,10 +71,17 @@ def place(architecture: str, method: str, scope: str) -> str:
 
 def build_method(config: SweepConfig, text: str, architecture: str = "", scope: str = "") -> NamedMethod:
     """The method that an axis value names, with its hyper-parameters; those that were tuned for the place."""
-    base, values = _resolve(methods, config.methods, text, where="methods")
+    if text in given_methods(config):
+        return NamedMethod(text=text, base=text, built=MadeElsewhere())
+    base, values = _resolve(methods, config.methods, text, where="methods", more=given_methods(config))
     chosen = config.tuning.chosen.get(place(architecture, text, scope))
     built = methods.build(base, values | (chosen or {}), where=f"methods.{text}")
     return NamedMethod(text=text, base=base, built=built, tuned=chosen is not None)
+
+
+def given_methods(config: SweepConfig) -> tuple[str, ...]:
+    """Names of the methods whose models are given."""
+    return tuple(config.given.unlearned) if config.given is not None else ()
 
 
 def build_attack(config: SweepConfig, text: str, *, objective: str) -> NamedAttack:
@@ -96,11 +104,12 @@ def _resolve(
     *,
     where: str,
     base_key: str = "base",
+    more: tuple[str, ...] = (),
 ) -> tuple[str, dict[str, Any]]:
     """Turn a value of an axis into a registered name and its parameters.
 
     `text` is a name, a name of a table, or `name:key=value,...`; what is written inline wins over the table,
-    and a table wins over the defaults of the class.
+    and a table wins over the defaults of the class. `more` are names that are valid and no part of these.
     """
     name, inline = parse_text(text, where=AXIS[where])
     table = dict(tables.get(name, {}))
@@ -109,7 +118,7 @@ def _resolve(
         raise AuditError(f"{where}.{name}.{base_key}: expected the name of a {registry.kind}, got {base!r}")
     if base not in registry.names():
         where_named = f"{where}.{name}.{base_key}" if base != name else AXIS[where]
-        raise unknown_name(registry.kind, base, {*registry.names(), *tables}, where=where_named)
+        raise unknown_name(registry.kind, base, {*registry.names(), *tables, *more}, where=where_named)
     return base, {**table, **inline}
 
 
@@ -135,10 +144,18 @@ def check_tables(config: SweepConfig) -> None:
         raise AuditError(
             f"methods.{taken[0]}: expected a name of its own for a program, and '{taken[0]}' is a registered method"
         )
+    for name in given_methods(config):
+        if name in (*methods.names(), *config.methods):
+            kind = "registered method" if name in methods.names() else "table of [methods]"
+            raise AuditError(
+                f"given.unlearned: expected a name of its own for a method that was run elsewhere, and '{name}' is a "
+                f"{kind}"
+            )
     for axis, registry, tables in (("method", methods, config.methods), ("attack", attacks, config.attacks)):
         for rule in config.exclude:
             values = rule.get(axis, [])
             for value in values if isinstance(values, (list, tuple)) else [values]:
                 name = str(value).partition(":")[0]
-                if not set("*?[") & set(name) and name not in (*registry.names(), *tables):
-                    raise unknown_name(registry.kind, name, (*registry.names(), *tables), where="exclude")
+                valid = (*registry.names(), *tables, *(given_methods(config) if axis == "method" else ()))
+                if not set("*?[") & set(name) and name not in valid:
+                    raise unknown_name(registry.kind, name, valid, where="exclude")

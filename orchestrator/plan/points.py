@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.cells import Role, matches
+from orchestrator.plan.names import given_methods
 from orchestrator.plan.search import SearchConfig
 
 REFERENCES: dict[str, Role] = {"retrain": "reference", "retrain_again": "noise_floor", "no_op": "ceiling"}
@@ -19,7 +20,14 @@ _AXES = ("architecture", "forget_set", "seed", "method", "scope", "attack")
 
 
 def unaudited(config: SweepConfig) -> tuple[str, ...]:
-    """Methods that are run beside those of the axis: the references, and the control where it is asked for."""
+    """Methods that are run beside those of the axis: the references, and the control where it is asked for.
+
+    Beside finished models stand the retrained ones that are given, or that a stated recipe gives.
+    """
+    given = config.given
+    if given is not None and (given.retrained or not given.retrain):
+        there = {"retrain": given.retrained, "retrain_again": given.retrained_again, "no_op": True}
+        return tuple(name for name in REFERENCES if there[name])
     controlled = config.answers.control != "none" or CONTROL in config.axes.method
     return (*REFERENCES, CONTROL) if controlled else tuple(REFERENCES)
 
@@ -33,8 +41,11 @@ def points(config: SweepConfig) -> Iterator[tuple[Any, ...]]:
 def _every(config: SweepConfig) -> Iterator[tuple[Any, ...]]:
     axes = config.axes
     audited = [m for m in axes.method if m not in ROLES]
+    given = set(given_methods(config))  # of which nobody knows what they may have changed
     for architecture, forget_set, seed in itertools.product(axes.architecture, axes.forget_set, axes.seed):
-        pairs = [(m, "all") for m in unaudited(config)] + list(itertools.product(audited, axes.scope))
+        pairs = [(m, "all") for m in unaudited(config)] + [
+            (m, scope) for m in audited for scope in (("all",) if m in given else axes.scope)
+        ]
         for (method, scope), attack in itertools.product(pairs, axes.attack):
             yield architecture, forget_set, seed, method, scope, attack
 

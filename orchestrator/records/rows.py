@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from tasks.metrics.base import MetricValue
     from tasks.shadows.canaries import Canaries
 
+ELSEWHERE = "elsewhere"
+"""Device of models that were made on no machine of ours; what it took nobody knows."""
+
 
 def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
     """The row of `cells` for a cell that finished; a failure overwrites status and error."""
@@ -29,7 +32,7 @@ def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
         "cell_id": cell.cell_id,
         "model_id": subject.model_id if isinstance(subject, ModelSubject) else None,
         "group_id": None if isinstance(subject, ModelSubject) else subject.group_id,
-        "reference_id": cell.reference.id,
+        "reference_id": cell.reference_id,
         "setting": plan.settings[cell.cell_id].setting,
         "conditions": plan.settings[cell.cell_id].conditions,
         "run_id": run_id,

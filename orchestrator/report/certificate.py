@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.report.certificate_evidence import evidence_table, exposed, finding, listed
 from orchestrator.report.documents import asked_groups, began, holds_documents
 from orchestrator.report.evidence import Finding, agreeing, gather
+from orchestrator.report.finished import given_files, made_elsewhere, retraining
 from orchestrator.report.own_queries import ask
 from orchestrator.report.page import document
 from orchestrator.report.subject import Subject, failures
@@ -125,14 +126,24 @@ def _done(results: Results, subject: Subject) -> str:
         + (f", {r['finished_at']:%Y-%m-%d %H:%M} UTC" if r["finished_at"] else "")
         for r in rows
     )
+    parameters = "; ".join(escape(_plain_params(p)) for p in params)
     return "<h2>What was done</h2>" + _list(
         {
-            "method": f"<code>{escape(subject.method)}</code>, parameters "
-            + "; ".join(escape(_plain_params(p)) for p in params),
+            "method": f"<code>{escape(subject.method)}</code>, "
+            + ("run elsewhere" if made_elsewhere(rows) else f"parameters {parameters}"),
             "layer scope": f"<code>{escape(subject.scope)}</code>{f': {changed}' if changed else ''}",
             "architecture": f"<code>{escape(subject.architecture)}</code>",
             "base": " ".join(began(results, subject.architecture)),
             "models": models,
+            "given as files": "<br>".join(
+                given_files(
+                    results,
+                    architecture=subject.architecture,
+                    forget_set=subject.forget_set,
+                    method=subject.method,
+                )
+            ),
+            "retraining": retraining(results),
         }
     )
 

@@ -45,8 +45,8 @@ class ModelSource(Protocol):
         """Answers of the model by split: forget, retain, test, validation."""
         ...
 
-    def reference_outputs(self) -> Mapping[str, Outputs]:
-        """Answers of the retrained model on the same examples."""
+    def reference_outputs(self) -> Mapping[str, Outputs] | None:
+        """Answers of the retrained model on the same examples; None where none is known."""
         ...
 
     def subset(self, split: str) -> Subset:

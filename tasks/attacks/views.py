@@ -111,8 +111,8 @@ class ModelView(_View):
         self._require("outputs", "outputs")
         return self._source.outputs()
 
-    def reference_outputs(self) -> Mapping[str, Outputs]:
-        """Answers of the retrained model on the same splits and examples."""
+    def reference_outputs(self) -> Mapping[str, Outputs] | None:
+        """Answers of the retrained model on the same splits and examples; None where none is known."""
         self._require("outputs of the retrained model", "outputs")
         return self._source.reference_outputs()
 

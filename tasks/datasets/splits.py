@@ -30,7 +30,14 @@ class Splits:
         return sha.hexdigest()
 
 
-def make_splits(labels: Labels, *, validation_fraction: float, test_fraction: float, seed: int) -> Splits:
+def make_splits(
+    labels: Labels,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    may_lack_validation: bool = False,
+) -> Splits:
     """Split stratified by class, or by whole groups where the source has them; its own test part is used as it is.
 
     Args:
@@ -38,9 +45,11 @@ def make_splits(labels: Labels, *, validation_fraction: float, test_fraction: fl
         validation_fraction: of the examples that are not test.
         test_fraction: of all examples; only where the source has no test part.
         seed: of the permutation inside each class, or of the groups.
+        may_lack_validation: whether the validation set may be empty.
 
     Raises:
-        AuditError: a fraction is outside [0, 1), a split would be empty, or the source's test part divides a group.
+        AuditError: a fraction is outside [0, 1), another split would be empty, or the source's test part divides a
+            group.
     """
     for name, fraction in (("validation_fraction", validation_fraction), ("test_fraction", test_fraction)):
         if not 0 <= fraction < 1:
@@ -54,7 +63,7 @@ def make_splits(labels: Labels, *, validation_fraction: float, test_fraction: fl
     validation = _share(labels, rest, validation_fraction, seed, "validation")
     splits = Splits(train=np.setdiff1d(rest, validation), validation=validation, test=np.flatnonzero(is_test))
     for name in ("train", "validation", "test"):
-        if not len(getattr(splits, name)):
+        if not len(getattr(splits, name)) and not (name == "validation" and may_lack_validation):
             raise AuditError(f"data: the {name} split is empty; change validation_fraction or test_fraction")
     return splits
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tasks.errors import AuditError
 
+Named = Mapping[str, Tensor]
 PREFIXES = ("module.", "model.", "body.", "state_dict.", "_orig_mod.")
 """What other programs put before the names of a model's parameters."""
 
@@ -29,30 +30,62 @@ def start_from(body: nn.Module, path: Path) -> tuple[str, ...]:
     Raises:
         AuditError: the file cannot be read, does not fit, or holds numbers that are not finite.
     """
-    try:
-        state = safetensors.torch.load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise AuditError(f"weights: cannot read '{path}': {error!s:.200}") from None
-    own = body.state_dict()
-    heads = tuple(f"{name}." for name in classifier_names(body))
-    state = {k: v.flatten(1) if k.startswith(heads) and v.ndim == 4 else v for k, v in state.items()}
+    own, heads = body.state_dict(), head_prefixes(body)
+    state = linear_heads(read(path), heads)
     kept = {k: v for k, v in state.items() if not (k.startswith(heads) and _shape(own, k) != v.shape)}
     new = [name for name in own if name.startswith(heads) and name not in kept]
     if new:  # nor half a layer
         kept = {k: v for k, v in kept.items() if not k.startswith(heads)}
-    _check_names(own, kept, heads, path)
+    check_names(own, kept, heads, path)
+    check_numbers(own, kept, path)
+    body.load_state_dict(kept, strict=False)
+    return _told(own, kept, state, new)
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, by name.
+
+    Raises:
+        AuditError: it cannot be read.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise AuditError(f"weights: cannot read '{path}': {error!s:.200}") from None
+
+
+def head_prefixes(body: nn.Module) -> tuple[str, ...]:
+    """What the names of the classification layer's parameters begin with."""
+    return tuple(f"{name}." for name in classifier_names(body))
+
+
+def linear_heads(state: Named, heads: tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors with a classification layer that is a 1x1 convolution as the linear layer that it is."""
+    return {k: v.flatten(1) if k.startswith(heads) and v.ndim == 4 else v for k, v in state.items()}
+
+
+def check_numbers(own: Named, kept: Named, path: Path) -> None:
+    """Refuse integers in the place of numbers, or numbers that are not finite.
+
+    Raises:
+        AuditError: there are such.
+    """
     for name, tensor in kept.items():
         if own[name].is_floating_point() != tensor.is_floating_point():
             raise AuditError(f"weights: {path}: '{name}': expected {own[name].dtype}, got {tensor.dtype}")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise AuditError(f"weights: {path}: '{name}': expected finite numbers, got NaN or infinite ones")
-    body.load_state_dict(kept, strict=False)
-    return _told(own, kept, state, new)
 
 
-def _told(
-    own: Mapping[str, Tensor], kept: Mapping[str, Tensor], state: Mapping[str, Tensor], new: list[str]
-) -> tuple[str, ...]:
+def told_of_types(own: Named, kept: Named) -> list[str]:
+    """What a plan says of tensors that are kept in another precision."""
+    converted = sorted(
+        {str(v.dtype).removeprefix("torch.") for k, v in kept.items() if v.dtype != own[k].dtype}
+    )
+    return [f"{', '.join(converted)} of the file becomes float32"] if converted else []
+
+
+def _told(own: Named, kept: Named, state: Named, new: list[str]) -> tuple[str, ...]:
     told = []
     if new:
         classes = next((len(state[name]) for name in new if name in state), 0)
@@ -66,17 +99,21 @@ def _told(
             "every weight is that of the file, the classification layer's too: seeds differ in nothing but the order "
             "of the data and what is drawn in training"
         )
-    converted = sorted(
-        {str(v.dtype).removeprefix("torch.") for k, v in kept.items() if v.dtype != own[k].dtype}
-    )
-    if converted:
-        told.append(f"{', '.join(converted)} of the file becomes float32")
-    return tuple(told)
+    return (*told, *told_of_types(own, kept))
 
 
-def _check_names(
-    own: Mapping[str, Tensor], kept: Mapping[str, Tensor], heads: tuple[str, ...], path: Path
-) -> None:
+def check_names(own: Named, kept: Named, heads: tuple[str, ...], path: Path) -> None:
+    """Refuse tensors that are not those of a model, but for its classification layer.
+
+    Args:
+        own: of the model.
+        kept: of the file.
+        heads: what the names of tensors begin with that may be missing.
+        path: of the file, for messages.
+
+    Raises:
+        AuditError: one is missing, of no use, or of another shape.
+    """
     needed = {name for name in own if not name.startswith(heads)}
     for prefix in PREFIXES:
         if (
@@ -103,7 +140,7 @@ def _check_names(
             )
             raise AuditError(
                 f"weights: {path}: '{name}' is {fault}{more}{shapes}; expected the weights of this architecture with "
-                "these options, stem, channels and size of images"
+                "these options, stem, channels, classes and size of images"
             )
 
 
@@ -111,7 +148,7 @@ def _sides(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "one number"
 
 
-def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size | None:
+def _shape(state: Named, name: str) -> torch.Size | None:
     return state[name].shape if name in state else None
 
 

@@ -40,6 +40,8 @@ class Method(ABC):
     """Whether it reads the retain set (a privacy engineer may no longer have it)."""
     needs_validation: ClassVar[bool] = False
     """Whether it reads the validation set."""
+    needs_recipe: ClassVar[bool] = False
+    """Whether it trains by the recipe of the original, which of a finished model is only known if somebody says it."""
     second_model: ClassVar[str] = ""
     """Which further networks it trains or initialises besides the original ("random teacher"); empty: none."""
     from_scratch: ClassVar[bool] = False

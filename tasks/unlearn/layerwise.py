@@ -27,6 +27,7 @@ class ExactLastLayers(Method):
     """Reset the layer scope and train it from scratch on the retain set by the original's recipe."""
 
     needs_retain: ClassVar[bool] = True
+    needs_recipe: ClassVar[bool] = True
     passes: ClassVar[str] = "E*nr, E of the recipe; backward through the scope"
     paper: ClassVar[str] = "Goel et al. 2022, arXiv 2201.06640"
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tasks.errors import AuditError, unknown_name
 from tasks.unlearn.base import Method, register, require
@@ -48,7 +48,11 @@ class Program(Method):
     folder: str = ""
     """Where relative names of files in `program` start: the folder of the configuration, unless it says another."""
 
-    unidentified: ClassVar[frozenset[str]] = frozenset({"folder", "version"})
+    names: Literal["lethe", "own"] = "lethe"
+    """What parameters are called in {original}, {unlearned} and {trainable}. lethe: as in results, body. before those
+    of the network, and normalise.mean and .std; own: as in the network's own state dict, without normalisation."""
+
+    unidentified: ClassVar[frozenset[str]] = frozenset({"folder", "names", "version"})
     needs_validation: ClassVar[bool] = True
     passes: ClassVar[str] = "what the program does"
     edits_weights: ClassVar[bool] = True
@@ -79,7 +83,7 @@ class Program(Method):
             AuditError: the program or its script is not there or cannot be run, or a file cannot be read.
         """
         self._check_found()
-        return {"form": FORM} | {f"program[{place}]": _sha256(path) for place, path in self._files()}
+        return self._form | {f"program[{place}]": _sha256(path) for place, path in self._files()}
 
     def arguments(self, values: Mapping[str, str]) -> list[str]:
         """The command with what is handed over in place of the placeholders.
@@ -103,9 +107,14 @@ class Program(Method):
         from tasks.unlearn.parts.program_files import run_on_files
 
         files = {f"program[{place}]": _sha256(path) for place, path in self._files()}
-        if {"form": FORM} | files != self.file_digests:
+        if self._form | files != self.file_digests:
             raise AuditError("program: a file of it was edited after planning; run the same command again")
-        run_on_files(run, self.handed, self.arguments)
+        run_on_files(run, self.handed, self.arguments, own_names=self.names == "own")
+
+    @property
+    def _form(self) -> dict[str, str]:
+        """What is handed over, and by which names: as it was before there was a choice, where these are Lethe's."""
+        return {"form": FORM} if self.names == "lethe" else {"form": FORM, "names": self.names}
 
     def _check_found(self) -> None:
         """Refuse a program, or the script behind an interpreter, that is not there."""

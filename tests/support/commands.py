@@ -3,10 +3,13 @@
 import contextlib
 import io
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from orchestrator.errors import run_command
 
@@ -41,3 +44,10 @@ def started(
         timeout=timeout,
         env={**os.environ, **environment},
     )
+
+
+def ran_script(folder: Path, script: str, *words: str) -> None:
+    """Run a file of Python as a program in this process, which has imported what it needs."""
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [script, *words])
+        runpy.run_path(script, run_name="__main__")

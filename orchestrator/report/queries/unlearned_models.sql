@@ -8,6 +8,7 @@ select distinct
     models.model_id,
     models.weights_digest,
     models.params_json,
+    models.device,
     models.seed,
     models.trainable_parameters,
     models.num_parameters,

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 from tasks.errors import AuditError
+from tasks.networks.finished import BODY
+from tasks.networks.models import Classifier
 from tasks.runtime import weights
 from tasks.runtime.costs import count_program
 from tasks.runtime.program import ProgramFailed, Supervised, cleaned, supervised
@@ -34,7 +36,11 @@ LARGEST_SEED = 2**32
 
 
 def run_on_files(
-    run: UnlearningRun, handed: Container[str], arguments: Callable[[Mapping[str, str]], Sequence[str]]
+    run: UnlearningRun,
+    handed: Container[str],
+    arguments: Callable[[Mapping[str, str]], Sequence[str]],
+    *,
+    own_names: bool = False,
 ) -> None:
     """Run a program on the original of a run, and put what it wrote into `run.model`.
 
@@ -42,13 +48,15 @@ def run_on_files(
         run: gives what is handed over.
         handed: placeholders that the program's arguments hold; files of others are not written.
         arguments: of what every placeholder stands for: the program and its arguments.
+        own_names: whether the program calls parameters as the network within the model does, not as the model.
 
     Raises:
         ProgramFailed: see `tasks.runtime.program` and `read_weights`.
     """
     with supervised() as place:
-        original = weights.dump(run.model)
-        values = _hand_over(run, handed, place.folder, original)
+        network = run.model.body if own_names and isinstance(run.model, Classifier) else run.model
+        original = weights.dump(network)
+        values = _hand_over(run, handed, place.folder, original, "" if network is run.model else BODY)
         given = sum(path.stat().st_size for path in place.folder.iterdir())
         seconds = place.run(
             arguments(values),
@@ -56,11 +64,13 @@ def run_on_files(
             most_bytes=ROOM_BYTES + ROOM_FACTOR * given,
         )
         count_program(run.device, seconds)
-        _take(run.model, place, most_bytes=len(original) + HEADER_BYTES)
+        _take(network, place, most_bytes=len(original) + HEADER_BYTES)
 
 
-def _hand_over(run: UnlearningRun, handed: Container[str], folder: Path, original: bytes) -> dict[str, str]:
-    """Write the files that are asked for, and return what every placeholder stands for."""
+def _hand_over(
+    run: UnlearningRun, handed: Container[str], folder: Path, original: bytes, prefix: str
+) -> dict[str, str]:
+    """Write the files that are asked for, with names less a prefix, and return what every placeholder stands for."""
     write: Mapping[str, Callable[[Path], object]] = {
         "original": lambda path: path.write_bytes(original),
         "unlearned": lambda path: None,
@@ -69,7 +79,7 @@ def _hand_over(run: UnlearningRun, handed: Container[str], folder: Path, origina
         "validation_ids": lambda path: _write_ids(path, run.validation),
         "data": lambda path: _write_data(path, run),
         "trainable": lambda path: path.write_text(
-            "".join(f"{n}\n" for n in sorted(run.scope.movable)), "utf-8"
+            "".join(f"{n.removeprefix(prefix)}\n" for n in sorted(run.scope.movable)), "utf-8"
         ),
     }
     for name in write:
