@@ -141,5 +141,5 @@ def check_axes(labels: Labels, methods: Iterable[NamedMethod], attacks: Iterable
     """Refuse methods and attacks that are for models of other examples."""
     for axis, parts in (("method", methods), ("attack", attacks)):
         for part in parts:
-            with saying(f"axes.{axis}: '{part.text}'"):
+            with saying(f"axes.{axis}: '{part.text}'", part.built):
                 part.built.check_objective(labels.objective)

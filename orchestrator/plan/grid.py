@@ -36,6 +36,7 @@ from orchestrator.plan.sources import saying
 from tasks.attacks.base import Attack
 from tasks.errors import AuditError
 from tasks.networks.scope_text import check_text
+from tasks.plugged import calling
 from tasks.shadows.layout import ShadowLayout
 
 NO_SHADOW_CONTROL = (
@@ -196,7 +197,8 @@ class _Builder:
     def _refuse_forget(self, method: str, forget_set: str) -> None:
         """Refuse a method that cannot forget such a set, by the labels on both sides."""
         try:
-            self.methods[method].built.check_forget(*self._sides(forget_set))
+            with calling(self.methods[method].built):
+                self.methods[method].built.check_forget(*self._sides(forget_set))
         except AuditError as error:
             where = f"{method} with forget set {forget_set}"
             raise AuditError(f"{where}: {error}; exclude the combination with an [[exclude]] table") from None
@@ -204,7 +206,7 @@ class _Builder:
     def _refuse_attack(self, architecture: str, attack: str, forget_set: str) -> None:
         """Refuse an attack that could say nothing of the models of an architecture on such a forget set."""
         given = what_is_given(self.config, self.data, architecture, forget_set)
-        with saying(f"axes.attack: '{attack}'"):
+        with saying(f"axes.attack: '{attack}'", self.attacks[attack].built):
             self.attacks[attack].built.check_given(given)
 
     def _too_few(self, attack: str, forget_set: str) -> bool:

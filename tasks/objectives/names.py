@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, unknown_name
 
 EXAMPLES = {"classify": "images", "language": "documents"}
 """What the examples of an objective are called."""
@@ -29,6 +29,22 @@ class Declares(Protocol):
     def objectives(self) -> frozenset[str]:
         """Names of the objectives that it is for; empty: every one."""
         ...
+
+
+def check_objectives(name: str, cls: type[Declares]) -> None:
+    """Refuse a class that is for an objective that there is not.
+
+    Args:
+        name: kind and name of the entry, for messages.
+        cls: what declares its `objectives`.
+
+    Raises:
+        AuditError: one of them is unknown.
+    """
+    declared = cls.objectives
+    for objective in declared if isinstance(declared, (set, frozenset)) else ():
+        if objective not in EXAMPLES:
+            raise unknown_name("objective", str(objective), EXAMPLES, where=f"{name}: objectives")
 
 
 def require_objective(part: Declares, name: str, *, instead: str = "") -> None:
