@@ -43,6 +43,8 @@ def build(cls: type[D], values: Mapping[str, Any], *, where: str) -> D:
         absent = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if absent and name not in arguments:
             raise AuditError(_at(where, f"missing key '{name}' ({type_name(hints[name])})"))
+        if absent and isinstance(arguments[name], str) and not arguments[name].strip():
+            raise AuditError(f"{_join(where, name)}: expected text, got '{arguments[name]}'")
     try:
         return cls(**arguments)
     except AuditError as error:
@@ -157,9 +159,7 @@ def check_plain(value: Any, *, where: str) -> None:
         for place, one in enumerate(value):
             check_plain(one, where=f"{where}[{place}]")
     elif isinstance(value, int) and not -LARGEST <= value <= LARGEST:
-        raise AuditError(
-            f"{where}: expected a whole number of at most 18 digits, got one of {_digits(value)}"
-        )
+        raise AuditError(f"{where}: expected a whole number below 2^63, got one of {_digits(value)} digits")
     elif isinstance(value, float) and not math.isfinite(value):
         raise AuditError(f"{where}: expected a finite number, got {value}")
     elif not isinstance(value, (bool, int, float, str, type(None))):

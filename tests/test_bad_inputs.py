@@ -86,7 +86,7 @@ FLAGS = [
     bad("sweep quick other", "got 'other'", "--help"),
     bad("sweep quik", "'quik'", "Did you mean 'quick'?"),
     bad("sweep missing.toml", "missing.toml"),
-    bad("sweep {shelf}", "{shelf}: expected a TOML file, got a directory"),
+    bad("sweep {shelf}", "expected a TOML file or the name of a preset, got the directory {shelf}"),
     bad("sweep {shelf}/not_toml.toml", "not_toml.toml", "not valid TOML", "line 1"),
     bad("sweep {shelf}/binary.toml", "binary.toml", "expected UTF-8 text"),
     bad("sweep --describe metods", "--describe", "Did you mean 'methods'?"),
@@ -282,12 +282,15 @@ ANSWERS = [
     answers("control = true", "answers.control", "all, models, none"),
 ]
 CANARIES = [
-    toml(
-        '"random:fraction=0.2"',
-        '"canaries"',
-        "axes.forget_set: 'canaries' is what the planted canaries are called",
-        more='[forget_sets.canaries]\nkind = "random"\nfraction = 0.3\n[shadows]\nnum = 40\ncanaries = 20\n'
-        '[attacks.population]\nbase = "u_lira"\n',
+    Bad(
+        command=PLAN,
+        told=("axes.forget_set: 'canaries' is what the planted canaries are called",),
+        toml={
+            '"random:fraction=0.2"': '"canaries"',
+            '"population"]': '"u_lira"]',
+            "[axes]": '[forget_sets.canaries]\nkind = "random"\nfraction = 0.3\n[shadows]\nnum = 40\n'
+            "canaries = 20\n[axes]",
+        },
     ),
     canaries("forget_fraction = 0.7", "forget_fraction: expected above 0 and at most 0.5, got 0.7"),
     canaries("forget_fraction = 0.5\ndraws = 2", "draws: expected 0 or 1 with forget_fraction 0.5, got 2"),

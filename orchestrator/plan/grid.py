@@ -16,10 +16,11 @@ from orchestrator.plan.bases import assumptions, bases
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, ShadowSubject, Subject
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
-from orchestrator.plan.fits import check_axes, check_models, check_prompts, told_of_models
+from orchestrator.plan.exclusions import check_exclusions, idle
+from orchestrator.plan.fits import check_axes, check_models, check_prompts, told_of_classes, told_of_models
 from orchestrator.plan.given import what_is_given
 from orchestrator.plan.identity import Identity
-from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_tables
+from orchestrator.plan.names import NamedMethod, build_attack, build_method, check_reserved, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
 from orchestrator.plan.points import CONTROL, ROLES, points, unaudited
 from orchestrator.plan.setting import Setting
@@ -52,6 +53,8 @@ def make_plan(config: SweepConfig) -> Plan:
         AuditError: anything in the configuration that can be known to be wrong before models are built.
     """
     check_tables(config)
+    check_exclusions(config)
+    check_reserved(config, (BASE_METHOD, RETRAINED_METHOD))
     for text in config.axes.scope:
         with saying("axes.scope"):
             check_text(text)
@@ -85,6 +88,8 @@ def make_plan(config: SweepConfig) -> Plan:
             *notes,
             *assumptions(started),
             *told_of_models(config, builder.data.labels),
+            *told_of_classes(builder.data.labels, builder.data.splits.train),
+            *idle(config),
             *builder.data.labels.notes,
             *(
                 f"forget_sets.{name}: {note}"

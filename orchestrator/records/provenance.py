@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
+import unicodedata
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -34,8 +36,13 @@ _PACKAGES = (
 
 
 def run_identity(config: SweepConfig, started: datetime, ordinal: int) -> str:
-    """A readable name, `name-YYYYMMDD-HHMMSS-<6 digits of a digest>`: another for each run, whatever the clock says."""
-    return f"{config.name}-{started:%Y%m%d-%H%M%S}-{digest([config, ordinal], 6)}"
+    """A readable name, `name-YYYYMMDD-HHMMSS-<6 digits of a digest>`: another for each run, whatever the clock says.
+
+    Of the audit's name it has what may name a file anywhere: ASCII letters, digits and `_.=+-`, up to 80.
+    """
+    plain = unicodedata.normalize("NFKD", config.name).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", plain).strip("-._=+")[:80] or "audit"
+    return f"{name}-{started:%Y%m%d-%H%M%S}-{digest([config, ordinal], 6)}"
 
 
 def run_row(

@@ -48,6 +48,8 @@ class Given:
 
     objective: str
     """Name of what the model is trained for."""
+    num_classes: int
+    """That the model tells apart; of documents 1."""
     architecture: str
     """On the axis."""
     has_base: bool

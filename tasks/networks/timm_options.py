@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.util
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, UnknownName
 
 Stem = Literal["auto", "small", "timm"]
 SMALL_IMAGE = 64
@@ -28,6 +30,7 @@ LOADING = frozenset(
 )
 """Options by which timm would look for weights, and download them."""
 _OF_THE_DATA = {"num_classes": "there are classes", "in_chans": "images have channels"}
+_MODEL = re.compile(r"@register_model\s+def (\w+)\(")
 _RESIDUAL = ("resnet", "resnetv2", "res2net", "resnest", "sknet")
 """Modules of timm whose models are of the classes ResNet and ResNetV2."""
 
@@ -74,12 +77,48 @@ def is_residual(timm_name: str) -> bool:
 
 @functools.cache
 def _residual_names() -> frozenset[str]:
-    # Found and read, not imported: timm takes seconds, and the plan has one.
+    sources = _sources()
+    return frozenset(name for module in _RESIDUAL for name in _MODEL.findall(sources.get(module, "")))
+
+
+@functools.cache
+def _sources() -> dict[str, str]:
+    """Modules of timm's models by name. Found and read, not imported: timm takes seconds, and the plan has one."""
     spec = importlib.util.find_spec("timm")
     folder = Path((spec.submodule_search_locations or [""])[0]) / "models" if spec else Path()
-    files = [folder / f"{module}.py" for module in _RESIDUAL]
-    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
-    return frozenset(name for text in texts for name in re.findall(r"@register_model\s+def (\w+)\(", text))
+    return {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py"))}
+
+
+def check_name(timm_name: str) -> None:
+    """Refuse a name that timm does not have, and a tag of weights that it does not know.
+
+    Raises:
+        UnknownName: there is no such model; the message names the nearest.
+    """
+    name = timm_name.partition(".")[0]
+    named = [
+        f"{quote}{timm_name}{quote}" for quote in ("'", '"')
+    ]  # configurations of weights, and former names
+    if any(text in source for source in _sources().values() for text in named):
+        return
+    own = {found for source in _sources().values() for found in _MODEL.findall(source)}
+    added = _registered() - own
+    if timm_name in own or name in added:
+        return
+    tag = re.compile(rf"['\"]({re.escape(name)}\.\w+)['\"]")
+    valid = {found for source in _sources().values() for found in tag.findall(source)} or own | added
+    near = difflib.get_close_matches(timm_name, sorted(valid), n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise UnknownName(f"no timm model '{timm_name}'.{hint} Valid: the names of timm.list_models()")
+
+
+def _registered() -> set[str]:
+    """Architectures of plug-ins: whoever registered one has imported timm."""
+    if "timm" not in sys.modules:
+        return set()
+    from timm.models import list_models
+
+    return set(list_models())
 
 
 def told_of(
