@@ -46,9 +46,17 @@ def run_identity(config: SweepConfig, started: datetime, ordinal: int) -> str:
 
 
 def run_row(
-    plan: Plan, *, run_id: str, ordinal: int, started: datetime, counts: dict[str, int]
+    plan: Plan, *, run_id: str, ordinal: int, started: datetime, planned: dict[str, Any]
 ) -> dict[str, Any]:
-    """The row of `runs`."""
+    """The row of `runs`.
+
+    Args:
+        plan: what the run asks for.
+        run_id: its name.
+        ordinal: its place among the runs.
+        started: when.
+        planned: counts, by name, and what the plan says (`notes`).
+    """
     config = plan.config
     commit, dirty, difference = git_state(Path(__file__).parent)
     return {
@@ -71,7 +79,7 @@ def run_row(
         "seeds_json": json.dumps(list(config.axes.seed)),
         "answers_json": canonical(plan.answers.rows()),
         "bases_json": json.dumps([base._asdict() for base in plan.bases]),
-        "plan_json": json.dumps(counts, sort_keys=True),
+        "plan_json": json.dumps(planned, sort_keys=True),
         "schema_version": SCHEMA_VERSION,
     }
 

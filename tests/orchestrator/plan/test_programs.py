@@ -103,7 +103,7 @@ def test_an_edited_program_is_said_and_another_copy_is_refused(tmp_path):
     path, store = written(tmp_path / "here"), Store(str(tmp_path / "results"))
     plan = planned(path)
     assert plan.plugins.keys() == {"program theirs", "program also"}
-    row = run_row(plan, run_id="first", ordinal=1, started=datetime.now(UTC), counts={})
+    row = run_row(plan, run_id="first", ordinal=1, started=datetime.now(UTC), planned={})
     store.write("runs", "first", [row])
     check_plugins(plan, store)
     assert changed_plugins(plan, store) == []
