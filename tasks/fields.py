@@ -169,7 +169,7 @@ def check_plain(value: Any, *, where: str) -> None:
 
 
 def _digits(value: int) -> int:
-    return int(abs(value).bit_length() * math.log10(2)) + 1
+    return len(str(abs(value))) if value.bit_length() < 1 << 13 else int(math.log10(abs(value))) + 1
 
 
 def _mismatch(annotation: Any, value: Any, where: str) -> AuditError:
