@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,9 @@ PATIENCE = "RAY_gcs_rpc_server_reconnect_timeout_s"
 """Environment variable: seconds after which Ray gives up a GCS that does not answer; 60 where it is not set."""
 CONNECT_SECONDS, LINK_SECONDS, PAUSE_SECONDS = 2.0, 10.0, 0.2
 """For a service of a cluster to accept a connection, until it is asked for a new one, and in between."""
+UNFIT = ("PYTHONWARNINGS",)
+"""Variables that Ray's own processes do not bear: one that makes errors of warnings ends its dashboard, and so the
+raylet."""
 STARTS = 3
 """Tries to start a private Ray: on a machine that is overloaded its processes may not answer in time."""
 
@@ -128,24 +131,33 @@ def _private(folder: Path) -> Iterator[None]:
     several = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with reaper.marked(folder), _temporary_files_in(folder):
+        with reaper.marked(folder), _variables({"TMPDIR": str(folder), **dict.fromkeys(UNFIT)}):
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = several
 
 
 @contextlib.contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Processes that are started meanwhile inherit a TMPDIR whose name Ray can use; it goes with the session."""
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(folder)
+def _variables(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """What processes that are started meanwhile inherit, such as a TMPDIR whose name Ray can use.
+
+    Args:
+        changes: values by name; None: the variable is not there.
+    """
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["TMPDIR"]
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
         else:
-            os.environ["TMPDIR"] = before
+            os.environ[name] = value
 
 
 class _Watch:
