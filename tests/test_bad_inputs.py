@@ -411,6 +411,16 @@ PIXELS = [
     ),
     data('name = "npz"\noptions = { path = "{shelf}/range.npz" }', "got 0 to 255", "x.astype(np.uint8)"),
     data('name = "npz"\noptions = { path = "{shelf}/int64.npz" }', "got int64", "x.astype(np.uint8)"),
+    data(
+        'name = "npz"\noptions = { path = "{shelf}/uint16.npz" }', "got uint16", "(x // 257).astype(np.uint8)"
+    ),
+    data('name = "npz"\noptions = { path = "{shelf}/nan.npz" }', "expected floats in [0, 1], got nan"),
+    data(
+        'name = "npz"\noptions = { path = "{shelf}/objects.npz" }',
+        "cannot read array 'images': Object arrays",
+    ),
+    data('name = "npz"\noptions = { path = "{shelf}/no_rows.npz" }', "labels: expected at least one label"),
+    data('name = "npz"\noptions = { path = "{shelf}/billion.npz" }', "less than 1048576, got 1000000000"),
     data('name = "npz"\noptions = { path = "{shelf}/one_hot.npz" }', "labels", "y.argmax(axis=1)"),
     data('name = "npz"\noptions = { path = "{shelf}/bool.npz" }', "labels", "y.astype(int)"),
     data('name = "npz"\noptions = { path = "{shelf}/halves.npz" }', "labels", "got 0.5 at 1"),
@@ -444,6 +454,11 @@ def make_npz(shelf: Path) -> None:
         labels=many,
     )
     np.savez(shelf / "int64.npz", images=images.astype(np.int64) + 200, labels=labels)
+    np.savez(shelf / "uint16.npz", images=images.astype(np.uint16) + 65535, labels=labels)
+    np.savez(shelf / "nan.npz", images=images * np.nan, labels=labels)
+    np.savez(shelf / "objects.npz", images=np.full(NUM_IMAGES, None), labels=labels)
+    np.savez(shelf / "no_rows.npz", images=images[:0], labels=labels[:0])
+    np.savez(shelf / "billion.npz", images=images, labels=labels * 10**9)
     np.savez(shelf / "one_hot.npz", images=images, labels=np.eye(3)[labels])
     np.savez(shelf / "bool.npz", images=images, labels=labels == 1)
     np.savez(shelf / "halves.npz", images=images, labels=labels / 2)

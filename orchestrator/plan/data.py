@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from orchestrator.config.settings import SweepConfig
-from orchestrator.plan.fits import check_kind, check_normalisation
+from orchestrator.plan.fits import check_classes, check_kind, check_normalisation
 from orchestrator.plan.names import build_forget_kind
 from orchestrator.plan.plugins import plugin_digest, plugin_name
 from orchestrator.plan.score_file import RiskScores, read_scores
@@ -63,6 +63,7 @@ def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
     if not labels.vocabulary:
         with saying("data.options"):
             check_some_images(source, labels)
+    check_classes(labels)
     splits = make_splits(
         labels,
         validation_fraction=config.data.validation_fraction,

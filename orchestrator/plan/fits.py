@@ -80,6 +80,18 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
         )
 
 
+def check_classes(labels: Labels) -> None:
+    """Refuse images of one class: whatever a model answers is right.
+
+    Raises:
+        AuditError: there is one.
+    """
+    if labels.objective == "classify" and labels.num_classes < 2:
+        raise AuditError(
+            f"data: expected two classes or more, got {labels.num_classes}: {labels.class_names}"
+        )
+
+
 def told_of_classes(labels: Labels, train: np.ndarray) -> tuple[str, ...]:
     """What a plan says of classes that nothing is trained on: the numbers of classes may have gaps, or begin at 1."""
     counts = np.bincount(labels.labels[train], minlength=labels.num_classes)

@@ -31,6 +31,8 @@ LOADING = frozenset(
 """Options by which timm would look for weights, and download them."""
 _OF_THE_DATA = {"num_classes": "there are classes", "in_chans": "images have channels"}
 _MODEL = re.compile(r"@register_model\s+def (\w+)\(")
+_FORMER = re.compile(r"register_model_deprecations\(__name__, \{(.*?)\}\)", re.DOTALL)
+_KEY = re.compile(r"['\"]([^'\"]+)['\"]:")
 _RESIDUAL = ("resnet", "resnetv2", "res2net", "resnest", "sknet")
 """Modules of timm whose models are of the classes ResNet and ResNetV2."""
 
@@ -95,21 +97,28 @@ def check_name(timm_name: str) -> None:
     Raises:
         UnknownName: there is no such model; the message names the nearest.
     """
-    name = timm_name.partition(".")[0]
-    named = [
-        f"{quote}{timm_name}{quote}" for quote in ("'", '"')
-    ]  # configurations of weights, and former names
-    if any(text in source for source in _sources().values() for text in named):
-        return
-    own = {found for source in _sources().values() for found in _MODEL.findall(source)}
+    (name, dot, _), own = timm_name.partition("."), _own_names()
     added = _registered() - own
     if timm_name in own or name in added:
         return
     tag = re.compile(rf"['\"]({re.escape(name)}\.\w+)['\"]")
-    valid = {found for source in _sources().values() for found in tag.findall(source)} or own | added
+    tags = (
+        {found for source in _sources().values() for found in tag.findall(source)} if name in own else set()
+    )
+    if name in own and dot and (timm_name in tags or not tags):  # of some, tags are made as timm is imported
+        return
+    valid = tags or own | added
     near = difflib.get_close_matches(timm_name, sorted(valid), n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise UnknownName(f"no timm model '{timm_name}'.{hint} Valid: the names of timm.list_models()")
+
+
+@functools.cache
+def _own_names() -> frozenset[str]:
+    """Names of timm's models, those of former days among them."""
+    texts = _sources().values()
+    former = [name for text in texts for table in _FORMER.findall(text) for name in _KEY.findall(table)]
+    return frozenset([name for text in texts for name in _MODEL.findall(text)] + former)
 
 
 def _registered() -> set[str]:

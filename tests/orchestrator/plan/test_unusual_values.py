@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from orchestrator.audit import request
 from orchestrator.audit.tuning import plan_search
 from orchestrator.config.settings import SweepConfig, load
 from orchestrator.plan.cells import Plan
@@ -239,6 +243,28 @@ def test_classes_that_nothing_is_trained_on_are_said(tmp_path, monkeypatch):
     )
     np.savez("a.npz", images=np.zeros((60, 1, 8, 8), np.uint8), labels=labels - 1)
     assert not [note for note in planned(tmp_path, data).notes if note.startswith("data:")]
+
+
+def test_images_of_one_class_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("a.npz", images=np.zeros((60, 1, 8, 8), np.uint8), labels=np.zeros(60, int))
+    with pytest.raises(AuditError, match=r"^data: expected two classes or more, got 1"):
+        planned(tmp_path, {SYNTHETIC_DATA: 'name = "npz"\noptions = { path = "a.npz" }\n'})
+
+
+@pytest.mark.parametrize("backend", ["local", "cluster"])
+def test_ray_without_docstrings_is_refused_before_any_work(backend, tmp_path, monkeypatch):
+    """`python -OO` takes docstrings away, and Ray cannot be imported without its own."""
+    (tmp_path / "audit.toml").write_text(changed({'backend = "inline"': f'backend = "{backend}"'}))
+    config = load(str(tmp_path / "audit.toml"))
+    flags = {name: getattr(sys.flags, name) for name in dir(sys.flags) if name[0] != "_"}
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(**(flags | {"optimize": 2})))
+    with pytest.raises(
+        AuditError, match=r"^execution\.backend: Ray cannot be imported .*take --backend inline"
+    ):
+        request.planned(config)
+    inline = replace(config, execution=replace(config.execution, backend="inline"))
+    assert request.planned(inline).cells
 
 
 @pytest.mark.parametrize("name", ["resnet18.a1_in1k", "vit_base_patch16_224_in21k", "lambda_resnet26t"])
