@@ -37,7 +37,7 @@ def build(cls: type[D], values: Mapping[str, Any], *, where: str) -> D:
     for key in values:
         if key not in known:
             raise unknown_name("key", key, known, where=where)
-    hints = _hints_of(cls, where)  # type: ignore[arg-type]
+    hints = _hints_of(cls, where)
     arguments = {key: convert(hints[key], v, where=_join(where, key)) for key, v in values.items()}
     for name, field in known.items():
         absent = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

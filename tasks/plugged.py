@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import importlib
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -71,7 +71,8 @@ def _misfit(value: Any, annotation: Any) -> str:
     if not isinstance(value, KINDS.get(kind, (kind,))) or (kind is int and isinstance(value, bool)):
         return f"expected a {kind.__name__.lower()}, got {value!r:.60}"
     item = next((item for item in get_args(annotation) if isinstance(item, type)), object)
-    strange = [one for one in value if not isinstance(one, item)] if kind in (tuple, frozenset) else []
+    held = value if isinstance(value, Iterable) and kind in (tuple, frozenset) else ()
+    strange = [one for one in held if not isinstance(one, item)]
     place = "" if item.__module__ == "builtins" else f"{item.__module__}."
     return f"expected {place}{item.__name__}, got {strange[0]!r:.60}" if strange else ""
 

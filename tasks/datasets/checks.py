@@ -56,7 +56,7 @@ def _check_words(name: str, labels: Labels) -> None:
 
 
 def _is_size(side: object) -> bool:
-    return isinstance(side, (int, np.integer)) and not isinstance(side, bool) and side >= 1
+    return isinstance(side, (int, np.integer)) and not isinstance(side, bool) and int(side) >= 1
 
 
 def checked_names(source: DataSource, labels: Labels) -> tuple[str, ...]:

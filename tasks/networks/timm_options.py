@@ -32,7 +32,7 @@ LOADING = frozenset(
 _OF_THE_DATA = {"num_classes": "there are classes", "in_chans": "images have channels"}
 _MODEL = re.compile(r"@register_model\s+def (\w+)\(")
 _FORMER = re.compile(r"register_model_deprecations\(__name__, \{(.*?)\}\)", re.DOTALL)
-_KEY = re.compile(r"['\"]([^'\"]+)['\"]:")
+_KEY = re.compile(r"['\"]([^'\"]+)['\"]\s*:")
 _RESIDUAL = ("resnet", "resnetv2", "res2net", "resnest", "sknet")
 """Modules of timm whose models are of the classes ResNet and ResNetV2."""
 
@@ -98,8 +98,10 @@ def check_name(timm_name: str) -> None:
         UnknownName: there is no such model; the message names the nearest.
     """
     (name, dot, _), own = timm_name.partition("."), _own_names()
+    if timm_name in own:
+        return
     added = _registered() - own
-    if timm_name in own or name in added:
+    if name in added:
         return
     tag = re.compile(rf"['\"]({re.escape(name)}\.\w+)['\"]")
     tags = (

@@ -5,6 +5,7 @@ Imports no torch: the plan asks.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from tasks.errors import AuditError, unknown_name
@@ -31,7 +32,7 @@ class Declares(Protocol):
         ...
 
 
-def check_objectives(name: str, cls: type[Declares]) -> None:
+def check_objectives(name: str, cls: type) -> None:
     """Refuse a class that is for an objective that there is not.
 
     Args:
@@ -41,8 +42,8 @@ def check_objectives(name: str, cls: type[Declares]) -> None:
     Raises:
         AuditError: one of them is unknown.
     """
-    declared = cls.objectives
-    for objective in declared if isinstance(declared, (set, frozenset)) else ():
+    declared: Collection[str] = cls.objectives  # type: ignore[attr-defined]
+    for objective in declared:
         if objective not in EXAMPLES:
             raise unknown_name("objective", str(objective), EXAMPLES, where=f"{name}: objectives")
 
