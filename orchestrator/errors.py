@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -13,6 +14,12 @@ from tasks.errors import AuditError
 
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and line break, marks that turn the direction of writing, and halves of characters."""
+
+SURROUNDINGS = {
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETXTBSY),
+}
+"""What is wrong with a named file rather than with Lethe: whoever opened it, the line names it."""
 
 
 class Exit(IntEnum):
@@ -29,8 +36,9 @@ class Exit(IntEnum):
 def run_command(main: Callable[[], int | None]) -> int:
     """Run a command's `main` and return its exit code; bugs keep their traceback.
 
-    An AuditError is printed as one line and gives 2; so does output that cannot be written, as on a full disk. What
-    would go to a stream that the shell has closed is lost. A keyboard interrupt that `main` lets through gives 130.
+    An AuditError is printed as one line and gives 2; so does a file that cannot be looked at, opened or written for
+    what it is or where it lies, and output that cannot be written, as on a full disk. What would go to a stream that
+    the shell has closed is lost. A keyboard interrupt that `main` lets through gives 130.
     """
     _open_what_is_closed()
     try:
@@ -47,10 +55,13 @@ def run_command(main: Callable[[], int | None]) -> int:
         _mute_stdout()
         return Exit.CLOSED_PIPE
     except OSError as error:
-        if not _of_stdout(error):
+        if _of_stdout(error):
+            _mute_stdout()
+            _say(f"error: stdout: {error.strerror}")
+        elif error.errno in SURROUNDINGS and error.filename:
+            _say(f"error: {one_line(AuditError(f'{os.fsdecode(error.filename)}: {error.strerror}'))}")
+        else:
             raise
-        _mute_stdout()
-        _say(f"error: stdout: {error.strerror}")
         return Exit.BAD_INPUT
 
 

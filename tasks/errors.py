@@ -25,9 +25,10 @@ def unknown_name(what: str, name: str, valid: Iterable[str], *, where: str = "")
         valid: every accepted name.
         where: the key or flag it was read from; omitted from the message when empty.
     """
-    choices = sorted(valid)
+    choices = sorted(set(valid))
     place = f"{where}: " if where else ""
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    alike = {choice.casefold(): choice for choice in choices}
+    near = [alike[found] for found in difflib.get_close_matches(name.casefold(), alike, n=1, cutoff=0.5)]
     hint = f" Did you mean '{near[0]}'?" if near else ""
     listed = ", ".join(choices) if choices else "none"
     return UnknownName(f"{place}no {what} '{name}'.{hint} Valid: {listed}")

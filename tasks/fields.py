@@ -19,6 +19,9 @@ from tasks.errors import AuditError, unknown_name
 
 D = TypeVar("D")
 
+LARGEST = 2**63 - 1
+"""Whole numbers up to this size, of either sign, are what results can hold."""
+
 
 def build(cls: type[D], values: Mapping[str, Any], *, where: str) -> D:
     """Make an instance of the dataclass `cls`, refusing unknown keys and wrong types.
@@ -35,16 +38,37 @@ def build(cls: type[D], values: Mapping[str, Any], *, where: str) -> D:
     for key in values:
         if key not in known:
             raise unknown_name("key", key, known, where=where)
-    hints = _type_hints(cls)  # type: ignore[arg-type]
+    hints = _hints_of(cls, where)
     arguments = {key: convert(hints[key], v, where=_join(where, key)) for key, v in values.items()}
     for name, field in known.items():
         absent = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if absent and name not in arguments:
             raise AuditError(_at(where, f"missing key '{name}' ({type_name(hints[name])})"))
+        if absent and isinstance(arguments[name], str) and not arguments[name].strip():
+            raise AuditError(f"{_join(where, name)}: expected text, got '{arguments[name]}'")
     try:
         return cls(**arguments)
     except AuditError as error:
         raise type(error)(_at(where, str(error))) from None
+
+
+def check_defaults(cls: type, *, where: str) -> None:
+    """Refuse a dataclass with a default of another type than its field says.
+
+    Raises:
+        AuditError: there is one; or a type cannot be read.
+    """
+    for field in dataclasses.fields(cls):
+        if field.init and field.default is not dataclasses.MISSING:
+            convert(_hints_of(cls, where)[field.name], field.default, where=_join(where, field.name))
+
+
+def _hints_of(cls: type, where: str) -> dict[str, Any]:
+    try:
+        return _type_hints(cls)
+    except (NameError, TypeError, SyntaxError) as error:  # of a plug-in
+        told = f"{cls.__qualname__}: cannot read the types of its fields: {error}"
+        raise AuditError(_at(where, told)) from None
 
 
 @functools.cache
@@ -65,6 +89,7 @@ def convert(annotation: Any, value: Any, *, where: str) -> Any:
     """Check `value` against a type annotation and return it in that type."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is Any:
+        check_plain(value, where=where)
         return value
     if origin in (Union, types.UnionType):
         return _convert_union(arguments, value, where)
@@ -113,12 +138,42 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
 
 def _convert_scalar(annotation: Any, value: Any, where: str) -> Any:
     if annotation is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise AuditError(f"{where}: expected a finite number, got {value}")
+        check_plain(value, where=where)
         return float(value)
     if annotation in (int, str, bool) and type(value) is annotation:
+        check_plain(value, where=where)
         return value
     raise _mismatch(annotation, value, where)
+
+
+def check_plain(value: Any, *, where: str) -> None:
+    """Refuse what neither an id nor a result can hold: JSON has no dates and no numbers that are not finite.
+
+    Args:
+        value: as TOML or Python gives it; lists and tables are followed.
+        where: its key, for messages.
+
+    Raises:
+        AuditError: there is such a value; its key is named.
+    """
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            check_plain(one, where=_join(where, str(key)))
+    elif isinstance(value, (list, tuple)):
+        for place, one in enumerate(value):
+            check_plain(one, where=f"{where}[{place}]")
+    elif isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+        raise AuditError(f"{where}: expected a whole number below 2^63, got one of {_digits(value)} digits")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise AuditError(f"{where}: expected a finite number, got {value}")
+    elif not isinstance(value, (bool, int, float, str, type(None))):
+        raise AuditError(
+            f"{where}: expected text, a number, true or false, a list or a table, got {value!r:.60}"
+        )
+
+
+def _digits(value: int) -> int:
+    return len(str(abs(value))) if value.bit_length() < 1 << 13 else int(math.log10(abs(value))) + 1
 
 
 def _mismatch(annotation: Any, value: Any, where: str) -> AuditError:

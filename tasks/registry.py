@@ -7,15 +7,18 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
+from tasks.plugged import calling, check_declared, is_own, place_of, told
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What may name an entry: text that `name:key=value` can be split off."""
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
@@ -29,12 +32,21 @@ class Registry(Generic[T]):
         package: the package whose modules hold the built-in entries.
         group: the entry-point group from which installed packages add theirs.
         skip: modules of the package that hold no entries and may be slow to import (torch).
+        check: refuses an entry for what it declares, given "kind 'name'" and the class; types are checked before.
     """
 
     def __init__(
-        self, kind: str, *, contract: type[T], package: str, group: str, skip: tuple[str, ...] = ()
+        self,
+        kind: str,
+        *,
+        contract: type[T],
+        package: str,
+        group: str,
+        skip: tuple[str, ...] = (),
+        check: Callable[[str, type[T]], None] | None = None,
     ) -> None:
         self.kind, self.contract = kind, contract
+        self._check = check
         self._package = package
         self._group = group
         self._skip = skip
@@ -45,10 +57,18 @@ class Registry(Generic[T]):
         """Class decorator that adds a frozen dataclass under `name`.
 
         Raises:
-            AuditError: it is none, does not inherit the contract, or the name is taken.
+            AuditError: it is none, does not inherit the contract, declares something of another type than that says,
+                or the name is none that an axis could hold, or taken.
         """
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            got = f"the class {name.__qualname__}" if isinstance(name, type) else repr(name)
+            raise AuditError(
+                f'{self.kind}: expected a name of letters, digits and _.- in @register("..."), got {got:.80}'
+            )
 
         def add(cls: C) -> C:
+            if not isinstance(cls, type):
+                raise AuditError(f"{self.kind} '{name}': expected a class, got {cls!r:.80}")
             if not issubclass(cls, self.contract):
                 base = f"{self.contract.__module__}.{self.contract.__name__}"
                 raise AuditError(
@@ -62,7 +82,15 @@ class Registry(Generic[T]):
                     f"see {self.contract.__module__}.{self.contract.__name__}"
                 )
             if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-                raise AuditError(f"{self.kind} '{name}' must be a frozen dataclass ({cls.__qualname__})")
+                raise AuditError(
+                    f"{self.kind} '{name}' must be a frozen dataclass ({cls.__qualname__}): write @register above "
+                    "@dataclass(frozen=True, kw_only=True)"
+                )
+            check_declared(f"{self.kind} '{name}'", cls, self.contract)
+            if not is_own(cls):
+                fields.check_defaults(cls, where=f"{self.kind} '{name}'")
+            if self._check is not None:
+                self._check(f"{self.kind} '{name}'", cls)  # type: ignore[arg-type]
             owner = self._entries.get(name)
             identity = (cls.__module__, cls.__qualname__)
             if owner is not None and (owner.__module__, owner.__qualname__) != identity:
@@ -88,7 +116,11 @@ class Registry(Generic[T]):
 
     def build(self, name: str, values: Mapping[str, Any], *, where: str) -> T:
         """Make the entry `name` with the given parameters, strictly checked."""
-        return fields.build(self.get(name, where=where), values, where=where)
+        cls = self.get(name, where=where)
+        with calling(cls):
+            built = fields.build(cls, values, where=where)
+        fields.check_plain(fields.to_plain(built), where=where)
+        return built
 
     def _load(self) -> None:
         if self._loaded:
@@ -157,11 +189,18 @@ def import_plugins(modules: tuple[str, ...]) -> None:
         AuditError: a module cannot be found or fails to import.
     """
     for module in modules:
+        if not all(part.isidentifier() for part in module.split(".")):
+            file = (
+                " without .py, and dots in place of slashes"
+                if module.endswith(".py") or "/" in module
+                else ""
+            )
+            raise AuditError(
+                f"plugins: expected names of modules, as import takes them{file}, got '{module}'"
+            )
         try:
             importlib.import_module(module)
-        except (Exception, SystemExit) as error:  # a plug-in may raise anything at import
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            raise AuditError(
-                f"plugins: cannot import '{module}': {type(error).__name__}: {error} "
-                f"({last.filename}, line {last.lineno})"
-            ) from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plug-in may raise anything at import
+            raise AuditError(f"plugins: cannot import '{module}': {told(error)}{place_of(error)}") from error

@@ -86,7 +86,7 @@ FLAGS = [
     bad("sweep quick other", "got 'other'", "--help"),
     bad("sweep quik", "'quik'", "Did you mean 'quick'?"),
     bad("sweep missing.toml", "missing.toml"),
-    bad("sweep {shelf}", "{shelf}: expected a TOML file, got a directory"),
+    bad("sweep {shelf}", "expected a TOML file or the name of a preset, got the directory {shelf}"),
     bad("sweep {shelf}/not_toml.toml", "not_toml.toml", "not valid TOML", "line 1"),
     bad("sweep {shelf}/binary.toml", "binary.toml", "expected UTF-8 text"),
     bad("sweep --describe metods", "--describe", "Did you mean 'methods'?"),
@@ -282,12 +282,15 @@ ANSWERS = [
     answers("control = true", "answers.control", "all, models, none"),
 ]
 CANARIES = [
-    toml(
-        '"random:fraction=0.2"',
-        '"canaries"',
-        "axes.forget_set: 'canaries' is what the planted canaries are called",
-        more='[forget_sets.canaries]\nkind = "random"\nfraction = 0.3\n[shadows]\nnum = 40\ncanaries = 20\n'
-        '[attacks.population]\nbase = "u_lira"\n',
+    Bad(
+        command=PLAN,
+        told=("axes.forget_set: 'canaries' is what the planted canaries are called",),
+        toml={
+            '"random:fraction=0.2"': '"canaries"',
+            '"population"]': '"u_lira"]',
+            "[axes]": '[forget_sets.canaries]\nkind = "random"\nfraction = 0.3\n[shadows]\nnum = 40\n'
+            "canaries = 20\n[axes]",
+        },
     ),
     canaries("forget_fraction = 0.7", "forget_fraction: expected above 0 and at most 0.5, got 0.7"),
     canaries("forget_fraction = 0.5\ndraws = 2", "draws: expected 0 or 1 with forget_fraction 0.5, got 2"),
@@ -408,6 +411,16 @@ PIXELS = [
     ),
     data('name = "npz"\noptions = { path = "{shelf}/range.npz" }', "got 0 to 255", "x.astype(np.uint8)"),
     data('name = "npz"\noptions = { path = "{shelf}/int64.npz" }', "got int64", "x.astype(np.uint8)"),
+    data(
+        'name = "npz"\noptions = { path = "{shelf}/uint16.npz" }', "got uint16", "(x // 257).astype(np.uint8)"
+    ),
+    data('name = "npz"\noptions = { path = "{shelf}/nan.npz" }', "expected floats in [0, 1], got nan"),
+    data(
+        'name = "npz"\noptions = { path = "{shelf}/objects.npz" }',
+        "cannot read array 'images': Object arrays",
+    ),
+    data('name = "npz"\noptions = { path = "{shelf}/no_rows.npz" }', "labels: expected at least one label"),
+    data('name = "npz"\noptions = { path = "{shelf}/billion.npz" }', "less than 1048576, got 1000000000"),
     data('name = "npz"\noptions = { path = "{shelf}/one_hot.npz" }', "labels", "y.argmax(axis=1)"),
     data('name = "npz"\noptions = { path = "{shelf}/bool.npz" }', "labels", "y.astype(int)"),
     data('name = "npz"\noptions = { path = "{shelf}/halves.npz" }', "labels", "got 0.5 at 1"),
@@ -441,6 +454,11 @@ def make_npz(shelf: Path) -> None:
         labels=many,
     )
     np.savez(shelf / "int64.npz", images=images.astype(np.int64) + 200, labels=labels)
+    np.savez(shelf / "uint16.npz", images=images.astype(np.uint16) + 65535, labels=labels)
+    np.savez(shelf / "nan.npz", images=images * np.nan, labels=labels)
+    np.savez(shelf / "objects.npz", images=np.full(NUM_IMAGES, None), labels=labels)
+    np.savez(shelf / "no_rows.npz", images=images[:0], labels=labels[:0])
+    np.savez(shelf / "billion.npz", images=images, labels=labels * 10**9)
     np.savez(shelf / "one_hot.npz", images=images, labels=np.eye(3)[labels])
     np.savez(shelf / "bool.npz", images=images, labels=labels == 1)
     np.savez(shelf / "halves.npz", images=images, labels=labels / 2)

@@ -46,7 +46,7 @@ FLOORS = {
         [INIT, "__main__"],
     ],
     "tasks": [
-        ["errors", "fields", "registry"],
+        ["errors", "fields", "plugged", "registry"],
         ["runtime", "statistics"],
         ["images", "text", "objectives"],
         ["datasets", "networks"],

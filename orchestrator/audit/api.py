@@ -82,8 +82,8 @@ def run(
         if not isinstance(value, kinds):
             told = " or ".join(kind.__name__ for kind in kinds)
             raise AuditError(f"{name}: expected {told}, got {value!r:.60}")
-    if not str(out):
-        raise AuditError("out: expected a results directory, got ''")
+    if not str(out).strip():
+        raise AuditError(f"out: expected a results directory, got '{out}'")
     if limit < 0:
         raise AuditError(f"limit: expected 0 or more, got {limit}")
     config = configured(source, set, backend=backend, tune=tune)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from orchestrator.config.settings import SweepConfig, load
 from orchestrator.plan.cells import Plan, select
 from orchestrator.plan.device import check_present
 from orchestrator.plan.grid import make_plan
+from tasks.errors import AuditError
 
 
 def configured(
@@ -47,9 +49,14 @@ def planned(config: SweepConfig, *, only: str = "", limit: int = 0) -> Plan:
         limit: audited cells to keep, at most; 0: all.
 
     Raises:
-        AuditError: this machine lacks the device on which it is to be done, the configuration has no plan, or no cell
-            is left.
+        AuditError: this machine lacks the device on which it is to be done, or Ray cannot be run by this interpreter;
+            the configuration has no plan, or no cell is left.
     """
     check_present(config.execution)
+    if config.execution.backend != "inline" and sys.flags.optimize > 1:
+        raise AuditError(
+            "execution.backend: Ray cannot be imported without docstrings; leave out python -OO and PYTHONOPTIMIZE=2, "
+            "or take --backend inline"
+        )
     plan = make_plan(config)
     return select(plan, only, limit) if only or limit else plan

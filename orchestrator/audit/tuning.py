@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 from orchestrator.config.answers import Answers
 from orchestrator.config.settings import Axes, SweepConfig, Tuning, canonical, digest
 from orchestrator.estimate.cost import SearchEstimate
+from orchestrator.plan.answers import SPLITS
 from orchestrator.plan.cells import Cell, Plan
 from orchestrator.plan.grid import make_plan
 from orchestrator.plan.names import NamedMethod, place
@@ -43,6 +44,7 @@ from tasks.registry import parse_text
 
 GAPS = {"classify": "average_gap", "language": "average_token_gap"}
 """What is minimised unless another metric is named, by what models are trained for."""
+NO_BETTER_END = "tuning.metric: '{}' is neither better high nor low; take a gap such as average_gap"
 RunPlan = Callable[[Plan, Store], None]
 Place = tuple[str, str, str]
 """Architecture, method and scope."""
@@ -98,6 +100,8 @@ def plan_search(plan: Plan) -> Search:
     if not trials:
         raise AuditError(f"tuning: no method that is audited on forget set {first} has a field to search")
     searching = make_plan(_search_config(plan, trials))
+    metric = config.tuning.metric or GAPS[plan.data.labels.objective]
+    check_metric(metric, searching)
     by_content = {_content((c.architecture, "", c.scope), c.named_method): c for c in searching.cells}
     return Search(
         plan=searching,
@@ -106,9 +110,32 @@ def plan_search(plan: Plan) -> Search:
             where: [by_content[_content(where, searching.methods[t.variant])] for t in found]
             for where, found in trials.items()
         },
-        metric=config.tuning.metric or GAPS[plan.data.labels.objective],
+        metric=metric,
         budget=config.tuning.trials,
     )
+
+
+def check_metric(text: str, searching: Plan) -> None:
+    """Refuse what no trial will have, or what says nothing of which trial is better, before any is run.
+
+    Args:
+        text: `metric` or `metric:split`.
+        searching: the sweep of the trials.
+
+    Raises:
+        AuditError: no attack of it reports the metric; there is no such split; or the metric has no better end.
+    """
+    reported = {
+        metric.name: metric for attack in searching.attacks.values() for metric in attack.built.metrics
+    }
+    name, _, split = text.partition(":")
+    if name not in reported:
+        raise unknown_name("metric", name, reported, where="tuning.metric")
+    if split and split not in SPLITS:
+        raise unknown_name("split", split, SPLITS, where="tuning.metric")
+    reading = reported[name].reading(split)
+    if reading.higher_is == "closer_to_retrained" and not name.endswith("_gap"):
+        raise AuditError(NO_BETTER_END.format(name))
 
 
 def _trials(config: SweepConfig, method: NamedMethod) -> list[Trial]:
@@ -253,9 +280,7 @@ def loss(metric: Mapping[str, Any]) -> float:
         return -float(metric["value"])
     if metric["metric"].endswith("_gap"):
         return abs(float(metric["value"]))
-    raise AuditError(
-        f"tuning.metric: '{metric['metric']}' is neither better high nor low; take a gap such as average_gap"
-    )
+    raise AuditError(NO_BETTER_END.format(metric["metric"]))
 
 
 def _measured(name: str, inner: Store) -> dict[str, dict[str, Any]]:

@@ -10,11 +10,18 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.unlearn.program import is_program
+
 NAMES = ("path", "root", "folder", "file", "cache", "weights", "scores")
 """Keys that hold a path; others end in one of these behind an underscore (test_path)."""
 TOKENIZER = "tokenizer"
 """A path unless it is one of the names that Lethe knows."""
 NO_PATHS = ("", "bytes")
+
+
+def home(path: str) -> str:
+    """The path with the home directory for `~`, which a shell leaves in `--flag=~/x` and Python leaves everywhere."""
+    return os.path.expanduser(path)
 
 
 def anchored(tables: Mapping[str, Any], folder: str) -> dict[str, Any]:
@@ -39,6 +46,15 @@ def anchored(tables: Mapping[str, Any], folder: str) -> dict[str, Any]:
             }
     if isinstance(found.get("given"), Mapping):
         found["given"] = {key: _everywhere(value, folder) for key, value in found["given"].items()}
+    methods = found.get("methods")
+    if isinstance(methods, Mapping):
+        programs = {
+            k: v for k, v in methods.items() if isinstance(v, Mapping) and is_program(v) and "folder" in v
+        }
+        found["methods"] = {
+            **methods,
+            **{k: {**v, "folder": _below("folder", v["folder"], folder)} for k, v in programs.items()},
+        }
     axes = found.get("axes")
     if isinstance(axes, Mapping) and isinstance(axes.get("forget_set"), list):
         found["axes"] = {**axes, "forget_set": [_inline(text, folder) for text in axes["forget_set"]]}

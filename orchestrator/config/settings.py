@@ -9,14 +9,14 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.config.answers import Answers
 from orchestrator.config.architectures import Architecture, Pretraining
 from orchestrator.config.given import Given, completed
-from orchestrator.config.paths import anchored
+from orchestrator.config.paths import anchored, home
+from orchestrator.config.toml_files import presets, read_toml
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 from tasks.measure.fairness_definitions import DEFINITIONS, Definition
@@ -28,8 +28,8 @@ from tasks.unlearn.program import is_program
 LARGEST = 1e9
 """Seconds and GiB: thirty years and an exabyte are no limit, and clocks overflow not far above."""
 
-LONGEST = 1 << 20
-"""Bytes of a configuration file."""
+LONGEST_NAME = 200
+"""Characters of the name of an audit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +240,7 @@ class SweepConfig:
     """One audit, resolved."""
 
     name: str = "audit"
-    """Readable name of the runs."""
+    """Readable name of the runs: up to 200 printable characters. Ids of runs begin with what of it may name a file."""
     plugins: tuple[str, ...] = ()
     """Modules of yours to import on the driver and on every worker; they register methods, attacks, ..."""
     data: Data = field(default_factory=Data)
@@ -267,6 +267,10 @@ class SweepConfig:
     execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
+        if not (self.name.strip() and self.name.isprintable() and len(self.name) <= LONGEST_NAME):
+            raise AuditError(
+                f"name: expected 1 to {LONGEST_NAME} printable characters, got {self.name!r:.60}"
+            )
         for axis in dataclasses.fields(self.axes):
             values = getattr(self.axes, axis.name)
             if not values:
@@ -302,48 +306,6 @@ def digest(value: Any, length: int = 20) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
 
 
-def presets() -> list[str]:
-    """Names of the sweeps that ship with the package."""
-    folder = resources.files("orchestrator") / "presets"
-    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
-
-
-def read_toml(source: str) -> dict[str, Any]:
-    """Read a TOML file or a shipped preset.
-
-    Raises:
-        AuditError: the file does not exist, is no preset, or is not TOML.
-    """
-    if source in presets():
-        text = (resources.files("orchestrator") / "presets" / f"{source}.toml").read_text()
-    else:
-        path = Path(source)
-        if path.is_dir():
-            raise AuditError(f"{source}: expected a TOML file, got a directory")
-        if not path.is_file():
-            if path.suffix == ".toml" or "/" in source:
-                raise AuditError(f"configuration file not found: {source}")
-            raise unknown_name("preset or configuration file", source, presets())
-        text = _read_text(path)
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
-        raise AuditError(f"{source}: not valid TOML: {error!s:.200}") from None
-
-
-def _read_text(path: Path) -> str:
-    if path.stat().st_size > LONGEST:
-        raise AuditError(
-            f"{path}: expected a configuration of at most {LONGEST} bytes, got {path.stat().st_size}"
-        )
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise AuditError(f"{path}: not valid TOML: expected UTF-8 text") from None
-    except OSError as error:
-        raise AuditError(f"{path}: cannot read this configuration: {error.strerror}") from None
-
-
 def load(source: str | SweepConfig, overrides: Mapping[str, Any] | None = None) -> SweepConfig:
     """Resolve a configuration: defaults, then the file or preset, then overrides.
 
@@ -355,23 +317,23 @@ def load(source: str | SweepConfig, overrides: Mapping[str, Any] | None = None) 
         tables = fields.to_plain(source)
     else:
         tables = read_toml(source)
-        tables = tables if source in presets() else anchored(tables, os.path.dirname(source))
+        tables = tables if source in presets() else anchored(tables, os.path.dirname(home(source)))
     for key, value in (overrides or {}).items():
         _put(tables, str(key).split("."), value)
-    tables |= _placed(tables, Path(source).parent if isinstance(source, str) else Path())
+    tables |= _placed(tables, Path(home(source)).parent if isinstance(source, str) else Path())
     return fields.build(SweepConfig, completed(tables), where=source if isinstance(source, str) else "")
 
 
 def _placed(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """[methods] with the folder where names of files start in each program that states none: every process of the sweep
+    """[methods] with the full name of the folder where names of files start in each program: every process of the sweep
     is to find the same."""
-    found, own = tables.get("methods"), {"folder": str(folder.absolute())}
+    found = tables.get("methods")
     if not isinstance(found, Mapping):
         return {}
     placed = {
-        name: own | {key: value for key, value in table.items() if value or key != "folder"}
+        name: {**table, "folder": str(Path(home(table.get("folder") or str(folder))).absolute())}
         for name, table in found.items()
-        if isinstance(table, Mapping) and is_program(table)
+        if isinstance(table, Mapping) and is_program(table) and isinstance(table.get("folder", ""), str)
     }
     return {"methods": {**found, **placed}}
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from orchestrator.config.answers import Answers
-from orchestrator.config.settings import Evaluation, read_toml
+from orchestrator.config.settings import Evaluation
+from orchestrator.config.toml_files import read_toml
 from tasks import fields
 from tasks.errors import AuditError, unknown_name
 

@@ -10,7 +10,7 @@ from orchestrator.config.settings import Axes, Data, Execution, SweepConfig
 from orchestrator.outputs.description import Request
 from orchestrator.outputs.files import Rows
 from orchestrator.outputs.needs import chosen_attacks
-from orchestrator.outputs.runs import Run, Runs, runs_of
+from orchestrator.outputs.runs import Run, Runs, fewest, kind_of, runs_of
 from orchestrator.outputs.sources import AGAIN, RETRAINED, Sources
 from orchestrator.plan.answers import declare
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject
@@ -52,7 +52,7 @@ def prepare(request: Request, sources: Sources) -> Prepared:
                 f"outputs.models: method: expected a name other than {', '.join(RESERVED)}, got '{method}'"
             )
     runs, without = runs_of(sources)
-    seeds, unmeasured = _seeds(request, sources)
+    seeds, unmeasured, left_out = _seeds(request, sources)
     attacks, notes = chosen_attacks(
         request, sources, runs, without_runs=without, without_models=unmeasured if not seeds else ""
     )
@@ -72,19 +72,22 @@ def prepare(request: Request, sources: Sources) -> Prepared:
         execution=Execution(backend="inline", device="cpu"),
     )
     check_tables(config)
-    return _Builder(config, sources, runs, seeds).prepared((*sources.notes, *notes))
+    kept = [note for note in (left_out, runs.note if runs else "") if note]
+    return _Builder(config, sources, runs, seeds).prepared((*sources.notes, *kept, *notes))
 
 
-def _seeds(request: Request, sources: Sources) -> tuple[int, str]:
-    """How many models of each kind are measured one by one, and why none is."""
+def _seeds(request: Request, sources: Sources) -> tuple[int, str, str]:
+    """How many models of each kind are measured one by one, why none is, and which of those asked for are left out."""
     if sources.kind != "logits":
-        return 0, "they need logits"
+        return 0, "they need logits", ""
     retrained = [rows for (method, _), rows in sources.models.items() if method == RETRAINED]
     if not retrained or sources.original is None:
-        return 0, "they need originals and retrained models"
-    others = [rows for (method, _), rows in sources.models.items() if method != AGAIN]
-    number = min(rows.shape[0] for rows in (sources.original, *others))
-    return min(number, request.outputs.seeds), ""
+        return 0, "they need originals and retrained models", ""
+    others = {kind_of(*key): rows.shape[0] for key, rows in sources.models.items() if key[0] != AGAIN}
+    counts = {"originals": sources.original.shape[0], **others}
+    asked = {kind: min(count, request.outputs.seeds) for kind, count in counts.items()}
+    number, note = fewest(asked, subject="models that are measured by themselves")
+    return number, "", note
 
 
 class _Builder:

@@ -9,7 +9,7 @@ Games that need examples which an unlearned model never saw (G0, G2, G3) then ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,8 @@ class Runs:
     """From the number of one shadow model to that of the next."""
     has_never: bool
     """Whether some models never saw what others unlearned."""
+    note: str = ""
+    """Which models are left out, where there are not as many of each kind."""
 
     @property
     def num_shadows(self) -> int:
@@ -120,13 +122,36 @@ def _of_shadows(sources: Sources) -> Runs:
     return Runs(masks=masks, base=base, groups=groups, has_never=True)
 
 
+def fewest(counts: Mapping[str, int], *, subject: str) -> tuple[int, str]:
+    """How many models there are of every kind, and a line that says which are left out, empty where none is.
+
+    Args:
+        counts: models by kind, as a person calls it ("originals", "scrub on asked").
+        subject: what rests on them.
+    """
+    number = min(counts.values())
+    least = ", ".join(kind for kind, count in counts.items() if count == number)
+    left = ", ".join(
+        f"{count - number} of {count} {kind}" for kind, count in counts.items() if count > number
+    )
+    told = f"{subject}: {number} models of each kind, as many as there are of {least}; left out are {left}"
+    return number, told if left else ""
+
+
+def kind_of(method: str, forget_set: str) -> str:
+    """What a person calls models of a method."""
+    named = {RETRAINED: "retrained models", AGAIN: "models retrained again"}.get(method, method)
+    return f"{named} on {forget_set}"
+
+
 def _of_models(sources: Sources) -> tuple[Runs | None, str]:
     data = sources.data
     kept = [name for name in data.forget_sets if (RETRAINED, name) in sources.models]
     if sources.original is None or not kept:
         return None, "they need shadow models with masks, or originals and retrained models"
-    taken = [rows for (_, name), rows in sources.models.items() if name in kept]
-    number = min(rows.shape[0] for rows in (sources.original, *taken))
+    taken = {kind_of(*key): rows.shape[0] for key, rows in sources.models.items() if key[1] in kept}
+    counts = {"originals": sources.original.shape[0], **taken}
+    number, note = fewest(counts, subject="models in the place of shadow models")
     if number < LEAST or any((AGAIN, name) not in sources.models for name in kept):
         return (
             None,
@@ -159,4 +184,4 @@ def _of_models(sources: Sources) -> tuple[Runs | None, str]:
         for (method, forget_set), rows in sources.models.items():
             if forget_set == name and method not in (RETRAINED, AGAIN):
                 groups[method, name] = tuple(unlearned(rows))
-    return Runs(masks=masks, base=base, groups=groups, apart=APART, has_never=False), ""
+    return Runs(masks=masks, base=base, groups=groups, apart=APART, has_never=False, note=note), ""

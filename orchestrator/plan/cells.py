@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.answers import Declared
 from orchestrator.plan.bases import Base
 from orchestrator.plan.data import DataPlan
+from orchestrator.plan.exclusions import fits
 from orchestrator.plan.given_files import GivenFile
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.plugins import architecture_builder, plugin_name
@@ -226,12 +226,12 @@ def select(plan: Plan, patterns: str, limit: int) -> Plan:
             raise unknown_name("axis", key, plan.cells[0].axes, where="--only")
         rules[key] = pattern
     audited = [
-        c for c in plan.cells if c.role == "audited" and all(matches(c.axes[k], p) for k, p in rules.items())
+        c for c in plan.cells if c.role == "audited" and all(fits(c.axes[k], p) for k, p in rules.items())
     ]
     if not audited:
         for key, pattern in rules.items():
             values = {str(c.axes[key]) for c in plan.cells if c.role == "audited"}
-            if not any(matches(value, pattern) for value in values):
+            if not any(fits(value, pattern) for value in values):
                 raise unknown_name(key.replace("_", " "), pattern, values, where="--only")
         raise AuditError(f"--only: no cell matches '{patterns}'")
     audited = audited[:limit] if limit else audited
@@ -239,8 +239,3 @@ def select(plan: Plan, patterns: str, limit: int) -> Plan:
     places = {c.beside for c in audited}
     kept |= {c.cell_id for c in plan.cells if c.role != "audited" and c.beside in places}
     return plan.only(kept)
-
-
-def matches(value: Any, pattern: Any) -> bool:
-    """Whether a value of an axis fits a pattern with * and ?."""
-    return fnmatchcase(str(value), str(pattern))

@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 
 from orchestrator.config.settings import SweepConfig
-from orchestrator.plan.fits import check_kind, check_normalisation
+from orchestrator.plan.fits import check_classes, check_kind, check_normalisation
 from orchestrator.plan.names import build_forget_kind
 from orchestrator.plan.plugins import plugin_digest, plugin_name
 from orchestrator.plan.score_file import RiskScores, read_scores
 from orchestrator.plan.search import SearchConfig, tuning_forget_set
 from orchestrator.plan.sources import read_source, saying
 from tasks.datasets.base import DataSource, Labels
-from tasks.datasets.checks import check_some_images
+from tasks.datasets.checks import check_some_images, checked_names
 from tasks.datasets.contents import content_hashes
 from tasks.datasets.splits import Splits, make_splits
 from tasks.errors import AuditError
@@ -63,6 +63,7 @@ def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
     if not labels.vocabulary:
         with saying("data.options"):
             check_some_images(source, labels)
+    check_classes(labels)
     splits = make_splits(
         labels,
         validation_fraction=config.data.validation_fraction,
@@ -76,7 +77,7 @@ def read_split(config: SweepConfig) -> tuple[DataSource, Labels, Splits]:
 def plan_data(config: SweepConfig) -> DataPlan:
     """Read labels, split them, and choose the forget sets."""
     source, labels, splits = read_split(config)
-    with saying("data.options"):
+    with saying("data.options", source.origin):
         content = source.digest()
         if not isinstance(content, str) or not content:
             raise AuditError(
@@ -88,7 +89,7 @@ def plan_data(config: SweepConfig) -> DataPlan:
         splits=splits,
         scores=scores.values,
         hashes=lambda: content_hashes(source, content),
-        names=source.names,
+        names=lambda: checked_names(source, labels),
         limited=source.origin is not source,
     )
     searching = isinstance(config, SearchConfig)
@@ -96,10 +97,12 @@ def plan_data(config: SweepConfig) -> DataPlan:
     kinds = [build_forget_kind(config, text) for text in names]
     for text, kind in zip(names, kinds, strict=True):
         check_kind(kind, labels, where=f"forget_sets.{text}")
-        scores.require(kind.needs, where=f"forget_sets.{text}")
+        with saying(f"forget_sets.{text}", kind):
+            needed = kind.needs
+        scores.require(needed, where=f"forget_sets.{text}")
     chosen = []
     for text, kind in zip(names, kinds, strict=True):
-        with saying(f"forget_sets.{text}"):
+        with saying(f"forget_sets.{text}", kind, source.origin):
             chosen.append(_with_scores(resolve(kind, request), scores, kind.needs))
     if searching:
         names, chosen = config.axes.forget_set, [tuning_forget_set(kinds[0], chosen, request)]

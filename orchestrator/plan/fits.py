@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from orchestrator.config.settings import Data, SweepConfig
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.sources import saying
@@ -12,7 +14,7 @@ from tasks.datasets.base import DataSource, Labels, TextSource
 from tasks.datasets.checks import check_apart
 from tasks.errors import AuditError
 from tasks.forget_sets.base import ForgetKind
-from tasks.networks.timm_options import told_of
+from tasks.networks.timm_options import check_name, told_of
 from tasks.networks.weight_files import weight_file
 from tasks.objectives.names import EXAMPLES, require_objective
 
@@ -52,9 +54,11 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
         if table.objective == "language":
             with saying(f"architectures.{name}{'.options' if table.language else ''}"):
                 table.sizes.check(source, labels)
-        elif table.weights:
-            with saying(f"architectures.{name}"):
-                weight_file(table.weights)
+        else:
+            with saying(f"architectures.{name}" if name in config.architectures else "axes.architecture"):
+                check_name(table.timm)
+                if table.weights:
+                    weight_file(table.weights)
     recipes = {f"architectures.{name}.training": config.recipe(name) for name in config.axes.architecture}
     if config.pretraining is not None:
         if not source.public_digest():
@@ -74,6 +78,31 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
         raise AuditError(
             f"shadows.canaries: expected 0, as '{config.data.name}' holds documents, got {config.shadows.canaries}"
         )
+
+
+def check_classes(labels: Labels) -> None:
+    """Refuse images of one class: whatever a model answers is right.
+
+    Raises:
+        AuditError: there is one.
+    """
+    if labels.objective == "classify" and labels.num_classes < 2:
+        raise AuditError(
+            f"data: expected two classes or more, got {labels.num_classes}: {labels.class_names}"
+        )
+
+
+def told_of_classes(labels: Labels, train: np.ndarray) -> tuple[str, ...]:
+    """What a plan says of classes that nothing is trained on: the numbers of classes may have gaps, or begin at 1."""
+    counts = np.bincount(labels.labels[train], minlength=labels.num_classes)
+    empty = [labels.class_names[label] for label in np.flatnonzero(counts == 0)]
+    if not empty:
+        return ()
+    named = ", ".join(empty[:10]) + (", ..." if len(empty) > 10 else "")
+    return (
+        f"data: {len(empty)} of {labels.num_classes} classes have no training example ({named}); models have an output "
+        "for each all the same",
+    )
 
 
 def check_prompts(
@@ -141,5 +170,5 @@ def check_axes(labels: Labels, methods: Iterable[NamedMethod], attacks: Iterable
     """Refuse methods and attacks that are for models of other examples."""
     for axis, parts in (("method", methods), ("attack", attacks)):
         for part in parts:
-            with saying(f"axes.{axis}: '{part.text}'"):
+            with saying(f"axes.{axis}: '{part.text}'", part.built):
                 part.built.check_objective(labels.objective)

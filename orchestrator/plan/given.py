@@ -17,6 +17,7 @@ def what_is_given(config: SweepConfig, data: DataPlan, architecture: str, forget
     """What an attack may ask before any work, of a forget set and an architecture."""
     return Given(
         objective=data.labels.objective,
+        num_classes=data.labels.num_classes,
         architecture=architecture,
         has_base=config.pretraining is not None or bool(config.architecture(architecture).weights),
         split=lambda split: data.split(forget_set, split),

@@ -17,14 +17,15 @@ from orchestrator.plan.cells import Cell, ModelSubject, Plan, ShadowSubject, Sub
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
 from orchestrator.plan.elsewhere import MadeElsewhere
+from orchestrator.plan.exclusions import check_exclusions, idle
 from orchestrator.plan.file_identity import FileIdentity
-from orchestrator.plan.fits import check_axes, check_models, check_prompts, told_of_models
+from orchestrator.plan.fits import check_axes, check_models, check_prompts, told_of_classes, told_of_models
 from orchestrator.plan.given import what_is_given
 from orchestrator.plan.given_files import given_files
 from orchestrator.plan.given_fits import check_given, told_of_files
 from orchestrator.plan.identity import Identity
 from orchestrator.plan.models import Models
-from orchestrator.plan.names import build_attack, build_method, check_tables
+from orchestrator.plan.names import build_attack, build_method, check_reserved, check_tables
 from orchestrator.plan.plugins import Defined, architecture_builder, plugin_digest, plugin_name
 from orchestrator.plan.points import CONTROL, ROLES, points, unaudited
 from orchestrator.plan.setting import Setting
@@ -41,6 +42,7 @@ from orchestrator.plan.sources import saying
 from tasks.attacks.base import Attack
 from tasks.errors import AuditError
 from tasks.networks.scope_text import check_text
+from tasks.plugged import calling
 from tasks.shadows.layout import ShadowLayout
 
 NO_SHADOW_CONTROL = (
@@ -56,6 +58,8 @@ def make_plan(config: SweepConfig) -> Plan:
         AuditError: anything in the configuration that can be known to be wrong before models are built.
     """
     check_tables(config)
+    check_exclusions(config)
+    check_reserved(config, (BASE_METHOD, RETRAINED_METHOD))
     for text in config.axes.scope:
         with saying("axes.scope"):
             check_text(text)
@@ -90,6 +94,8 @@ def make_plan(config: SweepConfig) -> Plan:
             *assumptions(started),
             *told_of_models(config, builder.data.labels),
             *told_of_files(config, builder.data, builder.files),
+            *told_of_classes(builder.data.labels, builder.data.splits.train),
+            *idle(config),
             *builder.data.labels.notes,
             *(
                 f"forget_sets.{name}: {note}"
@@ -209,7 +215,8 @@ class _Builder:
     def _refuse_forget(self, method: str, forget_set: str) -> None:
         """Refuse a method that cannot forget such a set, by the labels on both sides."""
         try:
-            self.methods[method].built.check_forget(*self._sides(forget_set))
+            with calling(self.methods[method].built):
+                self.methods[method].built.check_forget(*self._sides(forget_set))
         except AuditError as error:
             where = f"{method} with forget set {forget_set}"
             raise AuditError(f"{where}: {error}; exclude the combination with an [[exclude]] table") from None
@@ -217,7 +224,7 @@ class _Builder:
     def _refuse_attack(self, architecture: str, attack: str, forget_set: str) -> None:
         """Refuse an attack that could say nothing of the models of an architecture on such a forget set."""
         given = what_is_given(self.config, self.data, architecture, forget_set)
-        with saying(f"axes.attack: '{attack}'"):
+        with saying(f"axes.attack: '{attack}'", self.attacks[attack].built):
             self.attacks[attack].built.check_given(given)
 
     def _too_few(self, attack: str, forget_set: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,11 +123,11 @@ def _resolve(
 
 
 def check_tables(config: SweepConfig) -> None:
-    """Refuse a misspelt table or exclusion, which would silently do nothing.
+    """Refuse a misspelt table, which would silently do nothing, and one that gives a known name another meaning.
 
     Raises:
-        AuditError: a table is of nothing that is registered and has no base, a program has the name of a method, or an
-            exclusion names nothing.
+        AuditError: a table is of nothing that is registered and has no base, or a program or variant has the name of
+            something that is registered.
     """
     for where, registry, base_key in (
         ("methods", methods, "base"),
@@ -138,6 +138,12 @@ def check_tables(config: SweepConfig) -> None:
         for name, table in tables.items():
             if base_key not in table and name not in registry.names() and not is_program(table):
                 raise unknown_name(registry.kind, name, registry.names(), where=where)
+            base = table.get(base_key, name)
+            if name in registry.names() and base != name and base in registry.names():
+                raise AuditError(
+                    f"{where}.{name}: expected a name of its own for a variant of '{base}', and '{name}' is a "
+                    f"registered {registry.kind}"
+                )
     own = {name for name, table in config.methods.items() if is_program(table)} - {PROGRAM}
     taken = sorted(own & set(methods.names()))
     if taken:
@@ -151,11 +157,17 @@ def check_tables(config: SweepConfig) -> None:
                 f"given.unlearned: expected a name of its own for a method that was run elsewhere, and '{name}' is a "
                 f"{kind}"
             )
-    for axis, registry, tables in (("method", methods, config.methods), ("attack", attacks, config.attacks)):
-        for rule in config.exclude:
-            values = rule.get(axis, [])
-            for value in values if isinstance(values, (list, tuple)) else [values]:
-                name = str(value).partition(":")[0]
-                valid = (*registry.names(), *tables, *(given_methods(config) if axis == "method" else ()))
-                if not set("*?[") & set(name) and name not in valid:
-                    raise unknown_name(registry.kind, name, valid, where="exclude")
+
+
+def check_reserved(config: SweepConfig, names: Collection[str]) -> None:
+    """Refuse methods under names by which results know shadow models that no method made.
+
+    Raises:
+        AuditError: the axis or a table has one.
+    """
+    for text in (*config.axes.method, *config.methods, *given_methods(config)):
+        name = text.partition(":")[0]
+        if name in names:
+            raise AuditError(
+                f"methods.{name}: expected another name: results call shadow models '{name}' that no method made"
+            )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.config.settings import SweepConfig
-from orchestrator.plan.cells import Role, matches
+from orchestrator.plan.cells import Role
+from orchestrator.plan.exclusions import excluded
 from orchestrator.plan.names import given_methods
 from orchestrator.plan.search import SearchConfig
 
@@ -53,20 +54,8 @@ def _every(config: SweepConfig) -> Iterator[tuple[Any, ...]]:
 def _wanted(config: SweepConfig) -> Callable[[Mapping[str, Any]], bool]:
     """Which points of the grid become cells; a search takes its trials and what they are compared with."""
     if not isinstance(config, SearchConfig):
-        return lambda point: not _excluded(config, point)
+        is_excluded = excluded(config, ROLES.__contains__)
+        return lambda point: not is_excluded(point)
     trials = set(config.points)
     controls = ("retrain", "no_op")
     return lambda p: p["method"] in controls or (p["architecture"], p["method"], p["scope"]) in trials
-
-
-def _excluded(config: SweepConfig, point: Mapping[str, Any]) -> bool:
-    """Whether a rule takes a point out. Of what stands beside the audited methods, only a rule that names neither
-    method nor scope does: it leaves nothing there to compare."""
-    unaudited = point["method"] in ROLES
-    for rule in config.exclude:
-        if unaudited and rule.keys() & {"method", "scope"}:
-            continue
-        allowed = {k: v if isinstance(v, (list, tuple)) else [v] for k, v in rule.items()}
-        if all(any(matches(point[k], v) for v in values) for k, values in allowed.items()):
-            return True
-    return False

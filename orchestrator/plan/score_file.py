@@ -98,8 +98,12 @@ def read_scores(source: str, *, num_examples: int, dataset_digest: str) -> RiskS
     """
     if not source:
         return RiskScores()
-    path = Path(source)
-    if not path.is_file():
+    path = Path(source).expanduser()
+    try:
+        is_there = path.is_file()
+    except OSError as error:  # a name that is too long, a folder of somebody else's
+        raise AuditError(f"data.scores: {source}: {error.strerror}") from None
+    if not is_there:
         raise AuditError(f"data.scores: no file '{source}'; {COMMAND} makes it")
     try:
         arrays = {name: read_npz(path, name) for name in npz_names(path)}

@@ -10,6 +10,7 @@ from tasks.datasets.base import DataSource, Labels, datasets
 from tasks.datasets.checks import check_labels
 from tasks.datasets.limited import limited
 from tasks.errors import AuditError
+from tasks.plugged import calling
 from tasks.registry import parse_text
 
 
@@ -32,7 +33,7 @@ def read_source(
     name, inline = parse_text(text, where=name_at)
     datasets.get(name, where=name_at)
     source = datasets.build(name, {**options, **inline}, where=options_at)
-    with saying(options_at):
+    with saying(options_at, source):
         labels = source.read_labels()
         check_labels(source, labels)
         source, labels = limited(source, labels, limit, seed)
@@ -41,9 +42,21 @@ def read_source(
 
 
 @contextlib.contextmanager
-def saying(where: str) -> Iterator[None]:
-    """Put the key of the configuration before what is wrong with its value."""
+def saying(where: str, *plugins: object) -> Iterator[None]:
+    """Put the key of the configuration before what is wrong with its value.
+
+    Args:
+        where: the key.
+        plugins: whose code is called, where it may be a plug-in: whatever that raises is one line too.
+
+    Raises:
+        AuditError: what was called refuses the value, or a file that it names cannot be looked at.
+    """
     try:
-        yield
+        with calling(*plugins):
+            yield
     except AuditError as error:
         raise type(error)(f"{where}: {error}") from None
+    except OSError as error:  # a name that is too long, a loop of links, a folder of somebody else's
+        named = f"{error.filename}: " if error.filename else ""
+        raise AuditError(f"{where}: {named}{error.strerror or error}") from None

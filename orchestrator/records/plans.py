@@ -47,7 +47,8 @@ def write_run(plan: Plan, store: Store, started: datetime, *, before: int) -> st
     for canaries in _canaries(plan, store):
         store.write("canaries", canaries.digest, canary_rows(plan, canaries))
     counts = {"cells": len(plan.cells), "models": len(plan.models), "cells_before": before}
-    row = run_row(plan, run_id=run_id, ordinal=ordinal, started=started, counts=counts)
+    told = {**counts, "notes": list(plan.notes)}
+    row = run_row(plan, run_id=run_id, ordinal=ordinal, started=started, planned=told)
     store.write("runs", run_id, [row])
     return run_id
 

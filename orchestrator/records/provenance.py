@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
+import unicodedata
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -34,14 +36,27 @@ _PACKAGES = (
 
 
 def run_identity(config: SweepConfig, started: datetime, ordinal: int) -> str:
-    """A readable name, `name-YYYYMMDD-HHMMSS-<6 digits of a digest>`: another for each run, whatever the clock says."""
-    return f"{config.name}-{started:%Y%m%d-%H%M%S}-{digest([config, ordinal], 6)}"
+    """A readable name, `name-YYYYMMDD-HHMMSS-<6 digits of a digest>`: another for each run, whatever the clock says.
+
+    Of the audit's name it has what may name a file anywhere: ASCII letters, digits and `_.=+-`, up to 80.
+    """
+    plain = unicodedata.normalize("NFKD", config.name).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", plain).strip("-._=+")[:80] or "audit"
+    return f"{name}-{started:%Y%m%d-%H%M%S}-{digest([config, ordinal], 6)}"
 
 
 def run_row(
-    plan: Plan, *, run_id: str, ordinal: int, started: datetime, counts: dict[str, int]
+    plan: Plan, *, run_id: str, ordinal: int, started: datetime, planned: dict[str, Any]
 ) -> dict[str, Any]:
-    """The row of `runs`."""
+    """The row of `runs`.
+
+    Args:
+        plan: what the run asks for.
+        run_id: its name.
+        ordinal: its place among the runs.
+        started: when.
+        planned: counts, by name, and what the plan says (`notes`).
+    """
     config = plan.config
     commit, dirty, difference = git_state(Path(__file__).parent)
     return {
@@ -64,7 +79,7 @@ def run_row(
         "seeds_json": json.dumps(list(config.axes.seed)),
         "answers_json": canonical(plan.answers.rows()),
         "bases_json": json.dumps([base._asdict() for base in plan.bases]),
-        "plan_json": json.dumps(counts, sort_keys=True),
+        "plan_json": json.dumps(planned, sort_keys=True),
         "schema_version": SCHEMA_VERSION,
     }
 

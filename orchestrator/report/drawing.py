@@ -156,6 +156,7 @@ def settle(axes: Axes, title: Sequence[str], *, beside: Sequence[str] = ()) -> N
     """
     canvas: Any = axes.figure
     width, height = (72 * inches for inches in canvas.get_size_inches())
+    _shorten_names(axes, 0.7 * width - 8 - (14 if axes.get_ylabel() else 0))
     ticks = [_tick_texts(axis) for axis in (axes.xaxis, axes.yaxis)]
     left = 8 + max(map(text_width, ticks[1]), default=0) + (14 if axes.get_ylabel() else 0)
     right = max(
@@ -179,6 +180,22 @@ def drawable(text: str, most: int = 80) -> str:
     """A name as a figure shows it: of some length, without control characters, a dollar being one."""
     shown = printable(text if len(text) <= most else f"{text[: most - 3]}...")
     return shown.replace("$", r"\$")
+
+
+def _shorten_names(axes: Axes, room: float) -> None:
+    """Take the middle out of names beside the axes that are wider than the room: either end tells more."""
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    if any(text_width(name) > room for name in names):
+        axes.set_yticks(axes.get_yticks(), labels=[_within(name, room) for name in names])
+
+
+def _within(name: str, room: float) -> str:
+    """The name, or as much of both its ends as fits in the room, in points."""
+    shown, half = name, len(name) // 2
+    while text_width(shown) > room and half:
+        half -= 1
+        shown = f"{name[:half].rstrip(chr(92))}...{name[len(name) - half :]}"  # no half of an escaped dollar
+    return shown
 
 
 def _tick_texts(axis: Any) -> list[str]:

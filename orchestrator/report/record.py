@@ -96,9 +96,11 @@ def _copies(context: Context) -> list[Block]:
 
 def _run(row: dict[str, Any], *, last: bool) -> str:
     plan = json_column(row["plan_json"], dict, where="runs.plan_json")
+    notes = plan.pop("notes", [])
     facts = {
         "started": f"{row['started_at']:%Y-%m-%d %H:%M:%S} UTC",
         "planned": escape(", ".join(f"{count} {name}" for name, count in plan.items())),
+        "the plan said": escape("; ".join(map(str, notes if isinstance(notes, list) else []))),
         "commit": _commit(row),
         "configuration": code((row["config_digest"] or "unknown")[:16]),
         "data set": f"{escape(row['dataset'] or 'unknown')} {code((row['dataset_digest'] or '')[:16])}, "

@@ -19,6 +19,7 @@ import pyarrow.csv
 from orchestrator.errors import one_line
 from orchestrator.results import views
 from orchestrator.results.catalogue import DIRECTORY, find_query, parse_query
+from orchestrator.results.column_names import distinct_names
 from orchestrator.results.interrupts import passing_interrupts
 from orchestrator.results.known_methods import known_methods
 from orchestrator.results.metric_declarations import metric_declarations
@@ -229,7 +230,7 @@ class Results:
             for statement in statements:
                 values = {name: bound[name] for name in statement.named_parameters}
                 relation = self._connection.sql(statement, params=values or None)
-                rows = pa.table({}) if relation is None else relation.to_arrow_table()
+                rows = pa.table({}) if relation is None else distinct_names(relation.to_arrow_table())
         finally:
             self._connection.rollback()
         return rows

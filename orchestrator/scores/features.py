@@ -19,7 +19,7 @@ from orchestrator.scores.risk import config_of
 from orchestrator.store.runs import candidates
 from orchestrator.store.store import Store, existing
 from tasks.errors import AuditError, unknown_name
-from tasks.networks.models import check_name
+from tasks.networks.timm_options import check_name
 from tasks.runtime import weights
 from tasks.training.scoring import score
 from tasks.unlearn.parts.risk import head_inputs

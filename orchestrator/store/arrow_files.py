@@ -11,7 +11,7 @@ import pyarrow as pa
 from orchestrator.store.arrow_claims import require_affordable
 from orchestrator.store.checksum import BLANK, intact, seal
 from orchestrator.store.files import Files, NotAFile, reason_of
-from orchestrator.store.root import files_at
+from orchestrator.store.root import files_at, rooted
 from orchestrator.store.schema import SCHEMA_VERSION, Table, conform
 from tasks.errors import AuditError
 
@@ -42,7 +42,7 @@ class ArrowFiles:
     """
 
     def __init__(self, root: str) -> None:
-        self.root = str(root)
+        self.root = rooted(root)
         self.files: Files = files_at(root)
         self._held: dict[str, frozenset[str]] = {}
         self._sound: dict[str, tuple[int, ...] | None] = {}

@@ -50,7 +50,9 @@ class LocalFiles:
         return str(self.root / path)
 
     def full(self, path: str) -> str:
-        return str(self.root / path)
+        return os.path.abspath(
+            self.root / path
+        )  # Arrow takes a relative a:b for a URI, and ~ for the home directory
 
     def usable(self) -> bool:
         return self.root.is_dir()

@@ -43,8 +43,8 @@ class Store:
     """
 
     def __init__(self, root: str) -> None:
-        self.root = str(root)
         self.arrow_files = ArrowFiles(root)
+        self.root = self.arrow_files.root
 
     @property
     def files(self) -> Files:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from tasks.attacks.base import Attack, Measurement, Need
+from tasks.attacks.base import Attack, Given, Measurement, Need
 from tasks.attacks.views import ModelView
 from tasks.errors import AuditError
 from tasks.measure.evaluate import robust_metrics
@@ -57,6 +57,27 @@ class Adversarial(Attack):
             if not radius >= 0:
                 raise AuditError(f"eps: expected numbers of at least 0, got {radius}")
         at_least(self, 0, "examples")
+
+    @property
+    def least_classes(self) -> int:
+        """Fewest classes for which what it follows is defined."""
+        return 2
+
+    def check_given(self, given: Given) -> None:
+        """See `Attack.check_given`."""
+        self.check_classes(given.num_classes)
+
+    def check_classes(self, count: int) -> None:
+        """Refuse a model that tells too few classes apart.
+
+        Raises:
+            AuditError: there are fewer than `least_classes`.
+        """
+        if count < self.least_classes:
+            raise AuditError(
+                f"{type(self).__name__}: needs at least {self.least_classes} classes, got {count}; use apgd with "
+                "loss=ce, or exclude it"
+            )
 
     @property
     def most_examples(self) -> int:

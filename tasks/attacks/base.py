@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 from tasks.errors import AuditError, unknown_name
 from tasks.metrics.base import Metric, MetricValue
 from tasks.metrics.catalogue import CATALOGUE
-from tasks.objectives.names import require_objective
+from tasks.objectives.names import check_objectives, require_objective
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Given:
 
     objective: str
     """Name of what the model is trained for."""
+    num_classes: int
+    """That the model tells apart; of documents 1."""
     architecture: str
     """On the axis."""
     has_base: bool
@@ -155,66 +157,40 @@ class Attack(ABC):
         """
 
 
+def _check_declared(name: str, cls: type[Attack]) -> None:
+    check_objectives(name, cls)
+    declared = {key: value for base in reversed(cls.__mro__) for key, value in vars(base).items()}
+    for attribute in ("family", "needs", "metrics"):
+        if not declared.get(attribute):
+            raise AuditError(
+                f"{name}: {cls.__qualname__} declares no {attribute}; see {Attack.__module__}.Attack"
+            )
+    if cls.subject not in get_args(Subject):
+        raise unknown_name("subject", cls.subject, get_args(Subject), where=name)
+    if cls.least_forgotten < 1:
+        raise AuditError(f"{name}: least_forgotten: expected 1 or more, got {cls.least_forgotten}")
+    for need in cls.needs:
+        if need not in NEEDS:
+            raise unknown_name("need", need, NEEDS, where=name)
+    names: set[str] = set()
+    for metric in cls.metrics:
+        if not isinstance(metric, Metric):
+            raise AuditError(f"{name}: metrics: expected tasks.metrics.base.Metric, got {metric!r}")
+        if metric.name in names or CATALOGUE.get(metric.name, metric) != metric:
+            raise AuditError(
+                f"{name}: metrics: '{metric.name}' is already declared, and otherwise; choose another name"
+            )
+        names.add(metric.name)
+
+
 attacks: Registry[Attack] = Registry(
     "attack",
     contract=Attack,  # type: ignore[type-abstract]
     package="tasks.attacks",
     group="lethe.attacks",
+    check=_check_declared,
 )
-
-
-def register(name: str) -> Callable[[C], C]:
-    """Class decorator that adds a frozen dataclass under `name`.
-
-    Raises:
-        AuditError: it is none, is no attack, does not declare what it must, or the name is taken.
-    """
-
-    def add(cls: C) -> C:
-        if issubclass(cls, Attack):
-            _check_declared(name, cls)
-        return attacks.register(name)(cls)
-
-    return add
-
-
-def _check_declared(name: str, cls: type[Attack]) -> None:
-    declared = {key: value for base in reversed(cls.__mro__) for key, value in vars(base).items()}
-    for attribute in ("family", "needs", "metrics"):
-        if not declared.get(attribute):
-            raise AuditError(
-                f"attack '{name}': {cls.__qualname__} declares no {attribute}; see {Attack.__module__}.Attack"
-            )
-    for attribute, kinds in _KINDS.items():
-        if not isinstance(declared[attribute], kinds):
-            raise AuditError(
-                f"attack '{name}': {attribute}: expected a {kinds[-1].__name__}, got {declared[attribute]!r:.60}"
-            )
-    if cls.subject not in get_args(Subject):
-        raise unknown_name("subject", cls.subject, get_args(Subject), where=f"attack '{name}'")
-    for need in cls.needs:
-        if need not in NEEDS:
-            raise unknown_name("need", need, NEEDS, where=f"attack '{name}'")
-    names: set[str] = set()
-    for metric in cls.metrics:
-        if not isinstance(metric, Metric):
-            raise AuditError(f"attack '{name}': metrics: expected tasks.metrics.base.Metric, got {metric!r}")
-        if metric.name in names or CATALOGUE.get(metric.name, metric) != metric:
-            raise AuditError(
-                f"attack '{name}': metrics: '{metric.name}' is already declared, and otherwise; choose another name"
-            )
-        names.add(metric.name)
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "family": (str,),
-    "needs": (set, frozenset),
-    "metrics": (list, tuple),
-    "subject": (str,),
-    "games": (list, tuple),
-    "least_forgotten": (int,),
-}
-"""Types of what an attack declares; messages name the last."""
+register = attacks.register
 
 
 def check_measurement(attack: Attack, measurement: Measurement, *, name: str) -> None:

@@ -97,6 +97,11 @@ class APGD(Adversarial):
         at_least(self, 1, "steps", "restarts")
 
     @property
+    def least_classes(self) -> int:
+        """See `Adversarial.least_classes`: the ratio is of three logits."""
+        return 3 if self.loss == "dlr" else 2
+
+    @property
     def follows(self) -> Follows:  # type: ignore[override]
         """See `Adversarial.follows`."""
         return "margin" if self.loss == "dlr" else "cross_entropy"
@@ -116,7 +121,7 @@ class APGD(Adversarial):
 
         with attacked(model, generator) as (still, seed):
             if self.loss == "dlr":
-                count_classes(still, images, at_least=3, attack="apgd with loss=dlr")
+                self.check_classes(count_classes(still, images))
             run = torchattacks.APGD(
                 still,
                 norm=self.norm,
@@ -194,6 +199,11 @@ class AutoAttack(Adversarial):
         super().__post_init__()
         at_least(self, 1, "steps", "queries")
 
+    @property
+    def least_classes(self) -> int:
+        """See `Adversarial.least_classes`: the targeted ratio is of four logits."""
+        return 4
+
     def perturb(
         self, model: nn.Module, images: Tensor, labels: Tensor, *, eps: float, generator: torch.Generator
     ) -> Tensor:
@@ -202,7 +212,8 @@ class AutoAttack(Adversarial):
 
         check_patches(images, 0.8, self.norm)
         with attacked(model, generator) as (still, seed):
-            classes = count_classes(still, images, at_least=4, attack="autoattack")
+            classes = count_classes(still, images)
+            self.check_classes(classes)
             parts = iter(self._parts(still, eps, classes, seed))
             return with_restarts(lambda x, y: next(parts)(x, y), still, images, labels, count=4)
 
@@ -225,15 +236,12 @@ TARGETS = 9
 """Classes that each targeted part of AutoAttack aims at, at most."""
 
 
-def count_classes(model: nn.Module, images: Tensor, *, at_least: int, attack: str) -> int:
-    """Width of the logits; refuse fewer classes than the attack's loss is defined for."""
+def count_classes(model: nn.Module, images: Tensor) -> int:
+    """Width of the logits."""
     import torch
 
     with torch.no_grad():
-        classes = int(model(images[:1]).shape[1])
-    if classes < at_least:
-        raise AuditError(f"{attack}: needs at least {at_least} classes, got {classes}; use apgd with loss=ce")
-    return classes
+        return int(model(images[:1]).shape[1])
 
 
 def check_patches(images: Tensor, p_init: float, norm: str) -> None:

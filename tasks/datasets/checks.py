@@ -28,14 +28,15 @@ def check_labels(source: DataSource, labels: Labels) -> None:
             raise AuditError(
                 f"{name}.read_labels: {field}: expected an array of {kind.__name__}, {_told(array)}"
             )
+    _check_words(name, labels)
     count, classes = len(labels.labels), labels.num_classes
     if len(labels.is_test) != count:
         raise AuditError(f"{name}.read_labels: is_test: expected {count} values, got {len(labels.is_test)}")
     if labels.vocabulary:
         _check_text(name, labels)
-    elif len(labels.image_shape) != 3:
+    elif len(labels.image_shape) != 3 or not all(_is_size(side) for side in labels.image_shape):
         raise AuditError(
-            f"{name}.read_labels: image_shape: expected channels, height and width, got {labels.image_shape}"
+            f"{name}.read_labels: image_shape: expected channels, height and width, got {labels.image_shape!r:.60}"
         )
     _check_groups(name, labels)
     outside = labels.labels[(labels.labels < 0) | (labels.labels >= classes)]
@@ -44,6 +45,34 @@ def check_labels(source: DataSource, labels: Labels) -> None:
             f"{name}.read_labels: expected labels from 0 to {classes - 1}, as there are {classes} class_names, "
             f"got {outside[0]}"
         )
+
+
+def _check_words(name: str, labels: Labels) -> None:
+    """Refuse names that are no text: they are shown, recorded and looked up."""
+    for field in ("class_names", "coarse_names", "fine_names", "group_names", "notes"):
+        words = getattr(labels, field)
+        if not isinstance(words, (tuple, list)) or not all(isinstance(word, str) for word in words):
+            raise AuditError(f"{name}.read_labels: {field}: expected a tuple of text, got {words!r:.60}")
+
+
+def _is_size(side: object) -> bool:
+    return isinstance(side, (int, np.integer)) and not isinstance(side, bool) and int(side) >= 1
+
+
+def checked_names(source: DataSource, labels: Labels) -> tuple[str, ...]:
+    """What people call each example, or nothing.
+
+    Raises:
+        AuditError: there are more or fewer names than examples, or one is no text.
+    """
+    names = source.names()
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+        raise AuditError(f"{type(source).__name__}.names: expected a tuple of text, got {names!r:.60}")
+    if names and len(names) != len(labels.labels):
+        raise AuditError(
+            f"{type(source).__name__}.names: expected {len(labels.labels)} names, got {len(names)}"
+        )
+    return tuple(names)
 
 
 def _check_text(name: str, labels: Labels) -> None:

@@ -42,6 +42,23 @@ def class_numbers(
     return numbers, tuple(names) or tuple(map(str, range(highest + 1)))
 
 
+def require_test(is_test: np.ndarray, *, given: bool, where: str) -> None:
+    """Refuse a test part that is given and empty: in its place a share of the training examples would be drawn.
+
+    Args:
+        is_test: `N`, bool.
+        given: whether the data have such a part.
+        where: they lie, for messages.
+
+    Raises:
+        AuditError: it is empty.
+    """
+    if given and not is_test.any():
+        raise AuditError(
+            f"{where}: expected examples in the test part, got none; without such a part a share of all is drawn"
+        )
+
+
 def _column(values: np.ndarray, where: str) -> np.ndarray:
     if values.ndim == 2 and values.shape[1] == 1:
         return values[:, 0]

@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from tasks.datasets.base import DataSource, Labels, register
-from tasks.datasets.class_numbers import class_numbers
+from tasks.datasets.class_numbers import class_numbers, require_test
 from tasks.errors import AuditError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -68,9 +68,11 @@ class Idx(DataSource):
         if len({shape[1:] for shape in shapes.values()}) > 1:
             raise AuditError(f"{self.root}: train and test images differ in shape: {list(shapes.values())}")
         numbers, names = class_numbers([(str(files[f"{part} labels"]), labels[part]) for part in parts])
+        is_test = np.repeat(np.array([False, True]), [len(numbers[0]), sum(map(len, numbers[1:]))])
+        require_test(is_test, given=len(numbers) > 1, where=self.root)
         return Labels(
             labels=np.concatenate(numbers),
-            is_test=np.repeat(np.array([False, True]), [len(numbers[0]), sum(map(len, numbers[1:]))]),
+            is_test=is_test,
             class_names=names,
             image_shape=(1, *shapes["train"][1:]),
         )

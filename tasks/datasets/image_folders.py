@@ -12,7 +12,15 @@ from typing import ClassVar
 import numpy as np
 
 from tasks.datasets.base import DataSource, Labels, register
-from tasks.datasets.images import Geometry, Listing, class_folders, decode, listing, visible_files
+from tasks.datasets.images import (
+    Geometry,
+    Listing,
+    class_folders,
+    decode,
+    listing,
+    loose_files,
+    visible_files,
+)
 from tasks.errors import AuditError
 
 
@@ -94,11 +102,19 @@ class ImageFolder(_Folders):
         train = root / "train"
         if not train.is_dir():
             names = class_folders(root)
-            return listing(root, tuple(names), _by_class(root, root, names), ())
+            loose = loose_files(root, root)
+            return listing(root, tuple(names), _by_class(root, root, names), (), loose=loose)
         names = class_folders(train)
         test = next((root / part for part in ("test", "val") if (root / part).is_dir()), None)
-        pairs = _by_class(root, test, names) if test else ()
-        return listing(root, tuple(names), _by_class(root, train, names), pairs)
+        parts = [train, *([test] if test else [])]
+        return listing(
+            root,
+            tuple(names),
+            _by_class(root, train, names),
+            _by_class(root, test, names) if test else (),
+            loose=[path for part in (root, *parts) for path in loose_files(part, root)],
+            other_folders=[name for name in class_folders(root) if root / name not in parts],
+        )
 
 
 @register("imagenet")

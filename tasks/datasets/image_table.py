@@ -15,7 +15,7 @@ import numpy as np
 from tasks.datasets.archive import file_digest
 from tasks.datasets.arrow_tables import ROWS, Columns, columns_of, count_of, encoded_images, values_of
 from tasks.datasets.base import DataSource, Labels, register
-from tasks.datasets.class_numbers import class_numbers
+from tasks.datasets.class_numbers import class_numbers, require_test
 from tasks.datasets.images import Geometry, decode
 from tasks.datasets.pixels import load_image, shape_of
 from tasks.datasets.table_folders import TESTS, TRAIN, table_parts
@@ -67,12 +67,14 @@ class ImageTable(DataSource):
         numbers, names = class_numbers(
             [(f"{file}: '{column}'", values_of(file, column)) for _, file in files], names
         )
+        is_test = np.concatenate(
+            [np.full(len(part), in_test) for (in_test, _), part in zip(files, numbers, strict=True)]
+        )
+        require_test(is_test, given=any(in_test for in_test, _ in files), where=self.path)
         left = sorted(self._parts().keys() - {"", TRAIN, self._test_part()})
         return Labels(
             labels=np.concatenate(numbers),
-            is_test=np.concatenate(
-                [np.full(len(part), is_test) for (is_test, _), part in zip(files, numbers, strict=True)]
-            ),
+            is_test=is_test,
             class_names=names,
             image_shape=self._shape(),
             notes=(f"{self.path}: parts that are not read: {', '.join(left)}",) if left else (),

@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,7 +66,9 @@ class Listing:
     is_test: np.ndarray
     class_names: tuple[str, ...]
     passed_over: tuple[str, ...] = ()
-    """Files among them that are no images, likewise."""
+    """Files among them that are no images, likewise, and links to folders, which are not followed."""
+    other_folders: tuple[str, ...] = ()
+    """Names of folders beside the parts, which are not read."""
 
     def digest(self, geometry: Geometry) -> str:
         """SHA-256 over the manifest (relative path, bytes, label, part) and the geometry.
@@ -102,6 +104,11 @@ class Listing:
             kinds = Counter(Path(path).suffix.lower() or "no suffix" for path in self.passed_over)
             told = ", ".join(f"{count} x {suffix:.20}" for suffix, count in sorted(kinds.items())[:10])
             notes.append(f"{len(self.passed_over)} files beside the images are not read: {told}")
+        if self.other_folders:
+            told = ", ".join(f"{name:.40}" for name in self.other_folders[:10])
+            notes.append(
+                f"{len(self.other_folders)} folders beside train and its test part are not read: {told}"
+            )
         return tuple(notes)
 
     def decode(self, geometry: Geometry, cache: str) -> np.ndarray:
@@ -234,27 +241,55 @@ def class_folders(part: Path) -> list[str]:
     """
     if not part.is_dir():
         raise AuditError(f"{part}: missing; expected a directory of class directories")
-    names = sorted(entry.name for entry in os.scandir(part) if entry.is_dir() and entry.name[0] != ".")
+    with os.scandir(part) as entries:
+        names = sorted(entry.name for entry in entries if entry.name[0] != "." and _is_folder(entry))
     if not names:
         raise AuditError(f"{part}: expected one directory per class, found none")
     return names
 
 
-def visible_files(folder: Path, root: Path) -> list[str]:
-    """Files below a class directory that are not hidden, relative to `root`, sorted.
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry beside the classes is one: a link that leads nowhere may have been one, or an image.
 
     Raises:
-        AuditError: there is no image among them.
+        AuditError: it is such a link.
     """
-    found = [
-        (Path(directory) / name).relative_to(root).as_posix()
-        for directory, _, names in os.walk(folder)
-        for name in names
-        if name[0] != "."
-    ]
+    try:
+        os.stat(entry.path)
+    except OSError as error:
+        raise AuditError(f"{entry.path}: cannot look at this: {error.strerror}") from None
+    return entry.is_dir()
+
+
+def loose_files(part: Path, root: Path) -> list[str]:
+    """Files beside the class directories that are not hidden, relative to `root`: they are of no class."""
+    with os.scandir(part) as entries:
+        return sorted(
+            Path(entry.path).relative_to(root).as_posix()
+            for entry in entries
+            if entry.name[0] != "." and not _is_folder(entry)
+        )
+
+
+def visible_files(folder: Path, root: Path) -> list[str]:
+    """Files below a class directory that are not hidden, relative to `root`, sorted; links to folders likewise.
+
+    Raises:
+        AuditError: there is no image among them, or a folder cannot be listed.
+    """
+    found: list[str] = []
+    for directory, folders, names in os.walk(folder, onerror=_refuse_folder):
+        links = [name for name in folders if os.path.islink(os.path.join(directory, name))]
+        place = Path(directory).relative_to(root).as_posix()
+        found += [f"{place}/{name}" for name in (*names, *links) if name[0] != "."]
     if not any(map(is_image, found)):
-        raise AuditError(f"{folder}: expected image files (.png, .jpg, .tif, .gif, .webp, ...), found none")
+        shown = os.fsencode(folder).decode("utf-8", "backslashreplace")
+        raise AuditError(f"{shown}: expected image files (.png, .jpg, .tif, .gif, .webp, ...), found none")
     return sorted(found)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise AuditError(f"{os.fsdecode(error.filename)}: cannot list this folder: {error.strerror}") from None
 
 
 def is_image(path: str) -> bool:
@@ -267,8 +302,19 @@ def listing(
     class_names: tuple[str, ...],
     train: Iterable[tuple[int, str]],
     test: Iterable[tuple[int, str]],
+    *,
+    loose: Sequence[str] = (),
+    other_folders: Sequence[str] = (),
 ) -> Listing:
     """Put (label, relative path) pairs into canonical order, without those that are no images.
+
+    Args:
+        root: of the paths.
+        class_names: by label.
+        train: training examples.
+        test: test examples.
+        loose: files that lie beside the classes.
+        other_folders: names of folders that lie beside the parts.
 
     Raises:
         AuditError: a name cannot be written in UTF-8.
@@ -286,5 +332,6 @@ def listing(
         labels=np.array([label for label, _ in pairs], dtype=np.int64),
         is_test=np.repeat(np.array([False, True]), [len(part) for part in images]),
         class_names=class_names,
-        passed_over=tuple(path for part in parts for _, path in part if not is_image(path)),
+        passed_over=(*(path for part in parts for _, path in part if not is_image(path)), *loose),
+        other_folders=tuple(other_folders),
     )

@@ -15,7 +15,7 @@ import numpy as np
 from tasks.datasets.archive import file_digest
 from tasks.datasets.arrays import npz_names, npz_shape, read_npz
 from tasks.datasets.base import DataSource, Labels, register
-from tasks.datasets.class_numbers import class_numbers
+from tasks.datasets.class_numbers import class_numbers, require_test
 from tasks.errors import AuditError
 
 _CHANNELS = (1, 3, 4)
@@ -53,6 +53,7 @@ class Npz(DataSource):
             is_test = np.repeat(np.array([False, True]), [len(part) for part in numbers])
         else:
             is_test = self._flags(len(labels)) if "is_test" in keys else np.zeros(len(labels), dtype=bool)
+        require_test(is_test, given=len(parts) == 2, where=self.path)
         shapes = {self._image_shape(key) for key in self._pairs().values()}
         if len(shapes) > 1:
             raise AuditError(f"{self.path}: train and test images differ in shape: {sorted(shapes)}")

@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from tasks.datasets.base import DataSource, Labels
-from tasks.datasets.class_numbers import class_numbers
+from tasks.datasets.class_numbers import class_numbers, require_test
 from tasks.errors import AuditError
 
 Part = Literal["train", "test"]
@@ -91,9 +91,11 @@ def _read(source: ObjectDataset) -> tuple[np.ndarray, Labels]:
         )
     numbers, names = class_numbers(parts, names)
     made = np.stack(images)
+    is_test = np.repeat(np.array([False, True]), [len(numbers[0]), sum(map(len, numbers[1:]))])
+    require_test(is_test, given=len(numbers) > 1, where=name)
     return made, Labels(
         labels=np.concatenate(numbers),
-        is_test=np.repeat(np.array([False, True]), [len(numbers[0]), sum(map(len, numbers[1:]))]),
+        is_test=is_test,
         class_names=names,
         image_shape=made.shape[1:],
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from tasks.datasets.base import Labels
 from tasks.datasets.splits import Splits
+from tasks.objectives.names import check_objectives
 from tasks.registry import Registry
 
 
@@ -84,5 +85,6 @@ forget_kinds: Registry[ForgetKind] = Registry(
     contract=ForgetKind,  # type: ignore[type-abstract]
     package="tasks.forget_sets",
     group="lethe.forget_sets",
+    check=check_objectives,
 )
 register = forget_kinds.register

@@ -35,7 +35,8 @@ class Listed(ForgetKind):
     """
 
     path: str
-    """.csv or .parquet (a column), .txt (one a line, # begins a comment) or .npy (whole numbers, or text)."""
+    """.csv or .parquet (a column), .txt (one a line; # first or behind a space begins a comment) or .npy (whole
+    numbers, or text)."""
     column: str = "example_id"
     """Column of a table; a .csv of one column needs no header."""
     named: bool | None = None
@@ -46,10 +47,16 @@ class Listed(ForgetKind):
     def select(self, request: ForgetRequest) -> ForgetSet:
         """Read and check what is listed: in range, all training examples; what is listed again counts once."""
         file = read_request(Path(self.path).expanduser(), self.column)
-        hashed = [(line, text.lower()) for line, text in file.cells if _HASH.fullmatch(text)]
+        names = request.names() if request.names else ()
+        called = (
+            frozenset(names) if self.named is not False else frozenset()
+        )  # documents may be called by a hash
+        hashed = [
+            (line, text.lower()) for line, text in file.cells if _HASH.fullmatch(text) and text not in called
+        ]
         copies = _copies(hashed, request, self.path) if hashed else {}
         forgotten = {text: rows[np.isin(rows, request.splits.train)] for text, rows in copies.items()}
-        found = _Examples(self, forgotten, request)
+        found = _Examples(self, forgotten, names, limited=request.limited)
         ids, repeated = _ids(found.of(*cell) for cell in file.cells)
         check_listed(ids, request.splits, num_examples=len(request.labels.labels), where=self.path)
         chosen = make("file", self, ids, **_counts(copies, forgotten), **_reading(file, repeated))
@@ -61,9 +68,10 @@ class Listed(ForgetKind):
 class _Examples:
     """Which examples a cell names."""
 
-    def __init__(self, kind: Listed, copies: Mapping[str, np.ndarray], request: ForgetRequest) -> None:
-        self._kind, self._copies, self._limited = kind, copies, request.limited
-        names = request.names() if request.names else ()
+    def __init__(
+        self, kind: Listed, copies: Mapping[str, np.ndarray], names: Sequence[str], *, limited: bool
+    ) -> None:
+        self._kind, self._copies, self._limited = kind, copies, limited
         self._rows = {name: row for row, name in enumerate(names) if name}
         self._numbered = any(whole_number(name) is not None for name in self._rows)
 
@@ -76,6 +84,8 @@ class _Examples:
         if text.lower() in self._copies:
             return self._copies[text.lower()].tolist()
         number, where = whole_number(text), f"{self._kind.path}: line {line}"
+        if text in self._rows and _HASH.fullmatch(text):
+            return [self._rows[text]]
         if number is None or self._kind.named:
             if text in self._rows:
                 return [self._rows[text]]

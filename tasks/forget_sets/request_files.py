@@ -5,23 +5,30 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from tasks.datasets.arrays import read_npy
 from tasks.errors import AuditError, unknown_name
-from tasks.text.parquet import read_parquet
+from tasks.text.parquet import column_type, read_parquet
 
 Cell = tuple[int, str]
 """Line number from 1, and what the line names."""
 
+_HASH_BYTES = 32
 _LARGEST = 1 << 28
 """Bytes of a list, enough for four million content hashes."""
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-_WHOLE = re.compile(r"([+-]?[0-9]{1,18})(?:\.0*)?")
-"""A whole number, also as spreadsheets write one in a column with gaps: 12.0."""
+_WHOLE = re.compile(r"([+-]?[0-9]{1,18})(?:\.(?!000$)0*)?")
+"""A whole number, also as spreadsheets write one in a column with gaps: 12.0. Twelve, or twelve thousand: 12.000."""
+_COMMENT = re.compile(r"(^|\s)#.*")
+"""In the middle of a word # is a part of it: a file may be called so."""
+_EXACT = {"float16": 2**11, "halffloat": 2**11, "float32": 2**24, "float": 2**24}
+"""Size from which on some whole numbers cannot be told apart in such floats; ids lie below what a double holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +70,56 @@ def whole_number(text: str) -> int | None:
 
 def _npy(path: Path, column: str) -> RequestFile:
     listed = read_npy(path)
-    if listed.ndim != 1 or listed.dtype.kind not in "iufU":
+    if listed.ndim != 1 or listed.dtype.kind not in "iufUS":
+        remedy = "; np.flatnonzero(x) lists the places of a mask" if listed.dtype.kind == "b" else ""
+        remedy = "; x.ravel() is of that shape" if listed.ndim == 2 and 1 in listed.shape else remedy
         raise AuditError(
-            f"{path}: expected integers or text of shape (n,), got {listed.dtype} {listed.shape}"
+            f"{path}: expected integers or text of shape (n,), got {listed.dtype} {listed.shape}{remedy}"
         )
-    return RequestFile(cells=list(enumerate(map(str, listed.tolist()), start=1)))
+    _refuse_rounded(path, listed.tolist(), listed.dtype.name)
+    return RequestFile(cells=_numbered(path, listed.tolist()))
 
 
 def _parquet(path: Path, column: str) -> RequestFile:
-    values = [row.get(column) for _, row in read_parquet(path, [column])]
-    texts = [
-        value.hex() if isinstance(value, bytes) else "" if value is None else str(value) for value in values
-    ]
-    return RequestFile(cells=list(enumerate(map(str.strip, texts), start=1)))
+    rows = [row for _, row in read_parquet(path, [column])]
+    values = [row.get(column) for row in rows]
+    _refuse_rounded(path, values, column_type(path, column))
+    return RequestFile(cells=_numbered(path, values))
+
+
+def _numbered(path: Path, values: Sequence[object]) -> list[Cell]:
+    return [(line, _said(path, line, value).strip()) for line, value in enumerate(values, start=1)]
+
+
+def _said(path: Path, line: int, value: object) -> str:
+    """What a value of a table names: a number that is whole, as one; 32 bytes, as a content hash; others, as text."""
+    if isinstance(value, (float, Decimal)) and math.isfinite(value) and value == int(value):
+        return str(int(value))
+    if isinstance(value, bytes):
+        try:
+            return value.hex() if len(value) == _HASH_BYTES else value.decode()
+        except UnicodeDecodeError:
+            raise AuditError(
+                f"{path}: line {line}: expected text in UTF-8, or {_HASH_BYTES} bytes of a content hash, got "
+                f"{len(value)} others"
+            ) from None
+    return "" if value is None else str(value)
+
+
+def _refuse_rounded(path: Path, values: Sequence[object], kind: str) -> None:
+    """Refuse ids in floats that may stand for a neighbour of what was meant."""
+    most = _EXACT.get(kind, math.inf)
+    for line, value in enumerate(values, start=1):
+        if isinstance(value, float) and math.isfinite(value) and abs(value) >= most:
+            raise AuditError(
+                f"{path}: line {line}: expected ids as integers: numbers from {most} on are rounded as {kind}, got "
+                f"{value:.0f}; save them as int64"
+            )
 
 
 def _txt(path: Path, column: str) -> RequestFile:
     text, encoding = _text(path)
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    lines = [_COMMENT.sub("", line).strip() for line in text.splitlines()]
     return RequestFile(
         cells=[(number, line) for number, line in enumerate(lines, start=1) if line], encoding=encoding
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.datasets.base import Labels
 from tasks.errors import AuditError, unknown_name
+from tasks.fields import check_plain
 from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet
 
 
@@ -24,6 +25,7 @@ def resolve(kind: ForgetKind, request: ForgetRequest) -> ForgetSet:
         raise AuditError(
             f"{type(kind).__name__}.select: expected a ForgetSet with a mapping as provenance, got {forget_set!r:.60}"
         )
+    check_plain(forget_set.provenance, where=f"{type(kind).__name__}.select: provenance")
     name = str(forget_set.provenance.get("kind", type(kind).__name__))
     _check_ids(forget_set.ids, request, name)
     _check_train_labels(forget_set, request.labels, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from timm.models.resnet import ResNet
 from timm.models.resnetv2 import ResNetV2
 from torch import Tensor, nn
 
-from tasks.errors import AuditError, UnknownName
+from tasks.errors import AuditError
 from tasks.networks.start import start_from
-from tasks.networks.timm_options import Stem, check_options, is_small, small_patch
+from tasks.networks.timm_options import Stem, check_name, check_options, is_small, small_patch
+from tasks.plugged import told
 from tasks.runtime.seeding import isolated_global_rng
 
 
@@ -101,9 +101,11 @@ def build(
             body = timm.create_model(
                 timm_name, pretrained=False, num_classes=num_classes, in_chans=channels, **arguments
             )
-        except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, KeyError) as error:
+        except Exception as error:  # constructors of a thousand models, and of plug-ins, raise anything
+            size = f"{channels}x{height}x{width}"
             raise AuditError(
-                f"architecture '{timm_name}': cannot be built with {arguments}: {error}"
+                f"architecture '{timm_name}': cannot be built for {size} images with {arguments}: {told(error)}; "
+                "options are arguments of its constructor (img_size, patch_size, ...)"
             ) from error
         if isinstance(body, (ResNet, ResNetV2)) and small:
             _shrink_stem(body)
@@ -118,7 +120,7 @@ def build(
 
 
 def _layout(body: nn.Module) -> torch.memory_format:
-    """Channels-last, unless a strided 1x1 convolution reads fewer than eight channels.
+    """Channels-last, unless a strided 1x1 convolution reads fewer than eight channels, or one is of volumes.
 
     Its backward pass in that layout writes past its memory: oneDNN of torch 2.11 and 2.14 on CPUs with AVX2 and no
     AVX-512 (seen with 3, 4, 6 and 7 channels of 1x1, not with 8 to 20, 2x2 or 3x3, groups, or the other layout).
@@ -130,16 +132,8 @@ def _layout(body: nn.Module) -> torch.memory_format:
         and layer.in_channels < 8
         for layer in body.modules()
     )
-    return torch.contiguous_format if harmful else torch.channels_last
-
-
-def check_name(timm_name: str) -> None:
-    """Raise UnknownName, naming the nearest, where timm has no such model."""
-    if timm.is_model(timm_name):
-        return
-    near = difflib.get_close_matches(timm_name, timm.list_models(), n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise UnknownName(f"no timm model '{timm_name}'.{hint} Valid: the names of timm.list_models()")
+    of_volumes = any(parameter.ndim == 5 for parameter in body.parameters())  # which that layout is not for
+    return torch.contiguous_format if harmful or of_volumes else torch.channels_last
 
 
 def _tuples(value: Any) -> Any:
@@ -217,9 +211,9 @@ def _check_shapes(timm_name: str, model: Classifier, image_shape: tuple[int, ...
     try:
         with torch.no_grad():
             logits = model(torch.zeros(1, *image_shape))
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except Exception as error:  # as above
         size = "x".join(map(str, image_shape))
-        raise AuditError(f"architecture '{timm_name}': does not take {size} images: {error}") from error
+        raise AuditError(f"architecture '{timm_name}': does not take {size} images: {told(error)}") from error
     if logits.shape != (1, num_classes):
         raise AuditError(
             f"architecture '{timm_name}': expected {num_classes} logits, got shape {tuple(logits.shape)}"

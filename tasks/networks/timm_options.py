@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.util
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, UnknownName
 
 Stem = Literal["auto", "small", "timm"]
 SMALL_IMAGE = 64
@@ -28,6 +30,9 @@ LOADING = frozenset(
 )
 """Options by which timm would look for weights, and download them."""
 _OF_THE_DATA = {"num_classes": "there are classes", "in_chans": "images have channels"}
+_MODEL = re.compile(r"@register_model\s+def (\w+)\(")
+_FORMER = re.compile(r"register_model_deprecations\(__name__, \{(.*?)\}\)", re.DOTALL)
+_KEY = re.compile(r"['\"]([^'\"]+)['\"]\s*:")
 _RESIDUAL = ("resnet", "resnetv2", "res2net", "resnest", "sknet")
 """Modules of timm whose models are of the classes ResNet and ResNetV2."""
 
@@ -74,12 +79,57 @@ def is_residual(timm_name: str) -> bool:
 
 @functools.cache
 def _residual_names() -> frozenset[str]:
-    # Found and read, not imported: timm takes seconds, and the plan has one.
+    sources = _sources()
+    return frozenset(name for module in _RESIDUAL for name in _MODEL.findall(sources.get(module, "")))
+
+
+@functools.cache
+def _sources() -> dict[str, str]:
+    """Modules of timm's models by name. Found and read, not imported: timm takes seconds, and the plan has one."""
     spec = importlib.util.find_spec("timm")
     folder = Path((spec.submodule_search_locations or [""])[0]) / "models" if spec else Path()
-    files = [folder / f"{module}.py" for module in _RESIDUAL]
-    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
-    return frozenset(name for text in texts for name in re.findall(r"@register_model\s+def (\w+)\(", text))
+    return {file.stem: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py"))}
+
+
+def check_name(timm_name: str) -> None:
+    """Refuse a name that timm does not have, and a tag of weights that it does not know.
+
+    Raises:
+        UnknownName: there is no such model; the message names the nearest.
+    """
+    (name, dot, _), own = timm_name.partition("."), _own_names()
+    if timm_name in own:
+        return
+    added = _registered() - own
+    if name in added:
+        return
+    tag = re.compile(rf"['\"]({re.escape(name)}\.\w+)['\"]")
+    tags = (
+        {found for source in _sources().values() for found in tag.findall(source)} if name in own else set()
+    )
+    if name in own and dot and (timm_name in tags or not tags):  # of some, tags are made as timm is imported
+        return
+    valid = tags or own | added
+    near = difflib.get_close_matches(timm_name, sorted(valid), n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise UnknownName(f"no timm model '{timm_name}'.{hint} Valid: the names of timm.list_models()")
+
+
+@functools.cache
+def _own_names() -> frozenset[str]:
+    """Names of timm's models, those of former days among them."""
+    texts = _sources().values()
+    former = [name for text in texts for table in _FORMER.findall(text) for name in _KEY.findall(table)]
+    return frozenset([name for text in texts for name in _MODEL.findall(text)] + former)
+
+
+def _registered() -> set[str]:
+    """Architectures of plug-ins: whoever registered one has imported timm."""
+    if "timm" not in sys.modules:
+        return set()
+    from timm.models import list_models
+
+    return set(list_models())
 
 
 def told_of(

@@ -5,9 +5,10 @@ Imports no torch: the plan asks.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, unknown_name
 
 EXAMPLES = {"classify": "images", "language": "documents"}
 """What the examples of an objective are called."""
@@ -29,6 +30,22 @@ class Declares(Protocol):
     def objectives(self) -> frozenset[str]:
         """Names of the objectives that it is for; empty: every one."""
         ...
+
+
+def check_objectives(name: str, cls: type) -> None:
+    """Refuse a class that is for an objective that there is not.
+
+    Args:
+        name: kind and name of the entry, for messages.
+        cls: what declares its `objectives`.
+
+    Raises:
+        AuditError: one of them is unknown.
+    """
+    declared: Collection[str] = cls.objectives  # type: ignore[attr-defined]
+    for objective in declared:
+        if objective not in EXAMPLES:
+            raise unknown_name("objective", str(objective), EXAMPLES, where=f"{name}: objectives")
 
 
 def require_objective(part: Declares, name: str, *, instead: str = "") -> None:

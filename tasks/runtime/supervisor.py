@@ -1,4 +1,4 @@
-"""Runs one program in a process group of its own, and ends the group when the program or its owner is gone.
+"""Runs one program in a process group of its own, and ends all that it started when it or its owner is gone.
 
     python tasks/runtime/supervisor.py FOLDER
 
@@ -6,9 +6,13 @@ It is a process of its own because one that is killed can end nothing: the owner
 closes however the owner ends. From stdin comes one line of JSON (`arguments`, `environment`), to stdout goes one
 (`code`, negative for a signal; or `failed`, why the program could not be started). Then it waits for the end of stdin
 and removes the folder. It imports nothing of Lethe, so that it starts in a moment.
+
+On Linux orphans below it become its children (PR_SET_CHILD_SUBREAPER, prctl(2)), so that it finds and ends those too
+that left the program's group, by setsid or as daemons. Elsewhere only the group is ended.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -19,6 +23,9 @@ import threading
 import time
 
 REMOVE_SECONDS = 5.0
+END_SECONDS = 5.0
+CHILD_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of <linux/prctl.h>."""
 LEFT_TO_THE_OWNER = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -29,6 +36,8 @@ def supervise(folder: str) -> None:
     """
     for number in LEFT_TO_THE_OWNER:
         signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         line = sys.stdin.buffer.readline()
         if line.endswith(b"\n"):  # else the owner ended before it had asked for anything
@@ -52,9 +61,45 @@ def _run(asked: dict[str, object], folder: str) -> dict[str, object]:
     except (OSError, ValueError) as error:
         return {"failed": str(error)}
     threading.Thread(target=_end_with_owner, args=(program.pid,), daemon=True).start()
-    code = program.wait()
+    code = _wait_for(program.pid)
     _end_group(program.pid)
+    _end_children()
     return {"code": code}
+
+
+def _wait_for(program: int) -> int:
+    """Exit code of the program; of orphans that end before it nobody else would take notice."""
+    while True:
+        found, status = os.waitpid(-1, 0)
+        if found == program:
+            return os.waitstatus_to_exitcode(status)
+
+
+def _end_children() -> None:
+    """End what the program left behind outside its group, and what that started: each generation becomes ours."""
+    end = time.monotonic() + END_SECONDS
+    while time.monotonic() < end:
+        for child in _children():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:  # there is none left
+            return
+        time.sleep(0.005)
+
+
+def _children() -> list[int]:
+    """Processes whose parent this is, as /proc tells."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{int(name)}/stat", "rb") as file:
+                parent = file.read().rpartition(b")")[2].split()[1]
+            if int(parent) == os.getpid():
+                found.append(int(name))
+    return found
 
 
 def _hear_all() -> None:

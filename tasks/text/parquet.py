@@ -35,3 +35,10 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Named]:
         raise AuditError(f"{path}: expected UTF-8, got byte {error.object[error.start]:#04x}") from None
     for number, row in enumerate(rows, start=1):
         yield f"{path}: row {number}", row
+
+
+def column_type(path: Path, column: str) -> str:
+    """Type of a column of a file that has been read (`int64`, `halffloat`, `float`, `double`, ...)."""
+    from pyarrow import parquet
+
+    return str(parquet.read_schema(path).field(column).type)

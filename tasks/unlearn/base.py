@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tasks.errors import AuditError
-from tasks.objectives.names import require_objective
+from tasks.errors import AuditError, unknown_name
+from tasks.objectives.names import check_objectives, require_objective
+from tasks.plugged import is_own
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ SearchRange = (
     tuple[Literal["loguniform", "uniform"], float, float] | tuple[Literal["choice"], tuple[Any, ...]]
 )
 """Where tuning looks for a field: the ends of an interval, or the values to choose from."""
+FORMS = {"loguniform": 3, "uniform": 3, "choice": 2}
+"""Length of each form of a range, its name counted."""
 
 
 class Method(ABC):
@@ -112,12 +116,32 @@ class Method(ABC):
         """Unlearn `run.forget` from `run.model`, changing nothing outside `run.scope`."""
 
 
+def _check_declared(name: str, cls: type[Method]) -> None:
+    """Refuse unknown objectives, search ranges of what is no field, and a plug-in that would be a reference."""
+    check_objectives(name, cls)
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for field in cls.search:
+        if field not in known:
+            raise unknown_name("field", str(field), known, where=f"{name}: search")
+    for field, space in cls.search.items():
+        if not (isinstance(space, (tuple, list)) and space and len(space) == FORMS.get(space[0], 0)):
+            raise AuditError(
+                f"{name}: search: {field}: expected ('loguniform', low, high), ('uniform', low, high) or "
+                f"('choice', (...)), got {space!r:.60}"
+            )
+    if cls.from_scratch and not is_own(cls):
+        raise AuditError(
+            f"{name}: from_scratch: expected False: what is trained from scratch is what methods are compared with"
+        )
+
+
 methods: Registry[Method] = Registry(
     "unlearning method",
     contract=Method,  # type: ignore[type-abstract]
     package="tasks.unlearn",
     group="lethe.methods",
     skip=("run",),
+    check=_check_declared,
 )
 register = methods.register
 

@@ -8,7 +8,6 @@ that of every method.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tasks.errors import AuditError, unknown_name
 from tasks.unlearn.base import Method, register, require
 from tasks.unlearn.parts.handed import FORM, HANDED, PLACEHOLDER
+from tasks.unlearn.parts.named_content import content_digest
 
 if TYPE_CHECKING:
     from tasks.unlearn.run import UnlearningRun
@@ -42,9 +42,10 @@ class Program(Method):
 
     program: tuple[str, ...]
     """The program and its arguments. {original}, {unlearned}, {forget_ids}, {retain_ids}, {validation_ids}, {data} and
-    {trainable} become paths, {scope}, {seed} and {device} text; an argument that names a file becomes its full path."""
+    {trainable} become paths, {scope}, {seed} and {device} text; an argument that names a file or folder becomes its
+    full path."""
     version: str = ""  # type: ignore[misc, assignment]  # of the program, in place of the class's own
-    """Yours to raise when what the program gives changes and neither its arguments nor the files that they name do."""
+    """Yours to raise when what the program gives changes, and neither its arguments do nor what they name."""
     folder: str = ""
     """Where relative names of files in `program` start: the folder of the configuration, unless it says another."""
 
@@ -77,13 +78,14 @@ class Program(Method):
 
     @cached_property
     def file_digests(self) -> Mapping[str, str]:
-        """See `Method.file_digests`: SHA-256 of every file that the arguments name, by their place among them.
+        """See `Method.file_digests`: SHA-256 of every file and folder that the arguments name, by place among them.
 
         Raises:
-            AuditError: the program or its script is not there or cannot be run, or a file cannot be read.
+            AuditError: the program or its script is not there or cannot be run, a file cannot be read, or a folder
+                holds more than is looked at.
         """
         self._check_found()
-        return self._form | {f"program[{place}]": _sha256(path) for place, path in self._files()}
+        return self._digests()
 
     def arguments(self, values: Mapping[str, str]) -> list[str]:
         """The command with what is handed over in place of the placeholders.
@@ -106,9 +108,11 @@ class Program(Method):
         """
         from tasks.unlearn.parts.program_files import run_on_files
 
-        files = {f"program[{place}]": _sha256(path) for place, path in self._files()}
-        if self._form | files != self.file_digests:
-            raise AuditError("program: a file of it was edited after planning; run the same command again")
+        if self._digests() != self.file_digests:
+            raise AuditError(
+                "program: a file of it was edited after planning, or one in a folder of it; run the same command again "
+                "(what the program writes belongs in the folder in which it runs)"
+            )
         run_on_files(run, self.handed, self.arguments, own_names=self.names == "own")
 
     @property
@@ -151,8 +155,12 @@ class Program(Method):
             if _value(argument) and not PLACEHOLDER.search(argument) and path.exists():
                 yield place, path
 
-    def _files(self) -> Iterator[tuple[int, Path]]:
-        return ((place, path) for place, path in self._named() if path.is_file())
+    def _digests(self) -> dict[str, str]:
+        try:
+            named = {f"program[{place}]": content_digest(path) for place, path in self._named()}
+        except OSError as error:
+            raise AuditError(f"program: cannot read {error.filename}: {error.strerror}") from None
+        return self._form | named
 
     def _full(self, argument: str) -> str:
         value = _value(argument)
@@ -162,11 +170,3 @@ class Program(Method):
 def _value(argument: str) -> str:
     """What may name a file in an argument: what stands behind `=` of a flag, or all of it."""
     return argument.partition("=")[2] if argument.startswith("-") else argument
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise AuditError(f"program: cannot read {path}: {error.strerror}") from None

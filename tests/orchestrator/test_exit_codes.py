@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +40,36 @@ def test_an_interrupt_is_130(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         run_command(raising(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP, errno.EROFS, errno.EIO])
+def test_a_file_that_cannot_be_looked_at_is_named(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever met it, and whether or not it was thought of there."""
+    assert run_command(raising(OSError(number, os.strerror(number), "a/b\nc"))) == 2
+    assert capsys.readouterr().err == f"error: a/b c: {os.strerror(number)}\n"
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "No such file", "x"), OSError(errno.EACCES, "denied"), OSError("x")]
+)
+def test_what_may_be_a_bug_of_files_keeps_its_traceback(error: OSError) -> None:
+    with pytest.raises(OSError, match=r"\w") as caught:
+        run_command(raising(error))
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    "command", ["sweep", "query 1 --results", "status", "report", "certificate --forget-set a --method b"]
+)
+def test_a_name_that_is_too_long_is_one_line_of_every_command(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name, *words = command.split()
+    module = importlib.import_module(f"orchestrator.{name}{'.__main__' if name == 'report' else ''}")
+    assert run_command(lambda: module.main([*words, "a" * 300])) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "File name too long" in line
 
 
 def test_one_line() -> None:

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault(
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0"
 )  # below `uv run` workers would run in a copy elsewhere
+
+# Of no effect any more, but Tune ends where they are set.
+os.environ.pop("TUNE_RESULT_DIR", None)
+os.environ.pop("RAY_AIR_LOCAL_CACHE_DIR", None)
 
 # Ray reads this at import; without it a cluster that wants the token refuses some of its clients.
 if "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().is_file():
@@ -48,6 +52,10 @@ PATIENCE = "RAY_gcs_rpc_server_reconnect_timeout_s"
 """Environment variable: seconds after which Ray gives up a GCS that does not answer; 60 where it is not set."""
 CONNECT_SECONDS, LINK_SECONDS, PAUSE_SECONDS = 2.0, 10.0, 0.2
 """For a service of a cluster to accept a connection, until it is asked for a new one, and in between."""
+UNFIT = ("PYTHONWARNINGS",)
+"""Variables that Ray's own processes do not bear: one that makes errors of warnings ends its dashboard, and so the
+raylet."""
+LOOPBACK = "127.0.0.1"
 STARTS = 3
 """Tries to start a private Ray: on a machine that is overloaded its processes may not answer in time."""
 
@@ -82,11 +90,28 @@ def connected(address: str, *, slots: int) -> Iterator[Path]:
                 "backend local: Ray was imported before the first run on it; import it afterwards, or set the "
                 "environment variable RAY_AUTH_MODE=token before"
             )
+        check_loopback()
         resources = {"trial": slots}
         options |= {"resources": resources, "include_dashboard": False, "_temp_dir": str(folder)}
         _private_token()
         with reaper.reaped(folder), _started(address, options, folder):
             yield folder
+
+
+def check_loopback(host: str = LOOPBACK) -> None:
+    """Refuse a machine that does not reach itself: processes of Ray would wait for each other without end.
+
+    Raises:
+        AuditError: nothing that listens there can be reached.
+    """
+    try:
+        with socket.create_server((host, 0)) as server:
+            socket.create_connection(server.getsockname(), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise AuditError(
+            f"backend local: Ray's processes talk over {host}, and this machine does not reach it "
+            f"({error.strerror or error}); bring it up (ip link set lo up), or take --backend inline"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -128,24 +153,33 @@ def _private(folder: Path) -> Iterator[None]:
     several = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with reaper.marked(folder), _temporary_files_in(folder):
+        with reaper.marked(folder), _variables({"TMPDIR": str(folder), **dict.fromkeys(UNFIT)}):
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = several
 
 
 @contextlib.contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Processes that are started meanwhile inherit a TMPDIR whose name Ray can use; it goes with the session."""
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(folder)
+def _variables(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """What processes that are started meanwhile inherit, such as a TMPDIR whose name Ray can use.
+
+    Args:
+        changes: values by name; None: the variable is not there.
+    """
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["TMPDIR"]
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
         else:
-            os.environ["TMPDIR"] = before
+            os.environ[name] = value
 
 
 class _Watch:

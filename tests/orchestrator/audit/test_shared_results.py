@@ -24,7 +24,7 @@ def test_a_directory_without_the_run_is_not_shared(tmp_path):
 def test_the_directory_with_the_run_is(tmp_path):
     plan, store = make_plan(load(str(write_config(tmp_path)))), Store(str(tmp_path / "results"))
     row = run_row(
-        plan, run_id="first", ordinal=1, started=datetime.now(UTC), counts={"cells": 1, "models": 1}
+        plan, run_id="first", ordinal=1, started=datetime.now(UTC), planned={"cells": 1, "models": 1}
     )
     store.write("runs", "first", [row])
     check_shared(Store(store.root))

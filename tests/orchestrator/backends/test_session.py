@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from orchestrator.backends.on_ray.session import _stay_connected
+from orchestrator.backends.on_ray import session
+from orchestrator.backends.on_ray.session import _private, _stay_connected
+from tasks.errors import AuditError
 
 
 class Service:
@@ -95,3 +101,29 @@ def test_other_errors_are_no_loss(service: Service) -> None:
     threading.Timer(1.0, ended.set).start()
     _stay_connected(service.place, TimeoutError, 0.0, ended)  # refused, which does not count here
     assert time.monotonic() - began >= 1.0
+
+
+def test_processes_of_a_private_ray_bear_no_variable_that_ends_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    monkeypatch.delenv("TMPDIR", raising=False)
+    told = [sys.executable, "-c", "import os; print(os.environ.get('PYTHONWARNINGS'), os.environ['TMPDIR'])"]
+    with _private(tmp_path):
+        assert subprocess.run(told, capture_output=True, text=True).stdout == f"None {tmp_path}\n"
+    assert os.environ["PYTHONWARNINGS"] == "error"
+    assert "TMPDIR" not in os.environ
+
+
+def test_a_machine_that_does_not_reach_itself_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the loopback interface down Ray's processes would wait for each other without end."""
+    session.check_loopback()
+
+    def unreachable(*_: object) -> None:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    with pytest.raises(
+        AuditError, match=r"^backend local: .*127\.0\.0\.1, .*\(Network is unreachable\); bring it up"
+    ):
+        session.check_loopback()

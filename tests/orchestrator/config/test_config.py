@@ -2,7 +2,8 @@
 
 import pytest
 
-from orchestrator.config.settings import SweepConfig, canonical, digest, load, parse_assignment, presets
+from orchestrator.config.settings import SweepConfig, canonical, digest, load, parse_assignment
+from orchestrator.config.toml_files import presets
 from tasks import fields
 from tasks.errors import AuditError
 from tasks.training.recipe import Recipe

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config.settings import LONGEST, parse_assignment, read_toml
+from orchestrator.config.settings import parse_assignment
+from orchestrator.config.toml_files import LONGEST, read_toml
 from tasks.errors import AuditError
 from tasks.forget_sets import request_files
 from tasks.forget_sets.listed import Listed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,12 @@ def test_doing_nothing_is_told_apart_and_a_perfect_method_is_not(tmp_path: Path)
     (tmp_path / "outputs.toml").write_text(DESCRIPTION)
     ran = here(outputs.main, tmp_path / "outputs.toml", "--out", tmp_path / "results")
     assert ran.returncode == 0, ran.stderr
+    left = "models in the place of shadow models: 16 models of each kind, as many as there are of "
+    assert left in ran.stderr
+    (run,) = Store(str(tmp_path / "results")).read("runs").to_pylist()
+    (said,) = [note for note in json.loads(run["plan_json"])["notes"] if note.startswith(left)]
+    assert "perfect on forget_1" in said
+    assert said.endswith("; left out are 16 of 32 originals")
     with Results(str(tmp_path / "results")) as results:
         rows = results.query("leaderboard", metric="auc").to_pylist()
     found = {

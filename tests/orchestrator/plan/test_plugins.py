@@ -336,7 +336,7 @@ def test_a_worker_with_another_copy_is_refused(lab: Path, tmp_path: Path) -> Non
     plan, store = make_plan(config), Store(str(tmp_path / "results"))
     store.check_ready()
     started = datetime.now(UTC)
-    store.write("runs", "first", [run_row(plan, run_id="first", ordinal=1, started=started, counts={})])
+    store.write("runs", "first", [run_row(plan, run_id="first", ordinal=1, started=started, planned={})])
     assert set(plan.plugins) == {f"{LAB}.method"}
     assert Workbench.at(plan.config, store.root).plan.plugins == plan.plugins
     assert changed_plugins(plan, store) == []

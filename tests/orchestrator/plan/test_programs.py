@@ -64,6 +64,23 @@ def test_a_program_is_a_method_whose_folder_is_the_configurations(tmp_path, monk
     assert not differing(plan, make_plan(load(plan.config)))
 
 
+def test_a_folder_of_the_table_starts_from_the_configurations_as_other_paths_do(tmp_path, monkeypatch):
+    path = written(tmp_path / "here")
+    path.write_text(
+        path.read_text().replace('version = "1"', 'folder = "scripts"').replace("scripts/their", "their")
+    )
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    for source in ("../here/audit.toml", str(path)):
+        assert planned(source).methods["theirs"].built._folder.resolve() == tmp_path / "here" / "scripts"
+    monkeypatch.chdir(tmp_path / "here")
+    named = {"methods.theirs.folder": "../here/scripts"}  # on the command line, from the shell's
+    assert (
+        planned("audit.toml", **named).methods["theirs"].built._folder.resolve()
+        == tmp_path / "here" / "scripts"
+    )
+
+
 def test_what_a_program_is_decides_its_ids_and_no_others(tmp_path):
     path = written(tmp_path / "here")
     plan = planned(path)
@@ -86,7 +103,7 @@ def test_an_edited_program_is_said_and_another_copy_is_refused(tmp_path):
     path, store = written(tmp_path / "here"), Store(str(tmp_path / "results"))
     plan = planned(path)
     assert plan.plugins.keys() == {"program theirs", "program also"}
-    row = run_row(plan, run_id="first", ordinal=1, started=datetime.now(UTC), counts={})
+    row = run_row(plan, run_id="first", ordinal=1, started=datetime.now(UTC), planned={})
     store.write("runs", "first", [row])
     check_plugins(plan, store)
     assert changed_plugins(plan, store) == []

@@ -559,7 +559,8 @@ def test_long_tables_unfold_and_lose_no_row():
 @pytest.mark.parametrize("log", [False, True])
 def test_labels_stay_inside_the_canvas(log):
     look = Look(colour="#000000")
-    labels = ["short", "a very long name of a method / last-12", "x"]
+    longest = f"{'m' * 32} / conv-only+norm-only+head+block:0"
+    labels = ["short", "a very long name of a method / last-12", longest]
     marks = [Mark(label=t, value=0.1 * 3**i, low=0.01, high=9.0, look=look) for i, t in enumerate(labels)]
     panel = forest("f", "A title", marks, axis="difference from retraining", words="", log=log, origin=1.0)
     FigureCanvasAgg(panel.canvas).draw()
@@ -572,6 +573,8 @@ def test_labels_stay_inside_the_canvas(log):
         if text.get_text() and text.get_visible():
             assert box.x0 >= -1
             assert box.x1 <= width + 1
+    cut = axes.get_yticklabels()[2 if axes.get_yticklabels()[0].get_text() == "short" else 0].get_text()
+    assert re.fullmatch(r"m{10,}\.\.\..*head\+block:0", cut)
 
 
 def test_harm_counts_examples_that_only_retraining_gets_right(store):

@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 from orchestrator.results.connection import Results
+from orchestrator.results.formats import render
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
 from orchestrator.store.verify import repair
@@ -63,6 +64,14 @@ def test_views_are_listed_and_suggested_before_any_is_asked_for(results: Results
 def test_parameters_are_values_not_text(results: Results) -> None:
     found = results.sql("select count(*) as n from metrics where metric = $m", m="auc' or 'a' = 'a")
     assert found.to_pylist() == [{"n": 0}]
+
+
+def test_columns_that_share_a_name_are_all_kept(results: Results) -> None:
+    """As mappings, rows would hold one of them, and a line of CSV fewer values than names."""
+    rows = results.sql("select 1 as a, 2 as a, 3 as a_2, 4 as a")
+    assert rows.to_pylist() == [{"a": 1, "a_3": 2, "a_2": 3, "a_4": 4}]
+    assert json.loads(render(rows, "json")) == rows.to_pylist()
+    assert render(rows, "csv") == b"a,a_3,a_2,a_4\n1,2,3,4\n"
 
 
 def test_a_header_gives_defaults(results: Results) -> None:

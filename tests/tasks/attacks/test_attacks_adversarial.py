@@ -209,7 +209,7 @@ def test_apgd_asks_for_three_classes_where_its_loss_does():
     images, labels = batch(4)
     torch.manual_seed(0)
     two = Normalised(classes=2).eval()
-    with pytest.raises(AuditError, match="apgd with loss=dlr: needs at least 3 classes, got 2"):
+    with pytest.raises(AuditError, match="APGD: needs at least 3 classes, got 2"):
         run(APGD(eps=(0.1,), steps=2, loss="dlr"), two, images, labels % 2)
     assert run(APGD(eps=(0.1,), steps=2, loss="ce"), two, images, labels % 2).shape == images.shape
 

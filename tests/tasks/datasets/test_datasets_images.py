@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,65 @@ def test_parts_of_a_folder(part: str, tmp_path: Path) -> None:
 
 def test_test_goes_before_val(tmp_path: Path) -> None:
     root = folder_of(tmp_path, {"train/a/0.png": 1, "val/a/1.png": 2, "test/a/2.png": 3})
-    assert ImageFolder(root=str(root)).read_images()[:, 0, 0, 0].tolist() == [1, 3]
+    source = ImageFolder(root=str(root))
+    assert source.read_images()[:, 0, 0, 0].tolist() == [1, 3]
+    assert source.read_labels().notes == ("1 folders beside train and its test part are not read: val",)
+
+
+def test_what_lies_outside_of_the_classes_is_said(tmp_path: Path) -> None:
+    root = folder_of(
+        tmp_path, {"train/a/0.png": 1, "train/b/1.png": 2, "test/a/2.png": 3, "train/loose.png": 4}
+    )
+    (root / "labels.csv").touch()
+    (root / "train" / "a" / "more").symlink_to("../b")
+    assert ImageFolder(root=str(root)).read_labels().notes == (
+        "3 files beside the images are not read: 1 x .csv, 1 x .png, 1 x no suffix",
+    )
+    assert ImageFolder(root=str(root)).names() == ("train/a/0.png", "train/b/1.png", "test/a/2.png")
+
+
+@pytest.mark.parametrize(("target", "told"), [("none", "No such file"), ("emu", "Too many levels")])
+def test_a_class_that_is_a_link_to_nothing_is_named(target: str, told: str, tmp_path: Path) -> None:
+    """Passed over, it would be a class less: the disk on which it lies may not be there today."""
+    folder_of(tmp_path, TREE)
+    (tmp_path / "emu").symlink_to(target)
+    with pytest.raises(AuditError, match=f"emu: cannot look at this: {told}"):
+        ImageFolder(root=str(tmp_path)).read_labels()
+
+
+def test_a_class_that_is_a_link_to_a_folder_is_read(tmp_path: Path) -> None:
+    folder_of(tmp_path / "data", TREE)
+    folder_of(tmp_path / "elsewhere", {"x.png": 5})
+    (tmp_path / "data" / "emu").symlink_to("../elsewhere")
+    labels = ImageFolder(root=str(tmp_path / "data")).read_labels()
+    assert labels.class_names == ("a", "b", "emu")
+    assert not labels.notes
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passed over, its images would be missing without a word. Root lists every folder: here the system refuses."""
+    folder_of(tmp_path, TREE)
+    listed = os.scandir
+
+    def scandir(path: str | Path) -> object:
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(AuditError, match="sub: cannot list this folder: Permission denied"):
+        ImageFolder(root=str(tmp_path)).read_labels()
+
+
+def test_a_class_whose_name_is_not_utf8_is_shown(tmp_path: Path) -> None:
+    folder_of(tmp_path, TREE)
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    with pytest.raises(AuditError, match=r"caf\\xe9: expected image files"):
+        ImageFolder(root=str(tmp_path)).read_labels()
+    (tmp_path / "a" / "z.bmp").rename(os.fsdecode(folder + b"/0.bmp"))
+    with pytest.raises(AuditError, match=r"expected file names in UTF-8, got 'caf\\xe9/0.bmp'"):
+        ImageFolder(root=str(tmp_path)).read_labels()
 
 
 def test_grey_images(tmp_path: Path) -> None:

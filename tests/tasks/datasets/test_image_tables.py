@@ -18,6 +18,7 @@ from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
 from tasks.datasets.idx import Idx, read_idx
 from tasks.datasets.image_table import ImageTable
+from tasks.datasets.npz import Npz
 from tasks.errors import AuditError
 
 TRAIN, TEST = 9, 4
@@ -244,6 +245,23 @@ def test_idx_is_as_long_as_it_says(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(whole)[:-12])
     with pytest.raises(AuditError, match="cannot read this IDX file"):
         read_idx(path)
+
+
+def test_a_test_part_that_is_given_and_empty_is_refused(tmp_path: Path) -> None:
+    """In its place a share of the training examples would be drawn, without a word."""
+    as_idx(tmp_path)
+    for name, array in (("images-idx3", PIXELS[:0]), ("labels-idx1", LABELS[:0])):
+        (tmp_path / f"t10k-{name}-ubyte").write_bytes(idx(array))
+    parquet.write_table(table(slice(TRAIN)), tmp_path / "a.parquet")
+    parquet.write_table(table(slice(TRAIN)).slice(0, 0), tmp_path / "b.parquet")
+    np.savez(tmp_path / "a.npz", x_train=PIXELS, y_train=LABELS, x_test=PIXELS[:0], y_test=LABELS[:0])
+    for source in (
+        Idx(root=str(tmp_path)),
+        ImageTable(path=str(tmp_path / "a.parquet"), test_path=str(tmp_path / "b.parquet")),
+        Npz(path=str(tmp_path / "a.npz")),
+    ):
+        with pytest.raises(AuditError, match="expected examples in the test part, got none"):
+            source.read_labels()
 
 
 def test_folders_of_idx_that_are_no_data_set(tmp_path: Path) -> None:

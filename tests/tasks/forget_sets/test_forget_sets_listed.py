@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +147,104 @@ def test_an_unclosed_quote_swallows_nothing(tmp_path: Path) -> None:
         ("r.txt", b"1_0\n", "line 1: expected an example id, .*got '1_0'"),
         ("r.txt", b"99999999999999999999\n", "line 1: expected an example id"),
         ("r.txt", b"1e3\n", "line 1: expected an example id"),
+        (
+            "r.csv",
+            b"example_id;n\n12.000;x\n",
+            "line 2: expected an example id, .*got '12.000'",
+        ),  # 12, or 12,000
+        ("r.csv", b"example_id;n\n12,000;x\n", "line 2: expected an example id, .*got '12,000'"),
+        ("r.csv", b'example_id\n"1,234"\n', "line 2: expected an example id, .*got '1,234'"),
+        ("r.csv", b"example_id\n1'234\n", "line 2: expected an example id"),
+        ("r.csv", b"example_id\n1.2E+19\n", "line 2: expected an example id"),
+        ("r.csv", b"example_id\n30.11.2026\n", "line 2: expected an example id, .*got '30.11.2026'"),
+        ("r.csv", b"example_id\n2026-11-30\n", "line 2: expected an example id"),
+        ("r.csv", b"example_id\nMar-12\n", "line 2: expected an example id"),
+        ("r.csv", b"example_id\n#N/A\n", "line 2: expected an example id"),
+        ("r.txt", b"10-20\n", "line 1: expected an example id, .*got '10-20'"),
+        ("r.txt", b"12#3\n", "line 1: expected an example id, .*got '12#3'"),
+        ("r.txt", b"\xff\xfe1", "expected text in UTF-8, UTF-16"),
     ],
 )
 def test_what_can_be_read_in_two_ways_is_refused(name: str, raw: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(raw)
     with pytest.raises(AuditError, match=rf"{name}: {message}"):
         resolve(Listed(path=str(tmp_path / name)), REQUEST)
+
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "cp1252"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"], ids=repr)
+@pytest.mark.parametrize("cell", ["{}", '"{}"', "{}.0", "{}.00", "000{}", "+{}", " {} "])
+def test_every_way_in_which_programs_write_an_id(cell: str, end: str, encoding: str, tmp_path: Path) -> None:
+    rows = ["example_id,name", *(f"{cell.format(i)},Zo\u00eb" for i in IDS)]
+    path = encoded(tmp_path / "r.csv", end.join(rows), encoding)
+    assert resolve(Listed(path=path), REQUEST).ids.tolist() == sorted(IDS.tolist())
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_utf16_is_known_by_its_mark_alone(order: str, tmp_path: Path) -> None:
+    rows = f"example_id\n{IDS[0]}\n"
+    marked = encoded(tmp_path / "marked.csv", f"\ufeff{rows}", f"utf-16-{order}")
+    assert resolve(Listed(path=marked), REQUEST).ids.tolist() == [IDS[0]]
+    with pytest.raises(AuditError, match="expected text in UTF-8, UTF-16 with a byte order mark"):
+        resolve(Listed(path=encoded(tmp_path / "plain.csv", rows, f"utf-16-{order}")), REQUEST)
+
+
+def test_a_comment_stands_first_or_behind_a_space(tmp_path: Path) -> None:
+    """Cut off in the middle of a word, the name of one example may be that of another."""
+    names = ("cat", "cat#1", *map(str, range(2, 300)))
+    chosen = [row for row in (0, 1) if row in TRAIN]
+    listed = "".join(f"{names[row]}\t# why\n#{row}\n" for row in chosen)
+    assert named(text(tmp_path / "r.txt", listed), names, named=True) == chosen
+
+
+FLOATS = [(np.float16, 2**11), (np.float32, 2**24)]
+
+
+@pytest.mark.parametrize(("kind", "most"), FLOATS)
+def test_ids_that_floats_round_are_refused(kind: type, most: int, tmp_path: Path) -> None:
+    """2049 is 2048 as float16: another example, without a word."""
+    for name, value in (("good", most - 1), ("rounded", most + 1)):
+        np.save(tmp_path / f"{name}.npy", np.array([IDS[0], value], dtype=kind))
+        pq.write_table(
+            pa.table({"example_id": pa.array(np.array([value], dtype=kind))}), tmp_path / f"{name}.parquet"
+        )
+    for suffix in ("npy", "parquet"):
+        with pytest.raises(AuditError, match=f"id is outside 0..299, the first is {most - 1}"):
+            resolve(Listed(path=str(tmp_path / f"good.{suffix}")), REQUEST)
+        with pytest.raises(AuditError, match=f"expected ids as integers: numbers from {most} on are rounded"):
+            resolve(Listed(path=str(tmp_path / f"rounded.{suffix}")), REQUEST)
+
+
+def test_bytes_are_text_unless_they_are_as_long_as_a_hash(tmp_path: Path) -> None:
+    """As hexadecimal digits b"11" would be example 3131."""
+    path = parquet(tmp_path / "r.parquet", example_id=[str(i).encode() for i in IDS])
+    assert resolve(Listed(path=path), REQUEST).ids.tolist() == sorted(IDS.tolist())
+    np.save(tmp_path / "r.npy", np.array([str(i).encode() for i in IDS]))
+    assert resolve(Listed(path=str(tmp_path / "r.npy")), REQUEST).ids.tolist() == sorted(IDS.tolist())
+    with pytest.raises(AuditError, match=r"r.parquet: line 1: content hashes need the images"):
+        resolve(Listed(path=parquet(tmp_path / "r.parquet", example_id=[b"1" * 32])), REQUEST)
+    with pytest.raises(
+        AuditError, match=r"line 1: expected text in UTF-8, or 32 bytes of a content hash, got 3"
+    ):
+        resolve(Listed(path=parquet(tmp_path / "r.parquet", example_id=[b"\xff\xfe1"])), REQUEST)
+
+
+def test_decimals_of_a_table_are_numbers(tmp_path: Path) -> None:
+    whole = [Decimal(f"{i}.000") for i in IDS]
+    path = parquet(tmp_path / "r.parquet", example_id=whole)
+    assert resolve(Listed(path=path), REQUEST).ids.tolist() == sorted(IDS.tolist())
+    with pytest.raises(AuditError, match=r"line 1: expected an example id, .*got '1.5'"):
+        resolve(Listed(path=parquet(tmp_path / "r.parquet", example_id=[Decimal("1.5")])), REQUEST)
+
+
+def test_documents_may_be_called_by_a_hash_of_their_own(tmp_path: Path) -> None:
+    names = tuple(hashlib.sha256(bytes([row % 256, row // 256])).hexdigest() for row in range(300))
+    assert named(text(tmp_path / "r.txt", names[IDS[0]]), names) == [IDS[0]]
+    with pytest.raises(AuditError, match="line 1: content hashes need the images"):
+        named(text(tmp_path / "r.txt", "0" * 64), names)
 
 
 def test_tables_that_name_nothing(tmp_path: Path) -> None:
@@ -228,6 +322,19 @@ def test_wrong_files(name: str, content: str, message: str, tmp_path: Path) -> N
 def test_wrong_arrays(array: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", array)
     with pytest.raises(AuditError, match=r"expected integers or text of shape \(n,\), got (int64|bool)"):
+        resolve(Listed(path=str(tmp_path / "ids.npy")), REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("array", "remedy"),
+    [
+        (np.isin(np.arange(300), IDS), r"np.flatnonzero\(x\) lists"),
+        (IDS[:, None], r"x.ravel\(\) is of that shape"),
+    ],
+)
+def test_what_would_make_a_list_of_an_array_is_said(array: np.ndarray, remedy: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "ids.npy", array)
+    with pytest.raises(AuditError, match=remedy):
         resolve(Listed(path=str(tmp_path / "ids.npy")), REQUEST)
 
 

@@ -161,7 +161,7 @@ def test_features_that_are_unknown_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("by_score", {"score": "", "level": "low", "count": 1}, "score: expected the name of a score"),
+        ("by_score", {"score": "", "level": "low", "count": 1}, "score: expected text, got"),
         ("by_score", {"score": "f", "level": "low", "count": 0}, "count: expected at least 1, got 0"),
         ("by_score", {"score": "f", "level": "hgih", "count": 1}, "Did you mean 'high'"),
         ("by_score", {"score": "features", "level": "low", "count": 1}, r"has \(2,\) values an example"),

@@ -9,6 +9,7 @@ from torch import nn
 from tasks.errors import AuditError, UnknownName
 from tasks.networks.layers import layer_groups, norm_layers
 from tasks.networks.models import Normalise, build
+from tasks.networks.timm_options import check_name
 from tasks.runtime.seeding import isolated_global_rng
 from tasks.training.gradients import summed_gradient
 from tasks.training.resident import ResidentData
@@ -120,6 +121,49 @@ def test_unknown_option_and_unfit_image_are_user_errors():
     colour = {"image_shape": (1, 8, 8), "num_classes": 2, "mean": (0.1, 0.2, 0.3), "std": 1.0}
     with pytest.raises(AuditError, match="normalisation: expected 1 or 1 numbers, got 3"):
         build("resnet18", {}, **colour, seed_path=("x",))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        (
+            "resmlp_12_224",
+            {},
+            r"cannot be built for 3x8x8 images .*; options are arguments .*\(img_size, patch_size",
+        ),
+        ("resnet18", {"drop_rate": {"a": 1}}, "architecture 'resnet18': "),
+        ("resnet18", {"layers": "abc"}, "architecture 'resnet18': cannot be built"),
+        ("resnet18.a1_in2k", {}, "no timm model 'resnet18.a1_in2k'. Did you mean 'resnet18.a1_in1k'?"),
+    ],
+)
+def test_whatever_a_constructor_raises_is_a_line(name, options, told):
+    with pytest.raises(AuditError, match=told) as caught:
+        make(name, options, shape=(3, 8, 8))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_with_weights_of_volumes_is_built():
+    """Channels-last is a layout of images, and refused of anything else."""
+    model = make("lambda_resnet26t", {}, shape=(3, 32, 32))
+    assert any(parameter.ndim == 5 for parameter in model.parameters())
+    assert model(torch.zeros(2, 3, 32, 32)).shape[0] == 2
+
+
+def test_every_model_of_timm_is_known_without_importing_it():
+    """Its names are read from its source, and so are former names and tags of weights."""
+    for name in (*timm.list_models(), *timm.list_pretrained()[::250]):
+        check_name(name)
+    for name in (
+        "resnet",
+        "resnet81",
+        "hf_hub:timm/resnet18",
+        "local-dir:.",
+        "",
+        "resnet18.",
+        "resnet18.nothing",
+    ):
+        with pytest.raises(UnknownName):
+            check_name(name)
 
 
 SMALL_BODIES = {

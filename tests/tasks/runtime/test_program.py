@@ -19,9 +19,12 @@ from tasks.runtime.time_limit import TimeLimit, time_limit
 ROOT = Path(__file__).parents[3]
 FAST = [sys.executable, "-I", "-S", "-c"]
 ON_LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to tell who lives")
+OF_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the group is ended")
 WITH_A_CHILD = """
 import subprocess, sys, time, os
-child = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"])
+child = subprocess.Popen(
+    [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"], start_new_session={apart}
+)
 open({mark!r}, "w").write(f"{{os.getpid()}} {{child.pid}}")
 {then}
 """
@@ -143,9 +146,10 @@ def test_a_program_that_fills_the_disk_is_ended() -> None:
 
 
 @ON_LINUX
-def test_what_a_program_leaves_running_ends_with_it(mark: Path) -> None:
+@pytest.mark.parametrize("apart", [False, pytest.param(True, marks=OF_LINUX)])
+def test_what_a_program_leaves_running_ends_with_it(apart: bool, mark: Path) -> None:
     with supervised() as place:
-        code = WITH_A_CHILD.format(mark=str(mark), then="")
+        code = WITH_A_CHILD.format(mark=str(mark), apart=apart, then="")
         place.run([*FAST, code], environment=cleaned(1), most_bytes=1 << 30)
         # Before its folder is looked at: nobody is to write there any more.
         assert eventually(lambda: not any(map(lives, processes(mark))))
@@ -156,7 +160,7 @@ def test_the_time_limit_ends_the_whole_group(mark: Path) -> None:
     def unexpected(error: TimeLimit) -> None:
         raise AssertionError(error)
 
-    code = WITH_A_CHILD.format(mark=str(mark), then="time.sleep(600)")
+    code = WITH_A_CHILD.format(mark=str(mark), apart=False, then="time.sleep(600)")
     began = time.monotonic()
     with supervised() as place, pytest.raises(TimeLimit), time_limit(1.0, hung=unexpected):
         place.run([*FAST, code], environment=cleaned(1), most_bytes=1 << 30)
@@ -166,8 +170,9 @@ def test_the_time_limit_ends_the_whole_group(mark: Path) -> None:
 
 
 @ON_LINUX
-def test_a_killed_owner_leaves_neither_processes_nor_files(mark: Path) -> None:
-    code = WITH_A_CHILD.format(mark=str(mark), then="time.sleep(600)")
+@pytest.mark.parametrize("apart", [False, pytest.param(True, marks=OF_LINUX)])
+def test_a_killed_owner_leaves_neither_processes_nor_files(apart: bool, mark: Path) -> None:
+    code = WITH_A_CHILD.format(mark=str(mark), apart=apart, then="time.sleep(600)")
     owner = subprocess.Popen([sys.executable, "-c", OWNER, code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert owner.stdout is not None
     folder = Path(owner.stdout.readline().strip())
@@ -178,6 +183,37 @@ def test_a_killed_owner_leaves_neither_processes_nor_files(mark: Path) -> None:
     owner.communicate()
     assert eventually(lambda: not any(map(lives, running)))
     assert eventually(lambda: not folder.exists())
+
+
+@ON_LINUX
+@OF_LINUX
+def test_a_daemon_of_a_daemon_is_found_and_those_that_end_before_are_no_trouble(mark: Path) -> None:
+    """A double fork leaves the group and its parent, and starts another in a session of its own."""
+    code = f"""
+import os, sys, time
+for _ in range(3):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            time.sleep(0.05)
+        os._exit(0)
+time.sleep(0.2)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        below = os.fork()
+        if below == 0:
+            os.setsid()
+            time.sleep(600)
+        open({str(mark)!r}, "w").write(f"{{os.getpid()}} {{below}}")
+        time.sleep(600)
+    os._exit(0)
+while not os.path.exists({str(mark)!r}):
+    time.sleep(0.01)
+sys.exit(3)
+"""
+    with supervised() as place, pytest.raises(ProgramFailed, match="ended with exit code 3"):
+        place.run([*FAST, code], environment=cleaned(1), most_bytes=1 << 30)
+    assert not any(map(lives, processes(mark)))
 
 
 def signalled(number: int) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from tasks.networks.scopes import ScopeViolation
 from tasks.objectives.language import NOTHING
 from tasks.runtime.costs import measure
 from tasks.runtime.program import ProgramFailed
+from tasks.unlearn.parts import named_content
 from tasks.unlearn.parts.handed import HANDED
 from tasks.unlearn.program import Program, is_program
 from tasks.unlearn.run import UnlearningRun, unlearn
@@ -192,7 +195,7 @@ def test_files_are_handed_over_by_full_path_and_count_by_content(tmp_path: Path)
         *("python", str(tmp_path / "their.py"), "handed", full, f"--sizes={full}"),
         *(str(tmp_path / "folder"), "absent", "--x=absent", "=sizes.toml"),
     ]
-    assert asked.file_digests.keys() == {"form", "program[1]", "program[3]", "program[4]"}
+    assert asked.file_digests.keys() == {"form", *(f"program[{place}]" for place in (1, 3, 4, 5))}
     before = dict(asked.file_digests)
     (tmp_path / "sizes.toml").write_text("x = 2")
     after = program(tmp_path, "", *arguments).file_digests
@@ -239,13 +242,67 @@ def test_what_cannot_be_run_is_refused_while_planning(
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(*_: object) -> None:
-        raise PermissionError(13, "Permission denied")
+    def denied(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
     (tmp_path / "their.py").touch()
     monkeypatch.setattr(Path, "open", denied)  # root reads every file
     with pytest.raises(AuditError, match=r"cannot read .*their\.py: Permission denied"):
         Program(program=("python", "their.py", "{unlearned}"), folder=str(tmp_path))
+
+
+def folder_digest(folder: Path) -> str:
+    return program(folder, "", "{unlearned}", "data").file_digests["program[3]"]
+
+
+def test_what_a_folder_holds_counts_by_name_and_content(tmp_path: Path) -> None:
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "a.txt").write_text("1")
+    before = folder_digest(tmp_path)
+    for name in ("__pycache__/a.pyc", "deep/__pycache__/a.pyc", ".git/HEAD"):
+        (tmp_path / "data" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "data" / name).write_text("made anew")
+    assert folder_digest(tmp_path) == before
+    (tmp_path / "data" / "deep" / "a.txt").write_text("2")
+    edited = folder_digest(tmp_path)
+    (tmp_path / "data" / "deep" / "a.txt").rename(tmp_path / "data" / "a.txt")
+    moved = folder_digest(tmp_path)
+    (tmp_path / "data" / "b.txt").symlink_to("a.txt")
+    assert len({before, edited, moved, folder_digest(tmp_path)}) == 4
+
+
+def test_a_folder_that_is_edited_after_planning_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    planned = program(tmp_path, "", *IN_AND_OUT, "data")
+    assert planned.file_digests
+    (tmp_path / "data" / "new.txt").touch()
+    with pytest.raises(AuditError, match="edited after planning, or one in a folder of it"):
+        planned(small_run())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda folder: [(folder / f"{n}").touch() for n in range(4)],
+            "expected a folder of at most 3 files",
+        ),
+        (lambda folder: (folder / "a").write_bytes(bytes(101)), "data: expected a folder of at most"),
+        (lambda folder: (folder / "a").symlink_to(".."), "a: expected files and folders, got a link"),
+        (lambda folder: os.mkfifo(folder / "a"), "a: expected files and folders, got"),
+        (lambda folder: (folder / "a").symlink_to("none"), "cannot read .*a: No such file"),
+    ],
+    ids=["many", "long", "linked", "fifo", "dangling"],
+)
+def test_a_folder_that_is_too_much_or_no_files_is_refused(
+    make: Callable[[Path], object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(named_content, "MOST_FILES", 3)
+    monkeypatch.setattr(named_content, "MOST_BYTES", 100)
+    (tmp_path / "data").mkdir()
+    make(tmp_path / "data")
+    with pytest.raises(AuditError, match=message):
+        folder_digest(tmp_path)
 
 
 def test_a_table_is_known_to_be_a_program_by_its_key() -> None:
