@@ -65,7 +65,8 @@ PLAIN = {
     "\u201d": "''",
 }
 MATHS = _pairs(
-    r"§ \mathsection ¶ \mathparagraph † \dagger ‡ \ddagger • \bullet ± \pm × \times · \cdot ÷ \div ≤ \leq ≥ \geq ≠ \neq ≈ \approx ∞ \infty → \to ← \leftarrow ↑ \uparrow "
+    r"§ \mathsection ¶ \mathparagraph † \dagger ‡ \ddagger • \bullet "
+    r"± \pm × \times · \cdot ÷ \div ≤ \leq ≥ \geq ≠ \neq ≈ \approx ∞ \infty → \to ← \leftarrow ↑ \uparrow "
     r"↓ \downarrow − - ° {}^\circ √ \surd ∈ \in ∅ \emptyset α \alpha β \beta γ \gamma δ \delta ε \varepsilon "
     r"ζ \zeta η \eta θ \theta κ \kappa λ \lambda μ \mu µ \mu ν \nu ξ \xi π \pi ρ \rho σ \sigma τ \tau "
     r"φ \varphi χ \chi ψ \psi ω \omega Γ \Gamma Δ \Delta Σ \Sigma Ω \Omega"
