@@ -7,7 +7,8 @@ from html import escape
 from typing import Any
 
 from orchestrator.report.blocks import ERROR, Block, Context, Missing, Section, Source, Text, code
-from orchestrator.report.evidence import (
+from orchestrator.report.verdict_tables import exploratory, overview, primary_measures
+from orchestrator.results.evidence import (
     APART,
     EQUIVALENT,
     UNDECIDED,
@@ -18,7 +19,6 @@ from orchestrator.report.evidence import (
     clearest,
     why_told_apart,
 )
-from orchestrator.report.verdict_tables import exploratory, overview, primary_measures
 
 COUNTS, MODELS, MEASURES, ROBUST = (
     Source(query=q) for q in ("verdict_counts", "model_verdicts", "verdict", "robust_drop")
