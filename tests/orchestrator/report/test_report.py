@@ -447,7 +447,7 @@ def plain(table):
 def test_the_three_verdicts_say_what_settles_them(store):
     judged(store)
     words = words_of(answered(store))
-    assert "A further retraining , which has forgotten, is shown equivalent." in words
+    assert "A further retraining, which has forgotten, is shown equivalent." in words
     assert (
         "Doing nothing is told apart by more than its margin on 1 of 1 primary measure of forgetting."
         in words
