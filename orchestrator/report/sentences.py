@@ -43,8 +43,8 @@ def reservations(total: Counts) -> list[str]:
         several = f"At {total['blind']} of {total['places']} places (architecture and forget set)"
         where = "Here" if total["places"] == 1 else several
         said.append(
-            f"{where} no primary measure of forgetting tells doing nothing apart by more than its margin: none can show "
-            "equivalence there, and a pass means nothing."
+            f"{where} no primary measure of forgetting tells doing nothing apart by more than its margin: none can "
+            "show equivalence there, and a pass means nothing."
         )
     if total["declared_after"]:
         said.append(
