@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.certificate_evidence import evidence_table, exposed, finding, listed
 from orchestrator.report.documents import asked_groups, began, holds_documents
-from orchestrator.report.evidence import Finding, agreeing, gather
-from orchestrator.report.own_queries import ask
 from orchestrator.report.page import document
 from orchestrator.report.subject import Subject, failures
+from orchestrator.results.evidence import Finding, agreeing, gather
+from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
 from orchestrator.store.purges import purge_line
 from tasks.forget_sets.retained_copies import NEAR

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator.report.blocks import COVERAGE, ERROR, measured, number
-from orchestrator.report.evidence import (
+from orchestrator.report.exposure import FALSE_DISCOVERIES
+from orchestrator.report.sentences import equivalence, power, what_settles
+from orchestrator.report.subject import Subject
+from orchestrator.report.verdict_tables import difference, margin, standing
+from orchestrator.results.evidence import (
     APART,
     EQUIVALENT,
     UNDECIDED,
@@ -22,10 +26,6 @@ from orchestrator.report.evidence import (
     probability,
     why_told_apart,
 )
-from orchestrator.report.exposure import FALSE_DISCOVERIES
-from orchestrator.report.subject import Subject
-from orchestrator.report.verdict import equivalence, power, what_settles
-from orchestrator.report.verdict_tables import difference, margin, standing
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
@@ -102,7 +102,8 @@ def _controls(results: Results, evidence: Evidence, model: ModelVerdict) -> str:
         f"A further retraining, which has forgotten, is {m.verdict}. "
         for m in evidence.judged_models(model.place, role="control")
     )
-    return control + power(evidence, model.place, forgetting=counts["forgetting"], seeing=counts["seeing"])
+    seen = power(evidence, model.place, forgetting=counts["forgetting"], seeing=counts["seeing"])
+    return control + escape(seen)
 
 
 def _failed(rows: list[dict[str, Any]]) -> str:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.blocks import Block, Source, Table, number
 from orchestrator.report.images import Examples
-from orchestrator.report.own_queries import ask
+from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
 
 if TYPE_CHECKING:
-    from orchestrator.report.evidence import Place
     from orchestrator.results.connection import Results
+    from orchestrator.results.evidence import Place
 
 GROUPS_SHOWN = 10
 ALL_EXAMPLES = 10**9

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.report.blocks import Block, Context, Missing, Section, Source, Table, Text, code
 from orchestrator.report.documents import began
-from orchestrator.report.own_queries import ask
+from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
 
 FAILURES_SHOWN = 40

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from orchestrator.progress.status import read_status
 from orchestrator.report.blocks import Context, Figure, Origin, Section
-from orchestrator.report.evidence import gather
 from orchestrator.report.examples import examples_section, order_section
 from orchestrator.report.models import layers_section, robustness_section, scope_section, trade_off_section
 from orchestrator.report.outcomes import cost_section, harm_section, seeds_section
-from orchestrator.report.own_queries import ask
 from orchestrator.report.page import render_page
 from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather
+from orchestrator.results.own_queries import ask
 from orchestrator.store.modes import create
 from orchestrator.store.purges import purge_line
 from orchestrator.store.runs import check_one

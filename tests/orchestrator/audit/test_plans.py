@@ -12,10 +12,10 @@ from orchestrator import run
 from orchestrator.audit.outcome import Outcome
 from orchestrator.records.provenance import run_identity
 from orchestrator.report.certificate import certificate
-from orchestrator.report.evidence import gather
 from orchestrator.report.subject import choose
 from orchestrator.report.write import build
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather
 from orchestrator.results.leaderboard import scoreboard
 from orchestrator.store.runs import runs
 from orchestrator.store.store import Store

@@ -10,9 +10,9 @@ from orchestrator.certificate import main
 from orchestrator.report.blocks import number
 from orchestrator.report.certificate import certificate, copies
 from orchestrator.report.certificate_evidence import CHANCE, exposed_examples
-from orchestrator.report.evidence import signed
 from orchestrator.report.subject import Subject, choose
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import signed
 from orchestrator.store.store import Store
 from tasks.errors import AuditError, UnknownName
 from tests.support.audited import (

@@ -7,11 +7,11 @@ import pytest
 
 from orchestrator.report.blocks import Context
 from orchestrator.report.certificate import certificate
-from orchestrator.report.evidence import gather
 from orchestrator.report.models import layers_section, robustness_section
 from orchestrator.report.subject import Subject
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather
 from orchestrator.store.store import Store
 from tests.support.audited import write_cell, write_run
 
