@@ -56,7 +56,7 @@ def provenance_section(context: Context) -> Section:
         started = began(context.results)
         blocks = [
             Text(html="".join(_run(row, last=row is rows[-1]) for row in rows)),
-            *([Text(html=f"<p>{' '.join(started)}</p>")] if started else []),
+            *([Text(html=f"<p>{escape(' '.join(started))}</p>")] if started else []),
             *_copies(context),
         ]
     return Section(
