@@ -38,8 +38,8 @@ class Event:
     """One thing that happened."""
 
     kind: Literal["stages", "phase", "model", "cell", "shadow", "part", "note", "stopping"]
-    """stages: what will run; phase: one of these begins; model, cell, shadow: one unit of it ended; part: parts of units
-    that take long ended; note: a line for the user; stopping: what runs is finished and nothing new begins."""
+    """stages: what will run; phase: one of these begins; model, cell, shadow: one unit of it ended; part: parts of
+    units that take long ended; note: a line for the user; stopping: what runs is finished and nothing new begins."""
     name: str
     """What it was, readable ("resnet scrub last-1 fgsm random 0")."""
     status: Literal["started", "finished", "failed"] = "finished"

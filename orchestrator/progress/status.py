@@ -10,11 +10,13 @@ from itertools import starmap
 from typing import Any
 
 from orchestrator.progress.duration import duration
+from orchestrator.store.files import MARKER
 from orchestrator.store.json_columns import json_column
 from orchestrator.store.purges import purge_line
 from orchestrator.store.runs import Run, named_run, planned_cells
 from orchestrator.store.stages import Made, made
 from orchestrator.store.store import Store
+from tasks.errors import AuditError
 
 AHEAD_SECONDS = 5.0
 """So far clocks of machines may be apart before it is said."""
@@ -124,6 +126,29 @@ def read_status(store: Store, *, now: datetime, run_id: str | None = None) -> St
         now=now,
         purged=purge_line(store),
     )
+
+
+def look(store: Store, run_id: str | None, *, now: datetime, seen: bool) -> Status:
+    """The status of results that are watched.
+
+    Args:
+        store: the results.
+        run_id: the run that is looked at; None: the latest.
+        now: the moment to compare times with.
+        seen: whether they were there before.
+
+    Raises:
+        AuditError: they were seen and are gone, or cannot be read.
+    """
+    try:
+        if not seen or store.files.exists(MARKER):
+            return read_status(store, now=now, run_id=run_id)
+    except FileNotFoundError:
+        if store.files.exists(MARKER):
+            raise
+    except OSError as error:
+        raise AuditError(f"results: cannot read {error.filename or store.root}: {error.strerror}") from error
+    raise AuditError(f"results: {store.root} was moved or deleted while it was watched")
 
 
 def _planned(store: Store, run: Run | None) -> tuple[int | None, set[str] | None]:

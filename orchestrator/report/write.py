@@ -41,13 +41,16 @@ SECTIONS: tuple[Callable[[Context], Section], ...] = (
 )
 
 
-def build(root: str, run: str | None = None, *, examples: bool = False) -> tuple[str, list[Section]]:
+def build(
+    root: str, run: str | None = None, *, examples: bool = False, refresh: int | None = None
+) -> tuple[str, list[Section]]:
     """The page, and the sections with their figures.
 
     Args:
         root: the results directory.
         run: id of the run whose cells are shown; None: the latest.
         examples: whether examples are shown whatever the data set; else those of embedded data alone.
+        refresh: seconds after which a browser reads the page again; None never.
 
     Raises:
         AuditError: there is no such directory or run, or a file cannot be read.
@@ -58,7 +61,12 @@ def build(root: str, run: str | None = None, *, examples: bool = False) -> tuple
         sections = [make(context) for make in SECTIONS]
         facts = _facts(context)
         page = render_page(
-            "Unlearning audit", _subtitle(context), facts, sections, origin=Origin(root, results.run)
+            "Unlearning audit",
+            _subtitle(context),
+            facts,
+            sections,
+            origin=Origin(root, results.run),
+            refresh=refresh,
         )
     return page, sections
 
