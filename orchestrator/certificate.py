@@ -19,8 +19,8 @@ EXAMPLES = """examples (after python -m orchestrator.sweep, whose preset is quic
   python -m orchestrator.certificate results --forget-set random \\
       --method scrub --architecture vit_small --scope all
   python -m orchestrator.certificate results --forget-set half_of_class_3 \\
-      --method salun --architecture resnet_small --scope all --output three.html \\
-      --reference 2026-17 --requested 2026-11-30
+      --method salun --architecture resnet_small --scope all \\
+      --reference 2026-17 --requested 2026-11-30 --output three.html
 
 exit codes, of the page as of json, for a pipeline:
   0  shown equivalent to retraining

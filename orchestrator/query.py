@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   python -m orchestrator.query leaderboard --param metric=accuracy split=forget
-  python -m orchestrator.query robust_drop --format latex --output drop.tex
   python -m orchestrator.query "select method, count(*) from cells group by all"
-  python -m orchestrator.query table --architecture resnet_small --forget-set random \\
-      --scope all --columns accuracy:forget,accuracy:test,cost --output table1.tex
+  python -m orchestrator.query table --rows architecture forget_set scope \\
+      --output table1.tex
 """
 TABLE = "table"
 """The word for a table of a paper, in place of a query's name."""

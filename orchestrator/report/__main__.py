@@ -16,7 +16,6 @@ EXAMPLES = """examples:
   python -m orchestrator.report                               to report.html
   python -m orchestrator.report results --output audit.html   to another file
   python -m orchestrator.report results --figures figures     also SVG and PDF
-  python -m orchestrator.report results --watch               while a sweep runs
 """
 EVERY = 10
 """Seconds between two looks at a running sweep, unless the user says otherwise."""

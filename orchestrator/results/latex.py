@@ -103,7 +103,7 @@ def _known(character: str) -> str | None:
         return f"{LETTERS[character]}{{}}"
     if character in MATHS:
         return f"${MATHS[character]}$"
-    letter, *marks = unicodedata.normalize("NFD", character)
+    letter, *marks = list(unicodedata.normalize("NFD", character))
     if not (letter.isascii() and letter.isalpha() and len(marks) == 1 and marks[0] in ACCENTS):
         return None
     return f"\\{ACCENTS[marks[0]]}{{{letter}}}"

@@ -139,7 +139,7 @@ def resolve(text: str, keys: Sequence[Key], flags: Narrowing, *, every: bool = F
             fitting = [key for value in named for key in fitting if _test(place, value)(key)]
             flags.used.update((place, value) for value in named)
             chosen.add(place)
-        elif absent := _several(fitting, place) and getattr(flags, place, ()):
+        elif (absent := getattr(flags, place, ())) and _several(fitting, place):
             valid = {_told(getattr(key, place)) for key in fitting}
             raise unknown_name(f"{place} of '{text}'", _told(absent[0]), valid, where=FLAGS[place])
     if not every:
