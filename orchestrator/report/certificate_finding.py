@@ -219,31 +219,31 @@ def _measure(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _measured(finding: Finding, untouched: float | None, behind: dict[str, Any]) -> Measured:
     names = (
-        "metric",
-        "split",
-        "attack",
-        "variant",
-        "game",
-        "param",
-        "words",
-        "value",
-        "value_low",
-        "value_high",
-    )
-    names += (
-        "retrained",
-        "again",
-        "difference",
-        "difference_low",
-        "difference_high",
-        "margin",
-        "declared_after",
+        *(
+            "metric",
+            "split",
+            "attack",
+            "variant",
+            "game",
+            "param",
+            "words",
+            "value",
+            "value_low",
+            "value_high",
+        ),
+        *(
+            "retrained",
+            "again",
+            "difference",
+            "difference_low",
+            "difference_high",
+            "margin",
+            "declared_after",
+        ),
+        *("verdict", "visible", "settles"),
     )
     return Measured(
         **{name: getattr(finding, name) for name in names},
-        verdict=finding.verdict,
-        visible=finding.visible,
-        settles=finding.settles,
         untouched=untouched,
         p=finding.p_adjusted,
         rests_on=_rests_on(behind),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.cells import cell_len
 
 from orchestrator import query
 from orchestrator.errors import run_command
+from orchestrator.results.answer import show
 from orchestrator.results.catalogue import catalogue, parse_params
 from orchestrator.results.connection import Results
 from orchestrator.results.parameters import columns
@@ -74,25 +76,27 @@ def test_a_parameter_of_a_statement(root: str, capsysbinary) -> None:
     assert shown == "x\n2.5\n"
 
 
-@pytest.mark.parametrize("width", [80, 100, 160])
 def test_a_terminal_shows_the_columns_that_answer_and_a_pipe_all(
-    root: str, width: int, capsys, monkeypatch: pytest.MonkeyPatch
+    root: str, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = ["verdict", "--results", root, "--param", "method=scrub"]
-    assert query.main(asked) == 0
+    with Results(root) as results:
+        rows = results.query("verdict", method="scrub")
+    show(rows, "verdict")
     piped = capsys.readouterr()
     assert {"p_equivalent", "noise_floor"} <= set(piped.out.splitlines()[0].split())
     assert piped.err == ""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", str(width))
-    assert query.main(asked) == 0
-    shown = capsys.readouterr()
-    lines = shown.out.splitlines()
-    assert max(map(cell_len, lines)) <= width
-    assert "method scrub" in lines[0]  # what all rows share, once
-    assert "verdict" in "".join(lines[:4])
-    assert f"{53 - len(catalogue()['verdict'].shown)} more columns: --wide" in shown.err
-    assert query.main([*asked, "--wide"]) == 0
+    for width in (80, 100, 160):
+        monkeypatch.setenv("COLUMNS", str(width))
+        show(rows, "verdict")
+        shown = capsys.readouterr()
+        lines = shown.out.splitlines()
+        assert max(map(cell_len, lines)) <= width
+        assert "method scrub" in lines[0]  # what all rows share, once
+        assert "verdict" in "".join(lines[:4])
+        assert re.search(r"\d+ more columns: --wide", shown.err)
+        assert ("no room for" in shown.err) is (width < 160)
+    show(rows, "verdict", wide=True)
     assert capsys.readouterr().out == piped.out
 
 
