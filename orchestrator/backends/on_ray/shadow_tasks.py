@@ -142,7 +142,7 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
     """
     waiting = deque(_batches(work))
     total, looked = sum(len(b.numbers) for b in waiting), time.monotonic()
-    parts = runs_left(work.plan, work.store, work.shadows)
+    parts = sum(batch.left for batch in waiting)
     work.listener(Event(kind="phase", name="shadow models", total=total, parts=parts))
     submit = (on_gpu if "num_gpus" in options else on_cpu).options(**options)
     running: dict[ray.ObjectRef, _Batch] = {}
@@ -154,7 +154,7 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
         if not running:
             return
         ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
-        if ready or time.monotonic() - looked >= LOOK:
+        if time.monotonic() - looked >= LOOK:
             looked, before = time.monotonic(), parts
             parts = runs_left(work.plan, work.store, work.shadows)
             work.listener(Event(kind="part", name="shadow models", parts=before - parts))
