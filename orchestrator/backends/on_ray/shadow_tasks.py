@@ -19,7 +19,6 @@ from orchestrator.plan.shadows import ShadowGroup
 from orchestrator.progress.events import Done, Event
 from orchestrator.progress.units import shadow_events
 from orchestrator.records.observations import missing_groups
-from orchestrator.records.shadow_batches import runs_left
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
         ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
         if time.monotonic() - looked >= LOOK:
             looked, before = time.monotonic(), parts
-            parts = runs_left(work.plan, work.store, work.shadows)
+            parts = sum(batch.left for batch in _batches(work))
             work.listener(Event(kind="part", name="shadow models", parts=before - parts))
         for reference in ready:
             batch = running.pop(reference)
