@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from orchestrator.command_line import Flag, ResultsDirectory, parse
 from orchestrator.errors import Exit, run_command
+from orchestrator.results.evidence import APART, EQUIVALENT, UNDECIDED
+from tasks.errors import AuditError
 
 EXAMPLES = """examples (after python -m orchestrator.sweep, whose preset is quick):
   python -m orchestrator.certificate results --forget-set random \\
@@ -16,8 +19,16 @@ EXAMPLES = """examples (after python -m orchestrator.sweep, whose preset is quic
   python -m orchestrator.certificate results --forget-set random \\
       --method scrub --architecture vit_small --scope all
   python -m orchestrator.certificate results --forget-set half_of_class_3 \\
-      --method salun --architecture resnet_small --scope all --output three.html
+      --method salun --architecture resnet_small --scope all \\
+      --reference 2026-17 --requested 2026-11-30 --output three.html
+
+exit codes, of the page as of json, for a pipeline:
+  0  shown equivalent to retraining
+  3  told apart from retraining
+  4  undecided: nothing is shown yet, as where a primary measure has failed
+  2  bad input: nothing is written
 """
+EXITS = {EQUIVALENT: Exit.FINISHED, APART: Exit.TOLD_APART, UNDECIDED: Exit.UNDECIDED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,21 +47,30 @@ class Command:
     """The layer scope, where there are several."""
     run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
     """Rest on the cells that this run asked for."""
-    output: Annotated[Path, Flag(value="FILE")] = Path("certificate.html")
+    reference: Annotated[str, Flag(value="TEXT", otherwise="left blank")] = ""
+    """Number or name of the deletion request in your files."""
+    requested: Annotated[str, Flag(value="YYYY-MM-DD", otherwise="left blank")] = ""
+    """Date of the deletion request."""
+    format: Literal["page", "json"] = "page"
+    """A page to be printed and filed, or the same facts for a program."""
+    output: Annotated[Path | None, Flag(value="FILE", otherwise="certificate.html; of json stdout")] = None
     """File to write."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and write the page."""
+    """Parse the command line, write the page, and return what the verdict is as an exit code."""
     command = parse(Command, arguments, prog="python -m orchestrator.certificate", examples=EXAMPLES)
-    from orchestrator.report.certificate import certificate  # matplotlib, duckdb: not for --help
+    from orchestrator.report.certificate import Request, as_json, as_page, certify  # duckdb: not for --help
     from orchestrator.report.subject import choose
     from orchestrator.report.write import check_folder, write_page
     from orchestrator.results.connection import Results
     from orchestrator.store.runs import check_one
 
     check_one(command.run)
-    check_folder(command.output, flag="--output")
+    request = Request(reference=command.reference, date=_date(command.requested))
+    output = command.output or (Path("certificate.html") if command.format == "page" else None)
+    if output is not None:
+        check_folder(output, flag="--output")
     with Results(command.results, command.run) as results:
         subject = choose(
             results,
@@ -59,10 +79,22 @@ def main(arguments: list[str] | None = None) -> int:
             architecture=command.architecture,
             scope=command.scope,
         )
-        page = certificate(results, subject)
-    write_page(command.output, page, flag="--output")
-    sys.stderr.write(f"certificate in {command.output}\n")
-    return Exit.FINISHED
+        certificate = certify(results, subject, request)
+    text = as_page(certificate) if command.format == "page" else as_json(certificate)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_page(output, text, flag="--output")
+        sys.stderr.write(f"certificate in {output}\n")
+    sys.stderr.write(f"{certificate.verdict}\n")
+    return EXITS[certificate.verdict]
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise AuditError(f"--requested: expected a date such as 2026-11-30, got '{text}'") from None
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ class Exit(IntEnum):
     FINISHED = 0
     CELLS_FAILED = 1
     BAD_INPUT = 2
+    TOLD_APART = 3
+    """Of a certificate, as the next; one that is shown equivalent is FINISHED."""
+    UNDECIDED = 4
     INTERRUPTED = 130
     CLOSED_PIPE = 141
     """The reader of stdout went away (`| head`): 128 + SIGPIPE, as the shell reports other programs."""

@@ -5,20 +5,29 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, printable, run_command
-from orchestrator.results.answer import answer, in_brief, why_empty, write
+from orchestrator.results.answer import answer, show, show_columns, why_empty, write, write_bytes
 from orchestrator.results.catalogue import listing, parse_params
 from orchestrator.results.forms import Format, form_of
 from orchestrator.results.prompt import prompt
+from tasks.errors import AuditError
+
+if TYPE_CHECKING:
+    from orchestrator.results.connection import Results
 
 EXAMPLES = """examples:
   python -m orchestrator.query leaderboard --param metric=accuracy split=forget
-  python -m orchestrator.query robust_drop --format latex --output drop.tex
   python -m orchestrator.query "select method, count(*) from cells group by all"
+  python -m orchestrator.query table --rows architecture forget_set scope \\
+      --output table1.tex
 """
+TABLE = "table"
+"""The word for a table of a paper, in place of a query's name."""
+PAPER = f"of the query `{TABLE}`: models by measures, means over seeds"
+SEVERAL = "refused where there are several"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +35,7 @@ class Command:
     """Run SQL over the results of a sweep: a query that ships, a file, a statement, or a prompt."""
 
     query: Annotated[str, Flag(value="QUERY", otherwise="a prompt", positional=True)] = ""
-    """Name of a query that ships (see --list), path of a .sql file, or a statement."""
+    """Name of a query that ships (see --list), path of a .sql file, a statement, or `table` for a table of a paper."""
     results: Annotated[str, Flag(value="DIRECTORY")] = "results"
     """Results directory: what the sweep was given as --out."""
     run: Annotated[str | None, Flag(value="ID|all", otherwise="the latest")] = None
@@ -35,10 +44,34 @@ class Command:
     """Parameters of the query."""
     format: Annotated[Format | None, Flag(otherwise="by the suffix of --output, else table")] = None
     """Form of the answer; csv keeps text as it is, so that a spreadsheet runs what begins with =, +, - or @."""
-    all_columns: bool = False
-    """Show every column in a table too, and not only those that answer the question of the query."""
+    wide: bool = False
+    """Show every column on a terminal too, and not only those that answer the question and that it has room for."""
     output: Annotated[Path | None, Flag(value="FILE", otherwise="stdout")] = None
     """File for the answer in place of stdout."""
+    rows: Annotated[tuple[str, ...], Flag(value="AXIS", group=PAPER, otherwise="method")] = ()
+    """What rows are: method, scope, forget_set, architecture, dataset, setting, or several; the method always is."""
+    columns: Annotated[
+        tuple[str, ...],
+        Flag(value="METRIC[:SPLIT]", group=PAPER, otherwise="primary measures, average gap, cost, verdict"),
+    ] = ()
+    """Measures, behind commas or spaces; attack=, variant=, game= and eps= behind a comma narrow the one before. Also
+    cost, seconds and verdict."""
+    spread: Annotated[Literal["sd", "interval"] | None, Flag(group=PAPER, otherwise="sd")] = None
+    """What stands beside a mean: the standard deviation over seeds, or the 95 % interval of the mean."""
+    architecture: Annotated[str | None, Flag(value="NAME", group=PAPER, otherwise=SEVERAL)] = None
+    """The architecture."""
+    forget_set: Annotated[str | None, Flag(value="NAME", group=PAPER, otherwise=SEVERAL)] = None
+    """The forget set."""
+    scope: Annotated[str | None, Flag(value="SCOPE", group=PAPER, otherwise=SEVERAL)] = None
+    """The layer scope of unlearned models; controls stay."""
+    method: Annotated[str | None, Flag(value="NAME", group=PAPER, otherwise="all")] = None
+    """The only method; controls stay."""
+    attack: Annotated[tuple[str, ...], Flag(value="NAME", group=PAPER, otherwise=SEVERAL)] = ()
+    """Attacks, a column each, for measures that were taken under several."""
+    split: Annotated[tuple[str, ...], Flag(value="NAME", group=PAPER, otherwise=SEVERAL)] = ()
+    """Splits, a column each, for measures that do not name theirs."""
+    eps: Annotated[tuple[str, ...], Flag(value="RADIUS", group=PAPER, otherwise=SEVERAL)] = ()
+    """Radii such as 8/255, a column each, for measures that were taken at several."""
     list: Annotated[bool, Flag(group="in place of a query")] = False
     """List the queries that ship, with their parameters, and stop."""
     export: Annotated[
@@ -60,6 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     if command.verify or command.repair:
         return _check(command)
     form = command.format or form_of(command.output)
+    _check_flags(command)
     from orchestrator.results.connection import Results  # duckdb, likewise
 
     with Results(command.results, command.run) as results:
@@ -67,15 +101,74 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write("".join(f"{path}\n" for path in results.export(command.export)))
         elif not command.query:
             prompt(results)
+        elif command.query == TABLE:
+            _write_paper(results, command, form)
         else:
-            params = parse_params(command.param)
-            rows = answer(results, command.query, **params)
-            brief, others = (rows, "")
-            if form == "table" and not command.all_columns:
-                brief, others = in_brief(rows, command.query)
-            write(brief, form, command.output)
-            sys.stderr.write(others + why_empty(rows, results, command.query, **params))
+            _answer(results, command, form)
     return Exit.FINISHED
+
+
+def _answer(results: Results, command: Command, form: Format) -> None:
+    params = parse_params(command.param)
+    rows = answer(results, command.query, **params)
+    if form == "table" and command.output is None:
+        show(rows, command.query, wide=command.wide)
+    else:
+        write(rows, form, command.output)
+    sys.stderr.write(why_empty(rows, results, command.query, **params))
+
+
+def _write_paper(results: Results, command: Command, form: Format) -> None:
+    from orchestrator.results.paper.columns import Narrowing, radius  # duckdb, likewise
+    from orchestrator.results.paper.forms import STAR, caption_of, paper_columns, write_paper
+    from orchestrator.results.paper.table import Choices, paper_table
+
+    axes = ("architecture", "forget_set", "scope", "method")
+    choices = Choices(
+        rows=command.rows or ("method",),
+        columns=command.columns,
+        of={axis: getattr(command, axis) for axis in axes if getattr(command, axis) is not None},
+        narrowing=Narrowing(
+            attack=command.attack,
+            split=command.split,
+            param=tuple(radius(text, where="--eps") for text in command.eps),
+        ),
+    )
+    table, spread = paper_table(results, choices), command.spread or "sd"
+    if form == "table" and command.output is None:
+        columns = paper_columns(table, spread, STAR)
+        sys.stdout.write(f"{caption_of(table, spread, STAR)}\n\n")
+        show_columns(columns, columns, wide=command.wide)
+    else:
+        write_bytes(write_paper(table, form, spread), form, command.output)
+
+
+def _check_flags(command: Command) -> None:
+    """Refuse a flag that the query does not read, for it would change nothing."""
+    own = (
+        "rows",
+        "columns",
+        "spread",
+        "architecture",
+        "forget_set",
+        "scope",
+        "method",
+        "attack",
+        "split",
+        "eps",
+    )
+    if command.query == TABLE:
+        if command.param:
+            raise AuditError(
+                f"--param: the query {TABLE} has none; expected --columns, --rows and what narrows them"
+            )
+        return
+    given = [name for name in own if getattr(command, name) not in (None, ())]
+    if given:
+        flag = f"--{given[0].replace('_', '-')}"
+        raise AuditError(
+            f"{flag}: expected with the query {TABLE} alone; other queries take --param NAME=VALUE"
+        )
 
 
 def _check(command: Command) -> int:

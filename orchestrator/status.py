@@ -11,10 +11,9 @@ from typing import Annotated, Literal
 
 from orchestrator.command_line import Flag, ResultsDirectory, parse
 from orchestrator.errors import Exit, printable, run_command
-from orchestrator.progress.status import Status, as_json, lines, read_status
+from orchestrator.progress.status import as_json, lines, look
 from orchestrator.store.files import MARKER
-from orchestrator.store.store import Store, existing
-from tasks.errors import AuditError
+from orchestrator.store.store import existing
 
 EXAMPLES = """examples:
   python -m orchestrator.status                     how far the sweep is
@@ -42,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = parse(Command, arguments, prog="python -m orchestrator.status", examples=EXAMPLES)
     store, seen = existing(command.results), False
     while True:
-        status = _look(store, command.run, seen=seen)
+        status = look(store, command.run, now=datetime.now(UTC), seen=seen)
         seen = store.files.exists(MARKER)
         shown = [json.dumps(as_json(status))] if command.format == "json" else lines(status)
         text = "\n".join(map(printable, shown))
@@ -53,23 +52,6 @@ def main(arguments: list[str] | None = None) -> int:
         if not command.watch or status.left == 0:
             return Exit.CELLS_FAILED if status.failed else Exit.FINISHED
         time.sleep(command.watch)
-
-
-def _look(store: Store, run_id: str | None, *, seen: bool) -> Status:
-    """The status now.
-
-    Raises:
-        AuditError: the results were seen and are gone, or cannot be read.
-    """
-    try:
-        if not seen or store.files.exists(MARKER):
-            return read_status(store, now=datetime.now(UTC), run_id=run_id)
-    except FileNotFoundError:
-        if store.files.exists(MARKER):
-            raise
-    except OSError as error:
-        raise AuditError(f"results: cannot read {error.filename or store.root}: {error.strerror}") from error
-    raise AuditError(f"results: {store.root} was moved or deleted while it was watched")
 
 
 if __name__ == "__main__":

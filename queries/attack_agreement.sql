@@ -1,4 +1,5 @@
 -- Do two membership attacks single out the same forget examples?
+-- shown: architecture, forget_set, method, scope, seed, attack, other_attack, rho, rho_low, rho_high, n
 -- grain: audited or reference model (by its place in the grid and its setting) and pair of attacks (with
 -- their statistics and settings)
 -- param split = "forget": the examples compared

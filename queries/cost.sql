@@ -1,4 +1,6 @@
 -- Where did the time go?
+-- shown: stage, method, scope, attack, architecture, device, stages, seconds, share, device_seconds
+-- shown: peak_bytes, median_seconds, samples, setting_label
 -- grain: stage, device, dataset, architecture, method, scope, attack and setting
 -- param stage = null: only this stage
 -- Of the stages behind the plan that the answer rests on, whichever run has paid for them.

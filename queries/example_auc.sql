@@ -1,4 +1,6 @@
 -- How well does a per-example attack recognise each example, over shadow models?
+-- shown: method, scope, attack, statistic, example_id, auc, told_apart, retrained_auc, label, forget_set
+-- shown: architecture, seed, p_value, accuracy, retrained_told_apart, setting_label
 -- grain: finished cell of a per-example attack, statistic and example
 -- param split = "forget": forget; retain for game G3
 -- param architecture = null: only this architecture

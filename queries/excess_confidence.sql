@@ -1,4 +1,5 @@
 -- How much more confident in its label is a model than the retrained one, on each forgotten example?
+-- shown: method, scope, seed, example_id, excess, phi, retrained_phi, forget_set, architecture, setting_label
 -- grain: finished cell without attack, and forget example
 -- param architecture = null: only this architecture
 -- param forget_set = null: only this forget set

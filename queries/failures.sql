@@ -1,4 +1,5 @@
 -- What failed, and why?
+-- shown: error_type, error, what, method, scope, attack, forget_set, architecture, seed
 -- grain: failed cell or model
 select
     what,

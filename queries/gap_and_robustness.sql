@@ -1,4 +1,5 @@
 -- Where does each model stand in evenness over classes and in robust accuracy?
+-- shown: architecture, forget_set, method, scope, attack, robust_accuracy, gap, definition, seed
 -- grain: finished cell under an adversarial attack, at its largest eps, and fairness definition
 -- param definition = null: only this definition of the gap
 -- param split = "test": where robust accuracy is measured

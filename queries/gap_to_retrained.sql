@@ -1,4 +1,6 @@
 -- How far is each model from its retrained model: beyond chance, beyond a second retraining?
+-- shown: method, scope, metric, split, seed, value, retrained, difference, difference_low, difference_high
+-- shown: differs, attack, variant, param, forget_set, architecture, noise_floor, game, setting_label
 -- grain: finished cell and metric, without classes
 -- param metric = null: only this metric
 -- param split = null: only this split

@@ -1,4 +1,6 @@
 -- What does restricting unlearning to some layers save, and what does it cost in closeness to retraining?
+-- shown: architecture, forget_set, method, scope, gap, gap_low, gap_high, speedup, trainable_share
+-- shown: device_seconds, retrained_device_seconds, noise_floor, gap_difference, setting_label
 -- grain: dataset, architecture, forget set, measure (variant, param, game), method, scope and setting, over
 -- seeds
 -- param metric = "accuracy": measure of closeness

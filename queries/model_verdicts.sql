@@ -1,7 +1,7 @@
 -- What is the verdict on each model, and what would settle those that are undecided?
+-- shown: architecture, forget_set, method, scope, verdict, told_apart, shown_equivalent, undecided
+-- shown: primary_measures, settles, seeds, setting_label
 -- grain: dataset, architecture, forget set, method, scope and setting of the model
--- shown: architecture, forget_set, method, scope, setting_label, verdict, primary_measures, told_apart
--- shown: shown_equivalent, undecided, seeds, settles
 -- param forget_set = null: only this forget set
 -- The view `model_verdicts`: told apart if any primary measure tells the model apart (Holm over these, 5 %
 -- by chance), shown equivalent if all of them show that, else undecided. discoveries: exploratory measures

@@ -1,4 +1,6 @@
 -- Which classes pay for unlearning, or which persons and authors?
+-- shown: method, scope, metric, split, label, value, retrained, difference, forget_set, architecture, attack
+-- shown: param, seed, noise_floor, setting_label
 -- grain: finished cell, metric by class, and class; of documents (token_accuracy) person or author by number
 -- param metric = "accuracy": a metric that is kept by class
 -- param split = "test": where it is measured

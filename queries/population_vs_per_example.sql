@@ -1,4 +1,6 @@
 -- Does an attack on the average vouch for a method that an attack on each example convicts?
+-- shown: architecture, forget_set, method, scope, attack, variant, value, floor, ceiling, position, game
+-- shown: setting_label
 -- grain: finished cell of a membership attack, metric and statistic
 -- param metric = "auc": auc, balanced_accuracy, tpr_at_fpr, epsilon_lower_bound, ...
 -- param split = "forget": where it is measured

@@ -1,4 +1,6 @@
 -- How do our values stand beside those that papers print for the same method and metric?
+-- shown: paper, row_set, method, metric, published, published_spread, our_method, ours, ci_low, ci_high
+-- shown: published_retrained, ours_retrained, published_difference, ours_difference, architecture, note
 -- grain: published value and finished cell of ours with the same method and metric
 -- param row_set = null: only this set of published rows
 -- param method = null: only this method

@@ -1,4 +1,6 @@
 -- Does unlearning expose the examples that were to be kept, more than retraining without the forgotten does?
+-- shown: method, scope, forget_set, architecture, attack, statistic, value, control, difference, worse
+-- shown: examples, seed, setting_label
 -- grain: finished cell of game G3 and statistic
 -- param forget_set = null: only this forget set
 -- retain_harm_auc_change is the mean, over retained examples, of each one's AUC after unlearning minus before, under

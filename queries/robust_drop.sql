@@ -1,4 +1,6 @@
 -- Does unlearning cost adversarial robustness next to retraining, at each attack and eps?
+-- shown: method, scope, attack, eps, value, robust_drop, retrained, difference, forget_set, architecture
+-- shown: seed, split, noise_floor, setting_label
 -- grain: finished cell under an adversarial attack, split and eps
 -- param split = null: only this split
 -- param attack = null: only this attack

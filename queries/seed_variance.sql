@@ -1,4 +1,6 @@
 -- How much of a result is the seed?
+-- shown: method, scope, metric, split, mean, mean_low, mean_high, sd, seeds, attack, variant, param
+-- shown: forget_set, architecture, half_width_within, game, setting_label
 -- grain: dataset, architecture, forget set, attack, metric (split, variant, param, game), method, scope and
 -- setting
 -- param metric = null: only this metric
@@ -25,16 +27,8 @@ select
     setting_labels.label as setting_label,
     count(*) as seeds,
     avg(value) as mean,
-    if(count(*) < 3, null, within_range(
-        if(coalesce(bool_or(compares), false), distances_low(value, ci_low), values_low(value, ci_low)),
-        any_value(low),
-        any_value(high)
-    )) as mean_low,
-    if(count(*) < 3, null, within_range(
-        if(coalesce(bool_or(compares), false), distances_high(value, ci_high), values_high(value, ci_high)),
-        any_value(low),
-        any_value(high)
-    )) as mean_high,
+    mean_low(value, ci_low, compares, low, high) as mean_low,
+    mean_high(value, ci_high, compares, low, high) as mean_high,
     stddev_samp(value) as sd,
     min(value) as least,
     max(value) as most,

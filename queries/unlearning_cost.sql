@@ -1,4 +1,7 @@
 -- What does each method cost next to training again without the data?
+-- shown: architecture, forget_set, method, scope, ratio, ratio_least, ratio_most, device_seconds
+-- shown: retrained_device_seconds, shared_device_seconds, peak_bytes, trainable_share, device, seeds
+-- shown: setting_label
 -- grain: dataset, architecture, forget set, method, scope, setting of the model and device, over seeds
 -- own: unlearning alone; shared: the stages that it rests on (saliency, Fisher information), in full,
 -- whichever model asked for them first; without a prefix both. ratio is device seconds of both by those of

@@ -1,7 +1,7 @@
 -- Which models can be told from retraining, which are shown to equal it, and what would settle the others?
+-- shown: method, scope, metric, split, verdict, difference, difference_low, difference_high, attack, family
+-- shown: variant, param, forget_set, architecture, settles, setting_label
 -- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method, scope and setting
--- shown: architecture, forget_set, method, scope, setting_label, attack, metric, split, variant, param, family
--- shown: difference, difference_low, difference_high, verdict, settles
 -- param forget_set = null: only this forget set
 -- param method = null: only this method
 -- param family = null: primary or exploratory

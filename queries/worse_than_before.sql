@@ -1,4 +1,6 @@
 -- Which methods leave examples worse off than the original model had them, and does retraining do so too?
+-- shown: method, scope, statistic, split, tested, worse, control, share, control_share, share_difference
+-- shown: forget_set, architecture, fdr, seed, setting_label
 -- grain: finished cell of the attack before_after, split and statistic
 -- param split = null: forget or retain
 -- param forget_set = null: only this forget set

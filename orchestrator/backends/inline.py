@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.backends.work import Work
 from orchestrator.progress.events import Event
 from orchestrator.progress.units import cell_event, model_event, shadow_events
+from orchestrator.records.shadow_batches import runs_left
 
 if TYPE_CHECKING:
     from orchestrator.bench.workbench import Workbench
@@ -54,8 +55,13 @@ class InlineBackend:
         from orchestrator.bench.shadows import ShadowWorker
 
         total = sum(len(numbers) for _, numbers in work.shadows)
-        work.listener(Event(kind="phase", name="shadow models", total=total))
-        workers = {name: ShadowWorker(bench, name) for name in {name for name, _ in work.shadows}}
+        parts = runs_left(work.plan, work.store, work.shadows)
+        work.listener(Event(kind="phase", name="shadow models", total=total, parts=parts))
+
+        def told() -> None:
+            work.listener(Event(kind="part", name="shadow models", parts=1))
+
+        workers = {name: ShadowWorker(bench, name, told) for name in {name for name, _ in work.shadows}}
         for architecture, numbers in work.shadows:
             if work.stop.is_set():
                 return

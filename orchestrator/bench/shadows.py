@@ -40,9 +40,12 @@ class ShadowWorker:
     Args:
         workbench: builds models and holds the data.
         architecture: name on the axis.
+        told: called whenever a shadow model is done in a group.
     """
 
-    def __init__(self, workbench: Workbench, architecture: str) -> None:
+    def __init__(
+        self, workbench: Workbench, architecture: str, told: Callable[[], None] | None = None
+    ) -> None:
         self._stages = workbench.stages
         self.plan, self.store = workbench.plan, workbench.store
         self.shadows: ShadowSet = self.plan.shadow_sets[architecture]
@@ -63,7 +66,7 @@ class ShadowWorker:
             score_batch=config.evaluation.batch_size,
             scores=self.plan.data.scores.values,
         )
-        self._records = ShadowRecords(self.plan, self.store, self.shadows, self.bench)
+        self._records = ShadowRecords(self.plan, self.store, self.shadows, self.bench, told)
 
     def run(self, numbers: Sequence[int]) -> list[str]:
         """Complete the observations of some shadow models.

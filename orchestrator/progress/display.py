@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,10 +43,30 @@ def display(name: DisplayName) -> Iterator[Listener]:
     elif name == "json":
         yield _Json(Tally())
     elif name == "plain":
-        yield _Plain(Tally())
+        plain = _Plain(Tally())
+        with _beating(plain):
+            yield plain
     else:
         with _RichDisplay(Tally(), Console(stderr=True)) as shown:
             yield shown
+
+
+@contextmanager
+def _beating(plain: _Plain) -> Iterator[None]:
+    """Let it speak while nothing ends, as where shadow models train together for minutes."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(1.0):
+            plain.beat()
+
+    thread = threading.Thread(target=beat, daemon=True, name="lethe-display")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class _Json:
@@ -72,14 +93,32 @@ def _state(tally: Tally) -> dict[str, Any]:
 
 
 class _Plain:
-    """One line when a stage begins, every few seconds, for each failure, and at the end of the stage."""
+    """One line when a stage begins, every few seconds, for each failure, and at the end of the stage.
+
+    Events come from one thread, beats from another.
+    """
 
     def __init__(self, tally: Tally, say: Callable[[str], None] | None = None) -> None:
         self._tally = tally
         self._say = say or _say
         self._spoke = 0.0
+        self._turn = threading.Lock()
 
     def __call__(self, event: Event) -> None:
+        with self._turn:
+            self._tell(event)
+
+    def beat(self) -> None:
+        """Say how far it is where nothing was said for a while: 5 s, and as a stage lasts a twentieth of its time."""
+        with self._turn:
+            stage = self._tally.current
+            if stage is None or stage.done >= stage.total:
+                return
+            elapsed = self._tally.elapsed(stage)
+            if elapsed - self._spoke >= max(PLAIN_PERIOD, elapsed / 20):
+                self._count(stage)
+
+    def _tell(self, event: Event) -> None:
         self._tally(event)
         stage = self._tally.current
         if event.kind == "stages":
@@ -101,13 +140,19 @@ class _Plain:
             return
         self._spoke = elapsed
         failed = f", {stage.failed} failed" if stage.failed else ""
-        left = _left(self._tally, stage) if stage.done < stage.total else f" in {duration(elapsed)}"
+        running = f" after {duration(elapsed)}{_left(self._tally, stage)}"
+        left = running if stage.done < stage.total else f" in {duration(elapsed)}"
         memory = "".join(f"; memory {line}" for line in memory_lines(self._tally))
-        self._say(f"{stage.name}: {stage.done}/{stage.total}{failed}{left}{memory}")
+        self._say(f"{stage.name}: {stage.done}/{stage.total}{failed}{_parts(stage)}{left}{memory}")
 
 
 def _say(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _parts(stage: StageTally) -> str:
+    """How many trainings and unlearnings of shadow models have ended; nothing of other stages."""
+    return f" ({stage.parts_done} of {stage.parts} runs)" if stage.parts else ""
 
 
 def _left(tally: Tally, stage: StageTally) -> str:
@@ -201,7 +246,7 @@ class _RichDisplay:
                 self._sign(stage),
                 f"[bold]{stage.name}" if stage is self._tally.current else stage.name,
                 ProgressBar(total=stage.total, completed=stage.done, width=width),
-                f"{stage.done}/{stage.total}{failed}",
+                f"{stage.done}/{stage.total}{failed}{_parts(stage)}",
                 "" if stage.began is None else duration(self._tally.elapsed(stage)),
                 self._outlook(stage),
             )

@@ -37,9 +37,9 @@ class Memory:
 class Event:
     """One thing that happened."""
 
-    kind: Literal["stages", "phase", "model", "cell", "shadow", "note", "stopping"]
-    """stages: what will run; phase: one of these begins; model, cell, shadow: one unit of it ended; note: a line
-    for the user; stopping: what runs is finished and nothing new begins."""
+    kind: Literal["stages", "phase", "model", "cell", "shadow", "part", "note", "stopping"]
+    """stages: what will run; phase: one of these begins; model, cell, shadow: one unit of it ended; part: parts of
+    units that take long ended; note: a line for the user; stopping: what runs is finished and nothing new begins."""
     name: str
     """What it was, readable ("resnet scrub last-1 fgsm random 0")."""
     status: Literal["started", "finished", "failed"] = "finished"
@@ -48,6 +48,8 @@ class Event:
     error: str = ""
     total: int = 0
     """Units of work of a phase."""
+    parts: int = 0
+    """Parts that the units of a phase consist of; of a part event how many have ended since the last."""
     group: str = ""
     """Group of the unit, as in `Stage.units`."""
     stages: tuple[Stage, ...] = ()

@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import starmap
 from typing import Any
 
 from orchestrator.progress.duration import duration
+from orchestrator.store.files import MARKER
 from orchestrator.store.json_columns import json_column
 from orchestrator.store.purges import purge_line
 from orchestrator.store.runs import Run, named_run, planned_cells
+from orchestrator.store.stages import Made, made
 from orchestrator.store.store import Store
+from tasks.errors import AuditError
 
 AHEAD_SECONDS = 5.0
 """So far clocks of machines may be apart before it is said."""
@@ -35,8 +39,8 @@ class Status:
     """Cells that the run asked for; None where no run is recorded."""
     finished: int
     failed: int
-    models: dict[str, int]
-    """Finished models by kind."""
+    models: dict[str, Made]
+    """By kind, in the order in which they are made."""
     by_axis: dict[str, dict[str, tuple[int, int]]]
     """Axis, value: cells finished and failed."""
     errors: tuple[tuple[str, int], ...]
@@ -105,8 +109,8 @@ def read_status(store: Store, *, now: datetime, run_id: str | None = None) -> St
     if ids is not None:
         cells = [c for c in cells if c["cell_id"] in ids]
     failed = [c for c in cells if c["status"] == "failed"]
-    models = store.read("models").select(["kind", "status", "finished_at"]).to_pylist()
-    times = [r["finished_at"] for r in (*cells, *models) if r["finished_at"]]
+    models = store.read("models")["finished_at"].to_pylist()
+    times = [time for time in (*(c["finished_at"] for c in cells), *models) if time]
     started = run.row["started_at"] if run else None
     return Status(
         run_id=run.run_id if run else None,
@@ -114,7 +118,7 @@ def read_status(store: Store, *, now: datetime, run_id: str | None = None) -> St
         planned=planned,
         finished=len(cells) - len(failed),
         failed=len(failed),
-        models=dict(Counter(m["kind"] for m in models if m["status"] == "finished")),
+        models=made(run, store),
         by_axis=_by_axis(cells),
         errors=tuple(Counter(f"{c['error_type']}: {c['error']}" for c in failed).most_common(5)),
         last_activity=max(times, default=started),
@@ -122,6 +126,29 @@ def read_status(store: Store, *, now: datetime, run_id: str | None = None) -> St
         now=now,
         purged=purge_line(store),
     )
+
+
+def look(store: Store, run_id: str | None, *, now: datetime, seen: bool) -> Status:
+    """The status of results that are watched.
+
+    Args:
+        store: the results.
+        run_id: the run that is looked at; None: the latest.
+        now: the moment to compare times with.
+        seen: whether they were there before.
+
+    Raises:
+        AuditError: they were seen and are gone, or cannot be read.
+    """
+    try:
+        if not seen or store.files.exists(MARKER):
+            return read_status(store, now=now, run_id=run_id)
+    except FileNotFoundError:
+        if store.files.exists(MARKER):
+            raise
+    except OSError as error:
+        raise AuditError(f"results: cannot read {error.filename or store.root}: {error.strerror}") from error
+    raise AuditError(f"results: {store.root} was moved or deleted while it was watched")
 
 
 def _planned(store: Store, run: Run | None) -> tuple[int | None, set[str] | None]:
@@ -164,7 +191,7 @@ def as_json(status: Status) -> dict[str, Any]:
         "finished": status.finished,
         "failed": status.failed,
         "left": status.left,
-        "models": status.models,
+        "models": {kind: counts._asdict() for kind, counts in status.models.items()},
         "by_axis": {
             axis: {v: {"finished": done, "failed": bad} for v, (done, bad) in values.items()}
             for axis, values in status.by_axis.items()
@@ -186,8 +213,7 @@ def lines(status: Status) -> list[str]:
     planned = "?" if status.planned is None else str(status.planned)
     failed = f", {status.failed} failed" if status.failed else ""
     shown.append(f"{'cells':<13} {status.finished + status.failed} of {planned} done{failed}")
-    made = ", ".join(f"{count} {kind}" for kind, count in sorted(status.models.items()))
-    shown.append(f"{'models':<13} {made or 'none'} made")
+    shown.append(f"{'models':<13} {', '.join(starmap(_told, status.models.items())) or 'none'} made")
     if status.last_activity is not None:
         at = f"{status.last_activity:%Y-%m-%d %H:%M:%S} UTC"
         ago = duration(max((status.now - status.last_activity).total_seconds(), 0.0))
@@ -203,6 +229,13 @@ def lines(status: Status) -> list[str]:
     shown += [f"{'purged':<13} {status.purged.removeprefix('purged ')}"] if status.purged else []
     shown += [f"{'failed':<13} {times} x {error}" for error, times in status.errors]
     return shown
+
+
+def _told(kind: str, counts: Made) -> str:
+    """How many models of a kind there are, of how many."""
+    planned = "" if counts.planned is None else f" of {counts.planned}"
+    failed = f" ({counts.failed} failed)" if counts.failed else ""
+    return f"{counts.done}{planned} {kind}{failed}"
 
 
 def _outlook(status: Status) -> list[str]:

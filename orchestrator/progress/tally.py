@@ -29,6 +29,9 @@ class StageTally:
     ended: float | None = None
     done: int = 0
     failed: int = 0
+    parts: int = 0
+    """Parts of the units, where these were announced."""
+    parts_done: int = 0
     _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _units: Counter[str] = field(default_factory=Counter)
     _recent: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -112,6 +115,8 @@ class Tally:
             self._begin(event, now)
         elif event.kind == "stopping":
             self.stopping = True
+        elif event.kind == "part" and self.current is not None:
+            self.current.parts_done = min(self.current.parts_done + event.parts, self.current.parts)
         elif event.kind in UNITS and self.current is not None:
             self.last = event.name
             if event.memory is not None:
@@ -127,7 +132,7 @@ class Tally:
         if stage is None or stage.total != event.total:
             stage = StageTally(name=event.name, total=event.total, expected={}, left=Counter())
             self.stages[event.name] = stage
-        stage.began = now
+        stage.began, stage.parts = now, event.parts
         stage.ended = None if event.total else now
         self.current = stage
 

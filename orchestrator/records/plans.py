@@ -10,6 +10,7 @@ from orchestrator.records.provenance import run_identity, run_row
 from orchestrator.records.rows import canary_rows
 from orchestrator.store.purges import purged
 from orchestrator.store.runs import named_run, planned_cells
+from orchestrator.store.stages import begun
 from orchestrator.store.store import Store
 from tasks.shadows.canaries import Canaries
 
@@ -49,8 +50,17 @@ def write_run(plan: Plan, store: Store, started: datetime, *, before: int) -> st
     counts = {"cells": len(plan.cells), "models": len(plan.models), "cells_before": before}
     told = {**counts, "notes": list(plan.notes)}
     row = run_row(plan, run_id=run_id, ordinal=ordinal, started=started, planned=told)
-    store.write("runs", run_id, [row])
+    store.write("runs", run_id, [row | {"stages_json": begun(_kinds(plan), store)}])
     return run_id
+
+
+def _kinds(plan: Plan) -> dict[str, str]:
+    """The kind of every model of the plan, by id."""
+    kinds: dict[str, str] = {model_id: spec.kind for model_id, spec in plan.models.items()}
+    for group in plan.shadow_groups.values():
+        shadows = range(plan.shadow_sets[group.architecture].layout.num_shadows)
+        kinds |= dict.fromkeys(map(group.key, shadows), "shadow")
+    return kinds
 
 
 def _canaries(plan: Plan, store: Store) -> set[Canaries]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from orchestrator.plan.cells import Cell, Plan, ShadowSubject
 from orchestrator.records.observations import missing_groups
@@ -27,3 +27,12 @@ def shadow_batches(plan: Plan, store: Store, cells: Iterable[Cell]) -> list[tupl
         batches = itertools.groupby(numbers, key=lambda shadow: shadow // size)
         found += [(architecture, list(batch)) for _, batch in batches]
     return found
+
+
+def runs_left(plan: Plan, store: Store, batches: Iterable[tuple[str, Sequence[int]]]) -> int:
+    """How many trainings and unlearnings of some batches are not observed yet: one for each shadow model and group."""
+    numbers: dict[str, set[int]] = {}
+    for architecture, batch in batches:
+        numbers.setdefault(architecture, set()).update(batch)
+    missing = {architecture: missing_groups(plan, store, architecture) for architecture in numbers}
+    return sum(len(missing[name].get(shadow, ())) for name, batch in numbers.items() for shadow in batch)

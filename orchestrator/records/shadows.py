@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,10 +30,18 @@ class ShadowRecords:
         store: where they are written.
         shadows: the shadow models.
         bench: what runs them.
+        told: called whenever a shadow model is done in a group.
     """
 
-    def __init__(self, plan: Plan, store: Store, shadows: ShadowSet, bench: ShadowBench) -> None:
-        self.plan, self.store, self.shadows = plan, store, shadows
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        shadows: ShadowSet,
+        bench: ShadowBench,
+        told: Callable[[], None] | None = None,
+    ) -> None:
+        self.plan, self.store, self.shadows, self._told = plan, store, shadows, told
         self._example_ids, self._device = bench.example_ids, bench.engine.name
 
     def observed(self, group: ShadowGroup, shadow: int) -> bool:
@@ -91,6 +99,8 @@ class ShadowRecords:
         key = group.key(shadow)
         self._write_model(group, shadow, runs, failed)
         self.store.write("observations", key, pa.concat_tables(tables) if tables else [], **path_of(group))
+        if self._told is not None:
+            self._told()
         return [f"{where} draw {run.draw}: {run.error}" for run in failed]
 
     def _rows(self, group: ShadowGroup, shadow: int, run: ShadowRun) -> pa.Table:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.commands import configuration
 from orchestrator.report.drawing import MUTED, Look, Looks, Panel
-from orchestrator.report.evidence import Evidence, Place
 from orchestrator.results.catalogue import find_query
+from orchestrator.results.evidence import Evidence, Place
 from tasks.statistics.intervals import CONFIDENCE
 
 if TYPE_CHECKING:

@@ -1,18 +1,26 @@
-"""One page on one deletion request, to be filed: what was asked, done and found, and what that cannot show."""
+"""What a certificate says of one deletion request, as facts: asked, done, found, and what that cannot show.
+
+The page and the JSON are two forms of the same facts; all words are plain text.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter
-from html import escape
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.report.certificate_evidence import evidence_table, exposed, finding, listed
+from orchestrator.report.certificate_examples import IDS_SHOWN, Exposed, exposed
+from orchestrator.report.certificate_finding import Answer, answer, judged_model
 from orchestrator.report.documents import asked_groups, began, holds_documents
-from orchestrator.report.evidence import Finding, agreeing, gather
 from orchestrator.report.finished import given_files, made_elsewhere, retraining
-from orchestrator.report.own_queries import ask
-from orchestrator.report.page import document
-from orchestrator.report.subject import Subject, failures
+from orchestrator.report.subject import Subject
+from orchestrator.report.templates import Head, asset, listed, percent, render
+from orchestrator.results.evidence import Finding, agreeing, gather
+from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
 from orchestrator.store.purges import purge_line
 from tasks.forget_sets.retained_copies import NEAR
@@ -22,72 +30,162 @@ from tasks.forget_sets.retained_documents import NEAR as NEAR_DOCUMENTS
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
 
+MODELS_SHOWN, CLASSES_SHOWN = 5, 12
+"""What the page lists; the JSON has all."""
 
-def certificate(results: Results, subject: Subject) -> str:
-    """The page as HTML."""
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The deletion request as its owner knows it."""
+
+    reference: str = ""
+    """Number or name in the owner's files; empty: not given."""
+    date: date | None = None
+    """When it was made; None: not given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was to be forgotten."""
+
+    reference: str
+    date: str
+    """ISO 8601; empty where it was not given."""
+    forget_set: str
+    examples: int
+    composition: tuple[str, ...]
+    """How many there are of each class, or of how many groups they are; empty where nothing is known."""
+    ids: tuple[int, ...]
+    digests: tuple[str, ...]
+    """Of the ids, one for each choice that the name of the forget set stands for."""
+    copies: str
+    """Whether copies of them stay; empty where the ids are not recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeModel:
+    """One unlearned model."""
+
+    seed: int
+    model_id: str
+    weights_sha256: str
+    finished_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What was done to forget it."""
+
+    method: str
+    run_elsewhere: bool
+    """Whether its models were given, so that nobody here knows how they were made."""
+    parameters: tuple[str, ...]
+    scope: str
+    changed: str
+    """Share of the parameters that the method may change; empty where it is unknown."""
+    architecture: str
+    base: str
+    """What a language model began with; empty of others."""
+    models: tuple[MadeModel, ...]
+    files: tuple[str, ...]
+    """Models that were read from files, a phrase for each."""
+    retraining: str
+    """What finished models were compared with; empty where none was given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """All that page and JSON say."""
+
+    issued_at: str
+    verdict: str
+    """Of the view `model_verdicts`: told apart, shown equivalent or undecided."""
+    asked: Asked
+    done: Done
+    finding: Answer
+    exposed: Exposed
+    limits: tuple[str, ...]
+    origin: dict[str, str]
+
+
+def certify(results: Results, subject: Subject, request: Request | None = None) -> Certificate:
+    """Gather what the results say of a model and the request behind it.
+
+    Raises:
+        AuditError: nothing was measured of the model that could be compared with retraining.
+    """
     evidence = gather(results)
-    which = {"method": subject.method, "scope": subject.scope, "role": subject.role}
-    place = next(
-        p
-        for p in evidence.places
-        if (p.architecture, p.forget_set) == (subject.architecture, subject.forget_set)
+    model = judged_model(evidence, subject)
+    found = evidence.judged(model.place, method=subject.method, scope=subject.scope, role=subject.role)
+    return Certificate(
+        issued_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        verdict=model.verdict,
+        asked=_asked(results, subject, request or Request()),
+        done=_done(results, subject),
+        finding=answer(results, evidence, model, subject),
+        exposed=exposed(results, subject, model.verdict),
+        limits=_limits(found, evidence.upper_bounds(found)),
+        origin=_origin(results),
     )
-    (model,) = evidence.judged_models(place, **which)
-    found = evidence.judged(place, **which)
-    parts = [
-        "<header><h1>Record of a deletion audit</h1>"
-        "<p class='subtitle'>An audit is evidence, not proof. This page states what was asked, what was "
-        "done, what was measured, and what that cannot show.</p></header>",
-        _asked(results, subject),
-        _done(results, subject),
-        finding(results, evidence, model, failures(results, subject)),
-        evidence_table(evidence, model),
-        exposed(results, subject, model.verdict),
-        _limits(found, evidence.upper_bounds(found)),
-        _origin(results),
-        "<div class='sign'><span>Name and role</span><span>Date and signature</span></div>",
-    ]
-    title = f"Deletion audit: {subject.forget_set}, {subject.method}"
-    return document(title, f'<div class="sheet">{"".join(parts)}</div>')
 
 
-def _list(items: dict[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{v}</dd>" for k, v in items.items() if v) + "</dl>"
+def as_json(certificate: Certificate) -> str:
+    """The certificate as JSON, every list in full; a number that is not finite, which JSON has not, is null."""
+    return json.dumps(_finite(asdict(certificate)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _asked(results: Results, subject: Subject) -> str:
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def as_page(certificate: Certificate) -> str:
+    """The certificate as one sheet of HTML."""
+    title = f"Deletion audit: {certificate.asked.forget_set}, {certificate.done.method}"
+    return render(
+        "certificate.html.j2",
+        head=Head(title=title, style=asset("certificate.css")),
+        certificate=certificate,
+        composition=listed(certificate.asked.composition, CLASSES_SHOWN),
+        models_shown=MODELS_SHOWN,
+    )
+
+
+def _asked(results: Results, subject: Subject, request: Request) -> Asked:
     rows = ask(results, "asked_examples", **subject.place)
-    classes = Counter(r["label"] for r in rows)
-    by_class = ", ".join(f"{n} of class {label}" for label, n in sorted(classes.items()))
+    sizes = ask(results, "forget_set_size", forget_set=subject.forget_set)
+    return Asked(
+        reference=request.reference,
+        date=request.date.isoformat() if request.date else "",
+        forget_set=subject.forget_set,
+        examples=len(rows) or sizes[0]["n"],
+        composition=_composition(results, rows),
+        ids=tuple(row["example_id"] for row in rows),
+        digests=tuple(sorted({row["forget_digest"] for row in rows})),
+        copies=copies(rows) if rows else "",
+    )
+
+
+def _composition(results: Results, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     if holds_documents(results):
         groups = asked_groups(rows[0]["provenance_json"]) if rows else 0
-        by_class = f"all documents of {groups} {agreeing(groups, 'group', 'groups')}" if groups else ""
-    digests = sorted({r["forget_digest"] for r in rows})
-    sizes = ask(results, "forget_set_size", forget_set=subject.forget_set)
-    ids = [r["example_id"] for r in rows]
-    shown = (
-        f"<details class='sql'><summary>all ids</summary><pre>{_wrapped(ids)}</pre></details>" if ids else ""
-    )
-    return "<h2>What was asked</h2>" + _list(
-        {
-            "forget set": f"<code>{escape(subject.forget_set)}</code>",
-            "examples": f"{len(ids) or sizes[0]['n']}{f' ({by_class})' if by_class else ''}{shown}",
-            "digest of the ids": " ".join(f"<code>{escape(d)}</code>" for d in digests)
-            or "not recorded in these results",
-            "copies that stay": copies(rows) if rows else "",
-        }
-    )
+        return (f"all documents of {groups} {agreeing(groups, 'group', 'groups')}",) if groups else ()
+    classes = Counter(row["label"] for row in rows)
+    return tuple(f"{count} of class {label}" for label, count in sorted(classes.items()))
 
 
-def copies(rows: list[dict[str, Any]]) -> str:
+def copies(rows: Sequence[dict[str, Any]]) -> str:
     """Examples of which an exact or near copy is retained: whether these are forgotten cannot be decided."""
     where = "forget_sets.provenance_json"
     found = json_column(rows[0]["provenance_json"] or "{}", dict, where=where).get("retained_copies")
     found = found if isinstance(found, dict) else {}
     if any(r["retained_distance"] is None for r in rows):
         if "purged" in found:
-            return escape(str(found["purged"]))
-        return f"not looked for: {escape(str(found.get('not_searched', 'these results are older than the search')))}"
+            return str(found["purged"])
+        return f"not looked for: {found.get('not_searched', 'these results are older than the search')}"
     of_documents = found.get("compared") == DOCUMENTS
     bound = NEAR_DOCUMENTS if of_documents else NEAR
     exact = [r["example_id"] for r in rows if r["retained_exact"]]
@@ -100,95 +198,79 @@ def copies(rows: list[dict[str, Any]]) -> str:
         )
         return f"none found among the retained examples, exact or near ({what})"
     kinds = ((exact, "an exact"), (near, "a near"))
-    parts = [f"{len(ids)} with {kind} copy ({listed(ids)})" for ids, kind in kinds if ids]
+    parts = [f"{len(ids)} with {kind} copy ({listed(ids, IDS_SHOWN)})" for ids, kind in kinds if ids]
     return (
-        f"<strong>{'; '.join(parts)}</strong> among the retained examples: whether these are forgotten cannot be "
-        "decided, and the deletion request may have meant the copies too"
+        f"{'; '.join(parts)} among the retained examples: whether these are forgotten cannot be decided, and the "
+        "deletion request may have meant the copies too"
     )
 
 
-def _wrapped(ids: list[int]) -> str:
-    return "\n".join(" ".join(map(str, ids[i : i + 16])) for i in range(0, len(ids), 16))
-
-
-def _done(results: Results, subject: Subject) -> str:
+def _done(results: Results, subject: Subject) -> Done:
     rows = ask(results, "unlearned_models", **subject.place)
-    params = sorted({r["params_json"] or "{}" for r in rows})
     shares = {
         r["trainable_parameters"] / r["num_parameters"]
         for r in rows
         if r["trainable_parameters"] and r["num_parameters"]
     }
-    changed = ", ".join(f"{share:.2%} of the parameters" for share in sorted(shares))
-    models = "<br>".join(
-        f"seed {r['seed']}: <code>{escape(r['model_id'])}</code>, weights SHA-256 "
-        f"<code>{escape((r['weights_digest'] or 'unknown')[:32])}</code>"
-        + (f", {r['finished_at']:%Y-%m-%d %H:%M} UTC" if r["finished_at"] else "")
-        for r in rows
+    place = {"architecture": subject.architecture, "forget_set": subject.forget_set, "method": subject.method}
+    elsewhere = made_elsewhere(rows)
+    parameters = (
+        () if elsewhere else tuple(map(_plain_params, sorted({r["params_json"] or "{}" for r in rows})))
     )
-    parameters = "; ".join(escape(_plain_params(p)) for p in params)
-    return "<h2>What was done</h2>" + _list(
-        {
-            "method": f"<code>{escape(subject.method)}</code>, "
-            + ("run elsewhere" if made_elsewhere(rows) else f"parameters {parameters}"),
-            "layer scope": f"<code>{escape(subject.scope)}</code>{f': {changed}' if changed else ''}",
-            "architecture": f"<code>{escape(subject.architecture)}</code>",
-            "base": " ".join(began(results, subject.architecture)),
-            "models": models,
-            "given as files": "<br>".join(
-                given_files(
-                    results,
-                    architecture=subject.architecture,
-                    forget_set=subject.forget_set,
-                    method=subject.method,
-                )
-            ),
-            "retraining": retraining(results),
-        }
+    return Done(
+        method=subject.method,
+        run_elsewhere=elsewhere,
+        parameters=parameters,
+        scope=subject.scope,
+        changed=", ".join(f"{percent(share, 2)} of the parameters" for share in sorted(shares)),
+        architecture=subject.architecture,
+        base=" ".join(began(results, subject.architecture)),
+        models=tuple(
+            MadeModel(
+                seed=r["seed"],
+                model_id=r["model_id"],
+                weights_sha256=r["weights_digest"] or "",
+                finished_at=f"{r['finished_at']:%Y-%m-%d %H:%M} UTC" if r["finished_at"] else "",
+            )
+            for r in rows
+        ),
+        files=tuple(given_files(results, **place)),
+        retraining=retraining(results),
     )
 
 
 def _plain_params(text: str) -> str:
-    return (
-        ", ".join(
-            f"{name} = {value}"
-            for name, value in json_column(text, dict, where="cells.method_params_json").items()
-        )
-        or "none"
-    )
+    values = json_column(text, dict, where="cells.method_params_json")
+    return ", ".join(f"{name} = {value}" for name, value in values.items()) or "none"
 
 
-def _limits(found: list[Finding], bounds: str) -> str:
+def _limits(found: list[Finding], bounds: str) -> tuple[str, ...]:
     attacks = sorted({f.attack for f in found if f.attack_family != "none"})
-    items = [
-        "It does not prove that the data has no influence left: another attack may see what these did not"
-        + (f" (run here: {escape(', '.join(attacks))})" if attacks else " (no attack was run here)")
-        + ".",
-        "It says nothing about copies of the data, backups, logs, caches, or models derived before the "
-        "deletion.",
+    ran = f"run here: {', '.join(attacks)}" if attacks else "no attack was run here"
+    limits = [
+        f"It does not prove that the data has no influence left: another attack may see what these did not ({ran}).",
+        "It says nothing about copies of the data, backups, logs, caches, or models derived before the deletion.",
         "It holds for the models named above, not for the method in general, nor for other requests.",
         "Verdict and intervals come from a limited number of trainings and examples.",
     ]
     if "per_example" not in {f.attack_family for f in found}:
-        items.insert(1, "Averages can hide single examples; no per-example attack stands behind this page.")
+        limits.insert(1, "Averages can hide single examples; no per-example attack stands behind this page.")
     if bounds:
-        items.append(f"{escape(bounds)} The query <code>robust_drop</code> has them.")
-    return "<h2>What this does not show</h2><ul>" + "".join(f"<li>{i}</li>" for i in items) + "</ul>"
+        limits.append(f"{bounds} The query robust_drop has them.")
+    return tuple(limits)
 
 
-def _origin(results: Results) -> str:
+def _origin(results: Results) -> dict[str, str]:
     rows = ask(results, "latest_run")
     if not rows:
-        return "<h2>Origin</h2><p>No run is recorded.</p>"
+        return {"run": "no run is recorded"}
     row = rows[0]
-    commit = f"<code>{escape(row['git_commit'])}</code>" if row["git_commit"] else "unknown"
-    return "<h2>Origin</h2>" + _list(
-        {
-            "run": escape(row["run_id"]),
-            "code": commit + (" with uncommitted changes" if row["git_dirty"] else ""),
-            "configuration": f"<code>{escape((row['config_digest'] or 'unknown')[:32])}</code>",
-            "data set": f"{escape(row['dataset'] or 'unknown')} "
-            f"<code>{escape((row['dataset_digest'] or '')[:32])}</code>",
-            "deleted since": escape(purge_line(results.store)),
-        }
-    )
+    commit = row["git_commit"] or "unknown"
+    return {
+        "run": row["run_id"],
+        "started": f"{row['started_at']:%Y-%m-%d %H:%M} UTC",
+        "code": commit + (" with uncommitted changes" if row["git_dirty"] else ""),
+        "configuration": row["config_digest"] or "unknown",
+        "data set": f"{row['dataset'] or 'unknown'} {row['dataset_digest'] or ''}".strip(),
+        "deleted since": purge_line(results.store),
+    }

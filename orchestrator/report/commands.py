@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.config.settings import canonical, load
 from orchestrator.config.toml_files import presets
-from orchestrator.report.own_queries import ask
+from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
 from tasks import fields
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.blocks import Block, Source, Table, number
 from orchestrator.report.images import Examples
-from orchestrator.report.own_queries import ask
+from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
 
 if TYPE_CHECKING:
-    from orchestrator.report.evidence import Place
     from orchestrator.results.connection import Results
+    from orchestrator.results.evidence import Place
 
 GROUPS_SHOWN = 10
 ALL_EXAMPLES = 10**9
@@ -37,11 +37,11 @@ BEGAN = {
 
 
 def began(results: Results, architecture: str | None = None) -> list[str]:
-    """A sentence for each architecture of language models on what its models began with, as HTML; none of images."""
+    """A sentence for each architecture of language models on what its models began with, plain text; none of images."""
     rows = ask(results, "latest_run")
     found = json_column(rows[0]["bases_json"], list, where="runs.bases_json") if rows else []
     return [
-        f"{escape(str(base['architecture']))} {BEGAN[base['base'], base['unseen']]}."
+        f"{base['architecture']} {BEGAN[base['base'], base['unseen']]}."
         for base in found
         if architecture in (None, base["architecture"])
     ]

@@ -22,13 +22,13 @@ from orchestrator.report.blocks import (
 )
 from orchestrator.report.documents import ALL_EXAMPLES, exposed_documents, exposed_groups, holds_documents
 from orchestrator.report.drawing import MUTED, Look, Panel
-from orchestrator.report.evidence import ROLE_ORDER, Finding, Place, Value
 from orchestrator.report.exposure import exposure_table
 from orchestrator.report.images import read_examples
-from orchestrator.report.own_queries import ask
 from orchestrator.report.plots import Line, curves, distribution
 from orchestrator.report.shadows import comparison_blocks, stopping_blocks, vulnerability_blocks
 from orchestrator.report.tables import shown_measure
+from orchestrator.results.evidence import ROLE_ORDER, Finding, Place, Value
+from orchestrator.results.own_queries import ask
 from tasks.statistics.intervals import clopper_pearson
 
 PER_EXAMPLE = "--axes.attack none population u_lira rank_test"

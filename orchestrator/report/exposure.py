@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from orchestrator.report.blocks import COVERAGE, ERROR, Context, Source, Table, code, number
-from orchestrator.report.evidence import ROLE_ORDER, ROLES
+from orchestrator.results.evidence import ROLE_ORDER, ROLES
 
 FALSE_DISCOVERIES = 0.1
 """Share of the examples called told apart that may be false."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.records.rows import ELSEWHERE
-from orchestrator.report.own_queries import ask
+from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
 
 if TYPE_CHECKING:
@@ -30,15 +29,14 @@ CALLED = {"original": ("original",), "retrained": ("retrained", "retrained again
 
 
 def given_files(results: Results, **place: str) -> list[str]:
-    """A phrase for each model that was read from a file, as HTML; none where Lethe made all.
+    """A phrase for each model that was read from a file; none where Lethe made all.
 
     Args:
         results: of an audit.
         place: architecture, forget_set and method; of those that are left out, all.
     """
     return [
-        f"{escape(_called(row))}, seed {row['seed']}: <code>{escape(row['file'])}</code>, SHA-256 "
-        f"<code>{escape(row['sha256'])}</code>"
+        f"{_called(row)}, seed {row['seed']}: {row['file']}, SHA-256 {row['sha256']}"
         for row in ask(results, "given_models", **place)
     ]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator.config.plugins import without_code_of
-from orchestrator.report.own_queries import ask
+from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
 from tasks.errors import AuditError
 

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from orchestrator.report.blocks import COVERAGE, Block, Context, Figure, Missing, Section, Source, Text, code
 from orchestrator.report.drawing import INK, MUTED, Look, Panel
-from orchestrator.report.evidence import ROLE_ORDER, Place, Value
 from orchestrator.report.plots import Dot, Line, Mark, curves, forest, points
 from orchestrator.report.tables import prices, shown_measure
+from orchestrator.results.evidence import ROLE_ORDER, Place, Value
 
 TRADE_OFF = (
     ("accuracy", "forget", "Forgetting", "forget accuracy minus retrained"),

@@ -9,10 +9,10 @@ from typing import Any
 from orchestrator.progress.duration import measured_duration
 from orchestrator.report.blocks import Block, Context, Figure, Missing, Section, Source, Table
 from orchestrator.report.drawing import Panel
-from orchestrator.report.evidence import ROLE_ORDER
-from orchestrator.report.own_queries import ask
 from orchestrator.report.plots import Mark, forest
 from orchestrator.report.shadows import retain_harm_blocks
+from orchestrator.results.evidence import ROLE_ORDER
+from orchestrator.results.own_queries import ask
 
 
 def harm_section(context: Context) -> Section:

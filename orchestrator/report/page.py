@@ -31,6 +31,7 @@ def render_page(
     sections: Sequence[Section],
     *,
     origin: Origin,
+    refresh: int | None = None,
 ) -> str:
     """The whole page.
 
@@ -40,6 +41,7 @@ def render_page(
         facts: name and value, shown at the top; plain text.
         sections: in order.
         origin: the results, for the commands beside figures.
+        refresh: seconds after which a browser reads it again; None never.
     """
     contents = "".join(f'<a href="#{s.anchor}">{escape(s.title)}</a>' for s in sections)
     shown = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts)
@@ -49,17 +51,19 @@ def render_page(
         f'<header><h1>{escape(title)}</h1><p class="subtitle">{escape(subtitle)}</p>'
         f'<dl class="facts">{shown}</dl><nav aria-label="Contents">{contents}</nav></header>'
         f"<main>{body}</main>",
+        refresh=refresh,
     )
 
 
-def document(title: str, body: str) -> str:
+def document(title: str, body: str, *, refresh: int | None = None) -> str:
     """A page with the style sheet inside."""
     style = STYLE_SHEET.read_text(encoding="utf-8")
+    again = "" if refresh is None else f'<meta http-equiv="refresh" content="{refresh}">'
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        '<link rel="icon" href="data:,">'
+        f'{again}<link rel="icon" href="data:,">'
         f"<title>{escape(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
     )
 

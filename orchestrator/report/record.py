@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.report.blocks import Block, Context, Missing, Section, Source, Table, Text, code
 from orchestrator.report.documents import began
 from orchestrator.report.finished import given_files, retraining
-from orchestrator.report.own_queries import ask
+from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
 
 FAILURES_SHOWN = 40
@@ -58,8 +58,8 @@ def provenance_section(context: Context) -> Section:
         files = given_files(context.results)
         blocks = [
             Text(html="".join(_run(row, last=row is rows[-1]) for row in rows)),
-            *([Text(html=f"<p>{' '.join(started)}</p>")] if started else []),
-            *([Text(html=f"<p>Read from files: {'; '.join(files)}.</p>")] if files else []),
+            *([Text(html=f"<p>{escape(' '.join(started))}</p>")] if started else []),
+            *([Text(html=f"<p>{escape('Read from files: ' + '; '.join(files))}.</p>")] if files else []),
             *_copies(context),
         ]
     return Section(

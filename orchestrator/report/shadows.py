@@ -12,10 +12,10 @@ import numpy as np
 from orchestrator.plan.shadows import CANARY_POOL
 from orchestrator.report.blocks import Block, Context, Figure, Gallery, Source, number
 from orchestrator.report.drawing import PALETTE, Look, Panel
-from orchestrator.report.evidence import ROLE_ORDER, Place, slug
 from orchestrator.report.images import read_examples
 from orchestrator.report.plots import Line, Mark, curves, distribution, forest
 from orchestrator.report.tables import shown_measure
+from orchestrator.results.evidence import ROLE_ORDER, Place, slug
 from tasks.objectives.names import BESIDE_PHI, PHI
 
 Row = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.blocks import quoted
 from orchestrator.report.commands import configuration
-from orchestrator.report.own_queries import ask
+from orchestrator.results.own_queries import ask
 from tasks.errors import AuditError, unknown_name
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from orchestrator.report.blocks import (
     measured,
     number,
 )
-from orchestrator.report.evidence import ROLE_ORDER, ROLES, Evidence, Finding, Place, Value, signed
 from orchestrator.report.verdict_tables import in_a_word
+from orchestrator.results.evidence import ROLE_ORDER, ROLES, Evidence, Finding, Place, Value, signed
 
 ROWS_SHOWN = 8
 """Audited models in sight, closest first; a reader unfolds the others."""

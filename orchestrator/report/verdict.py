@@ -7,7 +7,9 @@ from html import escape
 from typing import Any
 
 from orchestrator.report.blocks import ERROR, Block, Context, Missing, Section, Source, Text, code
-from orchestrator.report.evidence import (
+from orchestrator.report.sentences import equivalence, of_further_retrainings, power, what_settles
+from orchestrator.report.verdict_tables import exploratory, overview, primary_measures
+from orchestrator.results.evidence import (
     APART,
     EQUIVALENT,
     UNDECIDED,
@@ -18,7 +20,6 @@ from orchestrator.report.evidence import (
     clearest,
     why_told_apart,
 )
-from orchestrator.report.verdict_tables import exploratory, overview, primary_measures
 
 COUNTS, MODELS, MEASURES, ROBUST = (
     Source(query=q) for q in ("verdict_counts", "model_verdicts", "verdict", "robust_drop")
@@ -177,68 +178,7 @@ def _told_apart(evidence: Evidence, models: Sequence[ModelVerdict]) -> tuple[lis
     )
 
 
-def equivalence(model: ModelVerdict) -> str:
-    """What is shown of a model that is shown equivalent."""
-    where = agreeing(
-        model.primary_measures, "the one primary measure", f"all {model.primary_measures} primary measures"
-    )
-    text = f"shown equivalent on {where}"
-    if model.visible:
-        text += f", though on {model.visible} a difference within the margin is visible"
-    return text
-
-
-def what_settles(evidence: Evidence, model: ModelVerdict) -> str:
-    """What would settle the verdict on an undecided model, plain text."""
-    by_remedy: dict[str, list[str]] = {}
-    for finding in evidence.primary(model):
-        if finding.verdict == UNDECIDED:
-            by_remedy.setdefault(finding.settles, []).append(finding.words)
-    if len(by_remedy) < 2 and not model.not_measured:
-        return next(iter(by_remedy), model.settles)
-    remedies = [f"{remedy} ({', '.join(words)})" for remedy, words in by_remedy.items()]
-    return "; ".join([*remedies, *filter(None, [model.not_measured])])
-
-
 def _controls(evidence: Evidence, place: Place, counts: Counts) -> str:
     """What the audit says of a model that has forgotten, and whether it would see one that has not."""
-    text = "".join(
-        f"<em>A further retraining</em>, which has forgotten, is {m.verdict}. "
-        for m in evidence.judged_models(place, role="control")
-    )
-    return text + power(evidence, place, forgetting=counts["forgetting"], seeing=counts["seeing"])
-
-
-def power(evidence: Evidence, place: Place, *, forgetting: int, seeing: int | None) -> str:
-    """Which primary measures of forgetting tell the untouched model from the retrained ones.
-
-    Args:
-        evidence: all of it.
-        place: where.
-        forgetting: primary measures of forgetting on which the untouched model was tested.
-        seeing: those that tell it apart by more than their margin; None where none was tested.
-    """
-    if not forgetting:
-        return (
-            "<em>Doing nothing</em> was not tested on a primary measure of forgetting, so the power of this audit "
-            "is unknown."
-        )
-    untouched = evidence.judged(place, role="ceiling", family="primary", kind="forgetting")
-    blind = [f.words for f in untouched if not f.sees]
-    small = [f.words for f in untouched if f.told_apart and not f.sees]
-    within = (
-        f" Within the margin, which is wide for it, it is told apart by {escape(', '.join(small))}."
-        if small
-        else ""
-    )
-    if not seeing:
-        lacking = "" if small else " More seeds, a larger forget set or a per-example attack may help."
-        return (
-            "Even <em>doing nothing</em> is told apart by more than its margin on no primary measure of forgetting: "
-            f"here none can show equivalence.{within}{lacking}"
-        )
-    text = (
-        f"<em>Doing nothing</em> is told apart by more than its margin on {seeing} of {forgetting} primary "
-    )
-    text += f"{agreeing(forgetting, 'measure', 'measures')} of forgetting"
-    return (f"{text}, not by {escape(', '.join(blind))}." if blind else f"{text}.") + within
+    seen = power(evidence, place, forgetting=counts["forgetting"], seeing=counts["seeing"])
+    return escape(" ".join(filter(None, (of_further_retrainings(evidence, place), seen))))

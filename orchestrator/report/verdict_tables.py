@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from orchestrator.report.blocks import COVERAGE, ERROR, Source, Table, code, measured, number
-from orchestrator.report.evidence import (
+from orchestrator.results.evidence import (
     APART,
     EQUIVALENT,
     ROLE_ORDER,

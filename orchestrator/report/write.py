@@ -8,16 +8,16 @@ from pathlib import Path
 
 from orchestrator.progress.status import read_status
 from orchestrator.report.blocks import Context, Figure, Origin, Section
-from orchestrator.report.evidence import gather
 from orchestrator.report.examples import examples_section, order_section
 from orchestrator.report.models import layers_section, robustness_section, scope_section, trade_off_section
 from orchestrator.report.outcomes import cost_section, harm_section, seeds_section
-from orchestrator.report.own_queries import ask
 from orchestrator.report.page import render_page
 from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather
+from orchestrator.results.own_queries import ask
 from orchestrator.store.modes import create
 from orchestrator.store.purges import purge_line
 from orchestrator.store.runs import check_one
@@ -41,13 +41,16 @@ SECTIONS: tuple[Callable[[Context], Section], ...] = (
 )
 
 
-def build(root: str, run: str | None = None, *, examples: bool = False) -> tuple[str, list[Section]]:
+def build(
+    root: str, run: str | None = None, *, examples: bool = False, refresh: int | None = None
+) -> tuple[str, list[Section]]:
     """The page, and the sections with their figures.
 
     Args:
         root: the results directory.
         run: id of the run whose cells are shown; None: the latest.
         examples: whether examples are shown whatever the data set; else those of embedded data alone.
+        refresh: seconds after which a browser reads the page again; None never.
 
     Raises:
         AuditError: there is no such directory or run, or a file cannot be read.
@@ -58,7 +61,12 @@ def build(root: str, run: str | None = None, *, examples: bool = False) -> tuple
         sections = [make(context) for make in SECTIONS]
         facts = _facts(context)
         page = render_page(
-            "Unlearning audit", _subtitle(context), facts, sections, origin=Origin(root, results.run)
+            "Unlearning audit",
+            _subtitle(context),
+            facts,
+            sections,
+            origin=Origin(root, results.run),
+            refresh=refresh,
         )
     return page, sections
 

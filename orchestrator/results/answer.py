@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,10 @@ from tasks.errors import AuditError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from orchestrator.results.aligned import Column
     from orchestrator.results.connection import Results
+
+WIDE = "--wide, a pipe, or another --format has all"
 
 
 def answer(results: Results, text: str, **params: Any) -> pa.Table:
@@ -44,24 +48,58 @@ def why_empty(rows: pa.Table, results: Results, text: str, **params: Any) -> str
     return f"{printable(remark)}\n" if remark else ""
 
 
-def in_brief(rows: pa.Table, text: str) -> tuple[pa.Table, str]:
-    """The columns of a query that ships that answer its question, for a terminal; and a line on the others, if any."""
+def show(rows: pa.Table, text: str, *, wide: bool = False) -> None:
+    """Write an answer as a table to stdout, see `show_columns`.
+
+    Args:
+        rows: the answer.
+        text: the question; of a query that ships, its header says which columns answer it.
+        wide: show every column on a terminal too.
+    """
+    from orchestrator.results.aligned import text_columns  # pyarrow: not for --help
+
     shown = find_query(text).shown if text.isidentifier() else ()
-    if not shown:
-        return rows, ""
-    brief = f"{len(shown)} of {rows.num_columns} columns: --all-columns, or another --format, shows all\n"
-    return rows.select(list(shown)), brief
+    columns = text_columns(rows)
+    chosen = [column for name in shown for column in columns if column.name == name]
+    show_columns(columns, chosen or columns, wide=wide)
+
+
+def show_columns(columns: Sequence[Column], chosen: Sequence[Column], *, wide: bool) -> None:
+    """Write columns to stdout: all of them, or to a terminal the chosen ones that it has room for.
+
+    What is not shown is said on stderr.
+    """
+    from orchestrator.results.aligned import table_lines  # rich: not for --help
+    from orchestrator.results.terminal import fit, room
+
+    width = None if wide else room()
+    if width is None:
+        sys.stdout.write("\n".join([*table_lines(columns), ""]))
+        return
+    fitted = fit(chosen, width)
+    caption = ["; ".join(fitted.shared), ""] if fitted.shared else []
+    sys.stdout.write("\n".join([*caption, *table_lines(fitted.columns), ""]))
+    sys.stdout.flush()
+    hidden = len(columns) - len(chosen)
+    lines = [f"no room for {', '.join(fitted.left_out)}"] if fitted.left_out else []
+    lines += [f"{hidden} more column{'' if hidden == 1 else 's'}"] if hidden else []
+    if lines:
+        sys.stderr.write(f"{'; '.join(lines)}: {WIDE}\n")
 
 
 def write(rows: pa.Table, form: Format, output: Path | None) -> None:
-    """Write rows in a form, to a file or to stdout.
+    """Write every row and column in a form, to a file or to stdout.
 
     Raises:
         AuditError: the file cannot be written, or stdout is a terminal and the form binary.
     """
     from orchestrator.results.formats import render  # pyarrow: not for --help
 
-    content = render(rows, form)
+    write_bytes(render(rows, form), form, output)
+
+
+def write_bytes(content: bytes, form: Format, output: Path | None) -> None:
+    """Write what was rendered in a form; raises as `write`."""
     if output is None:
         if form in BINARY and sys.stdout.isatty():
             raise AuditError(f"--format {form}: expected --output FILE, for a terminal shows no binary data")

@@ -1,4 +1,4 @@
-"""Query results as text or bytes: aligned text, CSV, Markdown, LaTeX, JSON, Parquet, Arrow."""
+"""Query results as bytes: aligned text, CSV, Markdown, LaTeX, JSON, Parquet, Arrow."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, get_args
 
 import pyarrow as pa
 
-from orchestrator.errors import printable
+from orchestrator.results.aligned import (
+    intervals,
+    is_numeric,
+    labelled,
+    markdown_lines,
+    short,
+    table_lines,
+    text_columns,
+    without_dust,
+)
 from orchestrator.results.forms import Format
+from orchestrator.results.latex import decimal, defined, escape, tabular
 from tasks.metrics.base import Direction
 
-INTERVALS = (("{}_low", "{}_high"), ("ci_low", "ci_high"))
-"""Names of the columns with the ends of a column's interval; the second pair belongs to `value`."""
 COMPARED = ("value", "mean", "gap")
 """Columns in which the best of the rows that answer the same question is set bold."""
-LABEL = "setting_label"
-DIGESTS = ("setting", "other_setting", "conditions")
-"""Columns that a column of labels stands for."""
-DUST = 1e-12
-"""Magnitude below which text shows 0: sums of a thousand terms near 1 err by as much. Data forms keep the value."""
 PLACE = {
     *("dataset", "architecture", "forget_set", "attack", "metric", "split", "variant", "game", "label"),
     *("param", "eps", "definition", "layer", "conditions"),
 }
 """Columns in which rows differ that answer different questions; in all others they compete."""
-LATEX_SPECIAL = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "\\": r"\textbackslash{}",
-}
 
 
 def render(table: pa.Table, form: Format) -> bytes:
@@ -42,70 +40,12 @@ def render(table: pa.Table, form: Format) -> bytes:
     return _WRITERS[form](table)
 
 
-def _labelled(table: pa.Table) -> pa.Table:
-    """The columns for people: labels where they say something, in place of digests."""
-    labels = [name for name in table.column_names if name.endswith(LABEL)]
-    if not labels:
-        return table
-    silent = [name for name in labels if not any(table[name].to_pylist())]
-    return table.drop_columns([*silent, *(name for name in DIGESTS if name in table.column_names)])
-
-
-def short(value: Any) -> str:
-    """A value as people read it: four significant digits, nothing for null, times to the second."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{_without_dust(value):.4g}"
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ", timespec="seconds")
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    return printable(str(value))
-
-
-def _without_dust(value: float) -> float:
-    """Zero for what only rounding errors have kept from it."""
-    return 0.0 if abs(value) < DUST else value
-
-
-def _cells(table: pa.Table) -> list[list[str]]:
-    columns = [[short(value) for value in column.to_pylist()] for column in table.columns]
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def _numeric(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
-def _aligned(table: pa.Table, rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows padded to equal widths, numbers to the right."""
-    names = [printable(name) for name in table.column_names]
-    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(names)]
-    right = [_numeric(field.type) for field in table.schema]
-
-    def pad(row: Sequence[str]) -> list[str]:
-        sides = zip(row, widths, right, strict=True)
-        return [text.rjust(width) if to_right else text.ljust(width) for text, width, to_right in sides]
-
-    return pad(names), [pad(row) for row in rows]
-
-
 def _table(table: pa.Table) -> bytes:
-    table = _labelled(table)
-    heading, rows = _aligned(table, _cells(table))
-    rule = ["-" * len(name) for name in heading]
-    count = f"({table.num_rows} row{'' if table.num_rows == 1 else 's'})"
-    return _lines([*("  ".join(row).rstrip() for row in (heading, rule, *rows)), count])
+    return _lines(table_lines(text_columns(table)))
 
 
 def _markdown(table: pa.Table) -> bytes:
-    table = _labelled(table)
-    escaped = [[text.replace("|", "\\|").replace("\n", " ") for text in row] for row in _cells(table)]
-    heading, rows = _aligned(table, escaped)
-    kinds = zip(heading, table.schema, strict=True)
-    rule = ["-" * (len(text) - 1) + (":" if _numeric(field.type) else "-") for text, field in kinds]
-    return _lines("| " + " | ".join(row) + " |" for row in (heading, rule, *rows))
+    return _lines(markdown_lines(text_columns(table)))
 
 
 def _csv(table: pa.Table) -> bytes:
@@ -153,53 +93,27 @@ def _arrow(table: pa.Table) -> bytes:
 def _latex(table: pa.Table) -> bytes:
     """A booktabs tabular: value and interval in one column, the best of comparable rows bold."""
     bold = best_rows(table)
-    table = _labelled(table)
-    intervals = _intervals(table.column_names)
-    folded = {name for pair in intervals.values() for name in pair}
+    table = labelled(table)
+    ends = intervals(table.column_names)
+    folded = {name for pair in ends.values() for name in pair}
     shown = [name for name in table.column_names if name not in folded]
     rows = table.to_pylist()
     body = []
     for index, row in enumerate(rows):
-        texts = [_latex_cell(row, name, intervals.get(name), bold=(index, name) in bold) for name in shown]
-        body.append(" & ".join(texts) + r" \\")
-    columns = "".join("r" if _numeric(table.schema.field(name).type) else "l" for name in shown)
-    heading = " & ".join(_escape(printable(name).replace("_", " ")) for name in shown) + r" \\"
-    first, last = rf"\begin{{tabular}}{{{columns}}}", r"\end{tabular}"
-    return _lines([first, r"\toprule", heading, r"\midrule", *body, r"\bottomrule", last])
-
-
-def _intervals(names: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """For each column with an interval the names of its ends."""
-    found = {}
-    for name in names:
-        for low, high in INTERVALS:
-            ends = (low.format(name), high.format(name))
-            own = "{}" in low or name == "value"
-            if own and ends[0] in names and ends[1] in names:
-                found[name] = ends
-    return found
+        body.append([_latex_cell(row, name, ends.get(name), bold=(index, name) in bold) for name in shown])
+    columns = "".join("r" if is_numeric(table.schema.field(name).type) else "l" for name in shown)
+    return _lines(defined(tabular(columns, [escape(name.replace("_", " ")) for name in shown], [body])))
 
 
 def _latex_cell(row: dict[str, Any], name: str, ends: tuple[str, str] | None, *, bold: bool) -> str:
     value = row[name]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return _escape(short(value))
-    text = _decimal(value)
+        return escape(short(value))
+    text = decimal(without_dust(value))
     if ends is not None and row[ends[0]] is not None and row[ends[1]] is not None:
-        text += f"\\,[{_decimal(row[ends[0]])}, {_decimal(row[ends[1]])}]"
+        low, high = (decimal(without_dust(row[end])) for end in ends)
+        text += f"\\,[{low}, {high}]"
     return rf"$\mathbf{{{text}}}$" if bold else f"${text}$"
-
-
-def _decimal(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
-    if not math.isfinite(value):
-        return r"\infty" if value > 0 else r"-\infty" if value < 0 else r"\mathrm{nan}"
-    value = _without_dust(value)
-    if value and not 1e-3 <= abs(value) < 1e5:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        return rf"{mantissa} \times 10^{{{int(exponent)}}}"
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:.1f}"
 
 
 def best_rows(table: pa.Table) -> set[tuple[int, str]]:
@@ -235,10 +149,6 @@ def _loss(row: dict[str, Any], column: str) -> float | None:
     if row.get("difference") is not None:
         return abs(float(row["difference"]))
     return abs(float(value) - float(row["retrained"])) if row.get("retrained") is not None else None
-
-
-def _escape(text: str) -> str:
-    return "".join(LATEX_SPECIAL.get(character, character) for character in text)
 
 
 def _lines(lines: Any) -> bytes:

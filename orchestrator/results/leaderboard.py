@@ -36,12 +36,16 @@ SPARED = (
     "fairness",
     "robust",
     "retain_accuracy",
-    "forget_accuracy",
-    "test_accuracy",
     "extraction",
+    "test_accuracy",
     "mia_auc",
+    "cost",
+    "average_gap",
 )
-"""Columns that a narrow terminal goes without, first to last: what the verdict usually rests on goes last."""
+"""Columns that a narrow terminal goes without, first to last; never without the verdict and the accuracy on what was to
+be forgotten."""
+LONGEST = 28
+"""Characters of a name that are shown: a longer one would take the room of what was measured."""
 WIDTH = 110
 """Columns of text where stdout is no terminal."""
 LEGEND = (
@@ -103,11 +107,11 @@ def _table(title: str, rows: list[dict[str, Any]], *, without: tuple[str, ...]) 
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    table.add_column("method")
-    table.add_column("scope")
-    table.add_column("verdict")
+    for heading in ("method", "scope"):
+        table.add_column(heading, overflow="ellipsis", max_width=LONGEST)
+    table.add_column("verdict", no_wrap=True)
     for heading, _ in columns:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for position, row in enumerate(rows):
         last_control = row["role"] != "audited" and rows[position + 1 :][:1] != []
         section = last_control and rows[position + 1]["role"] == "audited"

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import one_line
-from orchestrator.results.answer import answer, in_brief, why_empty, write
+from orchestrator.results.answer import answer, show, why_empty
 from orchestrator.results.catalogue import catalogue
 from tasks.errors import AuditError
 
@@ -44,9 +44,8 @@ def _try(results: Results, text: str) -> None:
         results.refresh()
         asked = text.rstrip("; ")
         rows = answer(results, asked)
-        brief, others = in_brief(rows, asked)
-        write(brief, "table", None)
+        show(rows, asked)
         sys.stdout.flush()
-        sys.stderr.write(others + why_empty(rows, results, asked))
+        sys.stderr.write(why_empty(rows, results, asked))
     except AuditError as error:
         sys.stderr.write(f"error: {one_line(error)}\n")

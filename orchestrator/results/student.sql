@@ -89,3 +89,19 @@ create or replace temp macro within_range(x, lowest, highest) as
 
 -- The lower end of an interval of a distance.
 create or replace temp macro distance_low(low) as within_range(low, 0, null);
+
+-- Interval of the mean of a metric over seeds, from three on, within the metric's range. Aggregates of one value and one
+-- end for each seed, and of what the metric declares.
+create or replace temp macro mean_low(value, ci_low, compares, low, high) as
+    if(count(*) < 3, null, within_range(
+        if(coalesce(bool_or(compares), false), distances_low(value, ci_low), values_low(value, ci_low)),
+        any_value(low),
+        any_value(high)
+    ));
+
+create or replace temp macro mean_high(value, ci_high, compares, low, high) as
+    if(count(*) < 3, null, within_range(
+        if(coalesce(bool_or(compares), false), distances_high(value, ci_high), values_high(value, ci_high)),
+        any_value(low),
+        any_value(high)
+    ));

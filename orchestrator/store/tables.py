@@ -50,6 +50,7 @@ TABLES = _tables(
             "answers_json": STRING,  # rows of the view declared (orchestrator.plan.answers.Declared)
             "bases_json": STRING,  # what language models start from (orchestrator.plan.bases.Base); [] of images
             "plan_json": STRING,
+            "stages_json": STRING,  # what the plan has made, by kind of model (orchestrator.store.stages)
             "schema_version": INT16,
         },
         required=("ordinal", "name", "started_at", "config_digest"),

@@ -89,7 +89,7 @@ AREAS = {
         ),
     ),
     "report": Area(
-        ("orchestrator/report/*.py", "orchestrator/report/queries/*.sql"),
+        ("orchestrator/report/*.py", "orchestrator/results/queries/*.sql"),
         ("tests/orchestrator/report", "tests/queries/recomputed"),
     ),
     "views": Area(("orchestrator/results/*.sql",), SQL_TESTS),

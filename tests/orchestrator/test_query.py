@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.cells import cell_len
 
 from orchestrator import query
 from orchestrator.errors import run_command
+from orchestrator.results.answer import show
 from orchestrator.results.catalogue import catalogue, parse_params
 from orchestrator.results.connection import Results
 from orchestrator.results.parameters import columns
@@ -74,18 +76,28 @@ def test_a_parameter_of_a_statement(root: str, capsysbinary) -> None:
     assert shown == "x\n2.5\n"
 
 
-def test_a_table_shows_the_columns_that_answer_and_how_to_see_the_others(root: str, capsys) -> None:
-    asked = ["verdict", "--results", root, "--param", "method=scrub"]
-    shown = catalogue()["verdict"].shown
-    assert query.main(asked) == 0
-    brief = capsys.readouterr()
-    assert set(brief.out.splitlines()[0].split()) == set(shown) - {"setting_label"}  # there is one setting
-    assert brief.err == f"{len(shown)} of 53 columns: --all-columns, or another --format, shows all\n"
-    for more in (["--all-columns"], ["--format", "csv"]):
-        assert query.main([*asked, *more]) == 0
-        whole = capsys.readouterr()
-        assert {"p_equivalent", "noise_floor"} <= set(re.split(r"[ ,]+", whole.out.splitlines()[0]))
-        assert whole.err == ""
+def test_a_terminal_shows_the_columns_that_answer_and_a_pipe_all(
+    root: str, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Results(root) as results:
+        rows = results.query("verdict", method="scrub")
+    show(rows, "verdict")
+    piped = capsys.readouterr()
+    assert {"p_equivalent", "noise_floor"} <= set(piped.out.splitlines()[0].split())
+    assert piped.err == ""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for width in (80, 100, 160):
+        monkeypatch.setenv("COLUMNS", str(width))
+        show(rows, "verdict")
+        shown = capsys.readouterr()
+        lines = shown.out.splitlines()
+        assert max(map(cell_len, lines)) <= width
+        assert "method scrub" in lines[0]  # what all rows share, once
+        assert "verdict" in "".join(lines[:4])
+        assert re.search(r"\d+ more columns: --wide", shown.err)
+        assert ("no room for" in shown.err) is (width < 160)
+    show(rows, "verdict", wide=True)
+    assert capsys.readouterr().out == piped.out
 
 
 def test_the_suffix_of_the_output_names_the_form(root: str, tmp_path: Path, capsysbinary) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.progress.status import as_json, lines, read_status
 from orchestrator.status import main
+from orchestrator.store.stages import begun
 from orchestrator.store.store import Store, existing
 from tasks.errors import AuditError, UnknownName
 from tests.support.audited import NOON, audited_root, write_cell, write_run
@@ -53,6 +54,23 @@ def test_a_finished_sweep_with_failures_names_them(store, capsys):
     assert "done with failures" in out
     assert "1 x Diverged: loss is nan" in out
     assert "scrub: 0 (+1 failed)" in out
+
+
+def test_models_are_counted_of_how_many(store):
+    """What another run made before counts for nothing here, unless this one needs it too."""
+    store.check_ready()
+    for key, kind in (("o1", "original"), ("s-other", "shadow")):
+        store.write("models", key, [{"kind": kind, "status": "finished"}])
+    write_run(store)
+    (row,) = store.read("runs").to_pylist()
+    kinds = {"o1": "original"} | {f"s{i}": "shadow" for i in range(4)}
+    store.write("runs", row["run_id"], [row | {"stages_json": begun(kinds, store)}])
+    for key, status in (("s0", "finished"), ("s1", "failed")):
+        store.write("models", key, [{"kind": "shadow", "status": status, "error_type": "Diverged"}])
+    text = "\n".join(lines(read_status(store, now=at(1))))
+    assert "models        1 of 1 original, 2 of 4 shadow (1 failed) made" in text
+    shown = as_json(read_status(store, now=at(1)))["models"]
+    assert shown["shadow"] == {"done": 2, "failed": 1, "planned": 4}
 
 
 def test_a_clock_that_is_behind_is_said_and_nothing_is_made_of_it(store):
@@ -148,6 +166,8 @@ def test_a_real_finished_sweep(capsys):
     assert shown["state"] == "done"
     assert shown["left"] == 0
     assert shown["finished"] == shown["planned"] == 21
+    assert all(made["done"] == made["planned"] > 0 for made in shown["models"].values())
+    assert {"original", "retrained", "unlearned"} <= shown["models"].keys()
     by_attack = shown["by_axis"]["attack"]
     assert sum(v["finished"] for v in by_attack.values()) == 21
 

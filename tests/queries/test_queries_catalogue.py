@@ -26,7 +26,7 @@ from tests.support import synthetic_results as synthetic
 
 QUERIES = catalogue()
 ROOT = Path(__file__).parents[2]
-OWN = [*sorted(ROOT.glob("orchestrator/report/queries/*.sql")), ROOT / "orchestrator/results/trackers.sql"]
+OWN = [*sorted(ROOT.glob("orchestrator/results/queries/*.sql")), ROOT / "orchestrator/results/trackers.sql"]
 """SQL that one part of the program asks, in place of a user."""
 EXPECTED = {
     "attack_agreement",

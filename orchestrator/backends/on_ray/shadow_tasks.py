@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.bench.shadows import ShadowWorker
     from orchestrator.bench.workbench import Workbench
 
+LOOK = 5.0
+"""Seconds between two looks at what tasks that run have written."""
 IN_FLIGHT = 2
 """Tasks submitted for each that can run, so that a worker never waits for the driver."""
 
@@ -138,7 +140,9 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
         options: resources of one task (num_cpus or num_gpus).
     """
     waiting = deque(_batches(work))
-    work.listener(Event(kind="phase", name="shadow models", total=sum(len(b.numbers) for b in waiting)))
+    total, looked = sum(len(b.numbers) for b in waiting), time.monotonic()
+    parts = sum(batch.left for batch in waiting)
+    work.listener(Event(kind="phase", name="shadow models", total=total, parts=parts))
     submit = (on_gpu if "num_gpus" in options else on_cpu).options(**options)
     running: dict[ray.ObjectRef, _Batch] = {}
     while True:
@@ -149,6 +153,10 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
         if not running:
             return
         ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
+        if time.monotonic() - looked >= LOOK:
+            looked, before = time.monotonic(), parts
+            parts = sum(batch.left for batch in _batches(work))
+            work.listener(Event(kind="part", name="shadow models", parts=before - parts))
         for reference in ready:
             batch = running.pop(reference)
             try:

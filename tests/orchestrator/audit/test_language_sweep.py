@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.config.settings import load
 from orchestrator.plan.grid import make_plan
-from orchestrator.report.certificate import certificate
+from orchestrator.report.certificate import as_page, certify
 from orchestrator.report.documents import began
 from orchestrator.report.images import marked
 from orchestrator.report.subject import choose
@@ -200,9 +200,11 @@ def test_what_models_began_with_is_recorded_and_said(finished, store):
     with Results(str(finished[0] / "results")) as results:
         (said,) = began(results, "tiny_gpt")
         assert began(results, "other") == []
-        page = certificate(
-            results,
-            choose(results, forget_set="persons", method="npo", architecture="tiny_gpt", scope="all"),
+        page = as_page(
+            certify(
+                results,
+                choose(results, forget_set="persons", method="npo", architecture="tiny_gpt", scope="all"),
+            )
         )
     assert said in page
     assert "no audited document is in it, which was checked" in said

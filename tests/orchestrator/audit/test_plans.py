@@ -11,11 +11,11 @@ import pytest
 from orchestrator import run
 from orchestrator.audit.outcome import Outcome
 from orchestrator.records.provenance import run_identity
-from orchestrator.report.certificate import certificate
-from orchestrator.report.evidence import gather
+from orchestrator.report.certificate import as_page, certify
 from orchestrator.report.subject import choose
 from orchestrator.report.write import build
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather
 from orchestrator.results.leaderboard import scoreboard
 from orchestrator.store.runs import runs
 from orchestrator.store.store import Store
@@ -64,7 +64,7 @@ def test_pages_rest_on_the_plan_too(sweeps: tuple[str, list[Outcome]]) -> None:
     for chosen, held, absent in ((None, first.run, other.run), (other.run, other.run, first.run)):
         with Results(out, chosen) as results:
             asked = choose(results, forget_set="random:fraction=0.2", method="finetune")
-            page = certificate(results, asked)
+            page = as_page(certify(results, asked))
         assert Store(out).read("models", model[held])["weights_digest"][0].as_py()[:16] in page
         assert Store(out).read("models", model[absent])["weights_digest"][0].as_py()[:16] not in page
     page, _ = build(out, other.run)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from orchestrator import run
-from orchestrator.report.certificate import certificate
+from orchestrator.report.certificate import as_page, certify
 from orchestrator.report.subject import choose
 from orchestrator.store.store import Store
 from tasks.datasets.python_docstrings import PythonDocstrings
@@ -89,7 +89,7 @@ def test_a_folder_of_shards_is_audited_on_real_text(folder):
     assert all(row["tokens"] == lengths[row["example_id"]] - 1 for row in shown)
     with outcome.results as results:
         which = {"forget_set": "modules", "method": "npo", "architecture": "folder", "scope": "last-1"}
-        page = certificate(results, choose(results, **which))
+        page = as_page(certify(results, choose(results, **which)))
     assert "began with given weights" in page
     assert "is an assumption, which nobody can check here" in page
     assert "of class 0" not in page
@@ -105,9 +105,13 @@ def test_a_published_family_is_audited_on_ray_with_shadow_models(folder, archite
     assert all(np.isfinite(row["phi"]) for row in rows)
     with outcome.results as results:
         healthy = results.query("shadow_health").to_pylist()
-        page = certificate(
-            results,
-            choose(results, forget_set="modules", method="npo", architecture=architecture, scope="last-1"),
+        page = as_page(
+            certify(
+                results,
+                choose(
+                    results, forget_set="modules", method="npo", architecture=architecture, scope="last-1"
+                ),
+            )
         )
     assert healthy
     assert {row["architecture"] for row in healthy} == {architecture}

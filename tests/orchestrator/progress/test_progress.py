@@ -2,9 +2,12 @@
 
 import heapq
 import io
+import itertools
 import json
 import random
 import re
+import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -183,9 +186,42 @@ def test_plain_lines_say_how_to_stop_and_why_something_failed(tally, clock):
         HINT,
         "cells: 4 to do",
         "failed: net scrub [all] 1: Diverged: loss is nan",
-        "cells: 2/4, 1 failed, about 6 s left; memory cpu: 1 of 16 GiB in 1 process",
+        "cells: 2/4, 1 failed after 6 s, about 6 s left; memory cpu: 1 of 16 GiB in 1 process",
         "SIGINT: finishing what runs; once more stops at once",
     ]
+
+
+def test_shadow_models_that_train_together_are_not_silent(tally, clock):
+    """Four minutes in which no shadow model ends: a line every few seconds, with the runs that have ended."""
+    said = []
+    plain = _Plain(tally, said.append)
+    plain(Event(kind="phase", name="shadow models", total=32, parts=640))
+    spoken = [clock.now]
+    for second in range(240):
+        clock.now += 1
+        if second % 2:
+            plain(Event(kind="part", name="shadow models", parts=3))
+        before = len(said)
+        plain.beat()
+        spoken += [clock.now] * (len(said) > before)
+    assert max(later - earlier for earlier, later in itertools.pairwise(spoken)) <= 13
+    assert 20 <= len(said) <= 48
+    assert re.fullmatch(r"shadow models: 0/32 \(3\d\d of 640 runs\) after 2\d\d s|.* after 4 min", said[-1])
+    for _ in range(32):
+        plain(ended("shadow", "net", 7.5))
+    silent = len(said)
+    clock.now += 60
+    plain.beat()
+    assert len(said) == silent  # what has ended has nothing more to say
+
+
+def test_beats_come_while_nothing_happens(monkeypatch, capsys):
+    monkeypatch.setattr("orchestrator.progress.display.PLAIN_PERIOD", 0.1)
+    with display("plain") as listener:
+        listener(Event(kind="phase", name="cells", total=2))
+        time.sleep(1.5)
+    assert "cells: 0/2 after" in capsys.readouterr().err
+    assert "lethe-display" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_every_json_line_carries_the_state(tally, clock):

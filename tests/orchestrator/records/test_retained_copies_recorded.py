@@ -15,9 +15,9 @@ from orchestrator.plan.grid import make_plan
 from orchestrator.records import retained_copies
 from orchestrator.report.blocks import Context
 from orchestrator.report.certificate import copies
-from orchestrator.report.evidence import gather
 from orchestrator.report.record import provenance_section
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather
 from orchestrator.store.store import Store
 from orchestrator.sweep import main
 from tasks.errors import AuditError

@@ -2,17 +2,22 @@
 
 import json
 import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pytest
 
 from orchestrator.certificate import main
-from orchestrator.report.blocks import number
-from orchestrator.report.certificate import certificate, copies
-from orchestrator.report.certificate_evidence import CHANCE, exposed_examples
-from orchestrator.report.evidence import signed
+from orchestrator.report.certificate import as_json, as_page, certify, copies
+from orchestrator.report.certificate_examples import CHANCE, exposed_examples
+from orchestrator.report.certificate_finding import judged_model
 from orchestrator.report.subject import Subject, choose
+from orchestrator.report.templates import number
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather, signed
 from orchestrator.store.store import Store
 from tasks.errors import AuditError, UnknownName
 from tests.support.audited import (
@@ -39,7 +44,8 @@ def store(tmp_path):
 def test_names_what_was_asked_and_done(tmp_path, capsys):
     output = tmp_path / "c.html"
     flags = ["--forget-set", "random:fraction=0.2", "--method", "finetune", "--scope", "all"]
-    assert main([audited_root(), *flags, "--output", str(output)]) == 0
+    asked = [*flags, "--reference", "DSR <17>", "--requested", "2026-11-02"]
+    code = main([audited_root(), *asked, "--output", str(output)])
     page = output.read_text()
     with Results(audited_root()) as results:
         forgotten = results.sql("select example_id, forget_digest from forget_sets order by 1").to_pylist()
@@ -48,12 +54,16 @@ def test_names_what_was_asked_and_done(tmp_path, capsys):
     assert model["model_id"] in page
     assert model["weights_digest"][:32] in page
     assert "epochs = 1" in page
-    shown = re.search(r"<summary>all ids</summary><pre>(.*?)</pre>", page, flags=re.DOTALL)[1]
+    shown = re.search(r'<summary>all ids</summary><p class="ids">(.*?)</p>', page, flags=re.DOTALL)[1]
     assert [int(i) for i in shown.split()] == [r["example_id"] for r in forgotten]
     for control in ("retrained again", "doing nothing", "What this does not show", "not proof"):
         assert control in page
     assert not re.search(r"\b(safe|guarantee[sd]?|compliant)\b", page.lower())
-    assert capsys.readouterr().out == ""
+    assert "<dd>DSR &lt;17&gt;</dd>" in page
+    assert "<dd>2026-11-02</dd>" in page
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert code == {"told apart": 3, "shown equivalent": 0, "undecided": 4}[captured.err.splitlines()[-1]]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +97,7 @@ def test_results_without_cells_say_what_makes_them(tmp_path):
 @pytest.mark.parametrize(
     ("known", "said"),
     [
-        ({"purged": "ids & pixels were purged"}, "ids &amp; pixels were purged"),
+        ({"purged": "ids & pixels were purged"}, "ids & pixels were purged"),
         ({"not_searched": "too large"}, "not looked for: too large"),
         (None, "not looked for: these results are older than the search"),
     ],
@@ -117,13 +127,13 @@ VALUES = {"retrain": 0.5, "retrain_again": 0.503, "retrain_third": 0.501, "no_op
             0.9,
             1.0,
             3,
-            "is <strong>told apart</strong> from a model retrained without the data, on 1 of 1 primary",
+            "is told apart on 1 of 1 primary measure, most clearly: accuracy on the forgotten examples differs",
         ),
         (
             0.502,
             1.0,
             3,
-            "is <strong>shown equivalent</strong> to one retrained without the data: shown equivalent on",
+            "is shown equivalent on the one primary measure, within the margins below",
         ),
         (
             0.502,
@@ -131,16 +141,17 @@ VALUES = {"retrain": 0.5, "retrain_again": 0.503, "retrain_third": 0.501, "no_op
             3,
             "To settle it: doing nothing is not told apart here either, so this says nothing about equivalence",
         ),
-        (0.9, 1.0, 1, "<strong>Undecided.</strong> The unlearned model is neither told from one retrained"),
+        (0.9, 1.0, 1, "The unlearned model is neither told from one retrained"),
     ],
 )
 def test_the_finding_is_the_verdict(store, kept, untouched, seeds, finding):
     write_models(store, VALUES | {"no_op": untouched, "kept": kept}, seeds=seeds)
     with Results(store.root) as results:
-        page = certificate(results, SUBJECT)
+        page = as_page(certify(results, SUBJECT))
         (row,) = results.sql("select verdict from model_verdicts where method = 'kept'").to_pylist()
     assert finding in page
-    assert row["verdict"].capitalize() in page or f"<strong>{row['verdict']}</strong>" in page
+    chip = re.search(r'<p class="verdict"><span class="chip \w+">(.*?)</span>', page)[1]
+    assert chip == row["verdict"]
     assert "declared before anything was measured" in page
     assert f"over {seeds} seed" in page
     assert "cannot be judged" in page
@@ -149,19 +160,20 @@ def test_the_finding_is_the_verdict(store, kept, untouched, seeds, finding):
 def test_every_primary_measure_stands_beside_its_controls(store):
     write_models(store, VALUES | {"kept": 0.9})
     with Results(store.root) as results:
-        page = certificate(results, SUBJECT)
+        page = as_page(certify(results, SUBJECT))
         (row,) = results.sql("from verdicts where method = 'kept'").to_pylist()
         (control,) = results.sql("from verdicts where method = 'no_op'").to_pylist()
-    table = page[page.index("<h2>Evidence and controls</h2>") :]
+    table = page[page.index("<h2>What the finding rests on</h2>") :]
+    assert '<th scope="row">accuracy on the forgotten examples</th>' in table
     cells = re.findall(r"<td>(.*?)</td>", table)[:9]
-    assert cells[0] == "accuracy on the forgotten examples"
     assert "None" not in page
-    assert cells[1].startswith(number(row["value"]))
-    assert cells[2:5] == [number(row["retrained"]), number(row["again"]), number(control["value"])]
+    assert cells[0].startswith(number(row["value"]))
+    assert cells[1:4] == [number(row["retrained"]), number(row["again"]), number(control["value"])]
     ends = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"
-    assert cells[5] == f"{signed(row['difference'])}<span class='ci'>{ends}</span>"
-    assert cells[6:8] == ["0.05", "&lt; 0.001"]
-    assert row["verdict"] in cells[8]
+    assert cells[4] == f"{signed(row['difference'])}<small>{ends}</small>"
+    assert cells[5:7] == ["0.05", "&lt; 0.001"]
+    assert row["verdict"] in cells[7]
+    assert cells[8] == "3 seeds, 10000 examples"
     assert "A further retraining, which has forgotten, is shown equivalent." in page
 
 
@@ -171,9 +183,9 @@ def test_a_margin_declared_after_rows_were_there_is_said(tmp_path):
         write_run(store, run_id, margin=margin, cells_before=before)
         write_models(store, VALUES | {"kept": 0.9}, run_id=run_id)
     with Results(store.root) as results:
-        page = certificate(results, SUBJECT)
-    assert "was <strong>declared after</strong> rows of it were there" in page
-    assert "0.05<span class='ci'>declared after</span>" in page
+        page = as_page(certify(results, SUBJECT))
+    assert "was declared after rows of it were there" in page
+    assert "0.05<small>declared after</small>" in page
     assert "declared before anything was measured" not in page
 
 
@@ -181,8 +193,8 @@ def test_failed_measurements_make_the_page_incomplete(store):
     write_models(store, VALUES | {"kept": 0.9})
     write_cell(store, "kept", attack="pgd", status="failed", error_type="Diverged", error="loss is nan")
     with Results(store.root) as results:
-        page = certificate(results, SUBJECT)
-    assert "<strong>Incomplete.</strong> 1 measurement of this model has failed" in page
+        page = as_page(certify(results, SUBJECT))
+    assert "Incomplete: 1 measurement of this model has failed" in page
     assert "pgd: Diverged: loss is nan" in page
 
 
@@ -190,7 +202,7 @@ def test_doing_nothing_can_be_certified_and_is_found_out(tmp_path):
     root = copied(tmp_path)
     with Results(root) as results:
         subject = choose(results, **(ASKED | {"method": "no_op"}))
-        page = certificate(results, subject)
+        page = as_page(certify(results, subject))
     assert subject.role == "ceiling"
     assert "itself the control that does nothing" in page
 
@@ -200,7 +212,7 @@ def test_doing_nothing_that_is_not_told_apart_is_lacking_power(store, untouched,
     write_models(store, VALUES | {"no_op": untouched})
     subject = Subject(architecture="net", forget_set="mine", method="no_op", scope="all", role="ceiling")
     with Results(store.root) as results:
-        page = certificate(results, subject)
+        page = as_page(certify(results, subject))
     assert said in page
     assert ("lacks power" in page) is (untouched == 0.5)
     assert ("seeds in place of 3 would tell a difference of 0.05 apart" in page) is (untouched == 0.5)
@@ -271,7 +283,7 @@ def test_per_example_attacks_name_the_recognised_examples(store):
         rows = [{"example_id": i, "split": "forget", "phi": shift + i / 100} for i in range(100)]
         store.write("examples", f"{method}-none-0", rows, attack="none")
     with Results(store.root) as results:
-        page = certificate(results, SUBJECT)
+        page = as_page(certify(results, SUBJECT))
     assert "u_lira 100 of 100 examples (" in page
     assert "; in the retrained model " in page
     assert "100 of 100 examples keep a confidence" in page
@@ -279,3 +291,99 @@ def test_per_example_attacks_name_the_recognised_examples(store):
     assert "of the second retraining, so by chance: 0" in page
     assert "The verdict, undecided, rests on the primary measures above and not on these counts" in page
     assert "no per-example attack stands behind this page" not in page
+
+
+def test_the_json_holds_what_the_page_says_and_the_exit_code_is_the_verdict(store, tmp_path, capsys):
+    write_models(store, VALUES | {"kept": 0.9, "same": 0.502, "none": 0.502})
+    write_cell(store, "kept", attack="pgd", status="failed", error_type="Diverged", error="loss is nan")
+    codes = {}
+    for method in ("kept", "same"):
+        asked = [store.root, "--forget-set", "mine", "--method", method, "--format", "json"]
+        codes[method] = main(asked)
+        held = json.loads(capsys.readouterr().out)
+        with Results(store.root) as results:
+            subject = choose(results, forget_set="mine", method=method)
+            page = unescape(as_page(certify(results, subject)))
+            (row,) = results.sql(f"from verdicts where method = '{method}'").to_pylist()
+        for sentence in (*held["finding"]["sentences"], *held["limits"], *held["finding"]["failed"]):
+            assert sentence in page
+        (measure,) = held["finding"]["measures"]
+        assert (measure["difference"], measure["p"]) == (row["difference"], row["p_adjusted"])
+        assert held["verdict"] == row["verdict"]
+    assert codes == {"kept": 3, "same": 0}
+    assert held["finding"]["failed"] == []
+    write_models(store, {"no_op": 0.5})  # nothing is told apart, so nothing is shown
+    assert (
+        main([store.root, "--forget-set", "mine", "--method", "same", "--output", str(tmp_path / "c.html")])
+        == 4
+    )
+
+
+def test_a_primary_measure_that_failed_is_undecided(tmp_path, capsys):
+    store = Store(str(tmp_path / "made"))
+    write_run(store, primary=("accuracy:forget", "accuracy:test"))
+    write_models(store, VALUES | {"same": 0.502})
+    assert main([store.root, "--forget-set", "mine", "--method", "same", "--format", "json"]) == 4
+    assert "not measured" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--requested", "2.11.2026"], "--requested: expected a date such as 2026-11-30, got '2.11.2026'"),
+        (["--format", "xml"], "--format: no value 'xml'"),
+        (["--output", "absent/c.html"], "--output: cannot write absent/c.html: no directory 'absent'"),
+    ],
+)
+def test_bad_flags_are_refused_before_any_work(flags, message):
+    with pytest.raises(AuditError, match=re.escape(message)):
+        main(["absent", "--forget-set", "mine", "--method", "same", *flags])
+
+
+def test_a_model_of_several_settings_has_no_one_certificate(store):
+    write_models(store, VALUES | {"kept": 0.9})
+    with Results(store.root) as results:
+        evidence = gather(results)
+    (model,) = [m for m in evidence.models if m.method == "kept"]
+    two = replace(evidence, models=(*evidence.models, replace(model, model_setting="other")))
+    with pytest.raises(AuditError, match="has 2 settings there"):
+        judged_model(two, SUBJECT)
+    with pytest.raises(AuditError, match="nothing of 'kept' was measured there that compares"):
+        judged_model(replace(evidence, models=()), SUBJECT)
+
+
+def test_names_are_text(tmp_path):
+    hostile = "</style><script>alert(1)</script>{{ 7 * 7 }}\u202eעב🙂" + "n" * 300
+    store = Store(str(tmp_path / "made"))
+    write_run(store)
+    for place, method in enumerate((*VALUES, hostile)):
+        for seed in range(3):
+            cell = write_cell(store, method, seed=seed, cell_id=f"c{place}-{seed}", forget_set=hostile)
+            write_accuracy(store, cell, VALUES.get(method, 0.9) + 0.001 * seed, 0.01)
+    with Results(store.root) as results:
+        certificate = certify(results, choose(results, forget_set=hostile, method=hostile))
+    page = as_page(certificate)
+    assert "<script" not in page
+    assert hostile in unescape(page)
+    assert json.loads(as_json(certificate))["asked"]["forget_set"] == hostile
+
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
+def test_it_prints_on_one_page(tmp_path):
+    with Results(audited_root()) as results:
+        page = as_page(certify(results, choose(results, **ASKED)))
+    (tmp_path / "c.html").write_text(page, encoding="utf-8")
+    command = [
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--no-pdf-header-footer",
+    ]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--print-to-pdf=c.pdf", "c.html"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    pages = re.findall(rb"/Type\s*/Page\b", (tmp_path / "c.pdf").read_bytes())
+    assert len(pages) == 1

@@ -9,9 +9,9 @@ import pytest
 from orchestrator.config.settings import canonical, load
 from orchestrator.report.blocks import Context, Missing
 from orchestrator.report.commands import configuration
-from orchestrator.report.evidence import gather
 from orchestrator.report.write import build
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather
 from orchestrator.store.store import Store
 from tasks import fields
 from tests.support.audited import audited_root

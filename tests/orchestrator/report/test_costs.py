@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from orchestrator.report.blocks import Context, Figure, Table
-from orchestrator.report.evidence import gather
 from orchestrator.report.outcomes import cost_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather
 from orchestrator.store.store import Store
 from tests.queries.test_costs_and_masking import CPU, GPU, write_model
 from tests.support.audited import write_models, write_run

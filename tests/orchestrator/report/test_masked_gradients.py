@@ -6,12 +6,12 @@ from html import unescape
 import pytest
 
 from orchestrator.report.blocks import Context
-from orchestrator.report.certificate import certificate
-from orchestrator.report.evidence import gather
+from orchestrator.report.certificate import as_page, certify
 from orchestrator.report.models import layers_section, robustness_section
 from orchestrator.report.subject import Subject
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import gather
 from orchestrator.store.store import Store
 from tests.support.audited import write_cell, write_run
 
@@ -124,7 +124,7 @@ def test_captions_and_rows_of_evenness_against_robustness_are_marked(attacked):
 def test_the_certificate_says_so_among_what_it_does_not_show(attacked):
     context, _, flagged = attacked
     subject = Subject(architecture="net", forget_set="mine", method="kept", scope="all")
-    page = words(certificate(context.results, subject))
+    page = words(as_page(certify(context.results, subject)))
     limits = page[page.index("What this does not show") : page.index("Origin")]
     sentence = SENTENCE.replace("doing nothing, kept", "kept")
     assert (sentence in limits) is flagged

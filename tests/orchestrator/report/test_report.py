@@ -24,7 +24,6 @@ from orchestrator.plan.cells import Role
 from orchestrator.report.__main__ import main
 from orchestrator.report.blocks import Context, Figure, Gallery, Missing, Origin, Source, Table, number
 from orchestrator.report.drawing import PALETTE, REFERENCE_LOOKS, Look, spread
-from orchestrator.report.evidence import ROLE_ORDER, ROLES, gather, signed, slug
 from orchestrator.report.examples import examples_section, order_section, roc_on_grid
 from orchestrator.report.images import data_uri, read_examples
 from orchestrator.report.page import STYLE_SHEET, render_block
@@ -33,6 +32,7 @@ from orchestrator.report.verdict import verdict_section
 from orchestrator.report.verdict_tables import overview
 from orchestrator.report.write import build, write_page
 from orchestrator.results.connection import Results
+from orchestrator.results.evidence import ROLE_ORDER, ROLES, gather, signed, slug
 from orchestrator.store.store import Store
 from tasks.datasets.base import datasets
 from tasks.errors import AuditError
@@ -447,7 +447,7 @@ def plain(table):
 def test_the_three_verdicts_say_what_settles_them(store):
     judged(store)
     words = words_of(answered(store))
-    assert "A further retraining , which has forgotten, is shown equivalent." in words
+    assert "A further retraining, which has forgotten, is shown equivalent." in words
     assert (
         "Doing nothing is told apart by more than its margin on 1 of 1 primary measure of forgetting."
         in words

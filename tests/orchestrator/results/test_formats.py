@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from rich.cells import cell_len
 
 from orchestrator.results import leaderboard
 from orchestrator.results.formats import best_rows, render
@@ -129,7 +130,7 @@ def test_names_do_not_steer_the_terminal() -> None:
     for form in ("table", "markdown", "latex"):
         shown = text(table, form)
         assert not {c for c in shown if (c < " " and c not in "\n\t") or c in "\x7f\x9b\u202e\u2066"}, form
-        assert "ümlaut 漢" in shown
+        assert ("ümlaut 漢" if form != "latex" else r"\"{u}mlaut \othertext{漢}{{[}U+6F22]}") in shown
     lines = text(table, "table").splitlines()
     assert lines[0] == r"a\x1b[31m"
     assert [line.strip() for line in lines[2:5]] == [
@@ -188,3 +189,29 @@ def test_the_closing_table_has_the_verdict_and_room_for_it(
         assert re.match(rf"\s*{method}\s+norm-only\s+{verdict}\s+0\.555", line)
     assert max(map(len, shown)) <= 110
     assert "MIA" in " ".join(shown[:6])
+
+
+@pytest.mark.parametrize("columns", [80, 100, 160])
+@pytest.mark.parametrize("name", ["gradient_ascent", "m" * 300, "\u05e2\u05d1\U0001f642" * 30])
+def test_the_closing_table_keeps_what_answers_on_every_terminal(
+    columns: int, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row: dict[str, object] = dict.fromkeys([key for _, key in leaderboard.COLUMNS], 0.555)
+    row |= {"dataset": "digits", "architecture": "net", "forget_set": "f", "role": "audited", "gap_low": 0.1}
+    row |= {
+        "gap_high": 0.9,
+        "tuning_trials": None,
+        "scope": "conv-only+norm-only+head+block:0",
+        "method": name,
+    }
+    row |= {"verdict": "shown equivalent"}
+    monkeypatch.setattr(leaderboard, "scoreboard", lambda *_: [row])
+    for key, value in {"COLUMNS": str(columns), "TTY_COMPATIBLE": "1", "TERM": "xterm"}.items():
+        monkeypatch.setenv(key, value)
+    leaderboard.print_leaderboard("results", None, as_json=False)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(cell_len, shown)) <= columns
+    table = "\n".join(shown[: next(i for i, line in enumerate(shown) if "verdict:" in line)])
+    assert "shown equivalent" in table
+    assert re.search(r"forget +", table.split("verdict", 1)[1])
+    assert "0.555" in table

@@ -31,7 +31,7 @@ from tests.support.every_key import LAST_RUN, every_key_root
 
 EVERY_RUN = "all"
 ROOT = Path(__file__).parents[3]
-OWN = {path.stem: path for path in (*ROOT.glob("orchestrator/report/queries/*.sql"), MEASURED)}
+OWN = {path.stem: path for path in (*ROOT.glob("orchestrator/results/queries/*.sql"), MEASURED)}
 """SQL that one part of the program asks, in place of a user."""
 NOT_RECOMPUTED = {
     "verdict": "the rows of the view verdicts: tests/orchestrator/results/test_verdict.py",

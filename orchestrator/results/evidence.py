@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from orchestrator.report.own_queries import ask
+from orchestrator.results.own_queries import ask
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results

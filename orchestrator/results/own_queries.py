@@ -1,4 +1,4 @@
-"""SQL that only the report asks: the files of orchestrator/report/queries."""
+"""SQL that only charts, report and certificate ask: the files of orchestrator/results/queries."""
 
 from __future__ import annotations
 

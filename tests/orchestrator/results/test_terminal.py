@@ -1,0 +1,78 @@
+"""What a terminal has room for: nothing wraps, no number is cut, what is not shown is named."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from rich.cells import cell_len
+
+from orchestrator.results.aligned import table_lines, text_columns
+from orchestrator.results.terminal import Fitted, fit
+
+ROWS = pa.table(
+    {
+        "method": ["scrub", "a" * 300, "עב🙂漢" * 20],
+        "dataset": ["digits"] * 3,
+        "forget_accuracy": [0.123456, 1.0, 0.5],
+        "mean": [0.5, 0.25, 0.125],
+        "mean_low": [0.4, None, 0.1],
+        "mean_high": [0.6, None, 0.15],
+        "note": ["first\nsecond", "", "x"],
+        "last": [1, 2, 3],
+    }
+)
+
+
+def shown(table: pa.Table, width: int) -> tuple[Fitted, list[str]]:
+    fitted = fit(text_columns(table), width)
+    return fitted, table_lines(fitted.columns)
+
+
+def test_what_fits_is_as_it_is() -> None:
+    table = ROWS.select(["dataset", "mean", "mean_low"])
+    fitted, lines = shown(table, 80)
+    assert (fitted.shared, fitted.left_out) == ((), ())
+    assert lines == table_lines(text_columns(table))
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 160])
+def test_no_line_is_wider_and_nothing_is_lost_in_silence(width: int) -> None:
+    fitted, lines = shown(ROWS, width)
+    assert max(map(cell_len, lines)) <= width
+    assert fitted.shared == ("dataset digits",)
+    left = {column.name.replace("\n", "") for column in fitted.columns} | {*fitted.left_out, "dataset"}
+    assert left | {"mean_low", "mean_high"} == set(ROWS.column_names)
+    numbers = {"0.1235", "0.5 [0.4, 0.6]", "0.25", "0.125 [0.1, 0.15]"}
+    for column in fitted.columns:
+        if column.is_number:
+            assert not any("…" in text for text in column.texts)
+    if width >= 60:
+        assert all(number in "\n".join(lines) for number in numbers)
+        assert any("…" in line for line in lines)
+
+
+def test_the_last_columns_are_left_out_first() -> None:
+    fitted, _ = shown(ROWS, 30)
+    names = [name for name in ROWS.column_names if name not in ("dataset", "mean_low", "mean_high")]
+    kept = [column.name.replace("\n", "") for column in fitted.columns]
+    assert [*kept, *fitted.left_out] == names
+    assert kept[0] == "method"
+
+
+def test_no_end_of_an_interval_stands_alone() -> None:
+    table = pa.table({"m": ["a" * 60], "gap_low": [0.123], "gap_high": [0.25]})
+    for width in range(20, 40):
+        kept = [column.name for column in shown(table, width)[0].columns]
+        assert ("gap_low" in kept) == ("gap_high" in kept)
+
+
+def test_equal_names_and_no_rows_are_fine() -> None:
+    twice = pa.Table.from_arrays([pa.array(["a" * 50]), pa.array(["b" * 50])], names=["x", "x"])
+    assert len(shown(twice, 40)[0].columns) == 2
+    for width in (10, 200):
+        assert shown(ROWS.slice(0, 0), width)[1][-1] == "(0 rows)"
+
+
+def test_wide_characters_stay_in_their_column() -> None:
+    lines = table_lines(text_columns(pa.table({"name": ["漢字", "🙂", "ab"], "n": [1, 2, 3]})))
+    assert {cell_len(line) for line in lines[:5]} == {7}
