@@ -33,31 +33,3 @@ create or replace temp macro t_upper(z, df) as
     z + (z ** 3 + z) / (4 * df) + (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * df ** 2)
         + (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / (384 * df ** 3)
         + (79 * z ** 9 + 776 * z ** 7 + 1482 * z ** 5 - 1920 * z ** 3 - 945 * z) / (92160 * df ** 4);
-
--- One row per target, state and shadow model that has observations behind the plan: the mean phi over draws; of the
--- models as trained method is `none`. epoch is null at the end of unlearning. conditions are those of the setting.
--- unseen: what two shadow models of one pair differ in is which half of the data they were trained on.
-create or replace temp view phi_by_shadow as
-with known as (
-    select distinct setting, conditions
-    from settings
-)
-select
-    observed.dataset,
-    observations.architecture,
-    known.conditions,
-    observed.shadow_set,
-    observed.setting,
-    observations.method,
-    observations.scope,
-    observations.pool as forget_set,
-    observations.epoch,
-    observations.state,
-    observations.example_id,
-    observations.shadow,
-    avg(observations.phi) as phi
-from observations
-join plan_shadow_stages as observed on observed.stage_id = observations.stage_id
-left join known on known.setting = observed.setting
-where observations.state <> 'test'
-group by all;

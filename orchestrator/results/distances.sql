@@ -70,3 +70,24 @@ qualify row_number() over (
         cast(whole.params_json = audited.params_json as integer) desc,
         whole.setting
 ) = 1;
+
+-- Each model's mean distance over the forget, retain and test set, of a metric that is taken on each of them.
+create or replace temp view distances_over_splits as
+select
+    {dataset: dataset, architecture: architecture, conditions: conditions} as place,
+    attack,
+    metric,
+    method,
+    scope,
+    setting,
+    params_json,
+    forget_set,
+    seed,
+    avg(gap) as gap,
+    count(*) as splits
+from distances_to_retrained
+where split in ('forget', 'retain', 'test')
+    and variant = ''
+    and param is null
+    and game is null
+group by all;
