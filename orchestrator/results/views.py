@@ -23,7 +23,8 @@ FILES = (
             "verdict",
             "distances",
             "claims",
-            "pairs", "pair_attacks",
+            "pairs",
+            "pair_attacks",
         )
     ),
 )

@@ -1,0 +1,246 @@
+"""The papers' claims by name, and what the results say of each: one sentence from the numbers of its query.
+
+The unit of replication is the original (a seed), or a pair or fold of shadow models: queries/claim_*.sql say how. Where
+results hold several data sets, architectures, conditions or forget sets, a claim has an answer for each of them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator.config.settings import load
+from orchestrator.results.catalogue import Query, find_query
+from orchestrator.results.claim_sentences import Row, sentence
+from tasks.errors import AuditError, unknown_name
+
+if TYPE_CHECKING:
+    from orchestrator.results.connection import Results
+
+Verdict = Literal["supported", "contradicted", "undecided", "not answered"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a paper says, the query that judges it, and the preset whose cells that query reads."""
+
+    letter: str
+    """Its place in guide/claims.md."""
+    name: str
+    """Of the query."""
+    paper: str
+    preset: str
+    needs: str
+    """What has to be measured, in words."""
+    axis: Literal["method", "scope", "attack"]
+    """Of the preset's axes the one on which it turns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimAnswer:
+    """What these results say of one claim at one place; without a place: what is missing."""
+
+    claim: str
+    """Its letter."""
+    name: str
+    """Of the query, as `python -m orchestrator.query NAME` takes it."""
+    question: str
+    paper: str
+    presets: tuple[str, ...]
+    """Presets that measure what it takes."""
+    place: str
+    """Data set, architecture, and what else tells places apart; empty where nothing was measured."""
+    verdict: Verdict
+    sentence: str
+    """The answer in words; of a claim without one what is missing, and the command that measures it."""
+    effect: float | None
+    low: float | None
+    """Of the 95 % interval, as `high`; None where there is none, and the sentence says why."""
+    high: float | None
+    margin: float | None
+    """Smallest effect that matters; of the claim on scopes the largest that does not."""
+    query: str
+    """The SQL behind it, with what it builds on."""
+    parameters: Mapping[str, Any]
+    """The SQL was run with."""
+    command: str
+    """What measures it, or more of it."""
+
+
+CLAIMS = (
+    Claim(
+        letter="a",
+        name="claim_fairness_and_robustness",
+        paper="arXiv 2504.13610",
+        preset="fairness_robustness",
+        needs="models of scope all under an adversarial attack, at four seeds or more",
+        axis="attack",
+    ),
+    Claim(
+        letter="b",
+        name="claim_robust_loss",
+        paper="arXiv 2504.13610",
+        preset="fairness_robustness",
+        needs="unlearned and retrained models under an adversarial attack, of two methods and four seeds or more",
+        axis="attack",
+    ),
+    Claim(
+        letter="c",
+        name="claim_scopes",
+        paper="arXiv 2504.13610",
+        preset="fairness_robustness",
+        needs="methods in scope intermediate+last and in scope all, at four seeds or more",
+        axis="scope",
+    ),
+    Claim(
+        letter="d",
+        name="claim_per_example",
+        paper="arXiv 2403.01218",
+        preset="u_mia",
+        needs="a per-example attack on eight shadow models or more",
+        axis="attack",
+    ),
+    Claim(
+        letter="e",
+        name="claim_worse_off",
+        paper="arXiv 2403.01218",
+        preset="u_mia",
+        needs="the attack before_after with shadows.retrain_control = true",
+        axis="attack",
+    ),
+    Claim(
+        letter="f",
+        name="claim_stopping",
+        paper="arXiv 2403.01218",
+        preset="u_mia",
+        needs="16 shadow models or more observed after every epoch (shadows.trajectories = true)",
+        axis="attack",
+    ),
+    Claim(
+        letter="g",
+        name="claim_risk",
+        paper="arXiv 2410.06446",
+        preset="rsu",
+        needs="a per-example attack on 16 shadow models or more",
+        axis="attack",
+    ),
+    Claim(
+        letter="h",
+        name="claim_order",
+        paper="arXiv 2410.06446",
+        preset="rsu",
+        needs="a sequence (rsu, rum) by risk and the same with order = shuffled, at four seeds or more",
+        axis="method",
+    ),
+    Claim(
+        letter="i",
+        name="claim_closest",
+        paper="arXiv 2408.11433",
+        preset="twin",
+        needs="twin and another method on the same forget sets, at four seeds or more",
+        axis="method",
+    ),
+)
+
+PLACE = ("dataset", "architecture", "scope", "forget_set", "statistic")
+"""Columns that tell places apart, where a query has them."""
+
+
+def answers(results: Results, *, claim: str | None = None, **params: Any) -> list[ClaimAnswer]:
+    """Every claim in the order of its letters, at every place; one that these results do not answer once.
+
+    Args:
+        results: a session; `Results(root, "all")` takes what several sweeps have measured together.
+        claim: letter or name of one claim; None takes all.
+        params: of the queries; each goes to the claims that know it.
+
+    Raises:
+        AuditError: no claim has that name, none asked for knows a parameter, or a value is out of range or occurs
+            nowhere.
+    """
+    from orchestrator.results.parameters import check_values  # duckdb: not for --help
+
+    asked = [(one, find_query(one.name)) for one in _selected(claim)]
+    for name in params:
+        if not any(name in query.defaults for _, query in asked):
+            raise unknown_name("parameter", name, {"claim"}.union(*(query.defaults for _, query in asked)))
+    given = [
+        (one, query, {name: value for name, value in params.items() if name in query.defaults})
+        for one, query in asked
+    ]
+    for _, query, own in given:
+        try:
+            query.bind(own)
+        except AuditError as error:
+            raise type(error)(f"{query.name}: {error}") from error
+        check_values(results, query, own)
+    return [answer for one, query, own in given for answer in _answers(results, one, query, own)]
+
+
+def _selected(claim: str | None) -> list[Claim]:
+    known = {name: one for one in CLAIMS for name in (one.letter, one.name)}
+    if claim is None:
+        return list(CLAIMS)
+    if claim not in known:
+        raise unknown_name("claim", claim, known)
+    return [known[claim]]
+
+
+def _answers(
+    results: Results, claim: Claim, query: Query, params: Mapping[str, Any]
+) -> Iterator[ClaimAnswer]:
+    bound = query.bind(dict(params))
+    rows = results.query(query.name, **params).to_pylist()
+    judged = [row for row in rows if row["is_claim"]]
+    told = {
+        "claim": claim.letter,
+        "name": claim.name,
+        "question": query.question,
+        "paper": claim.paper,
+        "presets": (claim.preset,),
+        "query": query.text,
+        "parameters": bound,
+        "command": f"python -m orchestrator.sweep {claim.preset} --out {shlex.quote(results.store.root)}",
+    }
+    for row in judged:
+        place = _place(row, judged)
+        yield ClaimAnswer(
+            place=place,
+            verdict=row["verdict"],
+            sentence=sentence(claim.name, place, row, rows),
+            effect=row["effect"],
+            low=row["effect_low"],
+            high=row["effect_high"],
+            margin=row["margin"],
+            **told,
+        )
+    if not judged:
+        yield ClaimAnswer(
+            place="",
+            verdict="not answered",
+            sentence=f"Not answered: it takes {claim.needs}; {_missing(results, claim)}. {told['command']}",
+            **dict.fromkeys(("effect", "low", "high", "margin")),
+            **told,
+        )
+
+
+def _place(row: Row, rows: list[Row]) -> str:
+    """Data set and architecture, and of the rest what tells this row from others."""
+    names = [name for name in PLACE if name in row]
+    differing = {name for name in names if len({one[name] for one in rows}) > 1}
+    parts = [str(row[name]) for name in names if name in ("dataset", "architecture") or name in differing]
+    alike = [one for one in rows if all(one[name] == row[name] for name in names)]
+    if len(alike) > 1:
+        parts.append(row["setting_label"] or f"conditions {str(row['conditions'])[:6]}")
+    return ", ".join(parts)
+
+
+def _missing(results: Results, claim: Claim) -> str:
+    """What the preset of a claim has on the claim's axis of which no cell has finished here."""
+    measured = set(results.table("plan_cells")[claim.axis].to_pylist())
+    absent = [value for value in getattr(load(claim.preset).axes, claim.axis) if value not in measured]
+    if absent:
+        return f"here no cell has finished of {claim.axis} {', '.join(absent)}"
+    return "here no cells of that kind stand beside one another"
