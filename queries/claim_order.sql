@@ -4,7 +4,7 @@
 -- param scope = "all": only models of this layer scope
 -- param metric = "accuracy": measure of closeness, on the forget, retain and test set alike
 -- param attack = "none": the cells it is taken from
--- param margin = 0.01 from 0 to 1: smallest difference of distances that matters
+-- param margin = 0.005 from 0 to 1: smallest difference of distances that matters
 -- gap: distance to the retrained model of the seed, mean over splits and forget sets, of a sequence (rsu, rum);
 -- gap_shuffled: of the same sequence over as many groups of the same examples at random. effect: gap_shuffled less
 -- gap, above 0 where the order helps; paired by original, Student's t. unlearned_first: high, the riskiest group,
