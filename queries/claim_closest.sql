@@ -1,6 +1,7 @@
 -- Is twin unlearning closest to retraining (arXiv 2408.11433)?
 -- grain: dataset, architecture, conditions and method
--- shown: dataset, architecture, method, gap, standing, standing_low, standing_high, effect, effect_low, effect_high, margin, verdict
+-- shown: dataset, architecture, method, gap, standing, standing_low, standing_high, effect, effect_low,
+-- shown: effect_high, margin, verdict
 -- param method = "twin": the method that is said to be closest
 -- param scope = "all": only models of this layer scope
 -- param metric = "accuracy": measure of closeness, on the forget, retain and test set alike
@@ -13,8 +14,7 @@
 -- least upper end after Bonferroni over rivals. standing_low and standing_high: the rank among methods by Holm over all
 -- pairs: one more than the methods shown closer, and the number of methods less those shown farther, at 5 %.
 with gaps as (
-    select *
-    from distances_over_splits
+    select * from distances_over_splits
     where metric = $metric
         and attack = $attack
         and scope = $scope
@@ -26,12 +26,7 @@ asked as (
     qualify row_number() over (partition by place, seed, forget_set order by setting) = 1
 ),
 by_original as (
-    select
-        gaps.place,
-        gaps.method,
-        gaps.setting,
-        gaps.seed,
-        avg(gaps.gap) as gap
+    select gaps.place, gaps.method, gaps.setting, gaps.seed, avg(gaps.gap) as gap
     from gaps
     join asked using (place, seed, forget_set, splits)
     group by gaps.place, gaps.method, gaps.setting, gaps.seed
@@ -89,40 +84,25 @@ placed as (
             when count(half) < count(*) then null
             when method = $method then min(lead - half)
             else any_value(-lead - half) filter (where rival = $method)
-        end as low,
+        end as effect_low,
         case
             when count(half) < count(*) then null
             when method = $method then min(lead + wide)
             else any_value(-lead + half) filter (where rival = $method)
-        end as high,
+        end as effect_high,
         arg_min(rival, lead) as closest_rival,
-        coalesce(
-            units_without(1.0, max(originals), 'originals (seeds)'),
-            if(count(half) < count(*), 'equal differences in all originals', null)
-        ) as no_interval
+        units_without(if(count(half) < count(*), 0.0, 1.0), max(originals), 'originals (seeds)') as no_interval
     from holm
     group by place, method, setting
 )
 select
-    place.dataset as dataset,
-    place.architecture as architecture,
+    place.*,
     setting_labels.label as setting_label,
     method = $method as is_claim,
-    method,
-    originals,
-    methods,
-    gap,
-    rank() over (partition by place.conditions order by gap) as standing,
-    standing_low,
-    standing_high,
-    closest_rival,
-    effect,
-    low as effect_low,
-    high as effect_high,
+    rank() over (partition by place order by gap) as standing,
+    placed.* exclude (place, setting),
     $margin as margin,
-    case when method = $method then claim_verdict(low, high, $margin) end as verdict,
-    no_interval,
-    place.conditions as conditions
+    case when method = $method then claim_verdict(effect_low, effect_high, $margin) end as verdict
 from placed
 left join setting_labels on setting_labels.setting = placed.setting
-order by dataset, architecture, conditions, standing, method, setting_label;
+order by place, standing, method, setting_label;

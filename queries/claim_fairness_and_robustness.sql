@@ -22,22 +22,16 @@ blind as (
     group by attack
 ),
 choices as (
-    select
-        rows_asked.dataset,
-        rows_asked.architecture,
-        rows_asked.attack,
-        rows_asked.eps,
-        rows_asked.conditions
+    select dataset, architecture, conditions, attack, eps
     from rows_asked
-    join blind on blind.attack = rows_asked.attack
-    where rows_asked.layer = '(mean)'
-        and ($attack is null or rows_asked.attack = $attack)
-        and ($eps is null or rows_asked.eps = $eps)
+    join blind using (attack)
+    where layer = '(mean)'
+        and ($attack is null or attack = $attack)
+        and ($eps is null or eps = $eps)
     qualify row_number() over (
-        partition by rows_asked.dataset, rows_asked.architecture
+        partition by dataset, architecture
         order by
-            coalesce(blind.is_blind, false) desc, rows_asked.originals desc, rows_asked.attack,
-            abs(rows_asked.mean_robust_drop - 0.5), rows_asked.eps, rows_asked.conditions
+            coalesce(is_blind, false) desc, originals desc, attack, abs(mean_robust_drop - 0.5), eps, conditions
     ) = 1
 ),
 chosen as (
@@ -46,12 +40,7 @@ chosen as (
         rows_asked.layer = '(mean)' as is_mean,
         (atanh(rho_high) - atanh(rho_low)) / 2 / t975(originals - 1) as error
     from rows_asked
-    semi join choices
-        on choices.dataset = rows_asked.dataset
-        and choices.architecture = rows_asked.architecture
-        and choices.conditions = rows_asked.conditions
-        and choices.attack = rows_asked.attack
-        and choices.eps = rows_asked.eps
+    semi join choices using (dataset, architecture, conditions, attack, eps)
 ),
 deviates as (
     select *, atanh(rho) / error as t, t_deviate(atanh(rho) / error, originals - 1) as deviate
@@ -103,7 +92,11 @@ select
         when rho_high < $margin then 'contradicted'
         else 'undecided'
     end as verdict,
-    coalesce(no_interval, if(masked > 0, 'gradients are masked in ' || masked || ' models', null)) as no_interval,
+    coalesce(
+        units_without(1.0, originals, 'originals (seeds)'),
+        no_interval,
+        if(masked > 0, 'gradients are masked in ' || masked || ' models', null)
+    ) as no_interval,
     conditions
 from adjusted
 order by dataset, architecture, conditions, is_mean desc, layer;

@@ -9,8 +9,8 @@
 -- forgetting too much as well; it is the mean of the product of a fold's two pairs. The halves then change places.
 -- removed: 1 - left / there, means over targets and folds: what there was to remove is taken out. effect:
 -- removed_high less removed_low, jackknife over folds with Student's t. Without taking it out: left_effect, left of
--- low less of high. Under "(mean)" left is a mean over methods. No interval where the group of low risk has less
--- than three standard errors of separation before: a share of that says nothing.
+-- low less of high. Under "(mean)" left is a mean over methods. No interval where low has less than three standard
+-- errors of separation before: a share of that says nothing.
 with risks as (
     select
         shadow_set,
@@ -31,9 +31,8 @@ judged as (
         } as place,
         {method: after.method, setting: after.setting} as which,
         after.fold,
-        after.squared as remaining,
-        before.squared as there,
         risks.risk,
+        after.squared as remaining, before.squared as there,
         median(risks.risk) over (partition by after.setting, after.scope, after.forget_set, after.fold) as middle
     from squared_separations as after
     join squared_separations as before
@@ -46,8 +45,7 @@ judged as (
         and risks.example_id = after.example_id
         and risks.half = after.fold % 2
     where after.epoch is null
-        and after.squared is not null
-        and before.squared is not null
+        and after.squared * before.squared is not null
         and after.scope = $scope
         and after.method in (select plan_cells.method from plan_cells where plan_cells.role = 'audited')
 ),
@@ -85,9 +83,10 @@ pooled as (
         1 - sum(left_high) / sum(there_high) as removed_high,
         1 - sum(left_low) / sum(there_low) as removed_low,
         removed_high - removed_low as effect,
-        if(avg(there_low) * sqrt(folds) < 3 * stddev_samp(there_low), 'nothing to remove where risk is low', null)
-            as nothing,
-        coalesce(units_without(stddev_samp(other), folds, 'folds of two pairs of shadow models'), nothing) as no_interval,
+        coalesce(
+            units_without(stddev_samp(other), folds, 'folds of two pairs of shadow models'),
+            if(avg(there_low) * sqrt(folds) < 3 * stddev_samp(there_low), 'nothing to remove where risk is low', null)
+        ) as no_interval,
         if(no_interval is null, units_half_width(stddev_samp(other) * (folds - 1), folds), null) as half,
         avg(left_low - left_high) as left_effect,
         units_half_width(stddev_samp(left_low - left_high), folds) as left_half
@@ -95,18 +94,17 @@ pooled as (
     group by all
 )
 select
-    place.* exclude (conditions),
+    place.*,
     setting_labels.label as setting_label,
     method = '(mean)' as is_claim,
-    pooled.* exclude (place, setting, nothing, no_interval, half, left_half),
+    pooled.* exclude (place, setting, no_interval, half, left_half),
     effect - half as effect_low,
     effect + half as effect_high,
     left_effect - left_half as left_effect_low,
     left_effect + left_half as left_effect_high,
     $margin as margin,
     claim_verdict(effect - half, effect + half, $margin) as verdict,
-    no_interval,
-    place.conditions as conditions
+    no_interval
 from pooled
 left join setting_labels on setting_labels.setting = pooled.setting
 order by all;

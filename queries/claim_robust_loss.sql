@@ -77,11 +77,8 @@ judged as (
     select
         *,
         coalesce(set_aside, 0) as left_out,
-        if(
-            methods < 2,
-            '1 method where 2 are needed',
-            units_without(sqrt(variance), originals, 'originals (seeds)')
-        ) as no_interval,
+        if(methods < 2, 'it takes 2 methods, here is 1', units_without(sqrt(variance), originals, 'originals (seeds)'))
+            as no_interval,
         if(no_interval is null, t975(greatest(df, 1)) * sqrt(variance), null) as half,
         row_number() over (
             partition by place.dataset, place.architecture
@@ -93,12 +90,9 @@ judged as (
     left join aside using (place)
 )
 select
-    place.dataset as dataset,
-    place.architecture as architecture,
+    place.*,
     setting_labels.label as setting_label,
     is_claim,
-    place.attack as attack,
-    place.eps as eps,
     methods,
     originals,
     left_out as set_aside,
@@ -108,8 +102,7 @@ select
     effect + half as effect_high,
     $margin as margin,
     claim_verdict(effect - half, effect + half, $margin) as verdict,
-    no_interval,
-    place.conditions as conditions
+    no_interval
 from judged
 left join setting_labels on setting_labels.setting = place.conditions
-order by dataset, architecture, attack, eps, conditions;
+order by place;

@@ -82,7 +82,7 @@ pooled as (
     group by all
 )
 select
-    place.* exclude (conditions),
+    place.*,
     setting_labels.label as setting_label,
     method = '(mean)' as is_claim,
     pooled.* exclude (place, setting, half, no_interval, gain_half),
@@ -92,8 +92,7 @@ select
     gain + gain_half as gain_high,
     $margin as margin,
     claim_verdict(effect - half, effect + half, $margin) as verdict,
-    no_interval,
-    place.conditions as conditions
+    no_interval
 from pooled
 left join setting_labels on setting_labels.setting = pooled.setting
 order by all;

@@ -1,4 +1,4 @@
--- Does unlearning leave examples worse off than before, more than retraining does (arXiv 2403.01218)?
+-- Does unlearning leave those whom nobody asked to forget worse off, more often than retraining (arXiv 2403.01218)?
 -- grain: dataset, architecture, conditions, forget set, split, statistic and method; method "(mean)" carries the claim
 -- shown: dataset, architecture, split, method, worse, control, tested, effect, effect_low, effect_high, margin, verdict
 -- builds on: worse_than_before
@@ -16,10 +16,11 @@ with known as (
     from settings
 ),
 audited as (
-    select worse_than_before.*, known.conditions
+    select worse_than_before.*, known.conditions, plan_cells.num_shadows
     from worse_than_before
+    join plan_cells on plan_cells.cell_id = worse_than_before.cell_id
     left join known on known.setting = worse_than_before.setting
-    where role = 'audited'
+    where worse_than_before.role = 'audited'
         and worse_than_before.scope = $scope
         and worse_than_before.statistic = $statistic
 ),
@@ -40,8 +41,13 @@ pooled as (
         avg(share) as share,
         avg(control_share) as control_share,
         avg(share_difference) as effect,
-        if(count(share_difference_low) = count(*), avg(share_difference_low), null) as low,
-        if(count(share_difference_high) = count(*), avg(share_difference_high), null) as high
+        min(num_shadows) as shadows,
+        case
+            when shadows < 8 then 'it takes 8 shadow models, here are ' || shadows
+            when count(share_difference_low) < count(*) then 'no retrained control on the same shadow models'
+        end as no_interval,
+        if(no_interval is null, avg(share_difference_low), null) as low,
+        if(no_interval is null, avg(share_difference_high), null) as high
     from audited
     group by grouping sets (
         (dataset, architecture, conditions, forget_set, split, statistic),
@@ -58,6 +64,7 @@ select
     method = '(mean)' and split = $claim_split as is_claim,
     method,
     methods,
+    shadows,
     worse,
     control,
     tested,
@@ -68,7 +75,7 @@ select
     high as effect_high,
     $margin as margin,
     claim_verdict(low, high, $margin) as verdict,
-    if(low is null, 'no retrained control on the same shadow models', null) as no_interval,
+    no_interval,
     conditions
 from pooled
 left join setting_labels on setting_labels.setting = pooled.setting

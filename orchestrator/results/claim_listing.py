@@ -64,6 +64,8 @@ def lines(found: Sequence[ClaimAnswer], root: str) -> Iterator[str]:
         yield from textwrap.wrap(
             one.sentence, WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
         )
+        if one.verdict == "undecided":
+            yield f"    more of it: {one.command}"
     answered = {one.claim for one in found if one.place}
     yield f"{len(answered)} of {len({one.claim for one in found})} claims answered"
     yield f"rows behind a claim: python -m orchestrator.query NAME --run all --results {shlex.quote(root)}"

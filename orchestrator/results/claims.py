@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.config.settings import load
 from orchestrator.results.catalogue import Query, find_query
 from orchestrator.results.claim_sentences import Row, sentence
 from tasks.errors import AuditError, unknown_name
@@ -36,6 +35,8 @@ class Claim:
     """What has to be measured, in words."""
     axis: Literal["method", "scope", "attack"]
     """Of the preset's axes the one on which it turns."""
+    values: tuple[str, ...]
+    """Of that axis, without which it has no answer from the preset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,7 @@ CLAIMS = (
         preset="fairness_robustness",
         needs="models of scope all under an adversarial attack, at four seeds or more",
         axis="attack",
+        values=("apgd_dlr",),
     ),
     Claim(
         letter="b",
@@ -85,6 +87,7 @@ CLAIMS = (
         preset="fairness_robustness",
         needs="unlearned and retrained models under an adversarial attack, of two methods and four seeds or more",
         axis="attack",
+        values=("apgd_dlr",),
     ),
     Claim(
         letter="c",
@@ -93,6 +96,10 @@ CLAIMS = (
         preset="fairness_robustness",
         needs="methods in scope intermediate+last and in scope all, at four seeds or more",
         axis="scope",
+        values=(
+            "all",
+            "intermediate+last",
+        ),
     ),
     Claim(
         letter="d",
@@ -101,6 +108,7 @@ CLAIMS = (
         preset="u_mia",
         needs="a per-example attack on eight shadow models or more",
         axis="attack",
+        values=("rank_test",),
     ),
     Claim(
         letter="e",
@@ -109,6 +117,7 @@ CLAIMS = (
         preset="u_mia",
         needs="the attack before_after with shadows.retrain_control = true",
         axis="attack",
+        values=("before_after",),
     ),
     Claim(
         letter="f",
@@ -117,6 +126,7 @@ CLAIMS = (
         preset="u_mia",
         needs="16 shadow models or more observed after every epoch (shadows.trajectories = true)",
         axis="attack",
+        values=("rank_test",),
     ),
     Claim(
         letter="g",
@@ -125,6 +135,7 @@ CLAIMS = (
         preset="rsu",
         needs="a per-example attack on 16 shadow models or more",
         axis="attack",
+        values=("rank_test",),
     ),
     Claim(
         letter="h",
@@ -133,6 +144,10 @@ CLAIMS = (
         preset="rsu",
         needs="a sequence (rsu, rum) by risk and the same with order = shuffled, at four seeds or more",
         axis="method",
+        values=(
+            "rsu",
+            "rsu_shuffled",
+        ),
     ),
     Claim(
         letter="i",
@@ -141,6 +156,7 @@ CLAIMS = (
         preset="twin",
         needs="twin and another method on the same forget sets, at four seeds or more",
         axis="method",
+        values=("twin",),
     ),
 )
 
@@ -238,9 +254,9 @@ def _place(row: Row, rows: list[Row]) -> str:
 
 
 def _missing(results: Results, claim: Claim) -> str:
-    """What the preset of a claim has on the claim's axis of which no cell has finished here."""
+    """Of what a claim turns on the values of which no cell has finished here."""
     measured = set(results.table("plan_cells")[claim.axis].to_pylist())
-    absent = [value for value in getattr(load(claim.preset).axes, claim.axis) if value not in measured]
+    absent = [value for value in claim.values if value not in measured]
     if absent:
         return f"here no cell has finished of {claim.axis} {', '.join(absent)}"
     return "here no cells of that kind stand beside one another"

@@ -19,7 +19,7 @@ create or replace temp macro units_half_width(sd, units) as
 -- Why there is none; null where there is one. `unit` is what they are called in the plural.
 create or replace temp macro units_without(sd, units, unit) as
     case
-        when units < 4 then units || ' ' || unit || ' where 4 are needed'
+        when units < 4 then 'it takes 4 ' || unit || ', here ' || if(units = 1, 'is 1', 'are ' || units)
         when sd <= 1e-12 then 'equal values in all ' || units || ' ' || unit
     end;
 

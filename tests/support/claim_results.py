@@ -97,12 +97,10 @@ def claim_results(kind: Kind) -> Made:
 
 
 def _gaps(generator: np.random.Generator, seeds: int, is_so: bool) -> dict[tuple[str, str], np.ndarray]:
-    near = {"twin", "rsu"} if is_so else set()
+    near = {"twin": 0.01, "rsu": 0.025} if is_so else {}
     gaps = {}
     for name in METHODS:
-        gaps[name, "all"] = (0.01 if name in near else 0.05) + 0.002 * generator.normal(
-            size=(seeds, len(SPLITS))
-        )
+        gaps[name, "all"] = near.get(name, 0.05) + 0.002 * generator.normal(size=(seeds, len(SPLITS)))
         gaps[name, SCOPED] = (
             gaps[name, "all"] + (0.0 if is_so else 0.1) + 0.002 * generator.normal(size=(seeds, 3))
         )
@@ -114,8 +112,8 @@ def _gaps(generator: np.random.Generator, seeds: int, is_so: bool) -> dict[tuple
 def _phi(
     generator: np.random.Generator, trained: np.ndarray, is_so: bool
 ) -> dict[tuple[str, int | None], np.ndarray]:
-    """Before: separations of 1 to 4, more where the risk is higher. After an effect: of high risk little is left, so that
-    examples differ at every epoch; without: nothing is left, and targets are alike."""
+    """Before: separations of 1 to 4, more where the risk is higher. After an effect: little is left of high risk, so
+    that examples differ at every epoch; without: nothing is left, and targets are alike."""
     shape = trained.shape
     risk = np.linspace(1, 4, TARGETS)
     difficulty = np.linspace(-3, 3, TARGETS) if is_so else np.zeros(TARGETS)
