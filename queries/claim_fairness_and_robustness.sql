@@ -27,7 +27,7 @@ choices as (
     join blind using (attack)
     where layer = '(mean)'
         and ($attack is null or attack = $attack)
-        and ($eps is null or eps = $eps)
+        and ($eps is null or abs(eps - $eps) < 1e-9)
     qualify row_number() over (
         partition by dataset, architecture
         order by

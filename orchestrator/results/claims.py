@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.results.catalogue import Query, find_query
@@ -207,22 +207,30 @@ def _selected(claim: str | None) -> list[Claim]:
 def _answers(
     results: Results, claim: Claim, query: Query, params: Mapping[str, Any]
 ) -> Iterator[ClaimAnswer]:
-    bound = query.bind(dict(params))
     rows = results.query(query.name, **params).to_pylist()
     judged = [row for row in rows if row["is_claim"]]
-    told = {
-        "claim": claim.letter,
-        "name": claim.name,
-        "question": query.question,
-        "paper": claim.paper,
-        "presets": (claim.preset,),
-        "query": query.text,
-        "parameters": bound,
-        "command": f"python -m orchestrator.sweep {claim.preset} --out {shlex.quote(results.store.root)}",
-    }
+    command = f"python -m orchestrator.sweep {claim.preset} --out {shlex.quote(results.store.root)}"
+    unanswered = ClaimAnswer(
+        claim=claim.letter,
+        name=claim.name,
+        question=query.question,
+        paper=claim.paper,
+        presets=(claim.preset,),
+        place="",
+        verdict="not answered",
+        sentence="",
+        effect=None,
+        low=None,
+        high=None,
+        margin=None,
+        query=query.text,
+        parameters=query.bind(dict(params)),
+        command=command,
+    )
     for row in judged:
         place = _place(row, judged)
-        yield ClaimAnswer(
+        yield replace(
+            unanswered,
             place=place,
             verdict=row["verdict"],
             sentence=sentence(claim.name, place, row, rows),
@@ -230,16 +238,10 @@ def _answers(
             low=row["effect_low"],
             high=row["effect_high"],
             margin=row["margin"],
-            **told,
         )
     if not judged:
-        yield ClaimAnswer(
-            place="",
-            verdict="not answered",
-            sentence=f"Not answered: it takes {claim.needs}; {_missing(results, claim)}. {told['command']}",
-            **dict.fromkeys(("effect", "low", "high", "margin")),
-            **told,
-        )
+        said = f"Not answered: it takes {claim.needs}; {_missing(results, claim)}. {command}"
+        yield replace(unanswered, sentence=said)
 
 
 def _place(row: Row, rows: list[Row]) -> str:
