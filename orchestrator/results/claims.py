@@ -247,8 +247,11 @@ def _answers(
 def _place(row: Row, rows: list[Row]) -> str:
     """Data set and architecture, and of the rest what tells this row from others."""
     names = [name for name in PLACE if name in row]
-    differing = {name for name in names if len({one[name] for one in rows}) > 1}
-    parts = [str(row[name]) for name in names if name in ("dataset", "architecture") or name in differing]
+    beside = [
+        one for one in rows if (one["dataset"], one["architecture"]) == (row["dataset"], row["architecture"])
+    ]
+    differing = [name for name in names[2:] if len({one[name] for one in beside}) > 1]
+    parts = [str(row[name]) for name in (*names[:2], *differing)]
     alike = [one for one in rows if all(one[name] == row[name] for name in names)]
     if len(alike) > 1:
         parts.append(row["setting_label"] or f"conditions {str(row['conditions'])[:6]}")
