@@ -13,7 +13,8 @@ import pytest
 from orchestrator.config.settings import load
 from orchestrator.query import main
 from orchestrator.results.catalogue import DIRECTORY, parse_query, read_query
-from orchestrator.results.claims import CLAIMS, ClaimAnswer, answers
+from orchestrator.results.claim_register import CLAIMS
+from orchestrator.results.claims import ClaimAnswer, answers
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tasks.errors import AuditError

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.results.catalogue import catalogue
-from orchestrator.results.claims import CLAIMS
+from orchestrator.results.claim_register import CLAIMS
 from orchestrator.results.connection import Results
 from orchestrator.results.trackers import MEASURED
 from tests.queries.recomputed import (  # each registers its recomputations
