@@ -11,6 +11,9 @@ from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, printable, run_command
 from orchestrator.results.answer import answer, show, show_columns, why_empty, write, write_bytes
 from orchestrator.results.catalogue import listing, parse_params
+from orchestrator.results.claim_listing import CLAIMS
+from orchestrator.results.claim_listing import show as show_claims
+from orchestrator.results.claims import answers
 from orchestrator.results.forms import Format, form_of
 from orchestrator.results.prompt import prompt
 from tasks.errors import AuditError
@@ -23,6 +26,7 @@ EXAMPLES = """examples:
   python -m orchestrator.query "select method, count(*) from cells group by all"
   python -m orchestrator.query table --rows architecture forget_set scope \\
       --output table1.tex
+  python -m orchestrator.query claims --param claim=c margin=0.01
 """
 TABLE = "table"
 """The word for a table of a paper, in place of a query's name."""
@@ -35,11 +39,13 @@ class Command:
     """Run SQL over the results of a sweep: a query that ships, a file, a statement, or a prompt."""
 
     query: Annotated[str, Flag(value="QUERY", otherwise="a prompt", positional=True)] = ""
-    """Name of a query that ships (see --list), path of a .sql file, a statement, or `table` for a table of a paper."""
+    """Name of a query that ships (see --list), path of a .sql file, a statement, `table` for a table of a paper, or
+    `claims` for what the results say of each claim of the papers (guide/claims.md)."""
     results: Annotated[str, Flag(value="DIRECTORY")] = "results"
     """Results directory: what the sweep was given as --out."""
     run: Annotated[str | None, Flag(value="ID|all", otherwise="the latest")] = None
-    """Answer for the cells that this run asked for, or for those of all runs, each setting in rows of its own."""
+    """Answer for the cells that this run asked for, or for those of all runs, each setting in rows of its own; claims
+    takes all where it is left out."""
     param: Annotated[tuple[str, ...], Flag(value="NAME=VALUE", otherwise="those of its header")] = ()
     """Parameters of the query."""
     format: Annotated[Format | None, Flag(otherwise="by the suffix of --output, else table")] = None
@@ -96,13 +102,18 @@ def main(arguments: list[str] | None = None) -> int:
     _check_flags(command)
     from orchestrator.results.connection import Results  # duckdb, likewise
 
-    with Results(command.results, command.run) as results:
+    claims = command.query == CLAIMS
+    with Results(command.results, command.run or ("all" if claims else None)) as results:
         if command.export:
             sys.stdout.write("".join(f"{path}\n" for path in results.export(command.export)))
         elif not command.query:
             prompt(results)
         elif command.query == TABLE:
             _write_paper(results, command, form)
+        elif claims:
+            show_claims(
+                answers(results, **parse_params(command.param)), form, command.output, command.results
+            )
         else:
             _answer(results, command, form)
     return Exit.FINISHED

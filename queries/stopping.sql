@@ -20,21 +20,19 @@ with by_shadow as (
         architecture,
         method,
         scope,
-        pool as forget_set,
-        plan_shadow_stages.setting,
+        forget_set,
+        setting,
         epoch,
         example_id,
         (shadow // 2) % 2 as half,
         state = 'unlearned' as unlearned,
         shadow,
-        avg(phi) as phi
-    from observations
-    join plan_shadow_stages using (stage_id)
+        phi
+    from phi_by_shadow
     where epoch is not null
         and state in ('unlearned', 'never')
         and ($architecture is null or architecture = $architecture)
         and ($method is null or method = $method)
-    group by all
 ),
 placed as (
     select

@@ -15,6 +15,7 @@ from tasks.errors import AuditError, unknown_name
 # Beside this package in a checkout as in a wheel. Not importlib.resources: without Python files `queries` is
 # a namespace package, merged with any other directory of that name on the path.
 DIRECTORY = Path(__file__).resolve().parents[2] / "queries"
+BUILDS_ON = re.compile(r"^-- builds on: (\w+)\n", re.MULTILINE)
 PARAMETER = re.compile(r"-- param (?P<name>\w+)\s*(?:=\s*(?P<rest>.*))?")
 RANGE = re.compile(r"\s*from (?P<low>\S+?)(?: to (?P<high>\S+?))?:")
 
@@ -108,16 +109,23 @@ def read_query(path: Path) -> Query:
 
 
 def parse_query(name: str, text: str) -> Query:
-    """Read the header: the question, then lines `grain: ...`, `shown: COLUMN, ...` and
-    `param NAME = DEFAULT [from LOW [to HIGH]]: meaning`."""
+    """Read the header: the question, then lines `grain: ...`, `shown: COLUMN, ...`, `builds on: QUERY` and
+    `param NAME = DEFAULT [from LOW [to HIGH]]: meaning`.
+
+    The answer of a query that another one builds on is a table of that other one, under its name; parameters of both
+    are parameters of the whole, with the defaults of the upper one where it states some.
+    """
+    base = BUILDS_ON.search(text)
+    if base:
+        text, below = _built_on(BUILDS_ON.sub("", text, count=1), read_query(DIRECTORY / f"{base[1]}.sql"))
     header: list[str] = []
     for line in text.splitlines():
         if not line.startswith("--"):
             break
         header.append(line)
-    defaults: dict[str, Any] = {}
-    required: list[str] = []
-    ranges: dict[str, Range] = {}
+    defaults: dict[str, Any] = dict(below.defaults) if base else {}
+    required: list[str] = list(below.required) if base else []
+    ranges: dict[str, Range] = dict(below.ranges) if base else {}
     for line in header:
         match = PARAMETER.match(line)
         if match and match["rest"] is None:
@@ -140,6 +148,15 @@ def parse_query(name: str, text: str) -> Query:
         required=tuple(required),
         ranges=ranges,
     )
+
+
+def _built_on(text: str, below: Query) -> tuple[str, Query]:
+    """The text of a query with that of the one below it as its first table."""
+    head = re.match(r"(?:--[^\n]*\n)*", text)
+    end = head.end() if head else 0
+    body = re.sub(r"^with\b", ",", text[end:].lstrip(), count=1)
+    inner = re.sub(r"\A(?:--[^\n]*\n)*", "", below.text).rstrip().rstrip(";")
+    return f"{text[:end]}with {below.name} as (\n{inner}\n)\n{body}", below
 
 
 def parse_value(text: str) -> Any:

@@ -14,7 +14,18 @@ FILES = (
     PLAN,
     *(
         Path(__file__).with_name(f"{name}.sql")
-        for name in ("declared", "student", "views", "costs", "masking", "verdict")
+        for name in (
+            "declared",
+            "student",
+            "views",
+            "costs",
+            "masking",
+            "verdict",
+            "distances",
+            "claims",
+            "pairs",
+            "pair_attacks",
+        )
     ),
 )
 """The SQL of all macros and views, in the order in which they build on one another."""

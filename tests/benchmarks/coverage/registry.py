@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from tasks.metrics.catalogue import CATALOGUE
 from tests.benchmarks.coverage import (
+    claims,
     documents,
     gaps,
     given,
@@ -21,7 +22,20 @@ from tests.benchmarks.coverage import (
 from tests.benchmarks.coverage.case import Case, names
 
 FAMILIES = (
-    *(proportions, documents, groups, gaps, population, layers, macros, shadows, given, margins, verdicts),
+    *(
+        proportions,
+        documents,
+        groups,
+        gaps,
+        population,
+        layers,
+        macros,
+        shadows,
+        given,
+        margins,
+        verdicts,
+        claims,
+    ),
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 WITHOUT: Mapping[str, str] = shadows.WITHOUT

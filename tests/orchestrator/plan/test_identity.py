@@ -158,7 +158,7 @@ SHADOW_MODELS = [
     ("shadows.seed", 1, SHADOWS),
     ("shadows.canaries", 4, SHADOWS),
     ("shadows.strategy", "grouped:2", SHADOWS),
-    ("shadows.batch", 8, SHADOWS),
+    ("shadows.batch", 4, SHADOWS),
     ("shadows.trajectories", False, {"group", "u_lira"}),
     ("shadows.retrain_control", False, {"control", "u_lira"}),
 ]
@@ -207,7 +207,7 @@ def test_each_setting_changes_the_ids_of_what_it_changes(key: str, value: Any, e
 
 
 PAIRS = [
-    ({"shadows.strategy": "loop"}, {"shadows.batch": 8}, set()),
+    ({"shadows.strategy": "loop"}, {"shadows.batch": 4}, set()),
     (FEW | {"shadows.num": 128}, {"shadows.forget_fraction": 0.2}, SHADOWS),
     (FEW | {"shadows.num": 128}, {"shadows.draws": 1}, SHADOWS),
     ({"shadows.canaries": 4}, {"shadows.canary_kind": "out_of_distribution"}, SHADOWS),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.results.catalogue import catalogue
+from orchestrator.results.claim_register import CLAIMS
 from orchestrator.results.connection import Results
 from orchestrator.results.trackers import MEASURED
 from tests.queries.recomputed import (  # each registers its recomputations
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[3]
 OWN = {path.stem: path for path in (*ROOT.glob("orchestrator/results/queries/*.sql"), MEASURED)}
 """SQL that one part of the program asks, in place of a user."""
 NOT_RECOMPUTED = {
+    **{claim.name: "on made results: tests/queries/test_claims.py" for claim in CLAIMS},
     "verdict": "the rows of the view verdicts: tests/orchestrator/results/test_verdict.py",
     "model_verdicts": "the rows of the view model_verdicts: the same",
     "language_models": "no row of models of images: tests/orchestrator/audit/test_language_sweep.py",

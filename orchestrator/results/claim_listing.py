@@ -1,0 +1,77 @@
+"""The claims as `python -m orchestrator.query claims` shows them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestrator.errors import printable
+from orchestrator.results.answer import write
+from orchestrator.results.claims import ClaimAnswer
+from orchestrator.results.forms import Format
+from orchestrator.store.modes import create
+from tasks.errors import AuditError
+
+CLAIMS = "claims"
+"""In place of the name of a query."""
+WIDTH = 110
+
+
+def show(found: Sequence[ClaimAnswer], form: Format, output: Path | None, root: str) -> None:
+    """Write the answers: as text in the form of a table, with the SQL of each and one row for each in every other.
+
+    Args:
+        found: what `answers` gave.
+        form: of the answer.
+        output: file; None for stdout.
+        root: the results, as the user named them.
+
+    Raises:
+        AuditError: the file cannot be written.
+    """
+    import pyarrow as pa  # not for --help
+
+    if form != "table":
+        rows = [dataclasses.asdict(one) for one in found]
+        plain = [
+            row | {"presets": " ".join(row["presets"]), "parameters": json.dumps(row["parameters"])}
+            for row in rows
+        ]
+        write(pa.Table.from_pylist(plain), form, output)
+        return
+    text = "".join(f"{printable(line)}\n" for line in lines(found, root))
+    if output is None:
+        print(text, end="")  # noqa: T201
+        return
+    try:
+        with create(output) as sink:
+            sink.write(text.encode())
+    except OSError as error:
+        raise AuditError(f"--output: cannot write {output}: {error.strerror}") from error
+
+
+def lines(found: Sequence[ClaimAnswer], root: str) -> Iterator[str]:
+    """The question, the sentence, and the query behind it or the command that is missing."""
+    letter = ""
+    for one in found:
+        if one.claim != letter:
+            letter = one.claim
+            yield f"({letter}) {one.question}"
+        yield from textwrap.wrap(
+            one.sentence, WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+        )
+        if one.verdict == "undecided":
+            yield f"    more of it: {one.command}"
+    answered = {one.claim for one in found if one.place}
+    yield f"{len(answered)} of {len({one.claim for one in found})} claims answered"
+    yield f"rows behind a claim: python -m orchestrator.query NAME --run all --results {shlex.quote(root)}"
+    names = ", ".join(f"{one.claim} {one.name}" for one in _first_of_each(found))
+    yield from textwrap.wrap(f"NAME: {names}; its SQL: queries/NAME.sql", WIDTH, subsequent_indent="    ")
+
+
+def _first_of_each(found: Sequence[ClaimAnswer]) -> list[ClaimAnswer]:
+    return list({one.claim: one for one in reversed(found)}.values())[::-1]

@@ -1,0 +1,208 @@
+"""What a row of a claim's query says, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+SPLITS = {"forget": "forgotten", "retain": "retained"}
+
+
+def nothing(row: Row, rows: Rows) -> str:
+    """No clause."""
+    del row, rows
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wording:
+    """The words of one claim; each is a pattern over the columns of its query."""
+
+    supported: str
+    """What is so."""
+    contradicted: str
+    """What is so instead."""
+    measure: str
+    """What the effect is."""
+    beside: Callable[[Row, Rows], str] = nothing
+    """A clause on what stands beside the effect, of the row and all rows of the answer."""
+
+
+def sentence(name: str, place: str, row: Row, rows: Rows) -> str:
+    """What a row says: place, what is so, effect with interval and margin, what stands beside it, verdict.
+
+    Args:
+        name: of the query.
+        place: data set, architecture and what else, in words.
+        row: the one that carries the claim.
+        rows: all rows of the answer.
+    """
+    wording = SENTENCES[name]
+    said = {
+        "supported": wording.supported,
+        "contradicted": wording.contradicted,
+        "undecided": f"it is open whether {wording.supported}",
+    }[row["verdict"]]
+    shown = {key: "-" if value is None else value for key, value in row.items()} | _in_words(row)
+    parts = [
+        f"{place}: {said.format(**shown)}",
+        f"{wording.measure.format(**shown)}: {_estimate(row, 'effect')}, margin {row['margin']:g}",
+        wording.beside(row, rows),
+        f"{row['verdict']}{_because(row['no_interval'])}",
+    ]
+    return "; ".join(part for part in parts if part) + "."
+
+
+def _in_words(row: Row) -> dict[str, str]:
+    words = {}
+    if "split" in row:
+        words["which"] = SPLITS[row["split"]]
+    if "suffices" in row:
+        farther = row["effect_low"] is not None and row["effect_low"] > row["margin"]
+        words["fails"] = (
+            "is farther from retraining than all layers" if farther else "is no cheaper than all layers"
+        )
+    return words
+
+
+def _because(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _estimate(row: Row, name: str) -> str:
+    """A number with its interval, with its sign."""
+    value, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
+    ends = "without an interval" if low is None or high is None else f"[{_number(low)}, {_number(high)}]"
+    return f"{_number(value, '+')} {ends}"
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    if value is None:
+        return "unknown"
+    digits = 3 if abs(value) >= 0.01 or round(value, 6) == 0 else 5
+    return f"{value:{sign}.{digits}f}"
+
+
+def _layers(row: Row, rows: Rows) -> str:
+    alone = [one for one in rows if not one["is_claim"] and one["conditions"] == row["conditions"]]
+    found = [one["layer"] for one in alone if one["verdict"] == "supported"]
+    named = f" ({', '.join(found)})" if found else ""
+    return f"layer by layer {len(found)} of {len(alone)} after Holm{named}"
+
+
+def _scopes(row: Row, rows: Rows) -> str:
+    del rows
+    close = "not shown to suffice"
+    if row["suffices"]:
+        close = (
+            "equivalent within the margin"
+            if row["is_equivalent"]
+            else "nearer or equivalent within the margin"
+        )
+    return f"{close}; device seconds by those of all layers {_estimate(row, 'cost_ratio').removeprefix('+')}"
+
+
+def _worse(row: Row, rows: Rows) -> str:
+    place = ("dataset", "architecture", "conditions", "forget_set", "statistic", "method")
+    siblings = [one for one in rows if all(one[key] == row[key] for key in place)]
+    counts = [
+        f"{one['worse']} of {one['tested']} {SPLITS[one['split']]} examples found worse off, beside {one['control']} "
+        f"after retraining, share {_estimate(one, 'effect')}"
+        for one in sorted(siblings, key=lambda one: not one["is_claim"])
+    ]
+    return "; ".join(counts) + f" ({row['methods']} methods)"
+
+
+def _stopping(row: Row, rows: Rows) -> str:
+    del rows
+    return f"an epoch of each example's own, chosen on other shadow models, would take {_estimate(row, 'gain')} off it"
+
+
+def _risk(row: Row, rows: Rows) -> str:
+    del rows
+    return (
+        f"removed {_number(row['removed_high'])} of what there was at high risk and {_number(row['removed_low'])} at "
+        "low; "
+        f"without taking that out, what is left at low risk less that at high {_estimate(row, 'left_effect')}"
+    )
+
+
+def _order(row: Row, rows: Rows) -> str:
+    key = ("dataset", "architecture", "conditions", "sequence", "ranking")
+    reverse = [one for one in rows if not one["is_claim"] and all(one[name] == row[name] for name in key)]
+    return (
+        f"the riskiest group last {_estimate(reverse[0], 'effect')}"
+        if reverse
+        else "no reverse order was measured"
+    )
+
+
+def _standing(row: Row, rows: Rows) -> str:
+    del rows
+    return f"place {row['standing']} of {row['methods']}, from {row['standing_low']} to {row['standing_high']} at 5 %"
+
+
+SENTENCES: Mapping[str, Wording] = {
+    "claim_fairness_and_robustness": Wording(
+        supported="models whose layers treat classes less evenly lose more accuracy under {attack} at radius {eps:.3g}",
+        contradicted="models whose layers treat classes less evenly do not lose more accuracy under {attack} at radius "
+        "{eps:.3g} by what matters",
+        measure="rank correlation of {definition} and accuracy lost in {strata} strata of {originals} originals",
+        beside=_layers,
+    ),
+    "claim_robust_loss": Wording(
+        supported="unlearned models have less robust accuracy than retrained ones under {attack} at radius {eps:.3g}",
+        contradicted="unlearned models lose no robust accuracy that matters against retrained ones under {attack} at "
+        "radius {eps:.3g}",
+        measure="loss over {methods} methods and {originals} originals, {set_aside} methods with masked gradients "
+        "set aside",
+    ),
+    "claim_scopes": Wording(
+        supported="{scope} suffices and is cheaper than all layers",
+        contradicted="{scope} {fails}",
+        measure="distance to retraining less that of all layers over {methods} methods and {originals} originals",
+        beside=_scopes,
+    ),
+    "claim_per_example": Wording(
+        supported="an attack on each example is stronger than a threshold on the loss",
+        contradicted="an attack on each example is not stronger than a threshold on the loss by what matters",
+        measure="AUC {per_example:.3f} beside {population:.3f}, difference over {methods} methods and {pairs} pairs of "
+        "shadow models",
+    ),
+    "claim_worse_off": Wording(
+        supported="unlearning leaves {which} examples worse off than before more often than retraining does",
+        contradicted="unlearning does not leave {which} examples worse off than before more often than retraining "
+        "does, by what matters",
+        measure="share worse off {share:.3f} beside {control_share:.3f} after retraining, difference paired by shadow "
+        "model",
+        beside=_worse,
+    ),
+    "claim_stopping": Wording(
+        supported="examples are still told apart at the best common epoch, so that there is none to stop at for all",
+        contradicted="there is a common epoch after which what tells examples apart does not matter",
+        measure="mean squared separation there over {methods} methods and {folds} folds of shadow models",
+        beside=_stopping,
+    ),
+    "claim_risk": Wording(
+        supported="of examples of high risk unlearning removes a larger share",
+        contradicted="of examples of high risk unlearning does not remove a share that is larger by what matters",
+        measure="difference of shares over {methods} methods and {folds} folds of shadow models",
+        beside=_risk,
+    ),
+    "claim_order": Wording(
+        supported="unlearning the riskiest group first comes closer to retraining than groups at random",
+        contradicted="unlearning the riskiest group first comes no closer to retraining than groups at random, by what "
+        "matters",
+        measure="distance of random groups {gap_shuffled:.4f} less {gap:.4f} by {ranking}, over {originals} originals",
+        beside=_order,
+    ),
+    "claim_closest": Wording(
+        supported="{method} is closest to retraining",
+        contradicted="{method} is not closest to retraining by what matters",
+        measure="lead over {closest_rival}, the closest of its rivals, over {originals} originals",
+        beside=_standing,
+    ),
+}

@@ -1,0 +1,160 @@
+"""The papers' claims by name, and what the results say of each: one sentence from the numbers of its query.
+
+The unit of replication is the original (a seed), or a pair or fold of shadow models: queries/claim_*.sql say how. Where
+results hold several data sets, architectures, conditions or forget sets, a claim has an answer for each of them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator.results.catalogue import Query, find_query
+from orchestrator.results.claim_register import CLAIMS, Claim
+from orchestrator.results.claim_sentences import Row, sentence
+from tasks.errors import AuditError, unknown_name
+
+if TYPE_CHECKING:
+    from orchestrator.results.connection import Results
+
+Verdict = Literal["supported", "contradicted", "undecided", "not answered"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimAnswer:
+    """What these results say of one claim at one place; without a place: what is missing."""
+
+    claim: str
+    """Its letter."""
+    name: str
+    """Of the query, as `python -m orchestrator.query NAME` takes it."""
+    question: str
+    paper: str
+    presets: tuple[str, ...]
+    """Presets that measure what it takes."""
+    place: str
+    """Data set, architecture, and what else tells places apart; empty where nothing was measured."""
+    verdict: Verdict
+    sentence: str
+    """The answer in words; of a claim without one what is missing, and the command that measures it."""
+    effect: float | None
+    low: float | None
+    """Of the 95 % interval, as `high`; None where there is none, and the sentence says why."""
+    high: float | None
+    margin: float | None
+    """Smallest effect that matters; of the claim on scopes the largest that does not."""
+    query: str
+    """The SQL behind it, with what it builds on."""
+    parameters: Mapping[str, Any]
+    """The SQL was run with."""
+    command: str
+    """What measures it, or more of it."""
+
+
+PLACE = ("dataset", "architecture", "scope", "forget_set", "statistic")
+"""Columns that tell places apart, where a query has them."""
+
+
+def answers(results: Results, *, claim: str | None = None, **params: Any) -> list[ClaimAnswer]:
+    """Every claim in the order of its letters, at every place; one that these results do not answer once.
+
+    Args:
+        results: a session; `Results(root, "all")` takes what several sweeps have measured together.
+        claim: letter or name of one claim; None takes all.
+        params: of the queries; each goes to the claims that know it.
+
+    Raises:
+        AuditError: no claim has that name, none asked for knows a parameter, or a value is out of range or occurs
+            nowhere.
+    """
+    from orchestrator.results.parameters import check_values  # duckdb: not for --help
+
+    asked = [(one, find_query(one.name)) for one in _selected(claim)]
+    for name in params:
+        if not any(name in query.defaults for _, query in asked):
+            raise unknown_name("parameter", name, {"claim"}.union(*(query.defaults for _, query in asked)))
+    given = [
+        (one, query, {name: value for name, value in params.items() if name in query.defaults})
+        for one, query in asked
+    ]
+    for _, query, own in given:
+        try:
+            query.bind(own)
+        except AuditError as error:
+            raise type(error)(f"{query.name}: {error}") from error
+        check_values(results, query, own)
+    return [answer for one, query, own in given for answer in _answers(results, one, query, own)]
+
+
+def _selected(claim: str | None) -> list[Claim]:
+    known = {name: one for one in CLAIMS for name in (one.letter, one.name)}
+    if claim is None:
+        return list(CLAIMS)
+    if claim not in known:
+        raise unknown_name("claim", claim, known)
+    return [known[claim]]
+
+
+def _answers(
+    results: Results, claim: Claim, query: Query, params: Mapping[str, Any]
+) -> Iterator[ClaimAnswer]:
+    rows = results.query(query.name, **params).to_pylist()
+    judged = [row for row in rows if row["is_claim"]]
+    command = f"python -m orchestrator.sweep {claim.preset} --out {shlex.quote(results.store.root)}"
+    unanswered = ClaimAnswer(
+        claim=claim.letter,
+        name=claim.name,
+        question=query.question,
+        paper=claim.paper,
+        presets=(claim.preset,),
+        place="",
+        verdict="not answered",
+        sentence="",
+        effect=None,
+        low=None,
+        high=None,
+        margin=None,
+        query=query.text,
+        parameters=query.bind(dict(params)),
+        command=command,
+    )
+    for row in judged:
+        place = _place(row, judged)
+        yield replace(
+            unanswered,
+            place=place,
+            verdict=row["verdict"],
+            sentence=sentence(claim.name, place, row, rows),
+            effect=row["effect"],
+            low=row["effect_low"],
+            high=row["effect_high"],
+            margin=row["margin"],
+        )
+    if not judged:
+        said = f"Not answered: it takes {claim.needs}; {_missing(results, claim)}. {command}"
+        yield replace(unanswered, sentence=said)
+
+
+def _place(row: Row, rows: list[Row]) -> str:
+    """Data set and architecture, and of the rest what tells this row from others."""
+    names = [name for name in PLACE if name in row]
+    beside = [
+        one for one in rows if (one["dataset"], one["architecture"]) == (row["dataset"], row["architecture"])
+    ]
+    differing = [name for name in names[2:] if len({one[name] for one in beside}) > 1]
+    parts = [str(row[name]) for name in (*names[:2], *differing)]
+    alike = [one for one in rows if all(one[name] == row[name] for name in names)]
+    if len(alike) > 1:
+        parts.append(row["setting_label"] or f"conditions {str(row['conditions'])[:6]}")
+    return ", ".join(parts)
+
+
+def _missing(results: Results, claim: Claim) -> str:
+    """Of what a claim turns on the values of which no cell has finished here."""
+    measured = set(results.table("plan_cells")[claim.axis].to_pylist())
+    absent = [value for value in claim.values if value not in measured]
+    if absent:
+        return f"here no cell has finished of {claim.axis} {', '.join(absent)}"
+    return "here no cells of that kind stand beside one another"
