@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.results.charts.colours import SHAPES, Spec
+from orchestrator.results.charts.colours import SHAPES, TONES, Spec
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 ROWS = "rows"
@@ -76,8 +76,8 @@ VERDICT: Spec = {
     "type": "nominal",
     "legend": None,
     "scale": {
-        "domain": [*VERDICTS, ""],
-        "range": [*(f"@{token}" for token in VERDICTS.values()), "@control"],
+        "domain": [*TONES],
+        "range": [f"@{token}" for token in TONES.values()],
     },
 }
 """Colour by verdict."""
