@@ -43,7 +43,7 @@ class Command:
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and write the page."""
     command = parse(Command, arguments, prog="python -m orchestrator.certificate", examples=EXAMPLES)
-    from orchestrator.report.certificate import certificate  # matplotlib, duckdb: not for --help
+    from orchestrator.report.certificate import certificate  # duckdb: not for --help
     from orchestrator.report.subject import choose
     from orchestrator.report.write import check_folder, write_page
     from orchestrator.results.connection import Results

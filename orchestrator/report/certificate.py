@@ -6,10 +6,12 @@ from collections import Counter
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from orchestrator.report.certificate_evidence import evidence_table, exposed, finding, listed
 from orchestrator.report.documents import asked_groups, began, holds_documents
-from orchestrator.report.page import document
 from orchestrator.report.subject import Subject, failures
+from orchestrator.report.templates import Head, asset, render
 from orchestrator.results.evidence import Finding, agreeing, gather
 from orchestrator.results.own_queries import ask
 from orchestrator.store.json_columns import json_column
@@ -47,7 +49,8 @@ def certificate(results: Results, subject: Subject) -> str:
         "<div class='sign'><span>Name and role</span><span>Date and signature</span></div>",
     ]
     title = f"Deletion audit: {subject.forget_set}, {subject.method}"
-    return document(title, f'<div class="sheet">{"".join(parts)}</div>')
+    head = Head(title=title, style=asset("base.css", "sheet.css"))
+    return render("sheet.html.j2", head=head, body=Markup("".join(parts)))
 
 
 def _list(items: dict[str, str]) -> str:
@@ -131,7 +134,7 @@ def _done(results: Results, subject: Subject) -> str:
             + "; ".join(escape(_plain_params(p)) for p in params),
             "layer scope": f"<code>{escape(subject.scope)}</code>{f': {changed}' if changed else ''}",
             "architecture": f"<code>{escape(subject.architecture)}</code>",
-            "base": " ".join(began(results, subject.architecture)),
+            "base": escape(" ".join(began(results, subject.architecture))),
             "models": models,
         }
     )

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.report.blocks import COVERAGE, ERROR, measured, number
 from orchestrator.report.exposure import FALSE_DISCOVERIES
 from orchestrator.report.sentences import equivalence, power, what_settles
 from orchestrator.report.subject import Subject
-from orchestrator.report.verdict_tables import difference, margin, standing
+from orchestrator.report.templates import number
 from orchestrator.results.evidence import (
     APART,
     EQUIVALENT,
@@ -24,6 +23,7 @@ from orchestrator.results.evidence import (
     agreeing,
     clearest,
     probability,
+    signed,
     why_told_apart,
 )
 
@@ -37,6 +37,39 @@ NO_POWER = (
     "It is not: <strong>the audit lacks power here</strong>, and what it leaves undecided says nothing of forgetting. "
     "More seeds, more shadow models for a per-example attack, or a larger forget set would give it power."
 )
+
+
+COVERAGE, ERROR = "95&nbsp;%", "5&nbsp;%"
+"""Of every interval, and of every test."""
+
+
+def measured(value: float | None, low: float | None, high: float | None) -> str:
+    """A value with its interval beneath, as HTML."""
+    ends = (
+        ""
+        if low is None or high is None
+        else f"<span class='ci'>{number(low, 2)} to {number(high, 2)}</span>"
+    )
+    return f"{number(value)}{ends}"
+
+
+def difference(finding: Finding) -> str:
+    """The difference from retraining with its interval beneath, as HTML."""
+    low, high = finding.difference_low, finding.difference_high
+    ends = "" if low is None else f"<span class='ci'>{signed(low)} to {signed(high)}</span>"
+    return f"{signed(finding.difference)}{ends}"
+
+
+def margin(finding: Finding) -> str:
+    """The margin, and whether it was declared too late, as HTML."""
+    shown = "none" if finding.margin is None else f"{finding.margin:g}"
+    return f"{shown}<span class='ci'>declared after</span>" if finding.declared_after else shown
+
+
+def standing(finding: Finding) -> str:
+    """The verdict of one measure, as HTML."""
+    visible = ", visible" if finding.visible else ""
+    return f"<span class='{'apart' if finding.told_apart else 'same'}'>{finding.verdict}{visible}</span>"
 
 
 def finding(results: Results, evidence: Evidence, model: ModelVerdict, failed: list[dict[str, Any]]) -> str:

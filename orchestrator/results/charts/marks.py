@@ -77,8 +77,8 @@ def intervals(axis: str, *, origin: float | None = 0.0, log: bool = False, verdi
 def points(x_title: str, y_title: str, *, log_x: bool = False, shapes: bool = False) -> Spec:
     """Points of two measures; how far each reaches is drawn under the pointer, that of the references always.
 
-    Rows: label, x, x_low, x_high, y, y_low, y_high, verdict, role, scope, name (of those worth naming), note. The box
-    is what references span. Intervals are there before they are seen, so that no scale jumps.
+    Rows: label, x, x_low, x_high, y, y_low, y_high, verdict, role, scope, name (of those worth naming), flipped, note.
+    The box is what references span. Intervals are there before they are seen, so that no scale jumps.
     """
     scale = {"type": "log", "nice": False} if log_x else {"zero": False}
     ticks = {"tickCount": 5, "format": "~g"} if log_x else {"tickCount": 5}
@@ -159,12 +159,17 @@ def points(x_title: str, y_title: str, *, log_x: bool = False, shapes: bool = Fa
                 "tooltip": shown,
             },
         },
-        where(
-            "datum.name != ''",
-            {
-                "mark": silent("text", align="left", dx=8, fontSize=11, limit=150),
-                "encoding": {"x": x, "y": y, "text": {"field": "name"}},
-            },
+        *(
+            where(
+                f"datum.name != '' && {'' if flipped else '!'}datum.flipped",
+                {
+                    "mark": silent(
+                        "text", align="right" if flipped else "left", dx=-8 if flipped else 8, fontSize=11
+                    ),
+                    "encoding": {"x": x, "y": y, "text": {"field": "name"}},
+                },
+            )
+            for flipped in (False, True)
         ),
     ]
     return base(width=700, height=360, layer=layers)

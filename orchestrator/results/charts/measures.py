@@ -32,6 +32,10 @@ class Measure:
     words: str
     """In full."""
     primary: bool
+    utility: bool
+    """Whether it measures what is to be kept, and not forgetting."""
+    higher_is: str
+    """better, worse or closer_to_retrained."""
     others: int
     """Further attacks or statistics that give the same metric here, which queries have."""
 
@@ -72,4 +76,12 @@ def measures(evidence: Evidence, place: Place) -> list[Measure]:
 
 
 def _measure(finding: Finding, heading: str, *, primary: bool, others: int) -> Measure:
-    return Measure(key=finding.measure, heading=heading, words=finding.words, primary=primary, others=others)
+    return Measure(
+        key=finding.measure,
+        heading=heading,
+        words=finding.words,
+        primary=primary,
+        utility=finding.kind == "utility",
+        higher_is=finding.higher_is,
+        others=others,
+    )

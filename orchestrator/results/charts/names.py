@@ -7,12 +7,16 @@ from collections import defaultdict
 
 from orchestrator.results.charts.answers import Row
 
-BESIDE, BELOW = 0.2, 0.035
+BESIDE, BELOW = 0.26, 0.05
 """Shares of width and height that a name takes."""
+EDGE = 0.75
+"""Share of the width from which a name stands on the left of its dot."""
 
 
 def named_apart(rows: list[Row], *choices: str, log_x: bool = False) -> list[Row]:
-    """The rows with `name` empty where another one stands: of doing nothing and retraining first, then from the edges.
+    """The rows with `name` empty where another one stands: of controls first, then from the edges.
+
+    `flipped` says that a name stands on the left, for on the right there is no room.
 
     Args:
         rows: of `marks.points`.
@@ -28,15 +32,25 @@ def named_apart(rows: list[Row], *choices: str, log_x: bool = False) -> list[Row
 
 
 def _thin_out(drawing: list[Row], *, log_x: bool) -> None:
-    xs = [math.log(row["x"]) if log_x else row["x"] for row in drawing]
-    ys = [row["y"] for row in drawing]
-    wide, high = (max(xs) - min(xs)) or 1.0, (max(ys) - min(ys)) or 1.0
-    kept: list[tuple[float, float]] = []
+    xs, ys = _shares(drawing, "x", log=log_x), _shares(drawing, "y")
     middle = sum(ys) / len(ys)
-    order = sorted(range(len(drawing)), key=lambda i: (drawing[i]["role"] == "audited", -abs(ys[i] - middle)))
-    for i in order:
-        x, y = xs[i] / wide, ys[i] / high
-        if any(abs(x - a) < BESIDE and abs(y - b) < BELOW for a, b in kept):
-            drawing[i]["name"] = ""
-        elif drawing[i]["name"]:
-            kept.append((x, y))
+    kept: list[tuple[float, float]] = []
+    for i in sorted(
+        range(len(drawing)), key=lambda i: (drawing[i]["role"] == "audited", -abs(ys[i] - middle))
+    ):
+        row = drawing[i]
+        row["flipped"] = xs[i] > EDGE
+        start = xs[i] - BESIDE if row["flipped"] else xs[i]
+        if any(abs(start - x) < BESIDE and abs(ys[i] - y) < BELOW for x, y in kept):
+            row["name"] = ""
+        elif row["name"]:
+            kept.append((start, ys[i]))
+
+
+def _shares(drawing: list[Row], field: str, *, log: bool = False) -> list[float]:
+    """Where the dots stand between the ends of their axis, which holds all intervals."""
+    scale = math.log if log else float
+    ends = [row[f"{field}_{end}"] for row in drawing for end in ("low", "high")]
+    known = [scale(v) for v in (*ends, *(row[field] for row in drawing)) if v is not None]
+    lowest, reach = min(known), (max(known) - min(known)) or 1.0
+    return [(scale(row[field]) - lowest) / reach for row in drawing]

@@ -121,7 +121,7 @@ def fairness(answers: Answers) -> list[Row]:
                 + (", masked gradients" if any(r["masked"] for r in group) else ""),
             }
         )
-    return found
+    return named_apart(found, "attack")
 
 
 def _definition(row: Row) -> tuple[bool, str]:
@@ -150,8 +150,8 @@ def layers(answers: Answers) -> list[Row]:
             "high": r["rho_high"],
             "margin": None,
             "models": r["models"],
-            "note": r["no_interval"]
-            or f"{r['models']} models" + (", masked gradients" if r["masked"] else ""),
+            "note": (r["no_interval"] or f"{r['models']} models")
+            + (", masked gradients" if r["masked"] else ""),
         }
         for r in kept
     )

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from orchestrator.certificate import main
-from orchestrator.report.blocks import number
 from orchestrator.report.certificate import certificate, copies
 from orchestrator.report.certificate_evidence import CHANCE, exposed_examples
 from orchestrator.report.subject import Subject, choose
+from orchestrator.report.templates import number
 from orchestrator.results.connection import Results
 from orchestrator.results.evidence import signed
 from orchestrator.store.store import Store
