@@ -10,6 +10,7 @@ from orchestrator.report.facts.facts import gather_facts
 from orchestrator.report.page import report_page
 from orchestrator.report.subject import Subject
 from orchestrator.results.charts.answers import Answers
+from orchestrator.results.charts.kinds import KINDS
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tests.support.audited import write_cell, write_run
@@ -116,7 +117,7 @@ def test_captions_and_rows_of_evenness_against_robustness_are_marked(attacked):
         {("pgd", 12, 12), ("apgd", 12, 0)} if "apgd" in attacks else {("pgd", 12, 12 if flagged else None)}
     )
     for name in ("fairness", "layers"):
-        notes = [row["note"] for row in Answers(results).results.chart(name).rows]
+        notes = [row["note"] for row in KINDS[name].rows(Answers(results))]
         assert any("masked gradients" in note for note in notes) is flagged
 
 
