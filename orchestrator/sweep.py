@@ -160,7 +160,7 @@ def _conclude(outcome: Outcome, command: Command) -> None:
         f"results in {command.out}: python -m orchestrator.query leaderboard --results {command.out}",
     ]
     if command.report and done and not outcome.stopped and "://" not in command.out:
-        from orchestrator.report.write import build  # matplotlib: the plan can do without
+        from orchestrator.report.write import build  # duckdb: the plan can do without
 
         files = Store(command.out).files
         files.write(PAGE, build(command.out, outcome.run)[0].encode())

@@ -28,18 +28,22 @@ def _(mo):
 @app.cell
 def _(Results, mo, root, run):
     results = Results(root, run and str(run))
-    mo.md(
-        f"# Unlearning audit\n\nTables and views of `{root}`: " + ", ".join(f"`{n}`" for n in results.names)
-    )
+    names = ", ".join(f"`{name}`" for name in results.names)
+    mo.md(f"# Unlearning audit\n\nTables and views of `{root}`: {names}")
     return (results,)
 
 
 @app.cell
-def _(mo, results):
+def _(mo):
     mo.md(
         "## Which models can be told from retraining?\n\nThe view `model_verdicts`, by the query of that name: "
         "what the report and the certificate say."
     )
+    return
+
+
+@app.cell
+def _(results):
     verdicts = results.query("model_verdicts").to_pandas()
     audited = verdicts.loc[
         verdicts.role == "audited",
@@ -53,10 +57,31 @@ def _(mo, results):
 
 
 @app.cell
-def _(mo, results):
+def _(mo):
+    mo.md(
+        "## A chart of the report\n\n`results.chart` takes the names of `--figures`, and the place and choices: "
+        '`results.chart("robustness", forget_set="random", attack="pgd")`.'
+    )
+    return
+
+
+@app.cell
+def _(results):
+    forest = results.chart("forest")
+    forest
+    return (forest,)
+
+
+@app.cell
+def _(mo):
     mo.md(
         "## Your own SQL\n\nParameters are `$name`; `verdicts` has every measure, with its test and its margin."
     )
+    return
+
+
+@app.cell
+def _(results):
     forgetting = results.sql(
         """
         select architecture, forget_set, method, scope, role, setting_labels.label as setting_label, seeds, value,
@@ -74,28 +99,16 @@ def _(mo, results):
 
 
 @app.cell
-def _(forgetting):
-    from matplotlib.figure import Figure
-
-    shown = forgetting.dropna(subset=["difference"]).reset_index(drop=True)
-    figure = Figure(figsize=(7, 0.28 * len(shown) + 1.2), layout="constrained")
-    axes = figure.add_subplot()
-    axes.axvline(0, color="grey", lw=0.8)
-    axes.hlines(shown.index, shown.difference_low, shown.difference_high, lw=1)  # one seed has no interval
-    axes.plot(shown.difference, shown.index, "o", ms=4)
-    names = shown.method + " / " + shown.scope + ", " + shown.forget_set + " " + shown.setting_label
-    axes.set_yticks(shown.index, names)
-    axes.set_xlabel("forget accuracy minus the mean of both retrainings")
-    figure
-    return (figure,)
-
-
-@app.cell
-def _(mo, results):
+def _(mo):
     mo.md(
         "## A view as a DataFrame\n\nTables such as `costs` hold what every run has paid for; views, such as "
         "`cost_by_stage`, rest on the cells of the run above."
     )
+    return
+
+
+@app.cell
+def _(results):
     costs = results.to_df("cost_by_stage")
     seconds = costs.groupby(["stage", "device"])[["stages", "seconds"]].sum()
     seconds

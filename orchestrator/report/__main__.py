@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from orchestrator.command_line import Flag, ResultsDirectory, parse
 from orchestrator.config.plugins import load_plugins
@@ -15,7 +15,9 @@ from tasks.errors import AuditError
 EXAMPLES = """examples:
   python -m orchestrator.report                               to report.html
   python -m orchestrator.report results --output audit.html   to another file
-  python -m orchestrator.report results --figures figures     also SVG and PDF
+  python -m orchestrator.report results --figures figures     also SVG, PDF and CSV
+  python -m orchestrator.report results --figures figures --only forest cost --width 3.3 --style grey
+  python -m orchestrator.report results --facts facts.json    also all it says, as JSON
 """
 EVERY = 10
 """Seconds between two looks at a running sweep, unless the user says otherwise."""
@@ -31,8 +33,16 @@ class Command:
     """Rest on the cells that this run asked for."""
     output: Annotated[Path, Flag(value="FILE")] = Path("report.html")
     """File to write."""
+    facts: Annotated[Path | None, Flag(value="FILE", otherwise="in the page only")] = None
+    """Also write everything that the page says, as JSON."""
     figures: Annotated[Path | None, Flag(value="DIRECTORY", otherwise="in the page only")] = None
-    """Also write every figure as SVG and PDF, for papers."""
+    """Also write every chart as SVG and PDF, for papers, with its rows as CSV."""
+    only: Annotated[tuple[str, ...], Flag(value="CHART", otherwise="all")] = ()
+    """With --figures: these charts alone, such as forest, robustness, exposure, cost."""
+    width: Annotated[float, Flag(value="INCHES", smallest=1.0)] = 5.5
+    """With --figures: width of a figure."""
+    style: Literal["paper", "grey", "slides"] = "paper"
+    """With --figures: colours on white, shades of grey for print in black, or colours on dark."""
     watch: bool = False
     """Write the page again while a sweep runs; a browser shows it by itself. Ends with the sweep, or Ctrl-C."""
     every: Annotated[int | None, Flag(value="SECONDS", otherwise="10", smallest=1)] = None
@@ -46,15 +56,20 @@ class Command:
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and write the report."""
     command = parse(Command, arguments, prog="python -m orchestrator.report", examples=EXAMPLES)
-    from orchestrator.report import write  # matplotlib, duckdb: not for --help
+    from orchestrator.report import write  # duckdb: not for --help
+    from orchestrator.report.facts.facts import gather_facts
+    from orchestrator.report.page import report_page
+    from orchestrator.results.charts.answers import Answers
+    from orchestrator.results.connection import Results
+    from orchestrator.store.runs import check_one
 
-    write.check_folder(command.output, flag="--output")
-    if command.figures is not None:
-        write.check_no_file(command.figures, flag="--figures")
+    check_one(command.run)
+    write.check_asked(command.output, command.facts, command.figures, command.only)
     if command.every is not None and not command.watch:
         raise AuditError("--every: expected together with --watch")
-    if command.watch and command.figures is not None:
-        raise AuditError("--figures: expected without --watch: figures are written of what has ended")
+    for flag, path in (("--figures", command.figures), ("--facts", command.facts)):
+        if command.watch and path is not None:
+            raise AuditError(f"{flag}: expected without --watch: it is written of what has ended")
     load_plugins(command.plugins, named_by="--plugins")
     if command.watch:
         from orchestrator.report.watch import watch
@@ -64,12 +79,18 @@ def main(arguments: list[str] | None = None) -> int:
 
         every = command.every or EVERY
         return watch(make, command.results, command.run, output=command.output, every=every)
-    page, sections = write.build(command.results, command.run, examples=command.examples)
-    write.write_page(command.output, page, flag="--output")
+    with Results(command.results, command.run) as results:
+        answers = Answers(results)
+        facts = gather_facts(answers, examples=command.examples)
+        drawn = write.drawn_charts(answers, command.only) if command.figures else []
+    write.write_page(command.output, report_page(facts), flag="--output")
     sys.stderr.write(f"report in {command.output}: open it in a browser\n")
+    if command.facts is not None:
+        write.write_page(command.facts, facts.as_json(), flag="--facts")
+        sys.stderr.write(f"facts in {command.facts}\n")
     if command.figures is not None:
-        count = write.write_figures(command.figures, sections)
-        sys.stderr.write(f"{count} figures in {command.figures}\n")
+        write.write_figures(command.figures, drawn, style=command.style, width=command.width)
+        sys.stderr.write(f"{len(drawn)} figures in {command.figures}\n")
     return Exit.FINISHED
 
 

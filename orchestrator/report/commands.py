@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.config.settings import canonical, load
@@ -30,3 +32,28 @@ def configuration(results: Results) -> str:
             if all(canonical(given.get(k)) == canonical(v) for k, v in preset.items() if k != "execution"):
                 return str(row["name"])
     return PLACEHOLDER
+
+
+def quoted(value: object) -> str:
+    """A value as a shell takes it."""
+    text = str(value)
+    return text if text and all(c.isalnum() or c in "_-./:=" for c in text) else shlex.quote(text)
+
+
+def sweep(results: Results, flags: str = "") -> str:
+    """The command that computes what is missing, with further flags of the sweep."""
+    words = (
+        "python -m orchestrator.sweep",
+        configuration(results),
+        flags,
+        f"--out {quoted(results.store.root)}",
+    )
+    return " ".join(filter(None, words))
+
+
+def query(results: Results, name: str, params: Mapping[str, object]) -> str:
+    """The command by which a reader sees the numbers of a run behind something that is shown."""
+    given = "".join(f" {key}={quoted(value)}" for key, value in params.items())
+    param = f" --param{given}" if given else ""
+    of_run = f" --run {quoted(results.run)}" if results.run else ""
+    return f"python -m orchestrator.query {name} --results {quoted(results.store.root)}{of_run}{param}"

@@ -1,47 +1,68 @@
-"""How many forgotten examples can be told apart, beside those that would be in a retrained model by chance."""
+"""Examples that are told apart one by one, beside those that would be so in a retrained model by chance."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from orchestrator.report.blocks import COVERAGE, ERROR, Context, Source, Table, code, number
-from orchestrator.results.evidence import ROLE_ORDER, ROLES
+from orchestrator.results.charts.answers import Answers
+from orchestrator.results.evidence import ROLE_ORDER, Place
 
 FALSE_DISCOVERIES = 0.1
 """Share of the examples called told apart that may be false."""
+QUERY = "per_example_vulnerability"
 
 
-def exposure_table(context: Context) -> Table | None:
-    """Examples told apart by model, a row for each test, none chosen by what it says; None where none was run."""
-    asked = {"fdr": FALSE_DISCOVERIES}
-    rows = context.results.query("per_example_vulnerability", **asked).to_pylist()
-    rows = [r for r in rows if r["tested"]]
-    if not rows:
-        return None
-    places = ("architecture", "forget_set", "attack", "statistic")
-    rows.sort(key=lambda r: (*(r[p] for p in places), ROLE_ORDER.index(r["role"]), r["method"], r["scope"]))
-    body: list[list[str]] = []
-    for r in rows:
-        statistic, attack = r["statistic"], r["attack"]
-        body.append(
-            [
-                escape(r["architecture"]),
-                code(r["forget_set"]),
-                escape(attack if statistic in attack else f"{attack} {statistic}"),
-                escape(context.evidence.label(r["role"], r["method"], r["scope"])),
-                f"{r['vulnerable']} of {r['tested']}",
-                number(r["above_floor"], 3),
-            ]
+@dataclass(frozen=True, kw_only=True)
+class Exposed:
+    """Forgotten examples of a model, each tested by itself over shadow models."""
+
+    label: str
+    attack: str
+    told_apart: int
+    tested: int
+    above_control: float | None
+    """Share of examples whose own AUC exceeds the 95 % quantile of the retrained model's; .05 where nothing is left.
+    It has no interval: examples share their shadow models."""
+
+
+def exposed_rows(answers: Answers) -> list[tuple[tuple[Any, ...], Exposed]]:
+    """A row for each model and test, none chosen by what it says, each behind its place, role, method and scope."""
+    rows = [r for r in answers.rows(QUERY, fdr=FALSE_DISCOVERIES) if r["tested"]]
+    names = ("architecture", "forget_set", "attack", "statistic")
+    rows.sort(
+        key=lambda r: (
+            *(r[n] for n in names),
+            ROLE_ORDER.index(r["role"]),
+            r["method"],
+            r["scope"],
+            r["seed"],
         )
-    return Table(
-        caption="Forgotten examples that are told apart, each tested by itself over shadow models (the attack "
-        "<code>rank_test</code> asks whether its confidence differs at all, and fits no attacker): at most "
-        f"{FALSE_DISCOVERIES:.0%} of those called so are expected to be false (none is true in the row of the "
-        f"retrained model). Beside it the share of examples whose own AUC exceeds the {COVERAGE} quantile of the "
-        f"retrained model's: {ERROR} where nothing is left. It has no interval: examples share their shadow "
-        "models.",
-        heading=["architecture", "forget set", "attack", "model", "told apart", "above the control"],
-        rows=body,
-        source=Source(query="per_example_vulnerability", params=asked),
-        quiet=frozenset(i for i, r in enumerate(rows) if r["role"] in ROLES),
+    )
+    return [(_key(r), _exposed(answers, r)) for r in rows]
+
+
+def exposed_models(answers: Answers) -> Mapping[tuple[Any, ...], Exposed]:
+    """Of each model the test that names most examples: of several seeds and statistics a person is exposed by any."""
+    found: dict[tuple[Any, ...], Exposed] = {}
+    for key, exposed in exposed_rows(answers):
+        if key not in found or exposed.told_apart > found[key].told_apart:
+            found[key] = exposed
+    return found
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    place = Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
+    return (place, row["role"], row["method"], row["scope"])
+
+
+def _exposed(answers: Answers, row: Mapping[str, Any]) -> Exposed:
+    attack, statistic = row["attack"], row["statistic"]
+    return Exposed(
+        label=answers.label(row),
+        attack=attack if statistic in attack else f"{attack} {statistic}",
+        told_apart=row["vulnerable"],
+        tested=row["tested"],
+        above_control=row["above_floor"],
     )

@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,21 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """PNG images of examples as data URIs, or documents as HTML, and names of classes; or why there are none."""
+    """Images of examples as data URIs, or documents, and names of classes; or why there are none."""
 
     images: dict[int, str]
-    documents: dict[int, str] = field(default_factory=dict)
-    """Words, in which facts are marked."""
+    documents: dict[int, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """In pieces: words, and the kind of fact that they state or nothing."""
     groups: dict[int, str] = field(default_factory=dict)
     """Whose documents are; names."""
     class_names: tuple[str, ...] = ()
     why_not: str = ""
-
-    def caption(self, example_id: int, label: int | None) -> str:
-        """Number and class of an example, as HTML."""
-        return f"<b>#{example_id}</b>" + (
-            "" if label is None else f", class {escape(self.class_name(label))}"
-        )
 
     def class_name(self, label: int | None) -> str:
         """The name of a class; its number where names are unknown."""
@@ -75,7 +68,7 @@ def read_examples(results: Results, ids: Iterable[int], *, asked: bool) -> Examp
             inside = [i for i in ids if 0 <= i < len(labels.labels)]
             return Examples(
                 images={},
-                documents={i: marked(source.pieces(i)) for i in inside},
+                documents={i: beginning(source.pieces(i)) for i in inside},
                 groups={}
                 if labels.groups is None
                 else {i: labels.group_names[labels.groups[i]] for i in inside},
@@ -100,26 +93,32 @@ def _source(config: dict[str, Any]) -> Any:
 
 MOST_CHARACTERS = 600
 """Of a document that are shown."""
+WIDEST = 64
+"""Pixels of an image that is shown as it is."""
 
 
-def marked(pieces: Iterable[tuple[str, str]]) -> str:
-    """A document as HTML, the beginning of a long one; what states a fact is marked with its kind."""
-    parts, room = [], MOST_CHARACTERS
+def beginning(pieces: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """A document in pieces, the beginning of a long one."""
+    kept: list[tuple[str, str]] = []
+    room = MOST_CHARACTERS
     for words, kind in pieces:
-        text = escape(words[:room]) + (" ..." if len(words) > room else "")
-        parts.append(f'<mark title="{escape(kind)}">{text}</mark>' if kind else text)
+        kept.append((words[:room] + (" ..." if len(words) > room else ""), kind))
         room -= len(words)
         if room < 0:
             break
-    return " ".join(parts)
+    return tuple(kept)
 
 
 def data_uri(image: np.ndarray) -> str:
-    """A `C x H x W` image, uint8 or float32 in [0, 1], as a PNG data URI."""
+    """A `C x H x W` image, uint8 or float32 in [0, 1], as a data URI: its pixels, or of a large one a small picture."""
     from PIL import Image
 
     pixels = image if image.dtype == np.uint8 else np.clip(image * 255.0, 0, 255).astype(np.uint8)
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.moveaxis(pixels[:3], 0, 2))
     sink = io.BytesIO()
-    picture.save(sink, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode()
+    if max(picture.size) <= WIDEST:
+        picture.save(sink, format="PNG", optimize=True)
+        return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode()
+    picture.thumbnail((WIDEST, WIDEST))
+    picture.save(sink, format="JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(sink.getvalue()).decode()

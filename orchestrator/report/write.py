@@ -1,50 +1,25 @@
-"""Puts a report together from a results directory and writes it."""
+"""Makes a report of a results directory and writes it: the page, its facts, its figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from orchestrator.progress.status import read_status
-from orchestrator.report.blocks import Context, Figure, Origin, Section
-from orchestrator.report.examples import examples_section, order_section
-from orchestrator.report.models import layers_section, robustness_section, scope_section, trade_off_section
-from orchestrator.report.outcomes import cost_section, harm_section, seeds_section
-from orchestrator.report.page import render_page
-from orchestrator.report.record import failures_section, provenance_section
-from orchestrator.report.tables import leaderboard_section
-from orchestrator.report.verdict import verdict_section
+from orchestrator.report.facts.facts import Facts, gather_facts
+from orchestrator.report.page import report_page
+from orchestrator.results.charts.answers import Answers
+from orchestrator.results.charts.chart import Chart, charts
+from orchestrator.results.charts.kinds import KINDS, kind_of
 from orchestrator.results.connection import Results
-from orchestrator.results.evidence import gather
-from orchestrator.results.own_queries import ask
-from orchestrator.store.modes import create
-from orchestrator.store.purges import purge_line
+from orchestrator.store.modes import create, make_directories
 from orchestrator.store.runs import check_one
-from orchestrator.store.store import existing
 from tasks.errors import AuditError
-
-SECTIONS: tuple[Callable[[Context], Section], ...] = (
-    verdict_section,
-    leaderboard_section,
-    trade_off_section,
-    layers_section,
-    robustness_section,
-    scope_section,
-    examples_section,
-    harm_section,
-    order_section,
-    seeds_section,
-    cost_section,
-    failures_section,
-    provenance_section,
-)
 
 
 def build(
     root: str, run: str | None = None, *, examples: bool = False, refresh: int | None = None
-) -> tuple[str, list[Section]]:
-    """The page, and the sections with their figures.
+) -> tuple[str, Facts]:
+    """The page, and what it says.
 
     Args:
         root: the results directory.
@@ -57,43 +32,25 @@ def build(
     """
     check_one(run)
     with Results(root, run) as results:
-        context = Context(results=results, root=root, evidence=gather(results), examples=examples)
-        sections = [make(context) for make in SECTIONS]
-        facts = _facts(context)
-        page = render_page(
-            "Unlearning audit",
-            _subtitle(context),
-            facts,
-            sections,
-            origin=Origin(root, results.run),
-            refresh=refresh,
-        )
-    return page, sections
+        facts = gather_facts(Answers(results), examples=examples)
+    return report_page(facts, refresh=refresh), facts
 
 
-def _subtitle(context: Context) -> str:
-    rows = ask(context.results, "latest_run")
-    if not rows:
-        return f"{context.root}: no run is recorded"
-    started = rows[0]["started_at"].strftime("%Y-%m-%d %H:%M UTC")
-    return f"{rows[0]['name']}, data set {rows[0]['dataset']}, run {rows[0]['run_id']} of {started}"
+def check_asked(output: Path, facts: Path | None, figures: Path | None, only: Collection[str]) -> None:
+    """Refuse what cannot be written or drawn, before the work of making it.
 
-
-def _facts(context: Context) -> list[tuple[str, str]]:
-    (row,) = ask(context.results, "counts")
-    names = {
-        "methods": "methods audited",
-        "architectures": "architectures",
-        "forget_sets": "forget sets",
-        "seeds": "seeds",
-        "finished": "cells finished",
-        "failed": "cells failed",
-    }
-    left = read_status(existing(context.root), now=datetime.now(UTC)).left
-    missing = [("cells missing", f"{left}, the same sweep command computes them")] if left else []
-    line = purge_line(context.results.store)
-    deleted = [("deleted since", line)] if line else []
-    return [*((text, str(row[name])) for name, text in names.items()), *missing, *deleted]
+    Raises:
+        AuditError: a directory is missing or a file, a chart is unknown, or is asked for without figures.
+    """
+    check_folder(output, flag="--output")
+    if facts is not None:
+        check_folder(facts, flag="--facts")
+    if figures is not None:
+        check_no_file(figures, flag="--figures")
+    for name in only:
+        kind_of(name, where="--only")
+    if only and figures is None:
+        raise AuditError("--only: expected --figures DIRECTORY beside it, for the page has every chart")
 
 
 def check_folder(path: Path, *, flag: str) -> None:
@@ -122,16 +79,49 @@ def write_page(path: Path, text: str, *, flag: str) -> None:
     Raises:
         AuditError: it cannot be written; the message begins with the flag that named it.
     """
+    write_bytes(path, text.encode(), flag=flag)
+
+
+def write_bytes(path: Path, content: bytes, *, flag: str) -> None:
+    """Write a file.
+
+    Raises:
+        AuditError: it cannot be written; the message begins with the flag that named it.
+    """
     try:
         with create(path) as sink:
-            sink.write(text.encode())
+            sink.write(content)
     except OSError as error:
         raise AuditError(f"{flag}: cannot write {path}: {error.strerror}") from error
 
 
-def write_figures(directory: Path, sections: Sequence[Section]) -> int:
-    """Write every panel as SVG and PDF; returns how many panels there were."""
-    panels = [p for s in sections for b in s.blocks if isinstance(b, Figure) for p in b.panels]
-    for panel in panels:
-        panel.save(directory)
-    return len(panels)
+def drawn_charts(answers: Answers, only: Collection[str] = ()) -> list[Chart]:
+    """Every chart that has rows, or those of some names.
+
+    Raises:
+        AuditError: there is no chart of a name.
+    """
+    kinds = [kind_of(name, where="--only") for name in only] or list(KINDS.values())
+    return [chart for kind in kinds for chart in charts(kind, kind.rows(answers))]
+
+
+def write_figures(directory: Path, drawn: Sequence[Chart], *, style: str, width: float) -> None:
+    """Write each chart as SVG and PDF, with its rows as CSV.
+
+    Args:
+        directory: made if it is not there.
+        drawn: the charts; of two with one file name the second is numbered.
+        style: of `STYLES`.
+        width: inches.
+
+    Raises:
+        AuditError: a file cannot be written.
+    """
+    taken: dict[str, int] = {}
+    make_directories(directory)
+    for chart in drawn:
+        count = taken[chart.name] = taken.get(chart.name, 0) + 1
+        stem = directory / (chart.name if count == 1 else f"{chart.name}-{count}")
+        svg, pdf = chart.figure(style, width)
+        for suffix, content in ((".svg", svg.encode()), (".pdf", pdf), (".csv", chart.table().encode())):
+            write_bytes(stem.with_name(stem.name + suffix), content, flag="--figures")

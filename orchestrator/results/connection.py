@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -31,6 +31,9 @@ from orchestrator.store.runs import selected_run
 from orchestrator.store.store import existing
 from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError, unknown_name
+
+if TYPE_CHECKING:
+    from orchestrator.results.charts.chart import Chart
 
 EXPORTED_VIEWS = "views.sql"
 USER_ERRORS = (
@@ -157,6 +160,22 @@ class Results:
     def to_df(self, name: str) -> Any:
         """All rows of a table or view as a pandas DataFrame."""
         return self.table(name).to_pandas()
+
+    def chart(self, name: str, **chosen: str) -> Chart:
+        """A chart by name, which a notebook shows as it is: `chart("forest", forget_set="random")`.
+
+        Args:
+            name: of a chart of the report: forest, robustness, exposure, cost, ...
+            chosen: the place (`dataset`, `architecture`, `forget_set`) and the chart's choices (`measure`, `attack`,
+                ...); what is left out takes the first value that there is.
+
+        Raises:
+            AuditError: there is no such chart, choice or value, or nothing to draw.
+        """
+        from orchestrator.results.charts.answers import Answers
+        from orchestrator.results.charts.chart import chart
+
+        return chart(Answers(self), name, **chosen)
 
     def export(self, directory: Path) -> list[Path]:
         """Write every table as Parquet, with the SQL that makes the same views of them in any DuckDB.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -115,6 +116,7 @@ class Finding(Value):
 
     model_setting: str
     kind: str
+    higher_is: str
     retrained: float | None
     again: float | None
     difference: float | None
@@ -253,11 +255,14 @@ class Evidence:
     def apart_by(self, model: ModelVerdict) -> str:
         """What sets a model apart from others of its method, scope and place, which differ in their setting; empty
         where there is one."""
-        which = {"method": model.method, "scope": model.scope, "role": model.role}
-        if len(self.judged_models(model.place, **which)) == 1:
+        if self._namesakes[(model.place, *_which(model)[:-1])] == 1:
             return ""
-        findings = self.judged(model.place, **which, model_setting=model.model_setting)
-        return next((f.setting_label for f in findings if f.setting_label), model.model_setting[:6])
+        labels = (finding.setting_label for finding in self.of_model(model) if finding.setting_label)
+        return next(labels, model.model_setting[:6])
+
+    @cached_property
+    def _namesakes(self) -> Counter[tuple[Any, ...]]:
+        return Counter((model.place, *_which(model)[:-1]) for model in self.models)
 
     def upper_bounds(self, findings: Iterable[Finding]) -> str:
         """A sentence on values that masked gradients make upper bounds, plain text; empty where there are none."""
@@ -275,8 +280,23 @@ class Evidence:
 
     def primary(self, model: ModelVerdict) -> list[Finding]:
         """What the verdict on a model rests on."""
-        which = {name: getattr(model, name) for name in ("method", "scope", "role", "model_setting")}
-        return self.judged(model.place, family="primary", **which)
+        return [finding for finding in self.of_model(model) if finding.primary]
+
+    def of_model(self, model: ModelVerdict) -> list[Finding]:
+        """Every finding on a model."""
+        return self._by_model.get((model.place, *_which(model)), [])
+
+    @cached_property
+    def _by_model(self) -> dict[tuple[Any, ...], list[Finding]]:
+        gathered: dict[tuple[Any, ...], list[Finding]] = {}
+        for finding in self.findings:
+            gathered.setdefault((finding.place, *_which(finding)), []).append(finding)
+        return gathered
+
+
+def _which(model: Finding | ModelVerdict) -> tuple[str, str, str, str]:
+    """Which model of its place."""
+    return (model.role, model.method, model.scope, model.model_setting)
 
 
 def _agrees(row: object, fixed: dict[str, object]) -> bool:

@@ -89,8 +89,13 @@ AREAS = {
         ),
     ),
     "report": Area(
-        ("orchestrator/report/*.py", "orchestrator/results/queries/*.sql"),
-        ("tests/orchestrator/report", "tests/queries/recomputed"),
+        (
+            "orchestrator/report/*.py",
+            "orchestrator/report/facts/*.py",
+            "orchestrator/results/charts/*.py",
+            "orchestrator/results/queries/*.sql",
+        ),
+        ("tests/orchestrator/report", "tests/orchestrator/results/charts", "tests/queries/recomputed"),
     ),
     "views": Area(("orchestrator/results/*.sql",), SQL_TESTS),
     "queries": Area(("queries/*.sql",), SQL_TESTS, named=True),

@@ -21,7 +21,6 @@ import pytest
 LARGE = (
     "duckdb",
     "hypothesis",
-    "matplotlib.pyplot",
     "numpy",
     "pyarrow.dataset",
     "scipy.stats",

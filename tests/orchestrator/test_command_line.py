@@ -26,7 +26,7 @@ COMMANDS = (
     *("sweep", "status", "report", "certificate", "query"),
     *("scores", "outputs", "contents", "purge", "trackers"),
 )
-SLOW_IMPORTS = ("torch", "ray", "matplotlib", "marimo", "timm")
+SLOW_IMPORTS = ("torch", "ray", "vl_convert", "marimo", "timm")
 QUICK_SECONDS = 2.0
 """Processor time in which a help must answer; about 0.2 s to 0.6 s where nothing else runs."""
 

@@ -13,11 +13,10 @@ from orchestrator.config.settings import load
 from orchestrator.plan.cells import Plan
 from orchestrator.plan.grid import make_plan
 from orchestrator.records import retained_copies
-from orchestrator.report.blocks import Context
 from orchestrator.report.certificate import copies
-from orchestrator.report.record import provenance_section
+from orchestrator.report.facts.record import record
+from orchestrator.results.charts.answers import Answers
 from orchestrator.results.connection import Results
-from orchestrator.results.evidence import gather
 from orchestrator.store.store import Store
 from orchestrator.sweep import main
 from tasks.errors import AuditError
@@ -98,9 +97,8 @@ def test_certificate_and_report_say_what_stays(tmp_path: Path) -> None:
     assert "cannot be decided" in text
     write_run(store)
     with Results(store.root) as results:
-        section = provenance_section(Context(results=results, root=store.root, evidence=gather(results)))
-    (table,) = [block for block in section.blocks if getattr(block, "heading", [""])[0] == "forget set"]
-    assert table.rows[0][1:] == ["10", "1", "2", ", ".join(map(str, ids[:3]))]
+        (found,) = record(Answers(results)).copies
+    assert (found.examples, found.exact, found.near, list(found.ids)) == (10, 1, 2, ids[:3])
 
 
 def test_nothing_stays_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from orchestrator.config.settings import canonical, load
-from orchestrator.report.blocks import Context, Missing
-from orchestrator.report.commands import configuration
-from orchestrator.report.write import build
+from orchestrator.report.commands import configuration, query, sweep
 from orchestrator.results.connection import Results
-from orchestrator.results.evidence import gather
 from orchestrator.store.store import Store
 from tasks import fields
-from tests.support.audited import audited_root
 from tests.support.fabricated import write_plan
 
 
@@ -38,14 +35,10 @@ def test_a_preset_as_it_ships_is_named_and_nothing_else_is_taken_for_it(
         assert configuration(results) == found
 
 
-def test_no_command_of_a_page_falls_back_on_the_preset_that_a_bare_sweep_runs() -> None:
-    _, sections = build(audited_root())
-    commands = [b.command for s in sections for b in s.blocks if isinstance(b, Missing)]
-    assert commands
-    assert all(one.startswith("python -m orchestrator.sweep CONFIGURATION ") for one in commands)
-
-
-def test_a_directory_with_a_blank_is_one_word_of_the_command() -> None:
-    with Results(audited_root()) as results:
-        context = Context(results=results, root="my results", evidence=gather(results))
-        assert context.sweep("--rerun failed").endswith(" CONFIGURATION --rerun failed --out 'my results'")
+def test_a_directory_with_a_blank_is_one_word_of_the_command(tmp_path: Path) -> None:
+    root = tmp_path / "my results"
+    Store(str(root)).check_ready()
+    with Results(str(root)) as results:
+        assert sweep(results, "--rerun failed").endswith(f" CONFIGURATION --rerun failed --out '{root}'")
+        command = query(results, "roc_one_cell", {"cell_id": "it's"})
+    assert shlex.split(command)[-1] == "cell_id=it's"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from orchestrator.report.blocks import Context, Figure, Table
-from orchestrator.report.outcomes import cost_section
-from orchestrator.report.tables import leaderboard_section
+from orchestrator.report.facts.facts import gather_facts
+from orchestrator.report.page import report_page
+from orchestrator.results.charts.answers import Answers
 from orchestrator.results.connection import Results
-from orchestrator.results.evidence import gather
 from orchestrator.store.store import Store
 from tests.queries.test_costs_and_masking import CPU, GPU, write_model
 from tests.support.audited import write_models, write_run
@@ -31,13 +29,10 @@ def test_a_model_whose_seeds_ran_on_two_kinds_of_device_has_both_costs(tmp_path:
         key = {"method": "finetune", "seed": seed, "retrained_id": f"retrain-{seed}", **place}
         write_model(store, f"finetune-{seed}", "unlearned", 1.0, **key)
     with Results(store.root) as results:
-        context = Context(results=results, root=store.root, evidence=gather(results))
-        (table,) = [block for block in leaderboard_section(context).blocks if isinstance(block, Table)]
-        figures = [block for block in cost_section(context).blocks if isinstance(block, Figure)]
-    (mine,) = [row[-1] for row in table.rows if "finetune" in row[0]]
-    assert re.findall(r"([\d.]+)<span class='ci'>[^<]*, ([^<]+)</span>", mine) == [
-        ("0.12", CPU),
-        ("0.5", GPU),
-    ]
-    page = figures[0].panels[0].inline()
-    assert all(f"on {device}" in page for device in (CPU, GPU))
+        facts = gather_facts(Answers(results))
+        rows = results.chart("cost").rows
+    (row,) = [row for row in facts.places[0].board.rows if row.method == "finetune"]
+    assert [(round(price.ratio or 0, 3), price.device) for price in row.prices] == [(0.125, CPU), (0.5, GPU)]
+    assert {r["label"] for r in rows} == {f"finetune, {device}" for device in (CPU, GPU)}
+    page = report_page(facts)
+    assert all(f", {device}</small>" in page for device in (CPU, GPU))

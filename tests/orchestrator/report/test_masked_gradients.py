@@ -5,15 +5,16 @@ from html import unescape
 
 import pytest
 
-from orchestrator.report.blocks import Context
 from orchestrator.report.certificate import as_page, certify
-from orchestrator.report.models import layers_section, robustness_section
+from orchestrator.report.facts.facts import gather_facts
+from orchestrator.report.page import report_page
 from orchestrator.report.subject import Subject
-from orchestrator.report.verdict import verdict_section
+from orchestrator.results.charts.answers import Answers
+from orchestrator.results.charts.kinds import KINDS
 from orchestrator.results.connection import Results
-from orchestrator.results.evidence import gather
 from orchestrator.store.store import Store
 from tests.support.audited import write_cell, write_run
+from tests.support.report_pages import checked
 
 EPS = 0.1
 MEASURE = f"robust_accuracy:test,param={EPS}"
@@ -73,7 +74,7 @@ def attacked(request, tmp_path_factory):
                 write_attacked(store, method, seed, "apgd", hidden + wobble, zero=0.0, scale_free=True)
     with Results(store.root) as results:
         yield (
-            Context(results=results, root="results", evidence=gather(results)),
+            results,
             TRIED[request.param],
             request.param != "PGD alone",
         )
@@ -86,45 +87,44 @@ def words(text):
 
 
 def test_pgd_shows_no_equivalence_where_a_scale_free_attack_found_more_or_gradients_vanish(attacked):
-    context, attacks, flagged = attacked
+    results, attacks, flagged = attacked
     text = "select * from verdicts where method = 'kept' and metric = 'robust_accuracy' and param > 0"
     found = {
-        r["attack"]: (r["masked_gradients"], r["verdict"], r["reason"])
-        for r in context.results.sql(text).to_pylist()
+        r["attack"]: (r["masked_gradients"], r["verdict"], r["reason"]) for r in results.sql(text).to_pylist()
     }
-    (model,) = context.results.sql("from model_verdicts where method = 'kept'").to_pylist()
+    (model,) = results.sql("from model_verdicts where method = 'kept'").to_pylist()
     bound = (True, "undecided", "masked gradients") if flagged else (None, "shown equivalent", "")
     assert found == {attack: {"pgd": bound, "apgd": (False, "told apart", "")}[attack] for attack in attacks}
     assert model["verdict"] == ("told apart" if "apgd" in attacks else bound[1])
 
 
-@pytest.mark.parametrize("section", [verdict_section, robustness_section])
-def test_the_report_says_so_beside_its_rows(attacked, section):
-    context, _, flagged = attacked
-    said = [b for b in section(context).blocks if SENTENCE in words(getattr(b, "html", ""))]
-    assert len(said) == flagged
-    assert [source.query for block in said for source in block.sources] == ["robust_drop"] * flagged
+def test_the_report_says_so_beside_its_rows(attacked):
+    results, _, flagged = attacked
+    said = checked(report_page(gather_facts(Answers(results)))).words
+    said = said[: said.index("The SQL behind everything")]
+    assert (SENTENCE in said) is flagged
+    assert said.count(CAPTION) == (3 if flagged else 0)  # robustness, fairness, layers
 
 
 def test_captions_and_rows_of_evenness_against_robustness_are_marked(attacked):
-    context, attacks, flagged = attacked
-    rows = context.results.query("gap_and_robustness").to_pylist()
+    results, attacks, flagged = attacked
+    rows = results.query("gap_and_robustness").to_pylist()
     assert {(r["attack"], r["masked"]) for r in rows} == (
         {("pgd", True), ("apgd", False)} if "apgd" in attacks else {("pgd", flagged or None)}
     )
-    rows = context.results.query("fairness_vs_robustness").to_pylist()
+    rows = results.query("fairness_vs_robustness").to_pylist()
     assert {(r["attack"], r["models"], r["masked"]) for r in rows} == (
         {("pgd", 12, 12), ("apgd", 12, 0)} if "apgd" in attacks else {("pgd", 12, 12 if flagged else None)}
     )
-    figures = layers_section(context).blocks
-    assert len(figures) == 2
-    assert [CAPTION in figure.caption for figure in figures] == [flagged] * 2
+    for name in ("fairness", "layers"):
+        notes = [row["note"] for row in KINDS[name].rows(Answers(results))]
+        assert any("masked gradients" in note for note in notes) is flagged
 
 
 def test_the_certificate_says_so_among_what_it_does_not_show(attacked):
-    context, _, flagged = attacked
+    results, _, flagged = attacked
     subject = Subject(architecture="net", forget_set="mine", method="kept", scope="all")
-    page = words(as_page(certify(context.results, subject)))
+    page = words(as_page(certify(results, subject)))
     limits = page[page.index("What this does not show") : page.index("Origin")]
     sentence = SENTENCE.replace("doing nothing, kept", "kept")
     assert (sentence in limits) is flagged

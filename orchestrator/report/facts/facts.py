@@ -1,0 +1,228 @@
+"""All that a report says, gathered once; as JSON it is the contract that a page is made of, and others may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.report.commands import query, sweep
+from orchestrator.report.exposure import FALSE_DISCOVERIES, QUERY, Exposed, exposed_models, exposed_rows
+from orchestrator.report.facts.answer import Request, headline, place_answer
+from orchestrator.report.facts.board import Board, board
+from orchestrator.report.facts.drawn import Drawn, drawn
+from orchestrator.report.facts.examples import Exhibits, exhibits
+from orchestrator.report.facts.methods import MethodFacts, methods
+from orchestrator.report.facts.record import Record, record
+from orchestrator.report.sentences import Counts, comparisons, in_short, reservations
+from orchestrator.results.catalogue import find_query
+from orchestrator.results.charts.answers import Answers
+from orchestrator.results.charts.kinds import KINDS, PER_EXAMPLE
+from orchestrator.results.evidence import Evidence, Place
+
+VERSION = 1
+"""Of the layout of the JSON."""
+AVERAGES_ALONE = (
+    "No per-example attack was run. Population attacks look at averages and are known to miss single examples that a "
+    "model still remembers (Hayes et al., 2024)."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Which results these are."""
+
+    root: str
+    run_id: str | None
+    """None where no run is recorded."""
+    name: str
+    dataset: str
+    started: str
+    commit: str
+    written: str
+    primary: tuple[str, ...]
+    """Primary measures of the run, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceFacts:
+    """A place with its leaderboard."""
+
+    title: str
+    dataset: str
+    architecture: str
+    forget_set: str
+    board: Board
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behind:
+    """A query by which a reader sees the numbers behind something."""
+
+    query: str
+    command: str
+    sql: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a report says."""
+
+    version: int
+    head: Head
+    headline: str
+    in_short: str
+    """Empty where there is no verdict."""
+    reservations: tuple[str, ...]
+    masked: str
+    """What masked gradients do to the numbers; empty where nothing is masked."""
+    requests: tuple[Request, ...]
+    places: tuple[PlaceFacts, ...]
+    methods: tuple[MethodFacts, ...]
+    exposed: tuple[Exposed, ...]
+    exposed_at: tuple[int, ...]
+    """The place of each of these."""
+    exhibits: Exhibits
+    charts: tuple[Drawn, ...]
+    record: Record
+    behind: Mapping[str, Behind]
+    """By name of the query."""
+    missing: Mapping[str, str]
+    """Commands that compute what charts lack, by name of the chart; with "verdict", "failed" and "per_example"."""
+
+    def as_json(self) -> str:
+        """The contract as JSON text.
+
+        Raises:
+            ValueError: a number is none that JSON has.
+        """
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
+    """Everything that a report on these results says.
+
+    Args:
+        answers: of the results.
+        examples: whether examples are shown whatever the data set; else those of embedded data alone.
+    """
+    evidence, results = answers.evidence, answers.results
+    places = evidence.places
+    exposed = exposed_models(answers)
+    boards = [board(answers, place, exposed) for place in places]
+    counts = {_place(row): row for row in answers.rows("verdict_counts")}
+    total = counts.get(None)
+    requests = _requests(answers, places, boards, counts)
+    rows, charts = drawn(answers, places)
+    tested = [(places.index(key[0]), row) for key, row in exposed_rows(answers) if key[0] in places]
+    return Facts(
+        version=VERSION,
+        head=_head(answers),
+        headline=headline(requests, boards, total),
+        in_short=in_short(total) if total else "",
+        reservations=_reservations(evidence, total) if total else (),
+        masked=evidence.upper_bounds(evidence.findings),
+        requests=requests,
+        places=tuple(_facts(place, one, places) for place, one in zip(places, boards, strict=True)),
+        methods=methods(answers, places, boards),
+        exposed=tuple(row for _, row in tested),
+        exposed_at=tuple(place for place, _ in tested),
+        exhibits=exhibits(answers, places, rows["exposure"], asked=examples),
+        charts=tuple(charts),
+        record=record(answers),
+        behind={name: _behind(answers, name, params) for name, params in _queries().items()},
+        missing={kind.name: sweep(results, kind.flags) for kind in KINDS.values()}
+        | {
+            "verdict": sweep(results),
+            "failed": sweep(results, "--rerun failed"),
+            "per_example": sweep(results, PER_EXAMPLE),
+        },
+    )
+
+
+def _place(row: Counts) -> Place | None:
+    """Where the counts are of; None for all places together."""
+    if row["dataset"] is None:
+        return None
+    return Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
+
+
+def _reservations(evidence: Evidence, total: Counts) -> tuple[str, ...]:
+    by_example = any(f.attack_family == "per_example" for f in evidence.findings if f.role == "audited")
+    return (*reservations(total), comparisons(total), *([] if by_example else [AVERAGES_ALONE]))
+
+
+def _requests(
+    answers: Answers, places: Sequence[Place], boards: Sequence[Board], counts: Mapping[Place | None, Counts]
+) -> tuple[Request, ...]:
+    """A request for each forget set: those on which the audit can tell come first."""
+    sizes = {r["forget_set"]: r["n"] for r in answers.own("forget_set_sizes")}
+    groups: dict[tuple[str, str], list[int]] = {}
+    for number, place in enumerate(places):
+        if place in counts:
+            groups.setdefault((place.dataset, place.forget_set), []).append(number)
+    found = [
+        Request(
+            forget_set=forget_set,
+            dataset=dataset,
+            size=sizes.get(forget_set),
+            answers=tuple(
+                place_answer(answers.evidence, n, places[n], boards[n], counts[places[n]]) for n in numbers
+            ),
+        )
+        for (dataset, forget_set), numbers in groups.items()
+    ]
+    return tuple(sorted(found, key=lambda request: not any(answer.sees for answer in request.answers)))
+
+
+def _head(answers: Answers) -> Head:
+    results = answers.results
+    rows = answers.own("latest_run")
+    row: Mapping[str, Any] = rows[0] if rows else {}
+    primary = {f.words: None for f in answers.evidence.findings if f.primary}
+    return Head(
+        root=results.store.root,
+        run_id=results.run,
+        name=row.get("name") or "unknown",
+        dataset=row.get("dataset") or "unknown",
+        started=f"{row['started_at']:%Y-%m-%d %H:%M} UTC" if rows else "",
+        commit=(row.get("git_commit") or "")[:10],
+        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        primary=tuple(primary),
+    )
+
+
+def _facts(place: Place, found: Board, places: Sequence[Place]) -> PlaceFacts:
+    several = len({p.dataset for p in places}) > 1
+    title = f"{place.forget_set}, {place.architecture}"
+    return PlaceFacts(
+        title=f"{title}, {place.dataset}" if several else title,
+        dataset=place.dataset,
+        architecture=place.architecture,
+        forget_set=place.forget_set,
+        board=found,
+    )
+
+
+OTHERS: Mapping[str, Mapping[str, Any]] = {
+    "verdict_counts": {},
+    "model_verdicts": {},
+    "verdict": {},
+    QUERY: {"fdr": FALSE_DISCOVERIES},
+    "example_auc": {},
+    "hardest_examples": {"top": 12},
+    "failures": {},
+    "retained_copies": {},
+    "cost": {},
+}
+"""Queries behind tables and sentences, with their parameters."""
+
+
+def _queries() -> Mapping[str, Mapping[str, Any]]:
+    return {kind.query: kind.params for kind in KINDS.values()} | dict(OTHERS)
+
+
+def _behind(answers: Answers, name: str, params: Mapping[str, Any]) -> Behind:
+    return Behind(query=name, command=query(answers.results, name, params), sql=find_query(name).text)

@@ -1,0 +1,1 @@
+"""Charts of results: rows from queries, specifications of Vega-Lite as plain dictionaries, and figures of both."""

@@ -1,0 +1,90 @@
+"""What charts and pages read of results: the verdicts once, every query once, and how models are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.results.evidence import ROLE_ORDER, Evidence, Finding, ModelVerdict, Place, gather
+from orchestrator.results.own_queries import ask
+
+if TYPE_CHECKING:
+    from orchestrator.results.connection import Results
+
+Row = dict[str, Any]
+"""A row of a query, or of a chart."""
+
+
+class Answers:
+    """Answers of one session over results, asked for once each."""
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self._asked: dict[tuple[Any, ...], list[Row]] = {}
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The verdicts, and the values of the retrained models."""
+        return gather(self.results)
+
+    def rows(self, query: str, **params: Any) -> list[Row]:
+        """The rows of a query that ships."""
+        key = (query, *sorted(params.items()))
+        if key not in self._asked:
+            self._asked[key] = self.results.query(query, **params).to_pylist()
+        return self._asked[key]
+
+    def own(self, query: str, **params: Any) -> list[Row]:
+        """The rows of a query that charts and pages alone ask."""
+        return ask(self.results, query, **params)
+
+    def label(self, row: Mapping[str, Any]) -> str:
+        """How the model of a row is called: with what sets its setting apart from others at its place, if anything."""
+        text = self.evidence.label(row["role"], row["method"], row["scope"])
+        return f"{text} ({row['setting_label']})" if row.get("setting_label") else text
+
+    @cached_property
+    def _names(self) -> dict[tuple[Any, ...], str]:
+        return {self._key(m): self.evidence.apart_by(m) for m in self.evidence.models}
+
+    @staticmethod
+    def _key(model: ModelVerdict | Finding) -> tuple[Any, ...]:
+        return (model.place, model.method, model.scope, model.role, model.model_setting)
+
+    def name(self, model: ModelVerdict | Finding) -> str:
+        """How a judged model is called."""
+        apart_by = self._names.get(self._key(model), "")
+        text = self.evidence.label(model.role, model.method, model.scope)
+        return f"{text} ({apart_by})" if apart_by else text
+
+
+def at(place: Place) -> Row:
+    """The columns of a place."""
+    return {"dataset": place.dataset, "architecture": place.architecture, "forget_set": place.forget_set}
+
+
+def of(row: Mapping[str, Any]) -> Row:
+    """The columns of a row that say of which model and place it is."""
+    names = ("dataset", "architecture", "forget_set", "role", "method", "scope")
+    return {name: row[name] for name in names}
+
+
+def in_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Controls first, then audited models by name."""
+    return (ROLE_ORDER.index(row["role"]), row["method"], row["scope"], row.get("setting_label") or "")
+
+
+def mean(values: list[float]) -> float:
+    """The mean of some numbers."""
+    return sum(values) / len(values)
+
+
+def least(values: list[float | None]) -> float | None:
+    """The lowest of those that are known; None where none is."""
+    return min((v for v in values if v is not None), default=None)
+
+
+def most(values: list[float | None]) -> float | None:
+    """The highest of those that are known; None where none is."""
+    return max((v for v in values if v is not None), default=None)

@@ -1,0 +1,280 @@
+"""Rows of charts on single examples and on shadow models: exposure, ROC, averages, harm to those who stay, stopping."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from orchestrator.results.charts.answers import Answers, Row, at, in_order, mean, of
+from orchestrator.results.charts.colours import unjudged
+from orchestrator.results.charts.measures import shown_measure
+from orchestrator.results.charts.rows_models import numbered
+from orchestrator.results.charts.swarm import swarm
+from orchestrator.results.evidence import Finding, Place, Value
+from tasks.objectives.names import BESIDE_PHI, PHI
+from tasks.statistics.intervals import clopper_pearson
+
+CONFIDENCE = "confidence"
+"""The statistic of an example where no attack of its own was run: logits above the retrained model."""
+FPR_GRID = np.logspace(-4, 0, 25)
+ROW_OF_DOTS = ("dataset", "architecture", "forget_set", "statistic", "label", "scope")
+Groups = dict[tuple[Any, ...], list[Row]]
+
+
+def exposure(answers: Answers) -> list[Row]:
+    """How exposed each forgotten example still is under each model; choices of `statistic` and `scope`."""
+    found = [*_by_attacks(answers), *_by_confidence(answers)]
+    groups: Groups = defaultdict(list)
+    for row in found:
+        groups[
+            tuple(row[n] for n in ("dataset", "architecture", "forget_set", "statistic", "label", "scope"))
+        ].append(row)
+    for rows in groups.values():
+        offsets = swarm(
+            [_drawn(row) for row in rows], width=0.055 if rows[0]["statistic"] == CONFIDENCE else 0.011
+        )
+        for row, offset in zip(rows, offsets, strict=True):
+            row["swarm"] = offset
+    return numbered(found)
+
+
+def _drawn(row: Row) -> float:
+    """Where a value stands on the scale that draws it."""
+    return float(np.arcsinh(row["value"])) if row["statistic"] == CONFIDENCE else float(row["value"])
+
+
+def _by_attacks(answers: Answers) -> list[Row]:
+    """Each example's own AUC over shadow models, mean over seeds: of rank tests alone where there are any."""
+    rows = answers.rows("example_auc")
+    ranked = [r for r in rows if r["statistic"] in (PHI, *BESIDE_PHI)]
+    return [
+        _exposed(answers, group, f"{group[0]['attack']}: {group[0]['statistic']}", "auc")
+        | {"told": any(r["told_apart"] for r in group), "cut": None, "without": group[0]["retrained_auc"]}
+        for group in _per_example(ranked or rows, "attack", "statistic")
+    ]
+
+
+def _by_confidence(answers: Answers) -> list[Row]:
+    """The logit of the confidence above that of the retrained model, mean over seeds.
+
+    `cut` is what 95 % of the examples stay below under a second retraining, and `told` what lies beyond it, on either
+    side: a yardstick of chance, no test.
+    """
+    groups = _per_example(answers.rows("excess_confidence"))
+    chance: dict[Place, list[float]] = defaultdict(list)
+    for group in groups:
+        if group[0]["role"] == "noise_floor":
+            chance[_place(group[0])].append(abs(mean([r["excess"] for r in group])))
+    cuts = {place: float(np.quantile(values, 0.95)) for place, values in chance.items()}
+    found = []
+    for group in groups:
+        cut = cuts.get(_place(group[0]))
+        row = _exposed(answers, group, CONFIDENCE, "excess")
+        found.append(row | {"told": cut is not None and abs(row["value"]) > cut, "cut": cut, "without": None})
+    return found
+
+
+def _per_example(rows: list[Row], *more: str) -> list[list[Row]]:
+    names = (
+        "dataset",
+        "architecture",
+        "forget_set",
+        *more,
+        "role",
+        "method",
+        "scope",
+        "setting",
+        "example_id",
+    )
+    groups: Groups = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[name] for name in names)].append(row)
+    return sorted(groups.values(), key=lambda group: in_order(group[0]))
+
+
+def _exposed(answers: Answers, group: list[Row], statistic: str, field: str) -> Row:
+    first = group[0]
+    return of(first) | {
+        "statistic": statistic,
+        "scope": first["scope"] if first["role"] == "audited" else None,
+        "label": answers.label(first),
+        "example": first["example_id"],
+        "class": first["label"],
+        "value": mean([r[field] for r in group]),
+    }
+
+
+def _place(row: Row) -> Place:
+    return Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
+
+
+def roc(answers: Answers) -> list[Row]:
+    """Of each family of attacks the curves of retraining, of doing nothing and of the method it recognises best."""
+    return [row for place in answers.evidence.places for row in _rocs(answers, place)]
+
+
+def _rocs(answers: Answers, place: Place) -> list[Row]:
+    found = []
+    for family in ("population", "per_example"):
+        values = [
+            v
+            for v in answers.evidence.at(place, metric="auc", split="forget", attack_family=family)
+            if ":" not in v.variant or v.variant.endswith(":pooled")
+        ]
+        measure = shown_measure(answers.evidence, (v for v in values if isinstance(v, Finding)))
+        same = [v for v in values if v.measure == measure]
+        audited = sorted((v for v in same if v.role == "audited"), key=lambda v: -v.value)[:1]
+        for drawn in [v for v in same if v.role in ("reference", "ceiling")] + audited:
+            label = answers.evidence.label(drawn.role, drawn.method, drawn.scope)
+            more = {
+                "label": label if family == "population" else f"{label} (per example)",
+                "method": drawn.method if drawn.role == "audited" else "",
+                "attack": drawn.attack,
+                "family": family,
+                "tone": drawn.role,
+            }
+            found += [at(place) | more | point for point in _curve(answers, drawn)]
+    return found
+
+
+def _curve(answers: Answers, value: Value) -> list[Row]:
+    """The curve on a grid of false positive rates, of the first seed's cell."""
+    names = ("dataset", "architecture", "method", "scope", "attack", "forget_set")
+    cells = answers.own("first_cell", **{name: getattr(value, name) for name in names})
+    if not cells:
+        return []
+    rows = answers.rows("roc_one_cell", cell_id=cells[0]["cell_id"])
+    rows = [r for r in rows if r["statistic"] == value.variant.partition(":")[0]]
+    return roc_on_grid(rows) if rows else []
+
+
+def roc_on_grid(rows: list[Row]) -> list[Row]:
+    """True positives at each rate of the grid that the non-members can resolve, with exact intervals.
+
+    Args:
+        rows: of queries/roc_one_cell.sql, from the strictest threshold to the loosest.
+    """
+    negatives, positives = rows[0]["non_members"], rows[0]["members"]
+    fp = np.array([0, *(r["false_positives"] for r in rows)])
+    tp = np.array([0, *(r["true_positives"] for r in rows)])
+    grid = FPR_GRID[1 / negatives * 0.999 <= FPR_GRID]
+    hits = np.array([tp[fp <= rate * negatives + 1e-9].max() for rate in grid])
+    grid, hits = grid[hits > 0], hits[hits > 0]
+    low, high = clopper_pearson(hits, np.full(len(hits), positives))
+    columns = (grid.tolist(), (hits / positives).tolist(), low.tolist(), high.tolist())
+    return [
+        dict(zip(("fpr", "value", "low", "high"), point, strict=True)) for point in zip(*columns, strict=True)
+    ]
+
+
+ALL = "all examples"
+
+
+def averages(answers: Answers) -> list[Row]:
+    """AUC by the population attack beside that of the per-example attack on its most vulnerable tenth."""
+    rows = answers.rows("population_vs_per_example")
+    return numbered(row for place in answers.evidence.places for row in _averages(answers, place, rows))
+
+
+def _averages(answers: Answers, place: Place, rows: list[Row]) -> list[Row]:
+    here = [r for r in rows if _place(r) == place and r["value"] is not None]
+    judged = answers.evidence.judged(place, metric="auc", split="forget", attack_family="population")
+    measure = shown_measure(answers.evidence, judged)
+    average = [r for r in here if measure and (r["attack"], r["variant"]) == (measure[2], measure[3])]
+    tenths = [r for r in here if r["variant"].endswith(":most_vulnerable_tenth")]
+    models = {(r["role"], r["method"], r["scope"]) for r in tenths}
+    if not average:
+        return []
+    found = []
+    for kind, source in ((ALL, average), ("worst tenth", tenths)):
+        groups: Groups = defaultdict(list)
+        for r in source:
+            if (r["role"], r["method"], r["scope"]) in models:
+                groups[r["attack"], r["variant"], in_order(r)].append(r)
+        for group in groups.values():
+            first = group[0]
+            by = "" if kind == ALL else f" by {first['attack']} ({first['variant'].partition(':')[0]})"
+            found.append(
+                of(first)
+                | {
+                    "label": f"{answers.label(first)}, {kind}{by}",
+                    "verdict": unjudged(first["role"]),
+                    "value": mean([r["value"] for r in group]),
+                    "low": min(r["value_low"] for r in group),
+                    "high": max(r["value_high"] for r in group),
+                    "margin": None,
+                    "note": f"{first['attack']}, {first['variant']}",
+                }
+            )
+    return sorted(found, key=lambda row: (*in_order(row), row["label"]))
+
+
+def retain_harm(answers: Answers) -> list[Row]:
+    """Change of the AUC of retained examples from before to after unlearning; a choice of `statistic`."""
+    return numbered(
+        of(r)
+        | {
+            "statistic": f"{r['attack']}: {r['statistic']}",
+            "label": f"{answers.label(r)}, seed {r['seed']}",
+            "verdict": unjudged(r["role"]),
+            "value": r["value"],
+            "low": r["value_low"],
+            "high": r["value_high"],
+            "margin": None,
+            "note": "worse than retraining does" if r["worse"] else "",
+        }
+        for r in sorted(
+            answers.rows("retain_harm"), key=lambda r: (r["attack"], r["statistic"], in_order(r), r["seed"])
+        )
+    )
+
+
+TONES = {"unlearned": "apart", "never": "control", "retained": "undecided", "test": "faint"}
+
+
+def order(answers: Answers) -> list[Row]:
+    """Mean confidence over epochs of unlearning of examples by what became of them, a panel for each model."""
+    rows = [r | {"role": "audited"} for r in answers.rows("forgetting_order") if r["state"] in TONES]
+    return [
+        of(r)
+        | {
+            "panel": answers.label(r),
+            "label": r["state"],
+            "tone": TONES[r["state"]],
+            "epoch": r["epoch"],
+            "value": r["phi"],
+            "low": r["phi_low"],
+            "high": r["phi_high"],
+        }
+        for r in _over_epochs(rows)
+    ]
+
+
+def stopping(answers: Answers) -> list[Row]:
+    """Shares of forgotten examples that are remembered and that are forgotten too well, by epoch."""
+    rows = [r | {"role": "audited"} for r in answers.rows("stopping")]
+    kinds = (("remembered", "remembered", "apart"), ("overforgotten", "forgotten too well", "undecided"))
+    return [
+        of(r)
+        | {
+            "panel": answers.label(r),
+            "label": words,
+            "tone": tone,
+            "epoch": r["epoch"],
+            "value": r[field],
+            "low": None,
+            "high": None,
+        }
+        for field, words, tone in kinds
+        for r in _over_epochs(rows)
+    ]
+
+
+def _over_epochs(rows: list[Row]) -> list[Row]:
+    """The rows of models that have several epochs."""
+    epochs = defaultdict(set)
+    for r in rows:
+        epochs[_place(r), r["method"], r["scope"], r["setting"]].add(r["epoch"])
+    return [r for r in rows if len(epochs[_place(r), r["method"], r["scope"], r["setting"]]) > 1]
