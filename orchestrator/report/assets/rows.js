@@ -2,11 +2,14 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const decoded = new Map();
+const DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /** The values of a column. */
 function valuesOf(column, count) {
   if ("all" in column) return new Array(count).fill(column.all);
-  return column.is ?? column.at.map((index) => column.of[index]);
+  if (column.is) return column.is;
+  const at = typeof column.at === "string" ? Array.from(column.at, (digit) => DIGITS.indexOf(digit)) : column.at;
+  return at.map((index) => column.of[index]);
 }
 
 /** All rows of a chart, in order. */

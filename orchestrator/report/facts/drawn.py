@@ -11,11 +11,13 @@ from orchestrator.results.charts.chart import PLACE
 from orchestrator.results.charts.kinds import KINDS, Kind
 from orchestrator.results.evidence import Place
 
-MOST_DOTS = 12_000
+MOST_DOTS = 6_000
 """Single examples that a page draws; of more, those that stand out and every k-th of the others."""
 DIGITS = 4
-IMPLIED = (*PLACE, "order", "class")
-"""Columns that a page knows from others: the place, the order of the rows, the class of an example."""
+IMPLIED = (*PLACE, "order", "class", "own_low", "own_high")
+"""Columns that a page does without: it knows place, order and class from others, and no interval of own values."""
+DIGITS_OF_INDEX = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""One for each index, where that is enough."""
 Column = Mapping[str, Any]
 
 
@@ -30,7 +32,8 @@ class Drawn:
     remark: str
     """Which are drawn, where some are not."""
     columns: Mapping[str, Column]
-    """By name: {"all": value} where all rows have one, {"of": values, "at": index of each row}, or {"is": values}. The
+    """By name: {"all": value} where all rows have one, {"of": values, "at": index of each row} (a digit of
+    `DIGITS_OF_INDEX` each, or a list), or {"is": values}. The
     column `place` holds numbers of places, a list where a row belongs to several."""
 
 
@@ -112,7 +115,11 @@ def column(values: Sequence[Any]) -> Column:
             index[key] = len(known)
             known.append(value)
         at.append(index[key])
-    return {"is": values} if len(known) > len(values) / 2 else {"of": known, "at": at}
+    if len(known) > len(values) / 2:
+        return {"is": values}
+    if len(known) <= len(DIGITS_OF_INDEX):
+        return {"of": known, "at": "".join(DIGITS_OF_INDEX[index] for index in at)}
+    return {"of": known, "at": at}
 
 
 def shortened(value: Any) -> Any:

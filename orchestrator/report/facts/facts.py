@@ -24,6 +24,8 @@ from orchestrator.results.evidence import Evidence, Place
 
 VERSION = 1
 """Of the layout of the JSON."""
+MOST_ROWS = 300
+"""Rows of leaderboards up to which a page shows everything at once."""
 AVERAGES_ALONE = (
     "No per-example attack was run. Population attacks look at averages and are known to miss single examples that a "
     "model still remembers (Hayes et al., 2024)."
@@ -92,6 +94,11 @@ class Facts:
     missing: Mapping[str, str]
     """Commands that compute what charts lack, by name of the chart; with "verdict", "failed" and "per_example"."""
 
+    @property
+    def large(self) -> bool:
+        """Whether a page shows the leaderboard by primary measures alone, and fewer examples at each place."""
+        return sum(len(place.board.rows) for place in self.places) > MOST_ROWS
+
     def as_json(self) -> str:
         """The contract as JSON text.
 
@@ -158,7 +165,8 @@ def _requests(
     answers: Answers, places: Sequence[Place], boards: Sequence[Board], counts: Mapping[Place | None, Counts]
 ) -> tuple[Request, ...]:
     """A request for each forget set: those on which the audit can tell come first."""
-    sizes = {r["forget_set"]: r["n"] for r in answers.own("forget_set_sizes")}
+    names = dict.fromkeys(place.forget_set for place in places)
+    sizes = {name: answers.own("forget_set_size", forget_set=name)[0]["n"] for name in names}
     groups: dict[tuple[str, str], list[int]] = {}
     for number, place in enumerate(places):
         if place in counts:

@@ -64,9 +64,11 @@ def measures(evidence: Evidence, place: Place) -> list[Measure]:
     found: dict[Key, Measure] = {}
     for metric, split, heading in STANDARD:
         same = [f for f in judged if (f.metric, f.split) == (metric, split)]
-        chosen = [key for key in primary if key[:2] == (metric, split)] or [shown_measure(evidence, same)]
+        chosen = [key for key in primary if key[:2] == (metric, split)]
+        if not chosen and (shown := shown_measure(evidence, same)):
+            chosen = [shown]
         count = len({f.measure for f in same})
-        for key in filter(None, chosen):
+        for key in chosen:
             title = heading if len(chosen) == 1 else by_key[key].words
             found[key] = _measure(by_key[key], title, primary=key in primary, others=count - len(chosen))
     for key in primary:

@@ -11,8 +11,9 @@ import pytest
 import vl_convert
 from scipy import stats
 
-from orchestrator.report.facts.drawn import MOST_DOTS, column, thinned
+from orchestrator.report.facts.drawn import DIGITS_OF_INDEX, MOST_DOTS, column, thinned
 from orchestrator.report.page import compiled
+from orchestrator.report.templates import ASSETS
 from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.chart import Chart, charts
 from orchestrator.results.charts.colours import PAGE, PAPER, SLIDES, TOKENS
@@ -217,10 +218,8 @@ def test_thinning_keeps_what_stands_out_and_says_nothing_of_few():
 )
 def test_a_column_reads_back(values):
     found = column(values)
-    back = (
-        [found["all"]] * len(values)
-        if "all" in found
-        else found.get("is") or [found["of"][i] for i in found["at"]]
-    )
+    at = [DIGITS_OF_INDEX.index(d) if isinstance(d, str) else d for d in found.get("at", ())]
+    back = [found["all"]] * len(values) if "all" in found else found.get("is") or [found["of"][i] for i in at]
     assert back == values
     assert [type(v) for v in back] == [type(v) for v in values]
+    assert f'"{DIGITS_OF_INDEX}"' in (ASSETS / "rows.js").read_text()
