@@ -65,7 +65,8 @@ def measures(evidence: Evidence, place: Place) -> list[Measure]:
     for metric, split, heading in STANDARD:
         same = [f for f in judged if (f.metric, f.split) == (metric, split)]
         chosen = [key for key in primary if key[:2] == (metric, split)]
-        if not chosen and (shown := shown_measure(evidence, same)):
+        shown = shown_measure(evidence, same)
+        if not chosen and shown is not None:
             chosen = [shown]
         count = len({f.measure for f in same})
         for key in chosen:
