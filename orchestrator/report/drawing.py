@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import printable
-from orchestrator.store.modes import create, make_directories
+from orchestrator.store.modes import make_directories
+from orchestrator.store.whole_file import whole_file
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Panel:
             make_directories(directory)
             with mpl.rc_context({**STYLE, "svg.hashsalt": self.name}):
                 for path in paths:
-                    with create(path) as sink:
+                    with whole_file(path) as sink:
                         self.canvas.savefig(sink, format=path.suffix[1:], transparent=True)
         except OSError as error:
             raise AuditError(f"--figures: cannot write {directory}: {error.strerror}") from error

@@ -18,10 +18,10 @@ from orchestrator.report.record import failures_section, provenance_section
 from orchestrator.report.tables import leaderboard_section
 from orchestrator.report.verdict import verdict_section
 from orchestrator.results.connection import Results
-from orchestrator.store.modes import create
 from orchestrator.store.purges import purge_line
 from orchestrator.store.runs import check_one
 from orchestrator.store.store import existing
+from orchestrator.store.whole_file import whole_file
 from tasks.errors import AuditError
 
 SECTIONS: tuple[Callable[[Context], Section], ...] = (
@@ -115,7 +115,7 @@ def write_page(path: Path, text: str, *, flag: str) -> None:
         AuditError: it cannot be written; the message begins with the flag that named it.
     """
     try:
-        with create(path) as sink:
+        with whole_file(path) as sink:
             sink.write(text.encode())
     except OSError as error:
         raise AuditError(f"{flag}: cannot write {path}: {error.strerror}") from error
