@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from orchestrator.command_line import ResultsDirectory, parse
-from orchestrator.errors import Exit, run_command
+from orchestrator.errors import Exit, printable, run_command
 
+NAMED = 5
+"""Files that a line names."""
 EXAMPLES = """examples:
   python -m orchestrator.purge results         what would be deleted
   python -m orchestrator.purge results --yes   delete it
@@ -34,12 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     command = parse(Command, arguments, prog="python -m orchestrator.purge", examples=EXAMPLES)
     from orchestrator.store.purges import unfinished  # pyarrow: not for --help
     from orchestrator.store.store import existing
-    from orchestrator.store.traces import WORDS, delete_traces, find_traces
+    from orchestrator.store.traces import WORDS, delete_traces, find_traces, strangers
     from orchestrator.store.verify import nested
 
     store = existing(command.results)
     stores = [store, *nested(store)]
     found = [(store, find_traces(store, ids=command.ids)) for store in stores]
+    others = strangers(*found[0])
     found = [(store, traces) for store, traces in found if traces or unfinished(store)]
     for store, traces in found:
         for t in traces:
@@ -56,7 +59,19 @@ def main(arguments: list[str] | None = None) -> int:
             "deleted, and recorded in the table purges; not looked for: files elsewhere (certificates, answers, "
             "exports, score files), copies, backups and snapshots of the disk\n"
         )
+    sys.stderr.write(_left(others))
     return Exit.FINISHED
+
+
+def _left(others: list[str]) -> str:
+    """A line on files that nobody can judge but the user; empty where there are none."""
+    if not others:
+        return ""
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    return (
+        printable(f"not ours, and left in the directory: {', '.join(others[:NAMED])}{more}; look into them")
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

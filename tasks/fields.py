@@ -71,6 +71,13 @@ def _hints_of(cls: type, where: str) -> dict[str, Any]:
         raise AuditError(_at(where, told)) from None
 
 
+def text_fields(cls: type) -> set[str]:
+    """Names of the fields of a dataclass that take text alone, or none."""
+    hints = _type_hints(cls)
+    kinds = {f.name: get_args(hints[f.name]) or (hints[f.name],) for f in dataclasses.fields(cls)}
+    return {name for name, kind in kinds.items() if str in kind and set(kind) <= {str, type(None)}}
+
+
 @functools.cache
 def _type_hints(cls: type) -> dict[str, Any]:
     """Resolved annotations; resolving takes longer than building, and a search builds thousands."""

@@ -9,7 +9,7 @@ import inspect
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
@@ -148,11 +148,19 @@ def _file_of(cls: type) -> str:
     return str(getattr(module, "__file__", None) or cls.__module__)
 
 
-def parse_text(text: str, *, where: str) -> tuple[str, dict[str, Any]]:
+def parse_text(text: str, *, where: str, texts: Collection[str] = ()) -> tuple[str, dict[str, Any]]:
     """Split `name:key=value,key=value` into the name and its parameters.
 
     Values are Python literals; anything else is taken as text, so `file:path=data/ids.csv` needs no quotes.
     A list is written with semicolons: `pgd:eps=0.1;0.2`; of one item, `pgd:eps=0.1;`.
+
+    Args:
+        text: what the configuration names.
+        where: its key, for messages.
+        texts: keys whose values are text whatever they look like: the name of a group may be 17.
+
+    Raises:
+        AuditError: a parameter has no value.
     """
     name, _, rest = text.partition(":")
     values: dict[str, Any] = {}
@@ -160,10 +168,19 @@ def parse_text(text: str, *, where: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = item.partition("=")
         if not equals:
             raise AuditError(f"{where}: '{text}': expected key=value after '{name}:', got '{item}'")
+        if key.strip() in texts:
+            values[key.strip()] = _text(value)
+            continue
         items, separator, last = value.rpartition(";")
         parts = [literal(part) for part in (*items.split(";"), *([last] if last.strip() else []))]
         values[key.strip()] = parts if separator else literal(value)
     return name.strip(), values
+
+
+def _text(value: str) -> str:
+    """Text as it stands, without quotes around it."""
+    read = literal(value)
+    return read if isinstance(read, str) else value.strip()
 
 
 def literal(text: str) -> Any:

@@ -11,6 +11,7 @@ from orchestrator.plan.elsewhere import MadeElsewhere
 from orchestrator.plan.plugins import plugin_name
 from tasks.attacks.base import Attack, attacks
 from tasks.errors import AuditError, unknown_name
+from tasks.fields import text_fields
 from tasks.forget_sets.base import ForgetKind, forget_kinds
 from tasks.registry import Registry, parse_text
 from tasks.unlearn.base import Method, methods
@@ -111,7 +112,7 @@ def _resolve(
     `text` is a name, a name of a table, or `name:key=value,...`; what is written inline wins over the table,
     and a table wins over the defaults of the class. `more` are names that are valid and no part of these.
     """
-    name, inline = parse_text(text, where=AXIS[where])
+    name = text.partition(":")[0].strip()
     table = dict(tables.get(name, {}))
     base = table.pop(base_key, PROGRAM if is_program(table) else name)
     if not isinstance(base, str):
@@ -119,6 +120,7 @@ def _resolve(
     if base not in registry.names():
         where_named = f"{where}.{name}.{base_key}" if base != name else AXIS[where]
         raise unknown_name(registry.kind, base, {*registry.names(), *tables, *more}, where=where_named)
+    _, inline = parse_text(text, where=AXIS[where], texts=text_fields(registry.get(base)))
     return base, {**table, **inline}
 
 

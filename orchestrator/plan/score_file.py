@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.store.modes import create
+from orchestrator.store.whole_file import whole_file
 from tasks.datasets.arrays import npz_names, read_npz
 from tasks.errors import AuditError
 
@@ -83,7 +83,7 @@ def write_scores(path: Path, values: Mapping[str, np.ndarray], provenance: Mappi
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     try:
-        with create(path) as sink:
+        with whole_file(path) as sink:
             sink.write(content.getvalue())
     except OSError as error:
         raise AuditError(f"--output: cannot write {path}: {error.strerror}") from error

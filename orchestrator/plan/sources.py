@@ -10,6 +10,7 @@ from tasks.datasets.base import DataSource, Labels, datasets
 from tasks.datasets.checks import check_labels
 from tasks.datasets.limited import limited
 from tasks.errors import AuditError
+from tasks.fields import text_fields
 from tasks.plugged import calling
 from tasks.registry import parse_text
 
@@ -30,8 +31,8 @@ def read_source(
     Raises:
         AuditError: there is no such data set, an option is wrong, or its files cannot be read.
     """
-    name, inline = parse_text(text, where=name_at)
-    datasets.get(name, where=name_at)
+    kind = datasets.get(text.partition(":")[0].strip(), where=name_at)
+    name, inline = parse_text(text, where=name_at, texts=text_fields(kind))
     source = datasets.build(name, {**options, **inline}, where=options_at)
     with saying(options_at, source):
         labels = source.read_labels()

@@ -11,8 +11,9 @@ from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.chart import Chart, charts
 from orchestrator.results.charts.kinds import KINDS, kind_of
 from orchestrator.results.connection import Results
-from orchestrator.store.modes import create, make_directories
+from orchestrator.store.modes import make_directories
 from orchestrator.store.runs import check_one
+from orchestrator.store.whole_file import whole_file
 from tasks.errors import AuditError
 
 
@@ -89,7 +90,7 @@ def write_bytes(path: Path, content: bytes, *, flag: str) -> None:
         AuditError: it cannot be written; the message begins with the flag that named it.
     """
     try:
-        with create(path) as sink:
+        with whole_file(path) as sink:
             sink.write(content)
     except OSError as error:
         raise AuditError(f"{flag}: cannot write {path}: {error.strerror}") from error

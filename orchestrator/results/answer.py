@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import printable
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.forms import BINARY, Format
-from orchestrator.store.modes import create
+from orchestrator.store.whole_file import whole_file
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def write_bytes(content: bytes, form: Format, output: Path | None) -> None:
         sys.stdout.buffer.write(content)
         return
     try:
-        with create(output) as sink:
+        with whole_file(output) as sink:
             sink.write(content)
     except OSError as error:
         raise AuditError(f"--output: cannot write {output}: {error.strerror}") from error

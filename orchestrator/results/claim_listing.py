@@ -13,7 +13,7 @@ from orchestrator.errors import printable
 from orchestrator.results.answer import write
 from orchestrator.results.claims import ClaimAnswer
 from orchestrator.results.forms import Format
-from orchestrator.store.modes import create
+from orchestrator.store.whole_file import whole_file
 from tasks.errors import AuditError
 
 CLAIMS = "claims"
@@ -48,7 +48,7 @@ def show(found: Sequence[ClaimAnswer], form: Format, output: Path | None, root: 
         print(text, end="")  # noqa: T201
         return
     try:
-        with create(output) as sink:
+        with whole_file(output) as sink:
             sink.write(text.encode())
     except OSError as error:
         raise AuditError(f"--output: cannot write {output}: {error.strerror}") from error

@@ -16,7 +16,7 @@ from typing import Any
 from orchestrator.store import inventory
 from orchestrator.store.files import Files
 from orchestrator.store.json_columns import json_column
-from orchestrator.store.paths import COMPACTED, DAMAGED, TENSORS
+from orchestrator.store.paths import COMPACTED, DAMAGED, OURS, TENSORS
 from orchestrator.store.purges import TABLE, unfinished
 from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES
@@ -87,6 +87,19 @@ def find_traces(store: Store, *, ids: bool) -> list[Traces]:
         Traces(what=what, files=names, size=sum(map(files.size, names)))
         for what, names in listed.items()
         if names
+    ]
+
+
+def strangers(store: Store, traces: Sequence[Traces]) -> list[str]:
+    """Files in the directory that no sweep writes and a purge leaves: perhaps answers, or scores of examples."""
+    known = {name for found in traces for name in found.files}
+    visible = sorted(store.files.names(""))
+    return [
+        name
+        for name in visible
+        if name.partition("/")[0] not in OURS
+        and name not in known
+        and f"{_split(name)[0]}{VIEWS}" not in visible  # the other tables of an export
     ]
 
 

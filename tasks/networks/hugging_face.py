@@ -6,6 +6,7 @@ looks. Nothing is downloaded and no code of a folder is run.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,11 @@ from torch import Tensor, nn
 
 from tasks.errors import AuditError
 from tasks.networks.hugging_face_options import FAMILIES, Family, HuggingFaceOptions, transformers
+from tasks.networks.weight_files import tensor_shapes
 from tasks.runtime.seeding import isolated_global_rng
+
+_ROOM = 4
+"""Times what files of weights hold, up to which a model that they do not fit is made, to say what is wrong by name."""
 
 
 class LanguageModel(nn.Module):
@@ -81,12 +86,14 @@ def _initialised(options: HuggingFaceOptions, arguments: dict[str, Any]) -> nn.M
     try:
         return transformers().AutoModelForCausalLM.from_config(**arguments)
     except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, ZeroDivisionError) as error:
-        raise AuditError(f"{options.family}: cannot be built: {' '.join(str(error).split()):.300}") from None
+        raise AuditError(
+            f"{options.model_type}: cannot be built: {' '.join(str(error).split()):.300}"
+        ) from None
 
 
 def _loaded(options: HuggingFaceOptions, arguments: dict[str, Any]) -> nn.Module:
     """The model of a folder; every weight of it in its place, and every place filled."""
-    options.files()
+    _check_size(options, arguments)
     try:
         body, told = transformers().AutoModelForCausalLM.from_pretrained(
             options.folder,
@@ -111,6 +118,17 @@ def _loaded(options: HuggingFaceOptions, arguments: dict[str, Any]) -> nn.Module
             more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
             raise AuditError(f"weights: {options.folder}: '{names[0]}' is {fault}{more}")
     return body
+
+
+def _check_size(options: HuggingFaceOptions, arguments: dict[str, Any]) -> None:
+    """Refuse a configuration of far more weights than the files hold, before memory is taken for them."""
+    held = sum(math.prod(shape) for shape in tensor_shapes(options.files()).values())
+    with torch.device("meta"):
+        claimed = sum(p.numel() for p in _initialised(options, arguments).parameters())
+    if claimed > _ROOM * held:
+        raise AuditError(
+            f"weights: {options.folder}: config.json describes {claimed:,} weights, and the files hold {held:,}"
+        )
 
 
 def _check_places(model: LanguageModel, family: Family) -> None:

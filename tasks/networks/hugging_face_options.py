@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tasks.datasets.base import DataSource, Labels, TextSource
 from tasks.errors import AuditError, unknown_name
-from tasks.networks.weight_files import PICKLES, files_digest
+from tasks.networks.weight_files import PICKLES, files_digest, tensor_shapes
 from tasks.text.tokenizers import INSTALL, tokenizer_of
 
 
@@ -67,6 +67,8 @@ _NO_OPTION = frozenset(
 """Changes nothing of a causal language model that reads whole documents, or makes it another kind of model."""
 _ROOM = 1024
 """Published models round the size of their vocabulary up, to a multiple of this at most."""
+_BLOCKS = frozenset({"num_hidden_layers", "n_layer"})
+"""Fields of config.json that count blocks."""
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -129,7 +131,7 @@ class HuggingFaceOptions:
         """
         kind, library = self.model_type, transformers()
         self._check_names(kind, _settable(library.AutoConfig.for_model(kind)))
-        given = _without_type(_described(self.folder)) if self.weights else {"vocab_size": vocabulary}
+        given = _without_type(self._bounded()) if self.weights else {"vocab_size": vocabulary}
         try:
             made = library.AutoConfig.for_model(kind, **{**given, **_NO_TOKENS, **self.options})
         except Exception as error:  # each version of the library has errors of its own
@@ -138,6 +140,18 @@ class HuggingFaceOptions:
             if getattr(made, name, None) in _FUSED:
                 setattr(made, name, _FUSED[getattr(made, name)])
         return made
+
+    def _bounded(self) -> dict[str, Any]:
+        """What config.json says, with no more blocks than there are tensors: the library makes lists of as many."""
+        found = _described(self.folder)
+        most = len(tensor_shapes(self.files()))
+        for name in _BLOCKS & found.keys():
+            if isinstance(found[name], int) and found[name] > most:
+                raise AuditError(
+                    f"{self.folder}/config.json: {name}: expected at most {most}, as the files hold {most} tensors, "
+                    f"got {found[name]}"
+                )
+        return found
 
     def _check_names(self, kind: str, valid: set[str]) -> None:
         for name in self.options:

@@ -155,6 +155,23 @@ def test_text_names_an_entry_and_its_parameters(text, name, values):
     assert [type(v) for v in parsed[1].values()] == [type(v) for v in values.values()]
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("17", "17"),
+        ("1e3", "1e3"),
+        ("True", "True"),
+        ("a;b", "a;b"),
+        ("'17'", "17"),
+        (" x=y ", "x=y"),
+        ("", ""),
+    ],
+)
+def test_a_parameter_that_takes_text_is_text_whatever_it_looks_like(value, expected):
+    parsed = parse_text(f"group:name={value},count=17", where="axes.forget_set", texts={"name"})
+    assert parsed == ("group", {"name": expected, "count": 17})
+
+
 def test_text_without_an_equals_sign_is_refused():
     with pytest.raises(
         AuditError, match=re.escape("axes.attack: 'pgd:20': expected key=value after 'pgd:', got '20'")

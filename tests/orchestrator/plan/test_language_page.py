@@ -52,3 +52,14 @@ def test_a_published_model_is_planned_on_tofu(folder):
     assert len(planned.data.splits.test) == 40
     assert any(note.startswith("architectures.weights.weights: training of every") for note in planned.notes)
     assert {cell.architecture for cell in planned.cells} == {"weights", "tiny"}
+
+
+@pytest.mark.parametrize("text", ["group:name=17", "group:name='17'"])
+def test_a_person_whose_name_is_a_number_is_named_on_the_axis(folder, text):
+    """`jsonl` reads a group that is written as a number as text; so must the axis."""
+    letters = "".join(
+        json.dumps({"text": f"letter {i} of {i // 2}", "group": i // 2}) + "\n" for i in range(80)
+    )
+    (folder / "letters.jsonl").write_text(letters)
+    planned = plan(folder, OWN.replace('"one_person"]', f'"{text}"]').replace('"p17"', '"1"'))
+    assert len(planned.data.forget_sets[text].ids) == 2

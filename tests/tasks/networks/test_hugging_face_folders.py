@@ -167,6 +167,35 @@ def test_folders_of_another_layout_are_refused_before_any_model_is_made(tmp_path
         HuggingFaceOptions(weights=str(folder)).check(corpus(tmp_path), labels())
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+def test_more_blocks_than_tensors_are_refused_before_the_library_lists_them(tmp_path, family):
+    saved(family, tmp_path / "model")
+    name = "n_layer" if family == "gpt2" else "num_hidden_layers"
+    edit(tmp_path / "model", **{name: 10**12})
+    with pytest.raises(
+        AuditError, match=f"{name}: expected at most .., as the files hold .. tensors, got 10+$"
+    ):
+        HuggingFaceOptions(weights=str(tmp_path / "model")).check(corpus(tmp_path), labels())
+
+
+@pytest.mark.parametrize(
+    ("family", "claims"),
+    [
+        ("llama", {"intermediate_size": 10**12}),
+        ("llama", {"head_dim": 10**12}),
+        ("gpt2", {"n_positions": 10**12}),
+        ("opt", {"ffn_dim": 10**12}),
+    ],
+)
+def test_no_memory_is_taken_for_weights_that_no_file_holds(tmp_path, family, claims):
+    saved(family, tmp_path)
+    edit(tmp_path, **claims)
+    with pytest.raises(
+        AuditError, match=r"config\.json describes [\d,]{15,} weights, and the files hold \d\d,\d{3}$"
+    ):
+        build(tmp_path)
+
+
 def test_nothing_is_looked_for_elsewhere(tmp_path):
     with pytest.raises(AuditError, match="weights: no folder gpt2; nothing is downloaded"):
         HuggingFaceOptions(weights="gpt2").check(corpus(tmp_path), labels())
