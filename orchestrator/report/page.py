@@ -31,6 +31,7 @@ SECTIONS = (
     ("harm", "Harm"),
     ("stopping", "Stopping"),
     ("scope", "Scope"),
+    ("claims", "Claims"),
     ("cost", "Cost"),
     ("seeds", "Seeds"),
     ("methods", "Methods"),
@@ -65,6 +66,7 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         sections=SECTIONS,
         block=json_block(_data(facts, drawn)),
         bar=bar,
+        ends=ends,
         reach_of=reaches,
         interval_of=_interval,
         short=_short,
@@ -122,14 +124,26 @@ def _ends(cell: Cell) -> tuple[float, float]:
 
 
 def bar(cell: Cell, reach: float) -> Markup:
-    """The style of an inline interval: its ends, its point and its margin in per cent of the width; numbers alone."""
+    """The style of an inline interval of a cell of the leaderboard."""
+    return ends(cell.difference or 0.0, *_ends(cell), cell.margin, reach)
+
+
+def ends(point: float, low: float, high: float, margin: float | None, reach: float) -> Markup:
+    """The style of an inline interval: its ends, its point and its margin in per cent of the width; numbers alone.
+
+    Args:
+        point: the estimate.
+        low: lower end, in the same units as all others.
+        high: upper end.
+        margin: on either side of zero; none is drawn where it is None or 0.
+        reach: at either end of the picture.
+    """
 
     def at(value: float) -> str:
         return f"{50 + 50 * max(-1.0, min(1.0, value / reach)):.0f}%"
 
-    low, high = _ends(cell)
-    margin = f"--m:{at(-cell.margin)};" if cell.margin else ""
-    return Markup(f"--l:{at(low)};--h:{at(high)};{margin}--d:{at(cell.difference or 0.0)}")
+    band = f"--m:{at(-margin)};" if margin else ""
+    return Markup(f"--l:{at(low)};--h:{at(high)};{band}--d:{at(point)}")
 
 
 def _interval(low: float | None, high: float | None) -> str:

@@ -22,6 +22,8 @@ class Claim:
     """Of the preset's axes the one on which it turns."""
     values: tuple[str, ...]
     """Of that axis, without which it has no answer from the preset."""
+    of_shadows: bool = False
+    """Whether it takes what shadow models answered."""
 
 
 CLAIMS = (
@@ -63,6 +65,7 @@ CLAIMS = (
         needs="a per-example attack on eight shadow models or more",
         axis="attack",
         values=("rank_test",),
+        of_shadows=True,
     ),
     Claim(
         letter="e",
@@ -72,6 +75,7 @@ CLAIMS = (
         needs="the attack before_after with shadows.retrain_control = true",
         axis="attack",
         values=("before_after",),
+        of_shadows=True,
     ),
     Claim(
         letter="f",
@@ -81,6 +85,7 @@ CLAIMS = (
         needs="16 shadow models or more observed after every epoch (shadows.trajectories = true)",
         axis="attack",
         values=("rank_test",),
+        of_shadows=True,
     ),
     Claim(
         letter="g",
@@ -90,6 +95,7 @@ CLAIMS = (
         needs="a per-example attack on 16 shadow models or more",
         axis="attack",
         values=("rank_test",),
+        of_shadows=True,
     ),
     Claim(
         letter="h",

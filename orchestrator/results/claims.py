@@ -100,7 +100,7 @@ def _selected(claim: str | None) -> list[Claim]:
 def _answers(
     results: Results, claim: Claim, query: Query, params: Mapping[str, Any]
 ) -> Iterator[ClaimAnswer]:
-    rows = results.query(query.name, **params).to_pylist()
+    rows = results.query(query.name, **params).to_pylist() if _may_answer(results, claim) else []
     judged = [row for row in rows if row["is_claim"]]
     command = f"python -m orchestrator.sweep {claim.preset} --out {shlex.quote(results.store.root)}"
     unanswered = ClaimAnswer(
@@ -135,6 +135,11 @@ def _answers(
     if not judged:
         said = f"Not answered: it takes {claim.needs}; {_missing(results, claim)}. {command}"
         yield replace(unanswered, sentence=said)
+
+
+def _may_answer(results: Results, claim: Claim) -> bool:
+    """Whether there is any of the shadow models that some claims take: their queries are dear."""
+    return not claim.of_shadows or results.sql("select 1 from observations limit 1").num_rows > 0
 
 
 def _place(row: Row, rows: list[Row]) -> str:

@@ -45,18 +45,7 @@ function showExample(id, at) {
       row.label, written(row.value, 2), written(row.without, 2), { text: row.told ? "yes" : "", look: row.told ? "apart" : "" },
     ]), "Exposure of " + nameOf(id) + " " + statistic);
   }
-  const epochs = rowsAt("epochs", at).filter((row) => row.example === id);
-  if (epochs.length) overEpochs(epochs, id);
   dialog.showModal();
-}
-
-/** Confidence over the epochs of unlearning, a row for each model. */
-function overEpochs(rows, id) {
-  const all = distinct(rows.map((row) => row.epoch)).sort((a, b) => a - b);
-  make("h4", "Over the epochs of unlearning (logits above models that never saw it)", dialog);
-  table(dialog, ["model", ...all.map((epoch) => "epoch " + epoch)], distinct(rows.map((row) => row.label)).map((label) => [
-    label, ...all.map((epoch) => written(rows.find((row) => row.label === label && row.epoch === epoch)?.value, 2)),
-  ]), "Epochs of " + nameOf(id));
 }
 
 /** Opens the page of a method and brings it into view. */

@@ -12,6 +12,7 @@ from orchestrator.report.commands import query, sweep
 from orchestrator.report.exposure import FALSE_DISCOVERIES, QUERY, Exposed, exposed_models, exposed_rows
 from orchestrator.report.facts.answer import Request, headline, place_answer
 from orchestrator.report.facts.board import Board, board
+from orchestrator.report.facts.claims import ClaimFacts, claim_facts
 from orchestrator.report.facts.drawn import Drawn, drawn
 from orchestrator.report.facts.examples import Exhibits, exhibits
 from orchestrator.report.facts.methods import MethodFacts, methods
@@ -88,6 +89,7 @@ class Facts:
     """The place of each of these."""
     exhibits: Exhibits
     charts: tuple[Drawn, ...]
+    claims: tuple[ClaimFacts, ...]
     record: Record
     behind: Mapping[str, Behind]
     """By name of the query."""
@@ -138,6 +140,7 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
         exposed_at=tuple(place for place, _ in tested),
         exhibits=exhibits(answers, places, rows["exposure"], asked=examples),
         charts=tuple(charts),
+        claims=claim_facts(answers),
         record=record(answers),
         behind={name: _behind(answers, name, params) for name, params in _queries().items()},
         missing={kind.name: sweep(results, kind.flags) for kind in KINDS.values()}

@@ -1,0 +1,72 @@
+"""The papers' claims on the page: the sentences of `query claims`, a picture of each interval, and what is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from orchestrator.report.facts.claims import ClaimFacts, claim_facts
+from orchestrator.report.facts.facts import gather_facts
+from orchestrator.report.page import ends, report_page
+from orchestrator.results.charts.answers import Answers
+from orchestrator.results.claims import answers
+from orchestrator.results.connection import Results
+from tests.support.claim_results import Kind, claim_results
+from tests.support.report_pages import checked
+
+
+def section(page: str) -> str:
+    found = re.search(r'<section id="claims".*?</section>', page, flags=re.DOTALL)
+    assert found is not None
+    return html.unescape(found[0])
+
+
+@pytest.mark.parametrize("kind", ["effect", "few"])
+def test_the_page_has_the_sentences_of_the_query_and_a_bar_for_each_interval(kind: Kind) -> None:
+    with Results(claim_results(kind).root, "all") as results:
+        said = answers(results)
+        page = report_page(gather_facts(Answers(results)))
+    checked(page)
+    shown = section(page)
+    assert all(one.sentence in shown for one in said)
+    measured = [one for one in said if one.verdict != "not answered"]
+    assert f"{len({one.claim for one in measured})} of 9 claims are measured here" in shown
+    assert shown.count('class="iv"') == sum(one.low is not None for one in measured)
+    assert all(f"queries/{one.name}.sql" in shown for one in measured)
+    assert ("not measured here, and what would" in shown) == (len(measured) < len(said))
+
+
+def test_without_shadow_models_their_queries_are_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Results(claim_results("effect").root, "all") as results:
+        asked: list[str] = []
+        query, sql = results.query, results.sql
+
+        def seen(name: str, **given: Any) -> pa.Table:
+            asked.append(name)
+            return query(name, **given)
+
+        def without(text: str, **given: Any) -> pa.Table:
+            return sql(
+                "select 1 where false" if text.startswith("select 1 from observations") else text, **given
+            )
+
+        monkeypatch.setattr(results, "query", seen)
+        monkeypatch.setattr(results, "sql", without)
+        found = {one.claim: one.verdict for one in answers(results)}
+    assert [letter for letter, verdict in found.items() if verdict == "not answered"] == ["d", "e", "f", "g"]
+    assert "claim_per_example" not in asked
+    assert "claim_scopes" in asked
+
+
+def test_a_bar_reaches_beyond_interval_and_margin_and_none_is_drawn_without_an_interval() -> None:
+    with Results(claim_results("effect").root, "all") as results:
+        one: ClaimFacts = claim_facts(Answers(results))[0]
+    one = dataclasses.replace(one, effect=0.1, low=-0.1, high=0.3, margin=0.05)
+    assert one.reach == pytest.approx(0.33)
+    assert ends(0.1, -0.1, 0.3, 0.05, 0.4) == "--l:38%;--h:88%;--m:44%;--d:62%"
+    assert dataclasses.replace(one, low=None, high=None).reach == 0.0
