@@ -40,12 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and copy."""
     command = parse(Command, arguments, prog="python -m orchestrator.trackers", examples=EXAMPLES)
     from orchestrator.results.connection import Results  # duckdb and pyarrow: not for --help
+    from orchestrator.store.modes import made_private
     from orchestrator.store.runs import check_one
 
     check_one(command.run)
     with Results(command.results, command.run) as results:
         found = list(records(results))
-    logged = copy(found, TRACKERS[command.to](command.at, command.project))
+    with made_private():
+        logged = copy(found, TRACKERS[command.to](command.at, command.project))
     sys.stderr.write(f"{logged} models logged to {command.to}, {len(found) - logged} were there already\n")
     return Exit.FINISHED
 

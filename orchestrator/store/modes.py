@@ -5,9 +5,10 @@ Results are as open as their marker `store.json`, so that every process on every
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal
 
@@ -73,6 +74,16 @@ def create(path: Path, mode: int = PRIVATE, *, new: bool = False) -> IO[bytes]:
     if made and mode != PRIVATE:
         os.chmod(path, mode)
     return sink
+
+
+@contextlib.contextmanager
+def made_private() -> Iterator[None]:
+    """Whatever a library makes meanwhile is for the owner alone; of the whole process, so for commands only."""
+    before = os.umask(PERMISSIONS & ~(PRIVATE | with_entry(PRIVATE)))
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def make_directories(path: Path, mode: int = PRIVATE) -> None:

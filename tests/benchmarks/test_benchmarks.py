@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SMALLEST = {
+    "claim_power": ("--runs 20 --only claim_order", "nearer by .015"),
     "false_discoveries": ("--sweeps 1 --shadows 16", "worse than before"),
     "language_bases": ("--bases 2 --trainings 2 --people 10", "added by the base"),
     "language_speed": ("--repeats 1 --epochs 1 --corpora people", "models/min"),

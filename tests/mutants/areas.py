@@ -95,7 +95,11 @@ AREAS = {
             "orchestrator/results/charts/*.py",
             "orchestrator/results/queries/*.sql",
         ),
-        ("tests/orchestrator/report", "tests/orchestrator/results/charts", "tests/queries/recomputed"),
+        (
+            "tests/orchestrator/report",
+            "tests/orchestrator/results/test_charts.py",
+            "tests/queries/recomputed",
+        ),
     ),
     "views": Area(("orchestrator/results/*.sql",), SQL_TESTS),
     "queries": Area(("queries/*.sql",), SQL_TESTS, named=True),

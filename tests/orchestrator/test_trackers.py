@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import math
+import os
+import stat
 import struct
 
 import pytest
@@ -73,12 +75,21 @@ def events(path):
     return shown
 
 
-def test_tensorboard_holds_the_values(tmp_path, found, capsys):
+def test_tensorboard_holds_the_values_for_their_owner_alone(tmp_path, found, capsys):
+    before = os.umask(0)
+    try:
+        copied_twice(tmp_path, found, capsys)
+    finally:
+        assert os.umask(before) == 0
+
+
+def copied_twice(tmp_path, found, capsys):
     for logged in (len(found), 0):
         assert main([audited_root(), "--to", "tensorboard", "--at", str(tmp_path)]) == 0
         assert f"{logged} models logged" in capsys.readouterr().err
     record = found[0]
     (path,) = (tmp_path / "lethe" / record.key).glob("events.*")
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (path, path.parent)] == [0o600, 0o700]
     shown = events(path)
     assert shown.keys() == record.metrics.keys()
     assert all(math.isclose(shown[k], v, rel_tol=1e-6, abs_tol=1e-30) for k, v in record.metrics.items())

@@ -38,7 +38,9 @@ FAMILIES = (
     ),
 )
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
-WITHOUT: Mapping[str, str] = shadows.WITHOUT
+WITHOUT: Mapping[str, str] = shadows.WITHOUT | {
+    "mean": "it is `values` or `distances`, by what the metric declares, cut to its range: their cases measure it",
+}
 """Estimates that have an interval and no case, and why."""
 
 
