@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from orchestrator.command_line import Flag, parse
 from orchestrator.errors import Exit, printable, run_command
-from orchestrator.results.answer import answer, show, show_columns, why_empty, write, write_bytes
+from orchestrator.results.answer import answer, show, show_columns, why_empty, write, write_content
 from orchestrator.results.catalogue import listing, parse_params
 from orchestrator.results.claim_listing import CLAIMS
 from orchestrator.results.claim_listing import show as show_claims
@@ -26,7 +26,6 @@ EXAMPLES = """examples:
   python -m orchestrator.query "select method, count(*) from cells group by all"
   python -m orchestrator.query table --rows architecture forget_set scope \\
       --output table1.tex
-  python -m orchestrator.query claims --param claim=c margin=0.01
 """
 TABLE = "table"
 """The word for a table of a paper, in place of a query's name."""
@@ -151,7 +150,7 @@ def _write_paper(results: Results, command: Command, form: Format) -> None:
         sys.stdout.write(f"{caption_of(table, spread, STAR)}\n\n")
         show_columns(columns, columns, wide=command.wide)
     else:
-        write_bytes(write_paper(table, form, spread), form, command.output)
+        write_content(write_paper(table, form, spread), form, command.output)
 
 
 def _check_flags(command: Command) -> None:

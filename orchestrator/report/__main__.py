@@ -13,11 +13,9 @@ from orchestrator.errors import Exit, run_command
 from tasks.errors import AuditError
 
 EXAMPLES = """examples:
-  python -m orchestrator.report                               to report.html
-  python -m orchestrator.report results --output audit.html   to another file
-  python -m orchestrator.report results --figures figures     also SVG, PDF and CSV
-  python -m orchestrator.report results --figures figures --only forest cost --width 3.3 --style grey
-  python -m orchestrator.report results --facts facts.json    also all it says, as JSON
+  python -m orchestrator.report                      to report.html
+  python -m orchestrator.report results --watch      while a sweep runs
+  python -m orchestrator.report results --figures figures --only forest cost
 """
 EVERY = 10
 """Seconds between two looks at a running sweep, unless the user says otherwise."""

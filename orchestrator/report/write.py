@@ -80,10 +80,10 @@ def write_page(path: Path, text: str, *, flag: str) -> None:
     Raises:
         AuditError: it cannot be written; the message begins with the flag that named it.
     """
-    write_bytes(path, text.encode(), flag=flag)
+    write_content(path, text.encode(), flag=flag)
 
 
-def write_bytes(path: Path, content: bytes, *, flag: str) -> None:
+def write_content(path: Path, content: bytes, *, flag: str) -> None:
     """Write a file.
 
     Raises:
@@ -125,4 +125,4 @@ def write_figures(directory: Path, drawn: Sequence[Chart], *, style: str, width:
         stem = directory / (chart.name if count == 1 else f"{chart.name}-{count}")
         svg, pdf = chart.figure(style, width)
         for suffix, content in ((".svg", svg.encode()), (".pdf", pdf), (".csv", chart.table().encode())):
-            write_bytes(stem.with_name(stem.name + suffix), content, flag="--figures")
+            write_content(stem.with_name(stem.name + suffix), content, flag="--figures")

@@ -95,10 +95,10 @@ def write(rows: pa.Table, form: Format, output: Path | None) -> None:
     """
     from orchestrator.results.formats import render  # pyarrow: not for --help
 
-    write_bytes(render(rows, form), form, output)
+    write_content(render(rows, form), form, output)
 
 
-def write_bytes(content: bytes, form: Format, output: Path | None) -> None:
+def write_content(content: bytes, form: Format, output: Path | None) -> None:
     """Write what was rendered in a form; raises as `write`."""
     if output is None:
         if form in BINARY and sys.stdout.isatty():

@@ -28,4 +28,8 @@ def test_every_cell_runs():
     assert set(names["audited"].verdict) == {"undecided"}  # one seed
     assert (names["forgetting"].method == "no_op").any()
     assert names["seconds"].loc[("unlearn", "cpu"), "stages"] == 4
-    assert len(names["figure"].axes[0].get_yticklabels()) == len(names["shown"])
+    forest = names["forest"]
+    assert forest.rows
+    kind, drawing = next(iter(forest._repr_mimebundle_().items()))
+    assert "svg" in kind
+    assert "finetune" in str(drawing)

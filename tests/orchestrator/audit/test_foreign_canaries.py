@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -159,9 +160,12 @@ def test_attacks_on_canaries_stand_apart_from_the_forget_sets(generated: Path) -
 
 def test_the_report_shows_no_image_for_a_canary(generated: Path) -> None:
     text = (generated / "results" / "report.html").read_text()
-    gallery = text.partition("most exposed under u_lira:targets=canaries")[2].partition("</figure>")[0]
-    assert "No images: a canary need not look like" in gallery
-    assert "data:image" not in gallery
+    pattern = r'class="of-place"><h3>canaries.*?\n</div>\n(?=<div data-of-place|<details)'
+    place = re.search(pattern, text, re.DOTALL)
+    assert place is not None
+    assert "Without images: a canary need not look like" in place[0]
+    assert "data-example" in place[0]
+    assert "data:image" not in place[0]
 
 
 def test_models_answer_to_the_planted_images(generated: Path) -> None:

@@ -1,6 +1,7 @@
 """A whole sweep of language models: one base for all, the tables of images, nothing twice, and a page."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ from orchestrator.config.settings import load
 from orchestrator.plan.grid import make_plan
 from orchestrator.report.certificate import as_page, certify
 from orchestrator.report.documents import began
-from orchestrator.report.images import marked
 from orchestrator.report.subject import choose
 from orchestrator.report.write import build as report
 from orchestrator.results import Results
@@ -233,9 +233,12 @@ def test_a_report_shows_words_and_persons_in_place_of_pictures(finished):
     labels = source.read_labels()
     groups = {labels.group_names[labels.groups[row["example_id"]]] for row in persons}
     worst = persons[0]["example_id"]
-    assert f"<b>#{worst}</b>" in page
-    assert marked(source.pieces(worst)) in page
-    assert all(f"<td>{name}</td>" in page for name in groups)
+    assert f'data-example="{worst}"' in page
+    words = " ".join(
+        f'<mark title="{kind}">{text}</mark>' if kind else text for text, kind in source.pieces(worst)
+    )
+    assert words in re.sub(r"\s+", " ", page)
+    assert all(f'<th scope="row">{name}</th>' in page for name in groups)
     assert "<mark title=" in page
     assert "noimage" not in page.partition("</style>")[2]
     assert "no audited document is in it, which was checked" in page

@@ -185,7 +185,15 @@ def reference_values(at: Standing) -> Iterator[Row]:
 
 @recomputed(finished_model)
 def unlearned_models(at: Standing, **place: Any) -> Iterator[Row]:
-    shown = ("weights_digest", "params_json", "seed", "trainable_parameters", "num_parameters", "finished_at")
+    shown = (
+        "weights_digest",
+        "params_json",
+        "device",
+        "seed",
+        "trainable_parameters",
+        "num_parameters",
+        "finished_at",
+    )
     for model_id in set(known(column(of(list(at.cells.values()), **place), "model_id"))):
         yield picked(at.models_by_id[model_id], "model_id", *shown)
 

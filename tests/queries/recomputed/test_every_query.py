@@ -38,6 +38,7 @@ NOT_RECOMPUTED = {
     **{claim.name: "on made results: tests/queries/test_claims.py" for claim in CLAIMS},
     "verdict": "the rows of the view verdicts: tests/orchestrator/results/test_verdict.py",
     "model_verdicts": "the rows of the view model_verdicts: the same",
+    "given_models": "no row of models that were trained here: tests/orchestrator/audit/test_given.py",
     "language_models": "no row of models of images: tests/orchestrator/audit/test_language_sweep.py",
 }
 OF_ONE_RUN = {*catalogue(), *OWN, "leaderboard_view"}
