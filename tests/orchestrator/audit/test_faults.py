@@ -119,7 +119,15 @@ def test_a_disk_that_is_full_of_shadow_models_ends_the_sweep_in_one_line(disk, t
 @pytest.mark.parametrize("backend", ["inline", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_directory_that_becomes_read_only_ends_the_sweep_in_one_line(undisturbed, disk, backend):
     results = disk("size=64m") / "results"
-    command = [sys.executable, "-m", "orchestrator.sweep", undisturbed / "audit.toml", "--out", results]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator.sweep",
+        undisturbed / "audit.toml",
+        "--out",
+        results,
+        "--no-report",
+    ]
     with subprocess.Popen(
         [*command, "--backend", backend, "--no-report"],
         cwd=ROOT,
@@ -284,7 +292,15 @@ def test_a_plugin_that_workers_do_not_have_is_one_line(tmp_path):
 )
 def test_signals_on_ray_leave_a_state_to_resume_and_no_process(undisturbed, tmp_path, number, group, times):
     results, mark = tmp_path / "results", f"signal-{os.getpid()}-{time.monotonic_ns()}"
-    command = [sys.executable, "-m", "orchestrator.sweep", undisturbed / "audit.toml", "--out", results]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator.sweep",
+        undisturbed / "audit.toml",
+        "--out",
+        results,
+        "--no-report",
+    ]
     with start([*command, "--backend", "local"], mark, stderr=subprocess.PIPE) as run:
         while run.poll() is None and len(list(results.glob("cells/*.arrow"))) < 2:
             time.sleep(0.05)
@@ -311,7 +327,15 @@ def test_a_terminal_that_goes_away_drains(undisturbed, tmp_path):
 
     results = tmp_path / "results"
     master, slave = pty.openpty()
-    command = [sys.executable, "-m", "orchestrator.sweep", undisturbed / "audit.toml", "--out", results]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator.sweep",
+        undisturbed / "audit.toml",
+        "--out",
+        results,
+        "--no-report",
+    ]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     ) as run:
@@ -336,7 +360,15 @@ def drained(descriptor):
 
 def test_nohup_is_respected(undisturbed, tmp_path):
     results = tmp_path / "results"
-    command = [sys.executable, "-m", "orchestrator.sweep", undisturbed / "audit.toml", "--out", results]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator.sweep",
+        undisturbed / "audit.toml",
+        "--out",
+        results,
+        "--no-report",
+    ]
     with subprocess.Popen(
         ["nohup", *map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as run:

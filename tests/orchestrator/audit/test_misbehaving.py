@@ -45,7 +45,7 @@ class Blanks(Method):
     def __call__(self, run):
         run.retain.data.images.zero_()
 """
-LIMIT = 12.0
+LIMIT = 9.0
 """Seconds that a stage may take."""
 TOLD = {
     "raises": ("RuntimeError", "the plug-in's own words"),
