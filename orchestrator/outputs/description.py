@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,7 +165,7 @@ def _beside(folder: Path, outputs: Description) -> Description:
     """The same with every path from where the command runs."""
 
     def path(text: str) -> str:
-        return str(folder / Path(text).expanduser()) if text else ""
+        return str(folder / Path(os.path.expanduser(text))) if text else ""
 
     models = [
         replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,7 @@ class GivenFiles:
         forget_sets: names on the axis.
 
     Raises:
-        AuditError: a file is not there or is no safetensors, lists contradict each other, or one model is given as two
-            that have to differ.
+        AuditError: a file is not there or is no safetensors, or lists contradict each other.
     """
 
     def __init__(self, given: Given, *, seeds: Sequence[int], forget_sets: Sequence[str]) -> None:
@@ -49,17 +48,12 @@ class GivenFiles:
             for forget_set, key, paths in _by_forget_set(role, files, forget_sets):
                 found = tuple(_read(key, place, path, of=len(paths)) for place, path in enumerate(paths))
                 _check_count(key, found, given, seeds)
-                _check_apart(found)
                 self._files[role, forget_set] = found
         for role, forget_set in itertools.product(RETRAINED, forget_sets):
             if self.has(role) and (role, forget_set) not in self._files:
                 raise AuditError(
                     f"given.{role}: expected files for every forget set, got none for '{forget_set}'"
                 )
-        for forget_set in forget_sets:
-            trained = [self._files.get((role, forget_set), ()) for role in ("original", *RETRAINED)]
-            for alike in zip(*filter(None, trained), strict=True):
-                _check_apart(alike)
 
     def has(self, role: str) -> bool:
         """Whether files are given for a role: original, retrained, retrained_again or unlearned.NAME."""
@@ -82,13 +76,10 @@ class GivenFiles:
                 seen.add(files)
                 yield files[0].key.partition("[")[0] if files else role, files
 
-    def copies(self) -> Iterator[tuple[GivenFile, GivenFile]]:
-        """Unlearned models that are byte for byte an original, or a retrained model, of the same seed."""
+    def models(self) -> Iterator[tuple[str, str, GivenFile]]:
+        """Role, forget set and file of every model; an original stands beside every forget set."""
         for (role, forget_set), files in self._files.items():
-            if role.startswith("unlearned."):
-                for other in ("original", *RETRAINED):
-                    pairs = zip(files, self._files.get((other, forget_set), ()), strict=False)
-                    yield from ((mine, theirs) for mine, theirs in pairs if mine.digest == theirs.digest)
+            yield from ((role, forget_set, file) for file in files)
 
     def _of_role(self, role: str) -> Mapping[str, tuple[GivenFile, ...]]:
         return {forget_set: files for (found, forget_set), files in self._files.items() if found == role}
@@ -152,15 +143,3 @@ def _check_count(key: str, found: Sequence[GivenFile], given: Given, seeds: Sequ
             "given.retrained_again": "; two retrained models of each original are all that is read",
         }.get(key.split("[")[0], "; another model of the same original is another name in [given.unlearned]")
         raise AuditError(f"{key}: expected {originals}, one for each original, got {len(found)}{further}")
-
-
-def _check_apart(files: Iterable[GivenFile]) -> None:
-    """Refuse one model in two places whose difference is read as that of two trainings."""
-    first: dict[str, GivenFile] = {}
-    for file in files:
-        other = first.setdefault(file.digest, file)
-        if other is not file:
-            raise AuditError(
-                f"{file.key}: expected another model than {other.key}, got the same weights ({file.path}): what two "
-                "trainings differ by is read from these"
-            )

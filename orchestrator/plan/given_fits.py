@@ -8,6 +8,7 @@ from orchestrator.config.architectures import Architecture
 from orchestrator.config.given import Given
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.data import DataPlan
+from orchestrator.plan.given_copies import check_apart, told_of_copies
 from orchestrator.plan.given_files import GivenFile, GivenFiles
 from orchestrator.plan.names import NamedAttack, NamedMethod, given_methods
 from orchestrator.plan.points import CONTROL
@@ -86,20 +87,20 @@ def told_of_files(config: SweepConfig, data: DataPlan, files: GivenFiles | None)
     """What a plan says of finished models, each of whose files is read for it.
 
     Raises:
-        AuditError: a file cannot be read, does not fit the architecture, or holds numbers that are not finite.
+        AuditError: a file cannot be read, does not fit the architecture, or holds numbers that are not
+            finite, or one model is given as two that have to differ.
     """
     given = config.given
     if given is None or files is None:
         return ()
+    weights: dict[str, str] = {}
+    told = tuple(_told_of_each(config, data, files, weights))
+    check_apart(files, weights)
     return (
-        *_told_of_each(config, data, files),
+        *told,
         *_told_of_training(given),
         *_told_of_input(config, data),
-        *(
-            f"{mine.key}: byte for byte {theirs.key}: {'nothing was unlearned' if 'original' in theirs.key else ''}"
-            f"{'' if 'original' in theirs.key else 'they are compared all the same'}"
-            for mine, theirs in files.copies()
-        ),
+        *told_of_copies(files, weights),
         *(
             f"given.unlearned.{name}: not on axes.method, so not audited"
             for name in given_methods(config)
@@ -108,10 +109,13 @@ def told_of_files(config: SweepConfig, data: DataPlan, files: GivenFiles | None)
     )
 
 
-def _told_of_each(config: SweepConfig, data: DataPlan, files: GivenFiles) -> Iterator[str]:
-    """Every list of files, and what was converted in reading them."""
+def _told_of_each(
+    config: SweepConfig, data: DataPlan, files: GivenFiles, weights: dict[str, str]
+) -> Iterator[str]:
+    """Every list of files, and what was converted in reading them; `weights` gets the digest of what each holds."""
     from tasks.networks.finished import load_finished  # torch and timm: a plan without files does without
     from tasks.networks.models import build
+    from tasks.runtime.fingerprint import fingerprint
 
     (name,) = config.axes.architecture
     table = config.architecture(name)
@@ -134,6 +138,7 @@ def _told_of_each(config: SweepConfig, data: DataPlan, files: GivenFiles) -> Ite
                     told |= dict.fromkeys(load_finished(model, file.path))
                 except AuditError as error:
                     raise AuditError(f"{error}{_of_stem(table, data, str(error))}") from None
+            weights[file.digest] = fingerprint(model)
         yield f"{key}: {', '.join(map(_shown, found))}{''.join(f'; {line}' for line in told)}"
 
 

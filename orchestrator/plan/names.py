@@ -74,6 +74,11 @@ def build_method(config: SweepConfig, text: str, architecture: str = "", scope: 
     """The method that an axis value names, with its hyper-parameters; those that were tuned for the place."""
     if text in given_methods(config):
         return NamedMethod(text=text, base=text, built=MadeElsewhere())
+    if (name := text.partition(":")[0].strip()) in given_methods(config):
+        raise AuditError(
+            f"axes.method: '{text}': expected '{name}', whose models [given.unlearned] names: they are made, and no "
+            "parameter changes them"
+        )
     base, values = _resolve(methods, config.methods, text, where="methods", more=given_methods(config))
     chosen = config.tuning.chosen.get(place(architecture, text, scope))
     built = methods.build(base, values | (chosen or {}), where=f"methods.{text}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,7 @@ def read_scores(source: str, *, num_examples: int, dataset_digest: str) -> RiskS
     """
     if not source:
         return RiskScores()
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     try:
         is_there = path.is_file()
     except OSError as error:  # a name that is too long, a folder of somebody else's

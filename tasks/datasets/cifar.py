@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,14 +183,14 @@ class _Cifar(DataSource):
         return [layout for layout in self.layouts if self.format in ("auto", layout.format)]
 
     def _contents(self) -> Contents:
-        return _read(Path(self.root).expanduser(), self._layouts())
+        return _read(Path(os.path.expanduser(self.root)), self._layouts())
 
     def digest(self) -> str:
         """SHA-256 of the archive, or of the names and bytes of the extracted files.
 
         The four distributions (binary or Python, packed or not) have four digests.
         """
-        place, possible = _locate(Path(self.root).expanduser(), self._layouts())
+        place, possible = _locate(Path(os.path.expanduser(self.root)), self._layouts())
         if place.is_file():
             return file_digest(place)
         names = possible[0].sizes()

@@ -90,7 +90,7 @@ class Idx(DataSource):
 
     def _files(self) -> dict[str, Path]:
         """By part and kind, images before labels and train before test."""
-        root = Path(self.root).expanduser()
+        root = Path(os.path.expanduser(self.root))
         if not root.is_dir():
             raise AuditError(f"root: no directory {root}")
         found: dict[str, dict[str, Path]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ class _Folders(DataSource):
         return decode(path, self._geometry())
 
     def _root(self) -> Path:
-        path = Path(self.root).expanduser()
+        path = Path(os.path.expanduser(self.root))
         if not path.is_dir():
             raise AuditError(f"root: no directory {path}")
         return path

@@ -151,7 +151,7 @@ class ImageTable(DataSource):
         return next((name for name in TESTS if name in self._parts()), "")
 
     def _parts(self) -> dict[str, list[Path]]:
-        return table_parts(Path(self.path).expanduser())
+        return table_parts(Path(os.path.expanduser(self.path)))
 
     def _files(self) -> list[tuple[bool, Path]]:
         """Files in canonical order, and whether each is of the test part."""
@@ -159,9 +159,9 @@ class ImageTable(DataSource):
         files = [(False, file) for file in parts.get(TRAIN, parts.get("", []))]
         files += [(True, file) for file in parts.get(self._test_part(), []) if self._test_part()]
         if self.test_path:
-            if not Path(self.path).expanduser().is_file():
+            if not Path(os.path.expanduser(self.path)).is_file():
                 raise AuditError(f"test_path: expected none, as the test part is found in {self.path}")
-            files += [(True, file) for file in table_parts(Path(self.test_path).expanduser())[""]]
+            files += [(True, file) for file in table_parts(Path(os.path.expanduser(self.test_path)))[""]]
         if files and not files[0][0]:
             return files
         raise AuditError(f"{self.path}: expected a part train, found {', '.join(parts)}")

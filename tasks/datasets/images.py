@@ -125,7 +125,7 @@ class Listing:
             self._fill(images, geometry)
             return images
         name = f"{self.digest(geometry)[:32]}-{'x'.join(map(str, shape))}.npy"
-        path = Path(cache).expanduser() / name
+        path = Path(os.path.expanduser(cache)) / name
         if not _is_complete(path, shape):
             self._write(path, shape, geometry)
         return np.load(path, mmap_mode="r")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,7 +89,7 @@ class Npz(DataSource):
             raise type(error)(f"{self.path}: {error}") from None
 
     def _file(self) -> Path:
-        path = Path(self.path).expanduser()
+        path = Path(os.path.expanduser(self.path))
         if not path.is_file():
             raise AuditError(f"path: no file {path}")
         if not zipfile.is_zipfile(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -205,7 +206,7 @@ def existing(name: str, path: str) -> Path:
     Raises:
         AuditError: there is none.
     """
-    found = Path(path).expanduser()
+    found = Path(os.path.expanduser(path))
     if not found.is_file():
         raise AuditError(f"{name}: no file {found}")
     return found
@@ -252,7 +253,7 @@ class TextFiles(TextRows):
         )
         self.files()
         train, test, public = (
-            self.rows_of(Path(path).expanduser(), names) if path else []
+            self.rows_of(Path(os.path.expanduser(path)), names) if path else []
             for path in (self.path, self.test_path, self.public_path)
         )
         return train, test, public

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -93,7 +94,7 @@ class Tofu(TextRows):
 
     def _perturbed(self) -> list[tuple[int, bool, Row]]:
         """Example, whether the answer is right, and the answer as a row; by example."""
-        folder = Path(self.folder).expanduser()
+        folder = Path(os.path.expanduser(self.folder))
         files = [
             path for path in folder.glob("*_perturbed.json") if path.stem.startswith(("forget", "retain"))
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ class Listed(ForgetKind):
 
     def select(self, request: ForgetRequest) -> ForgetSet:
         """Read and check what is listed: in range, all training examples; what is listed again counts once."""
-        file = read_request(Path(self.path).expanduser(), self.column)
+        file = read_request(Path(os.path.expanduser(self.path)), self.column)
         names = request.names() if request.names else ()
         called = (
             frozenset(names) if self.named is not False else frozenset()

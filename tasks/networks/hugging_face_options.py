@@ -6,6 +6,7 @@ Imports no torch and no transformers until a configuration is asked for: the pla
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ class HuggingFaceOptions:
     @property
     def folder(self) -> Path:
         """That of the weights."""
-        return Path(self.weights).expanduser()
+        return Path(os.path.expanduser(self.weights))
 
     def files(self) -> list[Path]:
         """The files of weights.

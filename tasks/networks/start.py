@@ -73,8 +73,11 @@ def check_numbers(own: Named, kept: Named, path: Path) -> None:
     for name, tensor in kept.items():
         if own[name].is_floating_point() != tensor.is_floating_point():
             raise AuditError(f"weights: {path}: '{name}': expected {own[name].dtype}, got {tensor.dtype}")
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise AuditError(f"weights: {path}: '{name}': expected finite numbers, got NaN or infinite ones")
+        if tensor.is_floating_point() and not torch.isfinite(tensor.to(own[name].dtype)).all():
+            raise AuditError(
+                f"weights: {path}: '{name}': expected finite numbers, got NaN or infinite ones, or such as "
+                f"{str(own[name].dtype).removeprefix('torch.')} does not hold"
+            )
 
 
 def told_of_types(own: Named, kept: Named) -> list[str]:

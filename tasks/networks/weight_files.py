@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def weight_file(text: str) -> Path:
     Raises:
         AuditError: there is none, or it is a pickle, a folder, an index of shards or of another kind.
     """
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.suffix.lower() in PICKLES:
         raise AuditError(
             f"weights: {path} is a pickle, which may run code; expected FILE.safetensors: safetensors.torch.save_file("

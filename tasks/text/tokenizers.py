@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -191,7 +192,7 @@ def tokenizer_file(text: str) -> Path:
     Raises:
         AuditError: there is none.
     """
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.is_file():
         raise AuditError(f'tokenizer: no file {path}; expected "{BYTES}", or the path of a tokenizer.json')

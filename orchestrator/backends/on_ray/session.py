@@ -35,7 +35,7 @@ os.environ.pop("TUNE_RESULT_DIR", None)
 os.environ.pop("RAY_AIR_LOCAL_CACHE_DIR", None)
 
 # Ray reads this at import; without it a cluster that wants the token refuses some of its clients.
-if "RAY_AUTH_TOKEN" in os.environ or Path("~/.ray/auth_token").expanduser().is_file():
+if "RAY_AUTH_TOKEN" in os.environ or os.path.isfile(os.path.expanduser("~/.ray/auth_token")):
     os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import ray

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 
 from orchestrator import sweep as sweep_command
 from orchestrator.config.settings import load
@@ -146,6 +148,26 @@ def copy(source: str, target: str) -> Callable[[Path], object]:
     return act
 
 
+def changed(
+    source: str, target: str, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+) -> Callable[[Path], object]:
+    def act(folder: Path) -> None:
+        state = change(safetensors.torch.load_file(folder / f"{source}.safetensors"))
+        (folder / f"{target}.safetensors").unlink()
+        safetensors.torch.save_file(state, folder / f"{target}.safetensors")
+
+    return act
+
+
+def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Under Lethe's names."""
+    return {f"body.{name}": tensor for name, tensor in state.items()}
+
+
+def beyond_float32(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {**state, "fc.weight": state["fc.weight"].double() * 1e300}
+
+
 def nothing(_: Path) -> None:
     """Leave the files as they are."""
 
@@ -208,6 +230,31 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
         copy("o0", "r0"),
         r"d\[0\]: expected another model than given.original",
     ),
+    "retrained is the original of another seed, under Lethe's names": (
+        WHOLE,
+        changed("o0", "r1", renamed),
+        r"retrained\[1\]: expected another model than given.original\[0\]",
+    ),
+    "retrained alike beside another seed": (
+        WHOLE,
+        copy("r0", "s1"),
+        r"again\[1\]: expected another model than given.retrained\[0\]",
+    ),
+    "beyond float32": (
+        LESS,
+        changed("u1", "u1", beyond_float32),
+        r"theirs\[1\]: weights: .*: expected finite .* float32 does not hold",
+    ),
+    "parameters of a method": (
+        LESS,
+        nothing,
+        "axes.method: 'theirs:lr=3': expected 'theirs', .* no parameter",
+    ),
+    "home of nobody": (
+        LESS.replace('"u1.', '"~nobody-of-these/u1.'),
+        nothing,
+        r"given.unlearned.theirs\[1\]: .*~nobody-of-these",
+    ),
     "name of a method": (LESS.replace("theirs", "scrub"), nothing, "'scrub' is a registered method"),
     "name with a meaning": (LESS.replace("theirs", '"a:b"'), nothing, "names without space .* got 'a:b'"),
     "an empty list": (GIVEN + "retrained = []\n" + UNLEARNED, nothing, "given: retrained: expected a file"),
@@ -245,6 +292,7 @@ BEGINS = {
     "seeds": ("attack = [", "seed = [0, 1, 2]\nattack = ["),
     "shadow models": ('"population"', '"population", "u_lira"'),
     "a recipe": ("attack = [", 'method = ["theirs", "eu_k"]\nattack = ['),
+    "parameters of a method": ("attack = [", 'method = ["theirs:lr=3"]\nattack = ['),
     "stem": ('stem = "timm"\n', ""),
     "validation": ("attack = [", 'method = ["theirs", "scrub_r"]\nattack = ['),
     "two architectures": ('["net"]', '["net", "resnet34"]'),
@@ -288,7 +336,20 @@ def test_the_plan_tells_files_input_and_an_original_at_chance(folder: Path) -> N
 def test_an_unlearned_model_that_is_the_original_is_told(folder: Path) -> None:
     copy("o1", "u1")(folder)
     made = plan(folder, LESS)
-    assert [n for n in made.notes if "byte for byte" in n] == [
-        "given.unlearned.theirs[1]: byte for byte given.original[1]: nothing was unlearned"
+    assert [n for n in made.notes if "the same weights" in n] == [
+        "given.unlearned.theirs[1]: the same weights as given.original[1]: nothing was unlearned"
     ]
     assert np.array_equal(made.data.splits.train, np.arange(60))
+
+
+def test_one_training_of_two_forget_sets_is_told(folder: Path) -> None:
+    begin = BEGIN.replace(
+        '["random:count=10"]', '["random:count=10", "random:count=8"]\nmethod = ["finetune"]'
+    )
+    sets = {"random:count=10": "r0", "random:count=8": "r0"}
+    listed = ", ".join(f'"{name}" = "{file}.safetensors"' for name, file in sets.items())
+    made = plan(folder, f'[given]\noriginal = "o0.safetensors"\nretrained = {{ {listed} }}\n', begin)
+    assert [n for n in made.notes if "the same weights" in n] == [
+        "given.retrained.random:count=8: the same weights as given.retrained.random:count=10: they are compared all "
+        "the same"
+    ]
