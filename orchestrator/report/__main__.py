@@ -17,6 +17,8 @@ EXAMPLES = """examples:
   python -m orchestrator.report results --watch      while a sweep runs
   python -m orchestrator.report results --figures figures --only forest cost
 """
+STYLE, WIDTH = "paper", 5.5
+"""Of figures, unless the user says otherwise; the width in inches."""
 EVERY = 10
 """Seconds between two looks at a running sweep, unless the user says otherwise."""
 
@@ -37,9 +39,9 @@ class Command:
     """Also write every chart as SVG and PDF, for papers, with its rows as CSV."""
     only: Annotated[tuple[str, ...], Flag(value="CHART", otherwise="all")] = ()
     """With --figures: these charts alone, such as forest, robustness, exposure, cost."""
-    width: Annotated[float, Flag(value="INCHES", smallest=1.0)] = 5.5
+    width: Annotated[float | None, Flag(value="INCHES", otherwise="5.5", smallest=1.0)] = None
     """With --figures: width of a figure."""
-    style: Literal["paper", "grey", "slides"] = "paper"
+    style: Annotated[Literal["paper", "grey", "slides"] | None, Flag(otherwise="paper")] = None
     """With --figures: colours on white, shades of grey for print in black, or colours on dark."""
     watch: bool = False
     """Write the page again while a sweep runs; a browser shows it by itself. Ends with the sweep, or Ctrl-C."""
@@ -65,6 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     write.check_asked(command.output, command.facts, command.figures, command.only)
     if command.every is not None and not command.watch:
         raise AuditError("--every: expected together with --watch")
+    for flag, given in (("--width", command.width), ("--style", command.style)):
+        if given is not None and command.figures is None:
+            raise AuditError(f"{flag}: expected --figures DIRECTORY beside it: it is of figures alone")
     for flag, path in (("--figures", command.figures), ("--facts", command.facts)):
         if command.watch and path is not None:
             raise AuditError(f"{flag}: expected without --watch: it is written of what has ended")
@@ -87,7 +92,9 @@ def main(arguments: list[str] | None = None) -> int:
         write.write_page(command.facts, facts.as_json(), flag="--facts")
         sys.stderr.write(f"facts in {command.facts}\n")
     if command.figures is not None:
-        write.write_figures(command.figures, drawn, style=command.style, width=command.width)
+        write.write_figures(
+            command.figures, drawn, style=command.style or STYLE, width=command.width or WIDTH
+        )
         sys.stderr.write(f"{len(drawn)} figures in {command.figures}\n")
     return Exit.FINISHED
 

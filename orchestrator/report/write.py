@@ -46,6 +46,8 @@ def check_asked(output: Path, facts: Path | None, figures: Path | None, only: Co
     check_folder(output, flag="--output")
     if facts is not None:
         check_folder(facts, flag="--facts")
+        if facts.absolute() == output.absolute():
+            raise AuditError(f"--facts: expected another file than --output, got {facts}")
     if figures is not None:
         check_no_file(figures, flag="--figures")
     for name in only:
@@ -55,23 +57,28 @@ def check_asked(output: Path, facts: Path | None, figures: Path | None, only: Co
 
 
 def check_folder(path: Path, *, flag: str) -> None:
-    """Refuse a file whose directory does not exist, before the work of making it.
+    """Refuse a file whose directory does not exist, or that is one, before the work of making it.
 
     Raises:
-        AuditError: there is no such directory.
+        AuditError: there is no such directory, or one of the name of the file.
     """
+    if path.is_dir():
+        raise AuditError(f"{flag}: expected a file, got the directory {path}")
     if not path.absolute().parent.is_dir():
         raise AuditError(f"{flag}: cannot write {path}: no directory '{path.parent}'")
 
 
 def check_no_file(directory: Path, *, flag: str) -> None:
-    """Refuse a file where a directory is to be made.
+    """Refuse a file where a directory is to be made, or above it.
 
     Raises:
         AuditError: there is a file of this name.
     """
-    if directory.exists() and not directory.is_dir():
-        raise AuditError(f"{flag}: expected a directory, got the file {directory}")
+    for path in (directory, *directory.absolute().parents):
+        if path.exists():
+            if not path.is_dir():
+                raise AuditError(f"{flag}: expected a directory, got the file {path}")
+            return
 
 
 def write_page(path: Path, text: str, *, flag: str) -> None:
@@ -119,7 +126,10 @@ def write_figures(directory: Path, drawn: Sequence[Chart], *, style: str, width:
         AuditError: a file cannot be written.
     """
     taken: dict[str, int] = {}
-    make_directories(directory)
+    try:
+        make_directories(directory)
+    except OSError as error:
+        raise AuditError(f"--figures: cannot make {directory}: {error.strerror}") from error
     for chart in drawn:
         count = taken[chart.name] = taken.get(chart.name, 0) + 1
         stem = directory / (chart.name if count == 1 else f"{chart.name}-{count}")

@@ -83,7 +83,7 @@ def _number(value: float | None, sign: str = "") -> str:
     if value is None:
         return "unknown"
     digits = 3 if abs(value) >= 0.01 or round(value, 6) == 0 else 5
-    return f"{value:{sign}.{digits}f}"
+    return f"{value:{sign}z.{digits}f}"
 
 
 def _layers(row: Row, rows: Rows) -> str:

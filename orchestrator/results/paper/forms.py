@@ -60,7 +60,8 @@ def caption_of(table: PaperTable, spread: Spread, marks: Marks) -> str:
     )
     seeds = sorted({row["seeds"] for row in table.values.values()})
     over = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else _seeds(max(seeds, default=0))
-    sentences = [f"{shared}." if shared else "", f"Mean {_beside(table, spread)} over {over}."]
+    means = f"Mean {_beside(table, spread)} over {over}." if table.values else ""
+    sentences = [f"{shared}." if shared else "", means]
     signs = [SIGNS[wish] for wish in SIGNS if wish in {row["higher_is"] for row in table.values.values()}]
     if signs:
         told = "; ".join(f"{sign} {words}" for sign, words in signs)
