@@ -9,10 +9,10 @@
 -- effect: robust accuracy of the retrained model of the same seed less that of the unlearned one, mean over
 -- forget sets, methods and originals. Both of these are random: two-way layout without replication, variance
 -- (MS_methods + MS_originals - MS_rest) / (methods x originals), at least that of either alone, Student's t with
--- Satterthwaite's degrees of freedom (Searle, Casella, McCulloch 1992, ch. 4). A method counts where it was
--- measured at every original and no gradients are masked, its own or the retrained model's; set_aside: methods
--- left out for that. is_claim: the attack that is blind to the scale of logits, at the radius at which retrained
--- models are nearest to half right.
+-- Satterthwaite's degrees of freedom (Searle, Casella, McCulloch 1992, ch. 4). The layout has to be full: an original
+-- of a method counts with every forget set, a method where no gradients are masked (set_aside: how many are, its own or
+-- the retrained model's), and of these those that share the same originals, chosen for most models. is_claim: the
+-- attack that is blind to the scale of logits, at the radius at which retrained models are nearest to half right.
 with paired as (
     select
         {
@@ -27,23 +27,25 @@ with paired as (
     from robust_drop as own
     left join robust_drop as theirs
         on theirs.role = 'reference'
-        and theirs.conditions = own.conditions
         and (theirs.dataset, theirs.architecture, theirs.forget_set, theirs.attack, theirs.variant)
         = (own.dataset, own.architecture, own.forget_set, own.attack, own.variant)
-        and (theirs.split, theirs.eps, theirs.seed) = (own.split, own.eps, own.seed)
-    where own.role = 'audited'
-        and own.eps > 0
+        and (theirs.conditions, theirs.split, theirs.eps, theirs.seed) = (own.conditions, own.split, own.eps, own.seed)
+    where own.role = 'audited' and own.eps > 0
         and own.scope = $scope
         and own.difference is not null
-    group by all
+    group by 1, 2, 3
+    qualify count(*) = max(count(*)) over (partition by place)
 ),
 counted as (
-    select *, count(*) over one_method as measured, bool_or(masked) over one_method as is_masked
+    select *, list_sort(list(seed) over one_method) as measured, bool_or(masked) over one_method as is_masked
     from paired
     window one_method as (partition by place, method)
 ),
+alike as (
+    select *, count(*) over (partition by place, measured) as models from counted where not is_masked
+),
 kept as (
-    select * from counted qualify measured = max(measured) over (partition by place) and not is_masked
+    select * from alike qualify dense_rank() over (partition by place order by models desc, measured) = 1
 ),
 centred as (
     select
