@@ -78,6 +78,14 @@ def parse(command: type[C], arguments: list[str] | None, *, prog: str, examples:
     return _collect(command, vars(known), prefix="")
 
 
+def flags_of(command: type, group: str) -> list[str]:
+    """Names of the fields of a command whose flags stand in a group of its help."""
+    hints = get_type_hints(command, include_extras=True)
+    return [
+        field.name for field in dataclasses.fields(command) if _split(hints[field.name])[1].group == group
+    ]
+
+
 def _add_flags(cls: type, parser: _Parser, groups: dict[str, Any], *, prefix: str) -> None:
     hints, docs = get_type_hints(cls, include_extras=True), fields.field_docs(cls)
     for item in dataclasses.fields(cls):

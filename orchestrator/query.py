@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from orchestrator.command_line import Flag, parse
+from orchestrator.command_line import Flag, flags_of, parse
 from orchestrator.errors import Exit, printable, run_command
 from orchestrator.results.answer import answer, show, show_columns, why_empty, write, write_content
 from orchestrator.results.catalogue import listing, parse_params
@@ -155,25 +155,13 @@ def _write_paper(results: Results, command: Command, form: Format) -> None:
 
 def _check_flags(command: Command) -> None:
     """Refuse a flag that the query does not read, for it would change nothing."""
-    own = (
-        "rows",
-        "columns",
-        "spread",
-        "architecture",
-        "forget_set",
-        "scope",
-        "method",
-        "attack",
-        "split",
-        "eps",
-    )
     if command.query == TABLE:
         if command.param:
             raise AuditError(
                 f"--param: the query {TABLE} has none; expected --columns, --rows and what narrows them"
             )
         return
-    given = [name for name in own if getattr(command, name) not in (None, ())]
+    given = [name for name in flags_of(Command, PAPER) if getattr(command, name) not in (None, ())]
     if given:
         flag = f"--{given[0].replace('_', '-')}"
         raise AuditError(

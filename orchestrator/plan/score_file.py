@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.store.whole_file import whole_file
+from orchestrator.store.whole_file import write_whole
 from tasks.datasets.arrays import npz_names, read_npz
 from tasks.errors import AuditError
 
@@ -83,11 +83,7 @@ def write_scores(path: Path, values: Mapping[str, np.ndarray], provenance: Mappi
     arrays[PROVENANCE] = np.array(json.dumps(provenance, sort_keys=True))
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
-    try:
-        with whole_file(path) as sink:
-            sink.write(content.getvalue())
-    except OSError as error:
-        raise AuditError(f"--output: cannot write {path}: {error.strerror}") from error
+    write_whole(path, content.getvalue(), flag="--output")
     return hashlib.sha256(content.getvalue()).hexdigest()
 
 

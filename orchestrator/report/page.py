@@ -17,6 +17,7 @@ from orchestrator.report.templates import Head, asset, json_block, number, rende
 from orchestrator.results.charts.chart import VEGA_LITE
 from orchestrator.results.charts.colours import PAGE, Spec, paint
 from orchestrator.results.charts.kinds import KINDS, Kind
+from orchestrator.results.claims import ClaimAnswer
 
 STYLES = ("base.css", "report.css")
 RUNTIME = "vega.min.js"
@@ -67,6 +68,7 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         block=json_block(_data(facts, drawn)),
         bar=bar,
         ends=ends,
+        claim_reach=claim_reach,
         reach_of=reaches,
         interval_of=_interval,
         short=_short,
@@ -126,6 +128,13 @@ def _ends(cell: Cell) -> tuple[float, float]:
 def bar(cell: Cell, reach: float) -> Markup:
     """The style of an inline interval of a cell of the leaderboard."""
     return ends(cell.difference or 0.0, *_ends(cell), cell.margin, reach)
+
+
+def claim_reach(claim: ClaimAnswer) -> float:
+    """How far a picture of the interval of a claim reaches to either side, in units of its effect; 0 without one."""
+    if claim.low is None or claim.high is None:
+        return 0.0
+    return 1.1 * max(abs(claim.low), abs(claim.high), claim.margin or 0.0)
 
 
 def ends(point: float, low: float, high: float, margin: float | None, reach: float) -> Markup:

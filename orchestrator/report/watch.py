@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -14,9 +10,8 @@ from pathlib import Path
 
 from orchestrator.errors import Exit, printable
 from orchestrator.progress.status import Status, look
-from orchestrator.store.modes import create
 from orchestrator.store.store import existing
-from tasks.errors import AuditError
+from orchestrator.store.whole_file import write_whole
 
 Make = Callable[[int | None], str]
 """Makes the page of what there is now; with seconds, after which a browser reads it again."""
@@ -70,23 +65,12 @@ def _told(status: Status) -> str:
 
 
 def replace_page(path: Path, text: str) -> None:
-    """Put a page in the place of another at once, with the other's mode.
+    """Put a page in the place of another at once, with the other's mode; of a link in the place that it leads to.
 
     Raises:
         AuditError: it cannot be written.
     """
-    place = path.resolve()
-    partial = place.with_name(f".{place.name[:200]}.{secrets.token_hex(4)}")
-    try:
-        with create(partial, new=True) as sink:
-            sink.write(text.encode())
-        if place.exists():
-            shutil.copymode(place, partial)
-        os.replace(partial, place)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise AuditError(f"--output: cannot write {path}: {error.strerror}") from error
+    write_whole(path.resolve(), text.encode(), flag="--output")
 
 
 def _say(line: str) -> None:

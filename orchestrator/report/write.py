@@ -13,7 +13,7 @@ from orchestrator.results.charts.kinds import KINDS, kind_of
 from orchestrator.results.connection import Results
 from orchestrator.store.modes import make_directories
 from orchestrator.store.runs import check_one
-from orchestrator.store.whole_file import whole_file
+from orchestrator.store.whole_file import write_whole
 from tasks.errors import AuditError
 
 
@@ -87,20 +87,7 @@ def write_page(path: Path, text: str, *, flag: str) -> None:
     Raises:
         AuditError: it cannot be written; the message begins with the flag that named it.
     """
-    write_content(path, text.encode(), flag=flag)
-
-
-def write_content(path: Path, content: bytes, *, flag: str) -> None:
-    """Write a file.
-
-    Raises:
-        AuditError: it cannot be written; the message begins with the flag that named it.
-    """
-    try:
-        with whole_file(path) as sink:
-            sink.write(content)
-    except OSError as error:
-        raise AuditError(f"{flag}: cannot write {path}: {error.strerror}") from error
+    write_whole(path, text.encode(), flag=flag)
 
 
 def drawn_charts(answers: Answers, only: Collection[str] = ()) -> list[Chart]:
@@ -135,4 +122,4 @@ def write_figures(directory: Path, drawn: Sequence[Chart], *, style: str, width:
         stem = directory / (chart.name if count == 1 else f"{chart.name}-{count}")
         svg, pdf = chart.figure(style, width)
         for suffix, content in ((".svg", svg.encode()), (".pdf", pdf), (".csv", chart.table().encode())):
-            write_content(stem.with_name(stem.name + suffix), content, flag="--figures")
+            write_whole(stem.with_name(stem.name + suffix), content, flag="--figures")

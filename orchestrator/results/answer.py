@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import printable
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.forms import BINARY, Format
-from orchestrator.store.whole_file import whole_file
+from orchestrator.store.whole_file import write_whole
 from tasks.errors import AuditError
 
 if TYPE_CHECKING:
@@ -105,8 +105,4 @@ def write_content(content: bytes, form: Format, output: Path | None) -> None:
             raise AuditError(f"--format {form}: expected --output FILE, for a terminal shows no binary data")
         sys.stdout.buffer.write(content)
         return
-    try:
-        with whole_file(output) as sink:
-            sink.write(content)
-    except OSError as error:
-        raise AuditError(f"--output: cannot write {output}: {error.strerror}") from error
+    write_whole(output, content, flag="--output")

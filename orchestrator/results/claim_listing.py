@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.errors import printable
-from orchestrator.results.answer import write
+from orchestrator.results.answer import write, write_content
 from orchestrator.results.claims import ClaimAnswer
 from orchestrator.results.forms import Format
-from orchestrator.store.whole_file import whole_file
-from tasks.errors import AuditError
 
 CLAIMS = "claims"
 """In place of the name of a query."""
@@ -44,14 +42,7 @@ def show(found: Sequence[ClaimAnswer], form: Format, output: Path | None, root: 
         write(pa.Table.from_pylist(plain), form, output)
         return
     text = "".join(f"{printable(line)}\n" for line in lines(found, root))
-    if output is None:
-        print(text, end="")  # noqa: T201
-        return
-    try:
-        with whole_file(output) as sink:
-            sink.write(text.encode())
-    except OSError as error:
-        raise AuditError(f"--output: cannot write {output}: {error.strerror}") from error
+    write_content(text.encode(), form, output)
 
 
 def lines(found: Sequence[ClaimAnswer], root: str) -> Iterator[str]:

@@ -17,8 +17,8 @@ DIRECTORY = re.compile(r"\.(?P<target>.+)\.partial-[0-9a-f]{8}(-old)?")
 
 
 def file_beside(target: Path) -> Path:
-    """A new name beside the file that is to be written."""
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    """A new name beside the file that is to be written; of a long name it has the beginning."""
+    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}")
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import IO
 
 from orchestrator.store.modes import create
 from orchestrator.store.unfinished import file_beside
+from tasks.errors import AuditError
 
 
 @contextlib.contextmanager
@@ -36,3 +37,16 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes, *, flag: str) -> None:
+    """Write a file as a whole, see `whole_file`.
+
+    Raises:
+        AuditError: it cannot be written; the message begins with the flag that named it.
+    """
+    try:
+        with whole_file(path) as sink:
+            sink.write(content)
+    except OSError as error:
+        raise AuditError(f"{flag}: cannot write {path}: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 from orchestrator import sweep as sweep_command
@@ -85,6 +86,11 @@ def changed(replacements: dict[str, str]) -> str:
 def sweep(*arguments: object, report: bool = False) -> subprocess.CompletedProcess[str]:
     """Run a sweep to its end in this process; the report, which takes longer, is left out unless asked for."""
     return here(sweep_command.main, *arguments, *([] if report else ["--no-report"]))
+
+
+def words_of_sweep(config: Path, results: Path) -> list[str]:
+    """The words of a sweep without a report, for tests that start and end its process themselves."""
+    return [sys.executable, "-m", "orchestrator.sweep", str(config), "--out", str(results), "--no-report"]
 
 
 def started_sweep(

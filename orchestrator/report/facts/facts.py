@@ -12,7 +12,6 @@ from orchestrator.report.commands import query, sweep
 from orchestrator.report.exposure import FALSE_DISCOVERIES, QUERY, Exposed, exposed_models, exposed_rows
 from orchestrator.report.facts.answer import Request, headline, place_answer
 from orchestrator.report.facts.board import Board, board
-from orchestrator.report.facts.claims import ClaimFacts, claim_facts
 from orchestrator.report.facts.drawn import Drawn, drawn
 from orchestrator.report.facts.examples import Exhibits, exhibits
 from orchestrator.report.facts.methods import MethodFacts, methods
@@ -21,6 +20,8 @@ from orchestrator.report.sentences import Counts, comparisons, in_short, reserva
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.kinds import KINDS, PER_EXAMPLE
+from orchestrator.results.claims import ClaimAnswer
+from orchestrator.results.claims import answers as answers_to_claims
 from orchestrator.results.evidence import Evidence, Place
 
 VERSION = 1
@@ -89,7 +90,7 @@ class Facts:
     """The place of each of these."""
     exhibits: Exhibits
     charts: tuple[Drawn, ...]
-    claims: tuple[ClaimFacts, ...]
+    claims: tuple[ClaimAnswer, ...]
     record: Record
     behind: Mapping[str, Behind]
     """By name of the query."""
@@ -118,6 +119,7 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
         examples: whether examples are shown whatever the data set; else those of embedded data alone.
     """
     evidence, results = answers.evidence, answers.results
+    claims = answers_to_claims(results)
     places = evidence.places
     exposed = exposed_models(answers)
     boards = [board(answers, place, exposed) for place in places]
@@ -125,6 +127,7 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
     total = counts.get(None)
     requests = _requests(answers, places, boards, counts)
     rows, charts = drawn(answers, places)
+    measured: dict[str, Mapping[str, Any]] = {one.name: {} for one in claims if one.verdict != "not answered"}
     tested = [(places.index(key[0]), row) for key, row in exposed_rows(answers) if key[0] in places]
     return Facts(
         version=VERSION,
@@ -140,9 +143,9 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
         exposed_at=tuple(place for place, _ in tested),
         exhibits=exhibits(answers, places, rows["exposure"], asked=examples),
         charts=tuple(charts),
-        claims=claim_facts(answers),
+        claims=tuple(claims),
         record=record(answers),
-        behind={name: _behind(answers, name, params) for name, params in _queries().items()},
+        behind={name: _behind(answers, name, params) for name, params in (_queries() | measured).items()},
         missing={kind.name: sweep(results, kind.flags) for kind in KINDS.values()}
         | {
             "verdict": sweep(results),
@@ -231,7 +234,7 @@ OTHERS: Mapping[str, Mapping[str, Any]] = {
 """Queries behind tables and sentences, with their parameters."""
 
 
-def _queries() -> Mapping[str, Mapping[str, Any]]:
+def _queries() -> dict[str, Mapping[str, Any]]:
     return {kind.query: kind.params for kind in KINDS.values()} | dict(OTHERS)
 
 

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from orchestrator.store.verify import repair, verify
 from tests.chaos.processes import left_after, start
 from tests.support.commands import ROOT, here
 from tests.support.shadow_sweeps import TEXT as SHADOWS
-from tests.support.sweeps import BAD_METHODS, changed, content, started_sweep, sweep
+from tests.support.sweeps import BAD_METHODS, changed, content, started_sweep, sweep, words_of_sweep
 
 PLUGIN = """
 _method("raises", _raises)
@@ -119,17 +118,9 @@ def test_a_disk_that_is_full_of_shadow_models_ends_the_sweep_in_one_line(disk, t
 @pytest.mark.parametrize("backend", ["inline", pytest.param("local", marks=pytest.mark.slow)])
 def test_a_directory_that_becomes_read_only_ends_the_sweep_in_one_line(undisturbed, disk, backend):
     results = disk("size=64m") / "results"
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator.sweep",
-        undisturbed / "audit.toml",
-        "--out",
-        results,
-        "--no-report",
-    ]
+    command = words_of_sweep(undisturbed / "audit.toml", results)
     with subprocess.Popen(
-        [*command, "--backend", backend, "--no-report"],
+        [*command, "--backend", backend],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -292,15 +283,7 @@ def test_a_plugin_that_workers_do_not_have_is_one_line(tmp_path):
 )
 def test_signals_on_ray_leave_a_state_to_resume_and_no_process(undisturbed, tmp_path, number, group, times):
     results, mark = tmp_path / "results", f"signal-{os.getpid()}-{time.monotonic_ns()}"
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator.sweep",
-        undisturbed / "audit.toml",
-        "--out",
-        results,
-        "--no-report",
-    ]
+    command = words_of_sweep(undisturbed / "audit.toml", results)
     with start([*command, "--backend", "local"], mark, stderr=subprocess.PIPE) as run:
         while run.poll() is None and len(list(results.glob("cells/*.arrow"))) < 2:
             time.sleep(0.05)
@@ -327,15 +310,7 @@ def test_a_terminal_that_goes_away_drains(undisturbed, tmp_path):
 
     results = tmp_path / "results"
     master, slave = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator.sweep",
-        undisturbed / "audit.toml",
-        "--out",
-        results,
-        "--no-report",
-    ]
+    command = words_of_sweep(undisturbed / "audit.toml", results)
     with subprocess.Popen(
         command, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     ) as run:
@@ -360,15 +335,7 @@ def drained(descriptor):
 
 def test_nohup_is_respected(undisturbed, tmp_path):
     results = tmp_path / "results"
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator.sweep",
-        undisturbed / "audit.toml",
-        "--out",
-        results,
-        "--no-report",
-    ]
+    command = words_of_sweep(undisturbed / "audit.toml", results)
     with subprocess.Popen(
         ["nohup", *map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as run:

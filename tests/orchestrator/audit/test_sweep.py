@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -12,7 +11,7 @@ from orchestrator.store.store import Store
 from tests.chaos.harness import Run
 from tests.chaos.processes import LOOPBACK, listening, of_run
 from tests.support.commands import ROOT
-from tests.support.sweeps import TABLES, changed, content, started_sweep, sweep, write_config
+from tests.support.sweeps import TABLES, changed, content, started_sweep, sweep, words_of_sweep, write_config
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +98,7 @@ def test_the_local_ray_backend_gives_the_same_bits_and_listens_on_loopback_alone
 def test_killing_the_driver_at_any_moment_loses_and_doubles_nothing(finished, tmp_path):
     """Three kills, each a little later than the start of useful work; then one run to the end."""
     results = tmp_path / "results"
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator.sweep",
-        finished[0] / "audit.toml",
-        "--out",
-        results,
-        "--no-report",
-    ]
+    command = words_of_sweep(finished[0] / "audit.toml", results)
     for kill in range(3):
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
             deadline = time.monotonic() + 60
@@ -124,15 +115,7 @@ def test_killing_the_driver_at_any_moment_loses_and_doubles_nothing(finished, tm
 
 def test_ctrl_c_drains_and_a_second_run_completes(finished, tmp_path):
     results = tmp_path / "results"
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator.sweep",
-        finished[0] / "audit.toml",
-        "--out",
-        results,
-        "--no-report",
-    ]
+    command = words_of_sweep(finished[0] / "audit.toml", results)
     with subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as run:

@@ -10,11 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from orchestrator.report.facts.claims import ClaimFacts, claim_facts
 from orchestrator.report.facts.facts import gather_facts
-from orchestrator.report.page import ends, report_page
+from orchestrator.report.page import claim_reach, ends, report_page
 from orchestrator.results.charts.answers import Answers
-from orchestrator.results.claims import answers
+from orchestrator.results.claims import ClaimAnswer, answers
 from orchestrator.results.connection import Results
 from tests.support.claim_results import Kind, claim_results
 from tests.support.report_pages import checked
@@ -60,8 +59,8 @@ def test_without_shadow_models_their_queries_are_not_run(monkeypatch: pytest.Mon
 
 def test_a_bar_reaches_beyond_interval_and_margin_and_none_is_drawn_without_an_interval() -> None:
     with Results(claim_results("effect").root, "all") as results:
-        one: ClaimFacts = claim_facts(Answers(results))[0]
+        one: ClaimAnswer = answers(results)[0]
     one = dataclasses.replace(one, effect=0.1, low=-0.1, high=0.3, margin=0.05)
-    assert one.reach == pytest.approx(0.33)
+    assert claim_reach(one) == pytest.approx(0.33)
     assert ends(0.1, -0.1, 0.3, 0.05, 0.4) == "--l:38%;--h:88%;--m:44%;--d:62%"
-    assert dataclasses.replace(one, low=None, high=None).reach == 0.0
+    assert claim_reach(dataclasses.replace(one, low=None, high=None)) == 0.0
