@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from tasks.datasets.archive import file_digest
 from tasks.errors import AuditError
 
 MOST_FILES, MOST_BYTES = 1000, 256 << 20
@@ -27,7 +28,7 @@ def content_digest(path: Path) -> str:
         OSError: something cannot be read.
     """
     if not path.is_dir():
-        return _sha256(path)
+        return file_digest(path)
     sha, left = hashlib.sha256(b"folder\n"), MOST_BYTES
     for number, (name, file) in enumerate(_files_below(path)):
         left -= file.stat().st_size
@@ -37,7 +38,7 @@ def content_digest(path: Path) -> str:
                 "of which are part of the ids; name what in it decides what the program gives, or have the program "
                 "find it and raise version when it changes"
             )
-        sha.update(f"{name}\0{_sha256(file)}\n".encode("utf-8", "surrogateescape"))
+        sha.update(f"{name}\0{file_digest(file)}\n".encode("utf-8", "surrogateescape"))
     return sha.hexdigest()
 
 
@@ -58,8 +59,3 @@ def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _refuse(error: OSError) -> None:
     raise error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
