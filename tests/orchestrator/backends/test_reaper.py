@@ -41,6 +41,14 @@ def start(folder: Path, seconds: float) -> subprocess.Popen:
     return started
 
 
+def begun(folder: Path) -> dict[int, str]:
+    """The members, once there are any: the environment of a process that has just been started is empty for a moment."""
+    deadline = time.monotonic() + 10
+    while not (found := reaper.members(folder)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
+
+
 def ended(folder: Path, within: float) -> bool:
     deadline = time.monotonic() + within
     while (reaper.members(folder) or folder.exists()) and time.monotonic() < deadline:
@@ -52,7 +60,7 @@ def ended(folder: Path, within: float) -> bool:
 def test_a_killed_driver_leaves_no_process_and_no_folder(tmp_path, number):
     folder = tmp_path / "session"
     with start(folder, 60) as driver:
-        assert len(reaper.members(folder)) == 1
+        assert len(begun(folder)) == 1
         driver.send_signal(number)
         driver.wait(timeout=30)
     assert ended(folder, 30)
