@@ -42,7 +42,7 @@ def start(folder: Path, seconds: float) -> subprocess.Popen:
 
 
 def begun(folder: Path) -> dict[int, str]:
-    """The members, once there are any: the environment of a process that has just been started is empty for a moment."""
+    """The members, once there are any: a process that has just been started shows no environment for a moment."""
     deadline = time.monotonic() + 10
     while not (found := reaper.members(folder)) and time.monotonic() < deadline:
         time.sleep(0.01)
