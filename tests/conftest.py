@@ -20,10 +20,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Ray reads it when it is imported, which some test files do before the first session on it begins in this process.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 
-# Programs started under nohup ignore the signal of a closing terminal, which some tests send. What Python
-# handles, if by doing nothing, does not pass to the programs it starts.
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, lambda number, frame: None)
+# Programs started under nohup ignore the signal of a closing terminal, those started in the background of a script that
+# of Ctrl-C, which some tests send. What Python handles, if by doing nothing, does not pass to the programs it starts.
+for number, handled in (
+    (signal.SIGHUP, lambda number, frame: None),
+    (signal.SIGINT, signal.default_int_handler),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handled)
 
 NEEDED = ("bash", "cp", "git", "nohup", "sh", "sleep", "touch")
 """Programs that tests may start, beside those of the environment: the shell, git and coreutils."""
