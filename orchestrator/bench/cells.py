@@ -146,7 +146,7 @@ class CellBench:
         return self._by_split(outputs, forget_set)
 
     def all_outputs(self, model_id: str) -> Outputs:
-        """Answers of a model on every example of the data set, in order."""
+        """Answers of a model on every example that is in a split, in order of their ids."""
         return self._kept(model_id, lambda: self.scored(model_id))
 
     def _kept(self, key: str, make: Callable[[], Outputs]) -> Outputs:
@@ -165,8 +165,10 @@ class CellBench:
         return self._score(self._models.get(model_id))
 
     def _score(self, model: nn.Module) -> Outputs:
-        everything = self._data.resident(None).subset(np.arange(len(self.plan.data.labels.labels)))
-        return score(model, everything, batch_size=self.plan.config.evaluation.batch_size)
+        splits = self.plan.data.splits  # of a whole plan all examples, of a sample few
+        everyone = np.sort(np.concatenate([splits.train, splits.validation, splits.test]))
+        subset = self._data.resident(None).subset(everyone)
+        return score(model, subset, batch_size=self.plan.config.evaluation.batch_size)
 
     def subset(self, forget_set: str, split: str) -> Subset:
         """Examples of a split, under their true targets."""

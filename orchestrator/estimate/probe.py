@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from orchestrator.bench.workbench import Workbench
     from tasks.training.strategy import Choice
 
-SAMPLES = (64, 256)
-"""Training examples of the two samples that the line through their times rests on."""
-WARM_UP = 48
-"""Training examples of the run before, which pays for first imports."""
-BUDGET_SECONDS = 10.0
+SAMPLES, SLOW_SAMPLES = (64, 256), (32, 64)
+"""Training examples of the two samples that the line through their times rests on, the second where all is slow."""
+WARM_UP, SLOW_SECONDS = 48, 4.0
+"""Training examples of the run before, which pays for first imports, and its processor seconds that are many."""
+BUDGET_SECONDS = 120.0
 """Processor seconds of each run after which no further stage is begun; what was not reached stays unknown."""
 LEAST = 8
 """Examples of any split."""
@@ -37,7 +37,8 @@ def probe(plan: Plan, missing: Sequence[Cell], past: Past) -> Past:
 
     An architecture is trained for one epoch, a method unlearns once under one scope (the other scopes are taken
     to cost the same), and an attack meets one model. Of shadow models, steps of training are timed in every way that
-    the architecture allows, alone and in lockstep; what unlearning from them costs stays unknown.
+    the architecture allows, alone and in lockstep; a method takes of them what it takes of a model with as many
+    training examples, and what it costs stays unknown where no other cell unlearns with it.
 
     Args:
         plan: the whole grid.
@@ -54,8 +55,10 @@ def probe(plan: Plan, missing: Sequence[Cell], past: Past) -> Past:
         return replace(past, shadows={**past.shadows, **shadows}, lockstep=lockstep, source=source)
     runs: list[tuple[Plan, Past]] = []
     with tempfile.TemporaryDirectory(prefix="lethe-probe-") as folder:
+        began = time.process_time()
         _run(_sampled(plan, WARM_UP), Store(f"{folder}/warm-up"), [] if cells else models[:1], cells)
-        for size in SAMPLES:
+        slow = time.process_time() - began > SLOW_SECONDS
+        for size in SLOW_SAMPLES if slow else SAMPLES:
             sampled, store = _sampled(plan, size), Store(f"{folder}/{size}")
             _run(sampled, store, models, cells)
             runs.append((sampled, read_past(store)))
@@ -67,7 +70,7 @@ def probe(plan: Plan, missing: Sequence[Cell], past: Past) -> Past:
         cell_bytes=_extrapolated(
             (len(small.data.splits.train), least.cell_bytes), (trained, most.cell_bytes), whole
         ),
-        shadows=shadows,
+        shadows=shadows | dict(_shadow_unlearning(plan, (small, least.stages), (large, most.stages))),
         lockstep=lockstep,
         source=f"a probe on {trained:,} of {whole:,} training examples",
     )
@@ -215,10 +218,33 @@ def _scaled(plan: Plan, small: Timed, large: Timed, missing: Iterable[Cell]) -> 
             yield key, spent
 
 
+def _shadow_unlearning(
+    plan: Plan, small: Timed, large: Timed
+) -> Iterator[tuple[tuple[str, str, str], float]]:
+    """Time to unlearn each draw from a shadow model, which is trained on half of the examples."""
+    sizes = [len(sampled.data.splits.train) for sampled, _ in (small, large)]
+    for group in plan.shadow_groups.values():
+        if not group.unlearns:
+            continue
+        times = [_of_method(found, group.architecture, group.method) for _, found in (small, large)]
+        layout = plan.shadow_sets[group.architecture].layout
+        spent = _line(sizes, times, len(layout.train_ids) // 2)
+        if spent is not None:
+            yield (
+                (group.architecture, group.method, group.scope),
+                spent.seconds * layout.pool(group.pool).draws,
+            )
+
+
+def _of_method(found: Mapping[Key, Spent], architecture: str, method: str) -> Spent | None:
+    """What unlearning took under any scope."""
+    return next((s for k, s in found.items() if k[:3] == ("unlearned", architecture, method)), None)
+
+
 def _of_kind(found: Mapping[Key, Spent], spec: ModelSpec) -> Spent | None:
     """What was taken by the method under any scope, or by training the architecture on any set."""
     if spec.kind == "unlearned":
-        return next((s for k, s in found.items() if k[:3] == model_key(spec)[:3]), None)
+        return _of_method(found, spec.architecture, spec.method)
     trained = ("original", "retrained")
     return next((s for k, s in found.items() if k[0] in trained and k[1] == spec.architecture), None)
 

@@ -4,10 +4,13 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from orchestrator.bench.workbench import Workbench
 from orchestrator.config.settings import load
 from orchestrator.estimate import cost
+from orchestrator.estimate import probe as probing
 from orchestrator.estimate.lines import plan_lines
 from orchestrator.estimate.past import Past, read_past
 from orchestrator.estimate.probe import _chosen, _extrapolated, _sampled, probe
@@ -125,6 +128,43 @@ def test_a_sample_keeps_every_split_and_forgets_training_examples(plan):
     forget = small.data.forget_sets["random:fraction=0.2"].ids
     assert set(forget) <= set(small.data.splits.train)
     assert len(forget) < len(small.data.splits.train) / 2
+
+
+def test_a_probe_asks_its_models_about_the_sample_alone(plan, tmp_path):
+    small = _sampled(plan, 40)
+    bench = Workbench(small, Store(str(tmp_path / "r")))
+    original = next(m.model_id for m in small.models.values() if m.kind == "original")
+    with bench.stages.in_this_process():
+        bench.make_model(original)
+        asked = bench.measuring.all_outputs(original)
+    splits = small.data.splits
+    sample = np.sort(np.concatenate([splits.train, splits.validation, splits.test]))
+    np.testing.assert_array_equal(asked.ids, sample)
+    assert len(sample) < len(plan.data.labels.labels) / 2
+
+
+def test_a_probe_of_what_is_slow_rests_on_fewer_examples(plan, monkeypatch):
+    monkeypatch.setattr(probing, "SLOW_SECONDS", 0.0)
+    found = probe(plan, plan.cells[:1], Past())
+    trained = int(found.source.split()[3])
+    assert 64 <= trained < 2 * 64
+    assert found.stages
+
+
+def test_a_probe_tells_what_unlearning_from_shadow_models_takes(tmp_path):
+    changes = {
+        "axes.method": ["finetune"],
+        "axes.attack": ["none", "u_lira"],
+        "axes.seed": [0],
+    }
+    both = make_plan(load("ulira", changes))
+    trained = Past(shadows={("resnet_small", "none", ""): 1.0})  # so that lockstep is not timed
+    found = probe(both, both.cells, trained)
+    shadow = found.shadows["resnet_small", "finetune", "all"]
+    model = found.stages["unlearned", "resnet_small", "finetune", "all"].seconds
+    layout = both.shadow_sets["resnet_small"].layout
+    draws = layout.pool(next(g.pool for g in both.shadow_groups.values() if g.unlearns)).draws
+    assert 0 < shadow < model * draws  # half as many training examples, of each draw
 
 
 def test_a_probe_leaves_nothing_unknown(plan, tmp_path):
