@@ -373,7 +373,7 @@ FORGET_SETS = [
     forget("class:label=9", "forget_sets.class:label=9: label: expected a label in 0..2"),
     forget("class:label=ship", "forget_sets.class:label=ship", "Valid: class0, class1, class2"),
     forget("file:path=none.csv", "path: no file none.csv"),
-    forget("file:path={shelf}/ids.pdf", ".pdf", ".csv, .npy, .parquet, .txt"),
+    forget("file:path={shelf}/ids.pdf", ".pdf", ".csv, .npy, .parquet, .tsv, .txt"),
     forget("file:path={shelf}/words.csv", "words.csv: line 3: expected an example id", "got 'three'"),
     forget("file:path={shelf}/header.csv", "header.csv", "'example_id'", "Valid: name, number"),
     forget("file:path={shelf}/quote.csv", "quote.csv: line 3: cannot read this row", "unexpected end"),
