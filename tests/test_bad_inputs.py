@@ -510,7 +510,7 @@ def make_lists(shelf: Path) -> None:
     (shelf / "header.csv").write_text("name,number\nann,1\n")
     (shelf / "quote.csv").write_text('example_id,name\n1,a\n3,"ab\n5,c\n')
     (shelf / "cells.csv").write_text("example_id,name\n1,a,b\n")
-    (shelf / "marks.txt").write_bytes("1\n2\n".encode("utf-16-le"))
+    (shelf / "marks.txt").write_bytes("1\n2\n".encode("utf-32-le"))
     (shelf / "far.txt").write_text("1000\n")
     (shelf / "test.txt").write_text("159\n")
     (shelf / "empty.txt").write_text("# nobody asked\n")

@@ -39,7 +39,7 @@ def test_an_assignment_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.csv", "example_id\n1".encode("utf-16-le"), "expected text in UTF-8, UTF-16"),
+        ("a.csv", "example_id\n1".encode("utf-32-le"), "expected text in UTF-8, UTF-16"),
         ("a.csv", b"example_id\n" + b"9" * 200_000, "field larger than field limit"),
         ("a.txt", b"9" * 5000, "line 1: expected an example id"),
         ("a.txt", b"99999999999999999999", "line 1: expected an example id"),
