@@ -280,6 +280,10 @@ def test_tables_that_name_nothing(tmp_path: Path) -> None:
         resolve(Listed(path=parquet(tmp_path / "r.parquet", row=[1])), REQUEST)
     with pytest.raises(AuditError, match=r"r.parquet: line 2: expected an example id, .*got ''"):
         resolve(Listed(path=parquet(tmp_path / "r.parquet", example_id=[int(IDS[0]), None])), REQUEST)
+    twice = pa.table([pa.array([1]), pa.array([2])], names=["example_id", "example_id"])
+    pq.write_table(twice, tmp_path / "r.parquet")
+    with pytest.raises(AuditError, match=r"r.parquet: expected one column 'example_id', got 2"):
+        resolve(Listed(path=str(tmp_path / "r.parquet")), REQUEST)
     (tmp_path / "r.parquet").write_text("no table")
     with pytest.raises(AuditError, match=r"r.parquet: cannot read this Parquet file"):
         resolve(Listed(path=str(tmp_path / "r.parquet")), REQUEST)
