@@ -96,6 +96,7 @@ FLAGS = [
     bad("sweep --only method=scrap --dry-run", "--only: no method 'scrap'", "Did you mean 'scrub'?"),
     bad("sweep --only scrub --dry-run", "--only: expected axis=pattern, got 'scrub'"),
     bad("sweep --out {shelf}/file.txt", "file.txt"),
+    bad("sweep --out '' --dry-run", "out: expected a results directory, got ''"),
     bad("sweep --out s4://bucket/audit", "s4://bucket/audit"),
     bad("sweep --out {shelf}/other_version", "version"),
     bad("query leaderbord --results {results}", "Did you mean 'leaderboard'?"),

@@ -31,6 +31,11 @@ def test_a_configuration_is_bounded(text: str, reason: str, tmp_path: Path) -> N
     assert len(str(caught.value)) < 400
 
 
+def test_a_configuration_may_come_from_windows(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes("\ufeffname = 'Prüfung'\r\n[data]\r\n".encode())
+    assert read_toml(str(tmp_path / "a.toml")) == {"name": "Prüfung", "data": {}}
+
+
 def test_an_assignment_is_bounded() -> None:
     with pytest.raises(AuditError, match="--set: x: nested too deeply"):
         parse_assignment("x=" + "[" * 100_000)

@@ -124,7 +124,7 @@ def test_a_program_keeps_the_contracts_of_methods(tmp_path: Path) -> None:
 def test_weights_are_taken_to_the_last_bit_and_the_wall_time_counts(tmp_path: Path) -> None:
     code = (
         READ
-        + "head *= 0.1\nhead[0, 0] = 1e-42\nimport time; time.sleep(0.8)\nsave_file(weights, sys.argv[2])"
+        + "head *= 0.1\nhead[0, 0] = 1e-42\nimport time; time.sleep(0.4)\nsave_file(weights, sys.argv[2])"
     )
     run = small_run()
     expected = run.model.state_dict()["head.weight"].numpy() * np.float32(0.1)
@@ -132,7 +132,7 @@ def test_weights_are_taken_to_the_last_bit_and_the_wall_time_counts(tmp_path: Pa
     with measure(torch.device("cpu")) as cost:
         unlearn(program(tmp_path, code, *IN_AND_OUT), run)
     assert run.model.state_dict()["head.weight"].numpy().tobytes() == expected.tobytes()
-    assert cost.device_seconds >= 0.8
+    assert cost.device_seconds >= 0.4
     assert not run.notes  # which are rows, and equal on every backend
 
 
@@ -168,8 +168,12 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_no_model_of_this_architecture_is_refused(fault: str, tmp_path: Path) -> None:
     code, words = FAULTS[fault]
+    if "weights" in code or "head" in code:
+        failing = program(tmp_path, READ + code, *IN_AND_OUT)
+    else:
+        failing = program(tmp_path, f"import sys\n{code}", *IN_AND_OUT, interpreter=FAST)
     with pytest.raises(ProgramFailed, match=words):
-        unlearn(program(tmp_path, READ + code, *IN_AND_OUT), small_run())
+        unlearn(failing, small_run())
 
 
 def test_a_program_that_leaves_its_scope_is_found_out(tmp_path: Path) -> None:
