@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ EXAMPLES = """examples (after python -m orchestrator.sweep, whose preset is quic
       --method scrub --architecture vit_small --scope all
   python -m orchestrator.certificate results --forget-set half_of_class_3 \\
       --method salun --architecture resnet_small --scope all \\
-      --reference 2026-17 --requested 2026-11-30 --output three.html
+      --reference 2026-17 --requested 2024-05-17 --output three.html
 
 exit codes, of the page as of json, for a pipeline:
   0  shown equivalent to retraining
@@ -28,6 +28,10 @@ exit codes, of the page as of json, for a pipeline:
   4  undecided: nothing is shown yet, as where a primary measure has failed
   2  bad input: nothing is written
 """
+EARLIEST_ZONE = timezone(timedelta(hours=14))
+"""Where a day begins first."""
+OLDEST = date(1970, 1, 1)
+"""A request of an earlier date is one that was mistyped."""
 EXITS = {EQUIVALENT: Exit.FINISHED, APART: Exit.TOLD_APART, UNDECIDED: Exit.UNDECIDED}
 
 
@@ -51,7 +55,9 @@ class Command:
     """Number or name of the deletion request in your files."""
     requested: Annotated[str, Flag(value="YYYY-MM-DD", otherwise="left blank")] = ""
     """Date of the deletion request."""
-    format: Literal["page", "json"] = "page"
+    format: Annotated[
+        Literal["page", "json"] | None, Flag(otherwise="by the suffix of --output, else page")
+    ] = None
     """A page to be printed and filed, or the same facts for a program."""
     output: Annotated[Path | None, Flag(value="FILE", otherwise="certificate.html; of json stdout")] = None
     """File to write."""
@@ -64,11 +70,13 @@ def main(arguments: list[str] | None = None) -> int:
     from orchestrator.report.subject import choose
     from orchestrator.report.write import check_folder, write_page
     from orchestrator.results.connection import Results
+    from orchestrator.results.forms import PAGES, form_of
     from orchestrator.store.runs import check_one
 
     check_one(command.run)
     request = Request(reference=command.reference, date=_date(command.requested))
-    output = command.output or (Path("certificate.html") if command.format == "page" else None)
+    form = form_of(command.output, command.format, {**PAGES, ".json": "json"}, otherwise="page")
+    output = command.output or (Path("certificate.html") if form == "page" else None)
     if output is not None:
         check_folder(output, flag="--output")
     with Results(command.results, command.run) as results:
@@ -80,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
             scope=command.scope,
         )
         certificate = certify(results, subject, request)
-    text = as_page(certificate) if command.format == "page" else as_json(certificate)
+    text = as_page(certificate) if form == "page" else as_json(certificate)
     if output is None:
         sys.stdout.write(text)
     else:
@@ -91,10 +99,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _date(text: str) -> date | None:
+    """The date of a request: one that has come, wherever on Earth that is, and not in another century by mistake."""
     try:
-        return date.fromisoformat(text) if text else None
+        requested = date.fromisoformat(text) if text else None
     except ValueError:
-        raise AuditError(f"--requested: expected a date such as 2026-11-30, got '{text}'") from None
+        raise AuditError(f"--requested: expected a date such as 2024-05-17, got '{text}'") from None
+    today = datetime.now(EARLIEST_ZONE).date()
+    if requested is not None and not OLDEST <= requested <= today:
+        raise AuditError(
+            f"--requested: expected a date from {OLDEST} to {today}, the day of the request, got '{text}'"
+        )
+    return requested
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ class Flag:
     """Whether a positional is taken as --NAME too."""
     smallest: float | None = None
     """Numbers below it are refused."""
+    largest: float | None = None
+    """Numbers above it are refused."""
     repeated: bool = False
     """Given once for each value, in place of once with all values."""
 
@@ -153,6 +155,8 @@ def _reader(annotation: Any, shown: Flag, name: str) -> Callable[[str], Any]:
             raise AuditError(f"{name}: expected {expected[annotation]}, got '{text}'") from None
         if shown.smallest is not None and not value >= shown.smallest:
             raise AuditError(f"{name}: expected {shown.smallest:g} or more, got {text}")
+        if shown.largest is not None and not value <= shown.largest:
+            raise AuditError(f"{name}: expected {shown.largest:g} or less, got {text}")
         return value
 
     return Path if annotation is Path else read

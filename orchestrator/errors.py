@@ -40,10 +40,16 @@ def run_command(main: Callable[[], int | None]) -> int:
     """Run a command's `main` and return its exit code; bugs keep their traceback.
 
     An AuditError is printed as one line and gives 2; so does a file that cannot be looked at, opened or written for
-    what it is or where it lies, and output that cannot be written, as on a full disk. What would go to a stream that
-    the shell has closed is lost. A keyboard interrupt that `main` lets through gives 130.
+    what it is or where it lies, output that cannot be written, as on a full disk, and a current directory that was
+    removed. What would go to a stream that the shell has closed is lost. A keyboard interrupt that `main` lets through
+    gives 130.
     """
     _open_what_is_closed()
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        _say("error: the current directory is gone; cd to one that is there")
+        return Exit.BAD_INPUT
     try:
         code = main()
         sys.stdout.flush()

@@ -14,7 +14,7 @@ from orchestrator.results.catalogue import listing, parse_params
 from orchestrator.results.claim_listing import CLAIMS
 from orchestrator.results.claim_listing import show as show_claims
 from orchestrator.results.claims import answers
-from orchestrator.results.forms import Format, form_of
+from orchestrator.results.forms import SUFFIXES, Format, check_directory_name, form_of
 from orchestrator.results.prompt import prompt
 from tasks.errors import AuditError
 
@@ -97,7 +97,9 @@ def main(arguments: list[str] | None = None) -> int:
         return Exit.FINISHED
     if command.verify or command.repair:
         return _check(command)
-    form = command.format or form_of(command.output)
+    form = form_of(command.output, command.format, SUFFIXES, otherwise="table")
+    if command.export is not None:
+        check_directory_name(command.export, flag="--export")
     _check_flags(command)
     from orchestrator.results.connection import Results  # duckdb, likewise
 

@@ -30,7 +30,7 @@ class Command:
     """Results directory: what the sweep was given as --out."""
     run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
     """Look at this run; results on disk may be of several."""
-    watch: Annotated[float, Flag(value="SECONDS", otherwise="show once", smallest=0)] = 0.0
+    watch: Annotated[float, Flag(value="SECONDS", otherwise="show once", smallest=0, largest=86400)] = 0.0
     """Show again every that many seconds, until every cell is done."""
     format: Literal["table", "json"] = "table"
     """Form of the answer on stdout."""

@@ -1,7 +1,7 @@
 """Errors that a user can act on: one line that says what, where, what was expected."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class AuditError(Exception):
@@ -27,8 +27,17 @@ def unknown_name(what: str, name: str, valid: Iterable[str], *, where: str = "")
     """
     choices = sorted(set(valid))
     place = f"{where}: " if where else ""
-    alike = {choice.casefold(): choice for choice in choices}
-    near = [alike[found] for found in difflib.get_close_matches(name.casefold(), alike, n=1, cutoff=0.5)]
-    hint = f" Did you mean '{near[0]}'?" if near else ""
     listed = ", ".join(choices) if choices else "none"
-    return UnknownName(f"{place}no {what} '{name}'.{hint} Valid: {listed}")
+    return UnknownName(f"{place}no {what} '{name}'.{nearest(name, choices)} Valid: {listed}")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A sentence, behind a space, that asks whether the valid name most like this one was meant; empty: none is."""
+    alike = {choice.casefold(): choice for choice in sorted(valid)}
+    found = difflib.get_close_matches(name.casefold(), alike, n=1, cutoff=0.5)
+    return f" Did you mean '{alike[found[0]]:.100}'?" if found else ""
+
+
+def and_more(names: Sequence[str]) -> str:
+    """What a message says, behind a space, that names the first of some; empty: there is no other."""
+    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""

@@ -31,7 +31,7 @@ for number, handled in (
 
 NEEDED = ("bash", "cp", "git", "nohup", "sh", "sleep", "touch")
 """Programs that tests may start, beside those of the environment: the shell, git and coreutils."""
-OPTIONAL = ("mount", "umount")
+OPTIONAL = ("ip", "mount", "umount", "unshare")
 """Programs that tests may start too: they skip, and say why, where these are missing."""
 
 

@@ -96,6 +96,7 @@ FLAGS = [
     bad("sweep --only method=scrap --dry-run", "--only: no method 'scrap'", "Did you mean 'scrub'?"),
     bad("sweep --only scrub --dry-run", "--only: expected axis=pattern, got 'scrub'"),
     bad("sweep --out {shelf}/file.txt", "file.txt"),
+    bad("sweep --out '' --dry-run", "out: expected a results directory, got ''"),
     bad("sweep --out s4://bucket/audit", "s4://bucket/audit"),
     bad("sweep --out {shelf}/other_version", "version"),
     bad("query leaderbord --results {results}", "Did you mean 'leaderboard'?"),
@@ -373,7 +374,7 @@ FORGET_SETS = [
     forget("class:label=9", "forget_sets.class:label=9: label: expected a label in 0..2"),
     forget("class:label=ship", "forget_sets.class:label=ship", "Valid: class0, class1, class2"),
     forget("file:path=none.csv", "path: no file none.csv"),
-    forget("file:path={shelf}/ids.pdf", ".pdf", ".csv, .npy, .parquet, .txt"),
+    forget("file:path={shelf}/ids.pdf", ".pdf", ".csv, .npy, .parquet, .tsv, .txt"),
     forget("file:path={shelf}/words.csv", "words.csv: line 3: expected an example id", "got 'three'"),
     forget("file:path={shelf}/header.csv", "header.csv", "'example_id'", "Valid: name, number"),
     forget("file:path={shelf}/quote.csv", "quote.csv: line 3: cannot read this row", "unexpected end"),
@@ -510,7 +511,7 @@ def make_lists(shelf: Path) -> None:
     (shelf / "header.csv").write_text("name,number\nann,1\n")
     (shelf / "quote.csv").write_text('example_id,name\n1,a\n3,"ab\n5,c\n')
     (shelf / "cells.csv").write_text("example_id,name\n1,a,b\n")
-    (shelf / "marks.txt").write_bytes("1\n2\n".encode("utf-16-le"))
+    (shelf / "marks.txt").write_bytes("1\n2\n".encode("utf-32-le"))
     (shelf / "far.txt").write_text("1000\n")
     (shelf / "test.txt").write_text("159\n")
     (shelf / "empty.txt").write_text("# nobody asked\n")

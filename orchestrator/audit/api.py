@@ -13,7 +13,7 @@ from orchestrator.audit.compute import compute, tidy
 from orchestrator.audit.interrupt import interruptible
 from orchestrator.audit.missing import Rerun, check_purged
 from orchestrator.audit.outcome import Outcome, outcome
-from orchestrator.audit.request import configured, planned
+from orchestrator.audit.request import check_out, configured, planned
 from orchestrator.config.plugins import load_plugins
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.cells import Plan
@@ -82,8 +82,7 @@ def run(
         if not isinstance(value, kinds):
             told = " or ".join(kind.__name__ for kind in kinds)
             raise AuditError(f"{name}: expected {told}, got {value!r:.60}")
-    if not str(out).strip():
-        raise AuditError(f"out: expected a results directory, got '{out}'")
+    check_out(out)
     if limit < 0:
         raise AuditError(f"limit: expected 0 or more, got {limit}")
     config = configured(source, set, backend=backend, tune=tune)

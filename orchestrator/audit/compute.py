@@ -46,6 +46,7 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
     new = [] if rerun == "none" and purged(store) else retained_copies.unrecorded(plan.data, store)
     if not (cells or models or new):
         return recorded(plan, store) or write_run(plan, store, started, before=before)
+    backend = make_backend(plan.config.execution.backend)
     for line in (*plan.notes, *provenance.changed_plugins(plan, store), *told_of_given(plan)):
         listener(Event(kind="note", name=line))
     run_id = write_run(plan, store, started, before=before)
@@ -65,7 +66,7 @@ def compute(plan: Plan, store: Store, *, rerun: Rerun, listener: Listener, stop:
         stop=stop,
     )
     listener(announcement(work))
-    make_backend(plan.config.execution.backend).run(work)
+    backend.run(work)
     return run_id
 
 

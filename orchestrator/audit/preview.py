@@ -9,7 +9,7 @@ from orchestrator.audit.again import to_forget
 from orchestrator.audit.finished import told_of_given
 from orchestrator.audit.incomplete import incomplete
 from orchestrator.audit.missing import Rerun, check_purged, missing_cells
-from orchestrator.audit.request import planned
+from orchestrator.audit.request import check_out, planned
 from orchestrator.config.settings import SweepConfig
 from orchestrator.estimate.cost import Estimate, summarise
 from orchestrator.estimate.past import read_past
@@ -33,6 +33,7 @@ def preview(
         only, limit, rerun: as of `run`.
         probe: time a small sample of each kind of stage that has not run in these results yet.
     """
+    check_out(out)
     plan, store = planned(config, only=only, limit=limit), Store(out)
     searches = None
     if config.tuning.trials:

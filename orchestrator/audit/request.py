@@ -40,6 +40,16 @@ def configured(
     return load(source if isinstance(source, SweepConfig) else str(source), overrides)
 
 
+def check_out(out: str | Path) -> None:
+    """Refuse a results directory without a name.
+
+    Raises:
+        AuditError: it has none.
+    """
+    if not str(out).strip():
+        raise AuditError(f"out: expected a results directory, got '{out}'")
+
+
 def planned(config: SweepConfig, *, only: str = "", limit: int = 0) -> Plan:
     """The plan of a configuration.
 

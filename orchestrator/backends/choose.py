@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.backends.inline import InlineBackend
+from orchestrator.backends.on_ray.loopback import check_loopback
 from orchestrator.backends.work import Backend
 from tasks.errors import AuditError
 
@@ -11,10 +12,12 @@ def make_backend(name: str) -> Backend:
     """The backend of that name: inline, local or cluster.
 
     Raises:
-        AuditError: Ray cannot be imported.
+        AuditError: Ray cannot be imported, or could not start on this machine.
     """
     if name == "inline":
         return InlineBackend()
+    if name == "local":
+        check_loopback()
     try:
         from orchestrator.backends.on_ray.backend import RayBackend
     except ImportError as error:

@@ -57,7 +57,7 @@ def _read_text(path: Path) -> str:
             f"{path}: expected a configuration of at most {LONGEST} bytes, got {path.stat().st_size}"
         )
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors of Windows begin with a mark
     except UnicodeDecodeError:
         raise AuditError(f"{path}: not valid TOML: expected UTF-8 text") from None
     except OSError as error:

@@ -123,8 +123,9 @@ def _resolve(
     if not isinstance(base, str):
         raise AuditError(f"{where}.{name}.{base_key}: expected the name of a {registry.kind}, got {base!r}")
     if base not in registry.names():
-        where_named = f"{where}.{name}.{base_key}" if base != name else AXIS[where]
-        raise unknown_name(registry.kind, base, {*registry.names(), *tables, *more}, where=where_named)
+        if base != name:  # a variant of a variant has no meaning
+            raise unknown_name(registry.kind, base, registry.names(), where=f"{where}.{name}.{base_key}")
+        raise unknown_name(registry.kind, base, {*registry.names(), *tables, *more}, where=AXIS[where])
     _, inline = parse_text(text, where=AXIS[where], texts=text_fields(registry.get(base)))
     return base, {**table, **inline}
 

@@ -39,13 +39,13 @@ class Command:
     """Also write every chart as SVG and PDF, for papers, with its rows as CSV."""
     only: Annotated[tuple[str, ...], Flag(value="CHART", otherwise="all")] = ()
     """With --figures: these charts alone, such as forest, robustness, exposure, cost."""
-    width: Annotated[float | None, Flag(value="INCHES", otherwise="5.5", smallest=1.0)] = None
+    width: Annotated[float | None, Flag(value="INCHES", otherwise="5.5", smallest=1.0, largest=100.0)] = None
     """With --figures: width of a figure."""
     style: Annotated[Literal["paper", "grey", "slides"] | None, Flag(otherwise="paper")] = None
     """With --figures: colours on white, shades of grey for print in black, or colours on dark."""
     watch: bool = False
     """Write the page again while a sweep runs; a browser shows it by itself. Ends with the sweep, or Ctrl-C."""
-    every: Annotated[int | None, Flag(value="SECONDS", otherwise="10", smallest=1)] = None
+    every: Annotated[int | None, Flag(value="SECONDS", otherwise="10", smallest=1, largest=86400)] = None
     """With --watch: seconds between two looks."""
     examples: bool = False
     """Show examples of your data in the page, and not their ids alone; those of embedded data are always shown."""

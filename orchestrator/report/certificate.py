@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.certificate_examples import IDS_SHOWN, Exposed, exposed
@@ -117,14 +117,15 @@ def certify(results: Results, subject: Subject, request: Request | None = None) 
     evidence = gather(results)
     model = judged_model(evidence, subject)
     found = evidence.judged(model.place, method=subject.method, scope=subject.scope, role=subject.role)
+    done, request = _done(results, subject), request or Request()
     return Certificate(
         issued_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         verdict=model.verdict,
-        asked=_asked(results, subject, request or Request()),
-        done=_done(results, subject),
+        asked=_asked(results, subject, request),
+        done=done,
         finding=answer(results, evidence, model, subject),
         exposed=exposed(results, subject, model.verdict),
-        limits=_limits(found, evidence.upper_bounds(found)),
+        limits=(*_limits(found, evidence.upper_bounds(found)), *_made_before(done, request)),
         origin=_origin(results),
     )
 
@@ -258,6 +259,16 @@ def _limits(found: list[Finding], bounds: str) -> tuple[str, ...]:
     if bounds:
         limits.append(f"{bounds} The query robust_drop has them.")
     return tuple(limits)
+
+
+def _made_before(done: Done, request: Request) -> tuple[str, ...]:
+    """That models were there before their request, which a reader would not expect; a day may be that of any zone."""
+    days = [date.fromisoformat(model.finished_at[:10]) for model in done.models if model.finished_at]
+    if request.date is None or not days or max(days) + timedelta(days=1) >= request.date:
+        return ()
+    return (
+        f"The models named above are older than the request of {request.date}: they were made without it.",
+    )
 
 
 def _origin(results: Results) -> dict[str, str]:

@@ -11,6 +11,7 @@ from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.chart import Chart, charts
 from orchestrator.results.charts.kinds import KINDS, kind_of
 from orchestrator.results.connection import Results
+from orchestrator.results.forms import PAGES, check_directory_name, form_of
 from orchestrator.store.modes import make_directories
 from orchestrator.store.runs import check_one
 from orchestrator.store.whole_file import write_whole
@@ -41,14 +42,18 @@ def check_asked(output: Path, facts: Path | None, figures: Path | None, only: Co
     """Refuse what cannot be written or drawn, before the work of making it.
 
     Raises:
-        AuditError: a directory is missing or a file, a chart is unknown, or is asked for without figures.
+        AuditError: a directory is missing or a file, a name is that of another kind of file, a chart is unknown, or is
+            asked for without figures.
     """
+    form_of(output, None, PAGES, otherwise="page")
     check_folder(output, flag="--output")
     if facts is not None:
+        form_of(facts, None, {".json": "json"}, otherwise="json", flag="--facts")
         check_folder(facts, flag="--facts")
         if facts.absolute() == output.absolute():
             raise AuditError(f"--facts: expected another file than --output, got {facts}")
     if figures is not None:
+        check_directory_name(figures, flag="--figures")
         check_no_file(figures, flag="--figures")
     for name in only:
         kind_of(name, where="--only")

@@ -102,7 +102,7 @@ def read_query(path: Path) -> Query:
         AuditError: it cannot be read, or a default in its header is no JSON value.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AuditError(f"query: cannot read {path}: {error}") from error
     return parse_query(path.stem, text)

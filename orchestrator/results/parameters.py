@@ -5,7 +5,6 @@ The column that a parameter belongs to is the one that the query itself compares
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from orchestrator.results.catalogue import Query
 from orchestrator.results.connection import SHIPPED, Results
 from orchestrator.results.reading import nodes
-from tasks.errors import UnknownName
+from tasks.errors import UnknownName, nearest
 
 MAY_BE = SHIPPED.keys() | {"declared"}
 """Tables and views whose names are those that Lethe knows or that a run declared, measured or not."""
@@ -116,10 +115,8 @@ def _values(results: Results, query: Query, column: str) -> Iterator[set[str]]:
 
 
 def _absent(name: str, value: str, known: set[str]) -> UnknownName:
-    near = difflib.get_close_matches(value, sorted(known), n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
     more = f", and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
     return UnknownName(
-        f"--param {name}: '{value}' occurs nowhere in these results.{hint} "
+        f"--param {name}: '{value}' occurs nowhere in these results.{nearest(value, known)} "
         f"There is: {', '.join(sorted(known)[:SHOWN])}{more}"
     )

@@ -45,14 +45,14 @@ class Columns:
                 f"image_column: {where}: '{asked}': expected encoded images (bytes, or a struct with bytes), as PNG; "
                 'arrays of pixels are read from name = "npz"'
             )
-        return asked or self._only(self.images, "image_column", where)
+        return self._once(asked or self._only(self.images, "image_column", where), where)
 
     def label_column(self, asked: str, where: str) -> str:
         """Likewise of labels: one with names of classes, else one that is called so."""
         if asked and asked not in self.names:
             raise unknown_name("column", asked, self.names, where=f"label_column: {where}")
         known = [*self.classes] or [name for name in LABELS if name in self.names][:1]
-        return asked or self._only(known, "label_column", where)
+        return self._once(asked or self._only(known, "label_column", where), where)
 
     def _only(self, found: Sequence[str], option: str, where: str) -> str:
         if len(found) != 1:
@@ -61,6 +61,11 @@ class Columns:
                 f"{'several' if found else 'none'} may be meant"
             )
         return found[0]
+
+    def _once(self, name: str, where: str) -> str:
+        if self.names.count(name) > 1:
+            raise AuditError(f"{where}: expected one column '{name}', got {self.names.count(name)}")
+        return name
 
 
 def columns_of(path: Path) -> Columns:

@@ -233,6 +233,10 @@ def _is_complete(path: Path, shape: tuple[int, ...]) -> bool:
     return images.shape == shape and images.dtype == np.uint8
 
 
+ADDED_BY_MACOS = "__MACOSX"
+"""Folder in archives that macOS packs, of what other systems do not know."""
+
+
 def class_folders(part: Path) -> list[str]:
     """Names of the class directories, sorted.
 
@@ -242,7 +246,8 @@ def class_folders(part: Path) -> list[str]:
     if not part.is_dir():
         raise AuditError(f"{part}: missing; expected a directory of class directories")
     with os.scandir(part) as entries:
-        names = sorted(entry.name for entry in entries if entry.name[0] != "." and _is_folder(entry))
+        shown = [entry for entry in entries if entry.name[0] != "." and entry.name != ADDED_BY_MACOS]
+        names = sorted(entry.name for entry in shown if _is_folder(entry))
     if not names:
         raise AuditError(f"{part}: expected one directory per class, found none")
     return names

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, UnknownName, nearest
 from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import Amount, draw, make
 from tasks.runtime.seeding import numpy_generator
@@ -25,10 +24,9 @@ class Group(ForgetKind):
         """Take the whole group."""
         groups, names = _groups(request), request.labels.group_names
         if self.name not in names:
-            near = difflib.get_close_matches(self.name, names, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise AuditError(
-                f"name: expected one of the {len(names)} groups of the data set, got '{self.name}'{hint}"
+            raise UnknownName(
+                f"name: expected one of the {len(names)} groups of the data set, got '{self.name}'."
+                f"{nearest(self.name, names)}"
             )
         ids = _members(request, groups, np.array([names.index(self.name)]))
         if not len(ids):

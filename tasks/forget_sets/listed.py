@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.datasets.splits import Splits
-from tasks.errors import AuditError
+from tasks.errors import AuditError, nearest
 from tasks.forget_sets.base import ForgetKind, ForgetRequest, ForgetSet, register
 from tasks.forget_sets.draw import make
 from tasks.forget_sets.request_files import Cell, RequestFile, read_request, whole_number
@@ -36,10 +35,10 @@ class Listed(ForgetKind):
     """
 
     path: str
-    """.csv or .parquet (a column), .txt (one a line; # first or behind a space begins a comment) or .npy (whole
+    """.csv, .tsv or .parquet (a column), .txt (one a line; # first or behind a space begins a comment) or .npy (whole
     numbers, or text)."""
     column: str = "example_id"
-    """Column of a table; a .csv of one column needs no header."""
+    """Column of a table; a .csv or .tsv of one column needs no header."""
     named: bool | None = None
     """Whether numbers are names, not example ids; has to be said where the data set has numbers as names."""
     sha256: str = ""
@@ -106,10 +105,8 @@ class _Examples:
     def _unknown(self, text: str) -> str:
         if not self._rows:
             return f"expected an example id, or a content hash of 64 hexadecimal digits, got '{text:.100}'"
-        near = difflib.get_close_matches(text, self._rows, n=1)
-        hint = f"; did you mean '{near[0]:.100}'?" if near else ""
         kinds = "a name" if self._kind.named else "an example id, a name, or a content hash"
-        return f"expected {kinds} of the data set, got '{text:.100}'{hint}"
+        return f"expected {kinds} of the data set, got '{text:.100}'.{nearest(text, self._rows)}"
 
 
 def _ids(cells: Iterable[list[int]]) -> tuple[np.ndarray, int]:

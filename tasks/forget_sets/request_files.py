@@ -22,7 +22,11 @@ Cell = tuple[int, str]
 _HASH_BYTES = 32
 _LARGEST = 1 << 28
 """Bytes of a list, enough for four million content hashes."""
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_DECLARED = re.compile(r'("?)sep=(?P<delimiter>[^\r\n]*?)\1[\r\n]+', re.IGNORECASE)
+"""A first line by which Excel is told what separates cells."""
+_MOSTLY = 0.25
+"""Share of NUL among the bytes of UTF-16 without its mark, so that it can be nothing else: most letters are Latin."""
 _WHOLE = re.compile(r"([+-]?[0-9]{1,18})(?:\.(?!000$)0*)?")
 """A whole number, also as spreadsheets write one in a column with gaps: 12.0. Twelve, or twelve thousand: 12.000."""
 _COMMENT = re.compile(r"(^|\s)#.*")
@@ -47,7 +51,7 @@ def read_request(path: Path, column: str) -> RequestFile:
     """Read a list.
 
     Args:
-        path: of a .csv, .txt, .npy or .parquet file.
+        path: of a .csv, .tsv, .txt, .npy or .parquet file.
         column: of a table, what names the examples; a .csv of one column needs no header.
 
     Raises:
@@ -126,23 +130,36 @@ def _txt(path: Path, column: str) -> RequestFile:
 
 
 def _csv(path: Path, column: str) -> RequestFile:
+    return _separated(path, column, "")
+
+
+def _tsv(path: Path, column: str) -> RequestFile:
+    return _separated(path, column, "\t")
+
+
+def _separated(path: Path, column: str, delimiter: str) -> RequestFile:
+    """Read a table whose cells are separated by a delimiter; empty: by what the file itself says."""
     text, encoding = _text(path)
-    delimiter = _delimiter(text, column)
+    declared = _DECLARED.match(text)
+    if declared:
+        delimiter = _checked(path, declared["delimiter"], delimiter)
+    delimiter = delimiter or _delimiter(text, column)
     remarks: list[str] = []
-    rows, over_lines = _rows(path, text, delimiter)
+    rows, over_lines = _rows(path, text, delimiter, skipped=declared[0] if declared else "")
     if not rows:
         return RequestFile(cells=[], encoding=encoding)
     if delimiter != ",":
-        remarks.append(f"separated by {_DELIMITERS[delimiter]}s")
+        said = ", as line 1 says" if declared else ""
+        remarks.append(f"separated by {_DELIMITERS[delimiter]}s{said}")
     if over_lines:
         remarks.append(
             f"rows that go over several lines: {len(over_lines)}, the first from line {over_lines[0]} on"
         )
-    header = [cell.strip() for cell in rows[0][1]]
+    first, header = rows[0][0], [cell.strip() for cell in rows[0][1]]
     if column in header:
         if header.count(column) > 1:
             raise AuditError(
-                f"{path}: line {rows[0][0]}: expected one column '{column}', got {header.count(column)}"
+                f"{path}: line {first}: expected one column '{column}', got {header.count(column)}"
             )
         place, rows = header.index(column), rows[1:]
     elif len(header) > 1:
@@ -152,10 +169,19 @@ def _csv(path: Path, column: str) -> RequestFile:
     for number, row in rows:
         if len(row) != len(header):
             raise AuditError(
-                f"{path}: line {number}: expected {len(header)} cells as in line 1, got {len(row)}"
+                f"{path}: line {number}: expected {len(header)} cells as in line {first}, got {len(row)}"
             )
     cells = [(number, row[place].strip()) for number, row in rows]
     return RequestFile(cells=cells, encoding=encoding, remarks=tuple(remarks))
+
+
+def _checked(path: Path, declared: str, expected: str) -> str:
+    """The delimiter that a file declares, of those that are known, and none but the one that its name tells."""
+    choices = [expected] if expected else list(_DELIMITERS)
+    if declared not in choices:
+        names = " or ".join(_DELIMITERS[choice] for choice in choices)
+        raise AuditError(f"{path}: line 1: expected sep= with a {names}, got {declared!r:.20}")
+    return declared
 
 
 def _delimiter(text: str, column: str) -> str:
@@ -169,24 +195,31 @@ def _delimiter(text: str, column: str) -> str:
     return next(found, ",")
 
 
-def _rows(path: Path, text: str, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[int]]:
-    """Rows that are not blank, each with the line on which it begins, and those lines that do not end their row."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _rows(
+    path: Path, text: str, delimiter: str, *, skipped: str
+) -> tuple[list[tuple[int, list[str]]], list[int]]:
+    """Rows that are not blank, each with the line on which it begins, and those lines that do not end their row.
+
+    Args:
+        skipped: how the text begins that is no part of the table.
+    """
+    before = sum(1 for _ in io.StringIO(skipped, newline=""))
+    reader = csv.reader(io.StringIO(text.removeprefix(skipped), newline=""), delimiter=delimiter, strict=True)
     rows: list[tuple[int, list[str]]] = []
-    begin, over_lines = 1, []
+    begin, over_lines = before + 1, []
     try:
         for row in reader:
             if any(cell.strip() for cell in row):
                 rows.append((begin, row))
-                over_lines += [begin] if reader.line_num > begin else []
-            begin = reader.line_num + 1
+                over_lines += [begin] if before + reader.line_num > begin else []
+            begin = before + reader.line_num + 1
     except csv.Error as error:
         raise AuditError(f"{path}: line {begin}: cannot read this row: {error}") from None
     return rows, over_lines
 
 
 def _text(path: Path) -> tuple[str, str]:
-    """The text of a file, and its encoding: UTF-8, UTF-16 by its mark, or what is left, cp1252.
+    """The text of a file, and its encoding: UTF-8, UTF-16, or what is left, cp1252.
 
     Raises:
         AuditError: it is none of them, or too large.
@@ -195,26 +228,34 @@ def _text(path: Path) -> tuple[str, str]:
     if size > _LARGEST:
         raise AuditError(f"{path}: expected a list of at most {_LARGEST} bytes, got {size}")
     raw = path.read_bytes()
-    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if marked and not raw.startswith(codecs.BOM_UTF32_LE):
-        encodings = {"utf-16": "UTF-16"}
-    elif b"\0" in raw:  # no text has it: UTF-16 without its mark, UTF-32, or something else
-        encodings = {}
-    else:
-        encodings = {"utf-8-sig": "UTF-8", "cp1252": "cp1252"}
-    for codec, name in encodings.items():
+    for codec, name in _encodings(raw).items():
         try:
             return raw.decode(codec), name
         except UnicodeDecodeError:
             continue
-    raise AuditError(
-        f"{path}: expected text in UTF-8, UTF-16 with a byte order mark, or cp1252; save it as UTF-8"
-    )
+    raise AuditError(f"{path}: expected text in UTF-8, UTF-16 or cp1252; save it as UTF-8")
+
+
+def _encodings(raw: bytes) -> dict[str, str]:
+    """What bytes may be, as codecs of Python with our names for them; no text but UTF-16 and UTF-32 holds NUL."""
+    if raw.startswith(codecs.BOM_UTF32_LE):
+        return {}
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return {"utf-16": "UTF-16"}
+    if b"\0" not in raw:
+        return {"utf-8-sig": "UTF-8", "cp1252": "cp1252"}
+    even, odd = (raw[place::2].count(0) / len(raw) for place in (0, 1))
+    if even == 0 and odd > _MOSTLY:
+        return {"utf-16-le": "UTF-16-LE without a byte order mark"}
+    if odd == 0 and even > _MOSTLY:
+        return {"utf-16-be": "UTF-16-BE without a byte order mark"}
+    return {}
 
 
 _READERS: dict[str, Callable[[Path, str], RequestFile]] = {
     ".csv": _csv,
     ".npy": _npy,
     ".parquet": _parquet,
+    ".tsv": _tsv,
     ".txt": _txt,
 }

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, and_more
 from tasks.networks.hugging_face_options import FAMILIES, Family, HuggingFaceOptions, transformers
 from tasks.networks.weight_files import tensor_shapes
 from tasks.runtime.seeding import isolated_global_rng
@@ -115,8 +115,7 @@ def _loaded(options: HuggingFaceOptions, arguments: dict[str, Any]) -> nn.Module
     }
     for fault, names in faults.items():
         if names:
-            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-            raise AuditError(f"weights: {options.folder}: '{names[0]}' is {fault}{more}")
+            raise AuditError(f"weights: {options.folder}: '{names[0]}' is {fault}{and_more(names)}")
     return body
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, and_more
 from tasks.networks.layers import LayerGroup, batch_norms, layer_groups, norm_layers
 from tasks.networks.scope_text import Term, parse_scope
 
@@ -104,7 +104,7 @@ class BoundScope:
             if names:
                 raise ScopeViolation(
                     f"scope '{self.text}': {problem} outside what unlearning may change: '{names[0]}'"
-                    f" (and {len(names) - 1} more)"
+                    f"{and_more(names)}"
                 )
 
 

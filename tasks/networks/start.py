@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from tasks.errors import AuditError
+from tasks.errors import AuditError, and_more
 
 Named = Mapping[str, Tensor]
 PREFIXES = ("module.", "model.", "body.", "state_dict.", "_orig_mod.")
@@ -135,15 +135,15 @@ def check_names(own: Named, kept: Named, heads: tuple[str, ...], path: Path) -> 
     }
     for fault, names in faults.items():
         if names:
-            name, more = names[0], f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+            name = names[0]
             shapes = (
                 f": {_sides(kept[name])} in the file, {_sides(own[name])} here"
                 if name in kept and name in own
                 else ""
             )
             raise AuditError(
-                f"weights: {path}: '{name}' is {fault}{more}{shapes}; expected the weights of this architecture with "
-                "these options, stem, channels, classes and size of images"
+                f"weights: {path}: '{name}' is {fault}{and_more(names)}{shapes}; expected the weights of this "
+                "architecture with these options, stem, channels, classes and size of images"
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib.util
 import re
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.errors import AuditError, UnknownName
+from tasks.errors import AuditError, UnknownName, nearest
 
 Stem = Literal["auto", "small", "timm"]
 SMALL_IMAGE = 64
@@ -110,9 +109,9 @@ def check_name(timm_name: str) -> None:
     if name in own and dot and (timm_name in tags or not tags):  # of some, tags are made as timm is imported
         return
     valid = tags or own | added
-    near = difflib.get_close_matches(timm_name, sorted(valid), n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise UnknownName(f"no timm model '{timm_name}'.{hint} Valid: the names of timm.list_models()")
+    raise UnknownName(
+        f"no timm model '{timm_name}'.{nearest(timm_name, valid)} Valid: the names of timm.list_models()"
+    )
 
 
 @functools.cache

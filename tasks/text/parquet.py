@@ -17,7 +17,7 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Named]:
         columns: those to read, where the file has them.
 
     Raises:
-        AuditError: the file is no Parquet file, or text in it is not UTF-8.
+        AuditError: the file is no Parquet file, text in it is not UTF-8, or two columns share a name that is read.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -28,6 +28,8 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Named]:
             if not held:
                 known = ", ".join(file.schema_arrow.names[:20])
                 raise AuditError(f"{path}: expected a column of {', '.join(columns)}; found {known}")
+            if doubled := sorted(name for name in {*held} if held.count(name) > 1):
+                raise AuditError(f"{path}: expected one column '{doubled[0]}', got {held.count(doubled[0])}")
             rows = file.read(columns=held).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise AuditError(f"{path}: cannot read this Parquet file: {error!s:.200}") from None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tasks.errors import AuditError, unknown_name
 from tasks.unlearn.base import Method, register, require
 from tasks.unlearn.parts.handed import FORM, HANDED, PLACEHOLDER
-from tasks.unlearn.parts.named_content import content_digest
+from tasks.unlearn.parts.named_content import Content, content_digest, content_of, edited
 
 if TYPE_CHECKING:
     from tasks.unlearn.run import UnlearningRun
@@ -69,7 +69,7 @@ class Program(Method):
             raise AuditError(
                 "program: expected an argument with {unlearned}, where the model is to be written"
             )
-        self.file_digests  # noqa: B018 - reads the files, so that one that is not there is known while planning
+        self._planned  # noqa: B018 - reads the files, so that one that is not there is known while planning
 
     @property
     def handed(self) -> set[str]:
@@ -84,8 +84,8 @@ class Program(Method):
             AuditError: the program or its script is not there or cannot be run, a file cannot be read, or a folder
                 holds more than is looked at.
         """
-        self._check_found()
-        return self._digests()
+        digests = {f"program[{place}]": content_digest(held) for place, held in self._planned.items()}
+        return self._form | digests
 
     def arguments(self, values: Mapping[str, str]) -> list[str]:
         """The command with what is handed over in place of the placeholders.
@@ -104,16 +104,13 @@ class Program(Method):
 
         Raises:
             ProgramFailed: it failed, or what it wrote is not a model of this architecture.
-            AuditError: a file of it was edited since planning.
+            AuditError: a file that its arguments name was edited since planning, if by itself.
         """
         from tasks.unlearn.parts.program_files import run_on_files
 
-        if self._digests() != self.file_digests:
-            raise AuditError(
-                "program: a file of it was edited after planning, or one in a folder of it; run the same command again "
-                "(what the program writes belongs in the folder in which it runs)"
-            )
+        self._check_same("after planning; run the same command again")
         run_on_files(run, self.handed, self.arguments, own_names=self.names == "own")
+        self._check_same("while the program ran")
 
     @property
     def _form(self) -> dict[str, str]:
@@ -155,12 +152,28 @@ class Program(Method):
             if _value(argument) and not PLACEHOLDER.search(argument) and path.exists():
                 yield place, path
 
-    def _digests(self) -> dict[str, str]:
+    @cached_property
+    def _planned(self) -> dict[int, Content]:
+        """What the arguments named while planning, by place among them."""
+        self._check_found()
+        return self._contents()
+
+    def _contents(self) -> dict[int, Content]:
         try:
-            named = {f"program[{place}]": content_digest(path) for place, path in self._named()}
+            return {place: content_of(path) for place, path in self._named()}
         except OSError as error:
             raise AuditError(f"program: cannot read {error.filename}: {error.strerror}") from None
-        return self._form | named
+
+    def _check_same(self, when: str) -> None:
+        """Refuse files that are not what the ids say."""
+        now = self._contents()
+        for place in sorted(self._planned.keys() | now.keys()):
+            file = edited(self._planned.get(place, {}), now.get(place, {}))
+            if file is not None:
+                raise AuditError(
+                    f"program[{place}]: {os.path.join(_value(self.program[place]), file).rstrip(os.sep)} was edited "
+                    f"{when} (what the program writes belongs in the folder in which it runs)"
+                )
 
     def _full(self, argument: str) -> str:
         value = _value(argument)

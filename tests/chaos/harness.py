@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,12 +104,13 @@ class Run:
         config: TOML of the sweep.
         out: results directory.
         backend: inline or local.
+        launcher: words before the command.
     """
 
-    def __init__(self, config: Path, out: Path, backend: str) -> None:
+    def __init__(self, config: Path, out: Path, backend: str, launcher: Sequence[str] = ()) -> None:
         self.mark = secrets.token_hex(8)
         self.log = out.parent / f"{out.name}-{self.mark}.log"
-        command = [sys.executable, "-m", "orchestrator.sweep", str(config), "--out", str(out)]
+        command = [*launcher, sys.executable, "-m", "orchestrator.sweep", str(config), "--out", str(out)]
         with open(self.log, "w") as log:
             words = [*command, "--backend", backend, "--display", "plain"]
             self.driver = start(words, self.mark, stderr=log)

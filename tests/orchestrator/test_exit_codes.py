@@ -72,6 +72,17 @@ def test_a_name_that_is_too_long_is_one_line_of_every_command(
     assert "File name too long" in line
 
 
+def test_a_directory_that_was_removed_below_the_shell_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DuckDB, which is asked for no file there, needs it too."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run_command(lambda: 0) == 2
+    assert capsys.readouterr().err == "error: the current directory is gone; cd to one that is there\n"
+
+
 def test_one_line() -> None:
     assert one_line(ValueError(" a\n\n b ")) == "a b"
 

@@ -20,6 +20,7 @@ from orchestrator.results.parameters import columns
 from orchestrator.store.store import Store
 from tasks.errors import AuditError, UnknownName
 from tests.support import synthetic_results as synthetic
+from tests.support.commands import here
 
 ROOT = Path(__file__).parents[2]
 
@@ -254,6 +255,35 @@ def test_a_suffix_that_no_form_has_is_refused(root: str, tmp_path: Path, name: s
     assert query.main(["failures", "--results", root, "--output", str(tmp_path / "plain")]) == 0
     assert (tmp_path / "X.CSV").read_bytes() == (tmp_path / name).read_bytes()
     assert (tmp_path / "plain").read_text().endswith("rows)\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ("--format", "csv", "--output", "x.json"),
+            "--output: expected a name for --format csv, got x.json, a name for json",
+        ),
+        (
+            ("--format", "arrow", "--output", "x.TXT"),
+            "--output: expected a name for --format arrow, got x.TXT, a name for table",
+        ),
+        (
+            ("--export", "all.parquet"),
+            "--export: expected a directory such as all, got all.parquet, a name for a file",
+        ),
+    ],
+)
+def test_a_name_for_another_form_is_refused_before_any_work(
+    tmp_path: Path, flags: tuple[str, ...], message: str
+) -> None:
+    ran = here(query.main, "failures", "--results", "absent", *flags, folder=tmp_path)
+    assert (ran.returncode, ran.stderr.startswith(f"error: {message}")) == (2, True)
+
+
+def test_every_text_may_be_called_txt(root: str, tmp_path: Path) -> None:
+    query.main(["failures", "--results", root, "--format", "json", "--output", str(tmp_path / "x.txt")])
+    assert isinstance(json.loads((tmp_path / "x.txt").read_text()), list)
 
 
 def test_an_error_does_not_steer_the_terminal(root: str, capsys) -> None:

@@ -47,6 +47,30 @@ def test_a_module_that_hides_ours_is_named(name: str, tmp_path: Path) -> None:
     assert ran.stderr.endswith(f"ImportError: {told}")
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("random.py", "hides Python's module 'random'"),
+        ("secrets/__init__.py", "hides Python's module 'secrets'"),
+        ("torch.py", "hides the package 'torch', which Lethe needs"),
+    ],
+)
+def test_a_file_that_hides_what_is_needed_is_named(name: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("X = 1\n")
+    ran = shell("python -m orchestrator.sweep quick --dry-run", tmp_path)
+    line = f"error: {tmp_path}/{name} {told}; rename it, or run from another directory\n"
+    assert (ran.returncode, ran.stderr) == (2, line)
+
+
+def test_a_file_that_hides_what_nobody_needs_is_no_trouble(tmp_path: Path) -> None:
+    for name in ("turtle.py", "test.py", "queries.py"):
+        (tmp_path / name).write_text("raise RuntimeError('imported')\n")
+    (tmp_path / "numpy").mkdir()  # without code it hides nothing
+    ran = shell("python -m orchestrator.query --list", tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_without_docstrings_commands_say_the_same() -> None:
     plain, optimised = (
         shell(

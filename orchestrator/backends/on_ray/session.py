@@ -55,7 +55,6 @@ CONNECT_SECONDS, LINK_SECONDS, PAUSE_SECONDS = 2.0, 10.0, 0.2
 UNFIT = ("PYTHONWARNINGS",)
 """Variables that Ray's own processes do not bear: one that makes errors of warnings ends its dashboard, and so the
 raylet."""
-LOOPBACK = "127.0.0.1"
 STARTS = 3
 """Tries to start a private Ray: on a machine that is overloaded its processes may not answer in time."""
 
@@ -90,28 +89,11 @@ def connected(address: str, *, slots: int) -> Iterator[Path]:
                 "backend local: Ray was imported before the first run on it; import it afterwards, or set the "
                 "environment variable RAY_AUTH_MODE=token before"
             )
-        check_loopback()
         resources = {"trial": slots}
         options |= {"resources": resources, "include_dashboard": False, "_temp_dir": str(folder)}
         _private_token()
         with reaper.reaped(folder), _started(address, options, folder):
             yield folder
-
-
-def check_loopback(host: str = LOOPBACK) -> None:
-    """Refuse a machine that does not reach itself: processes of Ray would wait for each other without end.
-
-    Raises:
-        AuditError: nothing that listens there can be reached.
-    """
-    try:
-        with socket.create_server((host, 0)) as server:
-            socket.create_connection(server.getsockname(), CONNECT_SECONDS).close()
-    except OSError as error:
-        raise AuditError(
-            f"backend local: Ray's processes talk over {host}, and this machine does not reach it "
-            f"({error.strerror or error}); bring it up (ip link set lo up), or take --backend inline"
-        ) from None
 
 
 @contextlib.contextmanager

@@ -1,35 +1,34 @@
-"""What the files and folders hold that a program's arguments name: one digest of each, within bounds."""
+"""What the files and folders hold that a program's arguments name: their digests, within bounds."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tasks.datasets.archive import file_digest
 from tasks.errors import AuditError
 
+Content = Mapping[str, str]
+"""SHA-256 by a file's path below the folder that is named; of a file that is named itself by the empty one."""
 MOST_FILES, MOST_BYTES = 1000, 256 << 20
-"""Of a folder: it is read for the plan, and again before every run of the program."""
+"""Of a folder: it is read for the plan, and again before and after every run of the program."""
 NOT_CONTENT = frozenset({"__pycache__", ".git"})
 """Folders that change while what they are made from does not."""
 
 
-def content_digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of all files below a folder.
-
-    Args:
-        path: what is there; links to files count by what they lead to.
+def content_of(path: Path) -> Content:
+    """Digests of what is there; links to files count by what they lead to.
 
     Raises:
         AuditError: a folder holds too much, a link to a folder, or something that is no file.
         OSError: something cannot be read.
     """
     if not path.is_dir():
-        return file_digest(path)
-    sha, left = hashlib.sha256(b"folder\n"), MOST_BYTES
+        return {"": file_digest(path)}
+    found, left = {}, MOST_BYTES
     for number, (name, file) in enumerate(_files_below(path)):
         left -= file.stat().st_size
         if number >= MOST_FILES or left < 0:
@@ -38,8 +37,23 @@ def content_digest(path: Path) -> str:
                 "of which are part of the ids; name what in it decides what the program gives, or have the program "
                 "find it and raise version when it changes"
             )
-        sha.update(f"{name}\0{file_digest(file)}\n".encode("utf-8", "surrogateescape"))
+        found[name] = file_digest(file)
+    return found
+
+
+def content_digest(content: Content) -> str:
+    """SHA-256 of a file, or of the names and contents of all files below a folder."""
+    if content.keys() == {""}:
+        return content[""]
+    sha = hashlib.sha256(b"folder\n")
+    for name, digest in content.items():
+        sha.update(f"{name}\0{digest}\n".encode("utf-8", "surrogateescape"))
     return sha.hexdigest()
+
+
+def edited(before: Content, after: Content) -> str | None:
+    """The first file by name that differs, or is in one of them alone; None: all are the same."""
+    return min((n for n in before.keys() | after.keys() if before.get(n) != after.get(n)), default=None)
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:

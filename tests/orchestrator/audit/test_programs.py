@@ -27,12 +27,12 @@ name = "synthetic"
 options = { num_train = 120, num_test = 40, num_classes = 3, channels = 1, height = 8, width = 8, seed = 1 }
 [axes]
 architecture = ["small_perceptron"]
-method = ["theirs", "fails"]
+method = ["theirs", "fails", "edits"]
 scope = ["head"]
 attack = ["none", "u_lira"]
 forget_set = ["random:fraction=0.2"]
 [[exclude]]
-method = "fails"
+method = ["fails", "edits"]
 attack = "u_lira"
 [training]
 epochs = 2
@@ -47,10 +47,13 @@ program = ["python", "their.py", "--in={original}", "--out={unlearned}", "--reta
            "--seed", "{seed}"]
 [methods.fails]
 program = ["python", "-I", "-S", "-c", "import sys; sys.exit('\\x1b[31mno gradient')", "{unlearned}"]
+[methods.edits]
+program = ["python", "-I", "-S", "edits.py", "{original}", "{unlearned}"]
 [execution]
 backend = "inline"
 device = "cpu"
 """
+EDITS = "import shutil, sys; shutil.copy(*sys.argv[1:]); open(__file__, 'a').write('#')"
 
 
 class Audited(NamedTuple):
@@ -71,6 +74,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     folder = tmp_path_factory.mktemp("programs")
     (folder / "perceptron_of_the_guide.py").write_text(block("def small_perceptron"))
     (folder / "their.py").write_text(block("# their.py"))
+    (folder / "edits.py").write_text(EDITS)
     (folder / "audit.toml").write_text(TEXT)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
@@ -114,11 +118,15 @@ def test_it_unlearns_from_shadow_models_too(audited: Audited) -> None:
     assert {row["status"] for row in rows} == {"finished"}
 
 
-def test_a_program_that_fails_is_a_failed_row_with_its_last_words(audited: Audited) -> None:
+def test_a_program_that_fails_or_edits_itself_is_a_failed_row_that_says_why(audited: Audited) -> None:
     _, ran, _, store = audited
-    (model,) = [row for row in store.read("models").to_pylist() if row["status"] == "failed"]
-    (cell,) = [row for row in store.read("cells").to_pylist() if row["status"] == "failed"]
-    words = r"the program ended with exit code 1; its last words: \x1b[31mno gradient"
-    for row in (model, cell):
-        assert (row["method"], row["error_type"], row["error"]) == ("fails", "ProgramFailed", words)
-    assert "1 failed" in ran.stderr
+    words = {
+        "fails": r"the program ended with exit code 1; its last words: \x1b[31mno gradient",
+        "edits": "program[3]: edits.py was edited while the program ran (what the program writes belongs in the folder "
+        "in which it runs)",
+    }
+    for table in ("models", "cells"):
+        failed = [row for row in store.read(table).to_pylist() if row["status"] == "failed"]
+        assert {row["method"]: row["error"] for row in failed} == words
+        assert {row["error_type"] for row in failed} == {"ProgramFailed", "AuditError"}
+    assert "2 failed" in ran.stderr

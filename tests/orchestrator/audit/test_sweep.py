@@ -1,9 +1,12 @@
 """Whole sweeps: rows, resume, failures, kills, backends."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +25,14 @@ def finished(tmp_path_factory):
     ran = sweep(config, "--out", folder / "results", report=True)
     assert ran.returncode == 0, ran.stderr
     return folder, ran
+
+
+def like_uv_run(folder, monkeypatch):
+    """What Ray takes for `uv run`: below it workers start alike, in a copy of this directory somewhere else."""
+    (folder / "uv").symlink_to(shutil.which("bash"))
+    (folder / "run").write_text('while [[ $1 == --* ]]; do shift 2; done\n"$@"\nexit $?\n')
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return [str(folder / "uv"), "run"]
 
 
 def test_a_sweep_writes_every_table_and_says_where(finished):
@@ -80,11 +91,14 @@ def test_a_second_process_gives_the_same_bits(finished, tmp_path):
 def test_the_local_ray_backend_gives_the_same_bits_and_listens_on_loopback_alone(
     finished, tmp_path, monkeypatch
 ):
-    """Also where temporary files go to a place of a name in which Ray cannot work."""
+    """Also below `uv run`, and where temporary files go to a place of a name in which Ray cannot work."""
     temporary = tmp_path / "Zoé, whose temporary files lie deep below a directory of a long name"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    run, seen = Run(finished[0] / "audit.toml", tmp_path / "results", "local"), set()
+    config, results = (
+        Path(os.path.relpath(path, ROOT)) for path in (finished[0] / "audit.toml", tmp_path / "results")
+    )
+    run, seen = Run(config, results, "local", like_uv_run(tmp_path, monkeypatch)), set()
     while run.driver.poll() is None:
         seen |= listening(of_run(run.mark))
         time.sleep(0.5)

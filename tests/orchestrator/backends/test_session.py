@@ -14,9 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.backends.on_ray import session
 from orchestrator.backends.on_ray.session import _private, _stay_connected
-from tasks.errors import AuditError
 
 
 class Service:
@@ -113,17 +111,3 @@ def test_processes_of_a_private_ray_bear_no_variable_that_ends_them(
         assert subprocess.run(told, capture_output=True, text=True).stdout == f"None {tmp_path}\n"
     assert os.environ["PYTHONWARNINGS"] == "error"
     assert "TMPDIR" not in os.environ
-
-
-def test_a_machine_that_does_not_reach_itself_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the loopback interface down Ray's processes would wait for each other without end."""
-    session.check_loopback()
-
-    def unreachable(*_: object) -> None:
-        raise OSError(101, "Network is unreachable")
-
-    monkeypatch.setattr(socket, "create_connection", unreachable)
-    with pytest.raises(
-        AuditError, match=r"^backend local: .*127\.0\.0\.1, .*\(Network is unreachable\); bring it up"
-    ):
-        session.check_loopback()

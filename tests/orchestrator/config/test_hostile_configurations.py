@@ -31,6 +31,11 @@ def test_a_configuration_is_bounded(text: str, reason: str, tmp_path: Path) -> N
     assert len(str(caught.value)) < 400
 
 
+def test_a_configuration_may_come_from_windows(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes("\ufeffname = 'Prüfung'\r\n[data]\r\n".encode())
+    assert read_toml(str(tmp_path / "a.toml")) == {"name": "Prüfung", "data": {}}
+
+
 def test_an_assignment_is_bounded() -> None:
     with pytest.raises(AuditError, match="--set: x: nested too deeply"):
         parse_assignment("x=" + "[" * 100_000)
@@ -39,7 +44,7 @@ def test_an_assignment_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.csv", "example_id\n1".encode("utf-16-le"), "expected text in UTF-8, UTF-16"),
+        ("a.csv", "example_id\n1".encode("utf-32-le"), "expected text in UTF-8, UTF-16"),
         ("a.csv", b"example_id\n" + b"9" * 200_000, "field larger than field limit"),
         ("a.txt", b"9" * 5000, "line 1: expected an example id"),
         ("a.txt", b"99999999999999999999", "line 1: expected an example id"),

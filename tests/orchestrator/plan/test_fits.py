@@ -99,7 +99,7 @@ CASES = {
     ),
     "an unknown person": (
         {'kind = "groups"\nfraction = 0.2': 'kind = "group"\nname = "alvar stern"'},
-        "forget_sets.persons: name: expected one of the 30 groups of the data set, got 'alvar stern'; did you mean "
+        "forget_sets.persons: name: expected one of the 30 groups of the data set, got 'alvar stern'. Did you mean "
         "'alvar storm'?",
     ),
     "a model of images": (

@@ -5,13 +5,14 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import numpy as np
 import pytest
 
 from orchestrator.certificate import main
-from orchestrator.report.certificate import as_json, as_page, certify, copies
+from orchestrator.report.certificate import Request, as_json, as_page, certify, copies
 from orchestrator.report.certificate_examples import CHANCE, exposed_examples
 from orchestrator.report.certificate_finding import judged_model
 from orchestrator.report.subject import Subject, choose
@@ -44,7 +45,7 @@ def store(tmp_path):
 def test_names_what_was_asked_and_done(tmp_path, capsys):
     output = tmp_path / "c.html"
     flags = ["--forget-set", "random:fraction=0.2", "--method", "finetune", "--scope", "all"]
-    asked = [*flags, "--reference", "DSR <17>", "--requested", "2026-11-02"]
+    asked = [*flags, "--reference", "DSR <17>", "--requested", "2024-05-17"]
     code = main([audited_root(), *asked, "--output", str(output)])
     page = output.read_text()
     with Results(audited_root()) as results:
@@ -60,7 +61,7 @@ def test_names_what_was_asked_and_done(tmp_path, capsys):
         assert control in page
     assert not re.search(r"\b(safe|guarantee[sd]?|compliant)\b", page.lower())
     assert "<dd>DSR &lt;17&gt;</dd>" in page
-    assert "<dd>2026-11-02</dd>" in page
+    assert "<dd>2024-05-17</dd>" in page
     captured = capsys.readouterr()
     assert captured.out == ""
     assert code == {"told apart": 3, "shown equivalent": 0, "undecided": 4}[captured.err.splitlines()[-1]]
@@ -330,7 +331,14 @@ def test_a_primary_measure_that_failed_is_undecided(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--requested", "2.11.2026"], "--requested: expected a date such as 2026-11-30, got '2.11.2026'"),
+        (["--requested", "2.11.2026"], "--requested: expected a date such as 2024-05-17, got '2.11.2026'"),
+        (["--requested", "2999-01-01"], "--requested: expected a date from 1970-01-01 to 20"),
+        (["--requested", "1926-05-17"], "the day of the request, got '1926-05-17'"),
+        (["--output", "c.pdf"], "--output: no form with the suffix '.pdf'. Valid: .htm, .html, .json"),
+        (
+            ["--output", "c.html", "--format", "json"],
+            "--output: expected a name for --format json, got c.html, a name for page",
+        ),
         (["--format", "xml"], "--format: no value 'xml'"),
         (["--output", "absent/c.html"], "--output: cannot write absent/c.html: no directory 'absent'"),
     ],
@@ -338,6 +346,28 @@ def test_a_primary_measure_that_failed_is_undecided(tmp_path, capsys):
 def test_bad_flags_are_refused_before_any_work(flags, message):
     with pytest.raises(AuditError, match=re.escape(message)):
         main(["absent", "--forget-set", "mine", "--method", "same", *flags])
+
+
+def test_the_suffix_of_the_file_says_what_it_is(store, tmp_path):
+    write_models(store, VALUES | {"same": 0.502})
+    asked = [store.root, "--forget-set", "mine", "--method", "same", "--output"]
+    main([*asked, str(tmp_path / "c.JSON")])
+    assert json.loads((tmp_path / "c.JSON").read_text())["asked"]["forget_set"] == "mine"
+    main([*asked, str(tmp_path / "c.htm")])
+    assert (tmp_path / "c.htm").read_text().lower().startswith("<!doctype html>")
+
+
+def test_models_older_than_the_request_are_said():
+    today = datetime.now(UTC).date()
+    with Results(audited_root()) as results:
+        subject = choose(results, **ASKED)
+        (made, older) = (
+            certify(results, subject, Request(date=today + timedelta(days=days))).limits for days in (0, 3)
+        )
+    assert older[: len(made)] == made
+    assert older[len(made) :] == (
+        f"The models named above are older than the request of {today + timedelta(days=3)}: they were made without it.",
+    )
 
 
 def test_a_model_of_several_settings_has_no_one_certificate(store):

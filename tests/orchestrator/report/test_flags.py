@@ -16,9 +16,18 @@ from tests.support.commands import here
     [
         (("--width", "3"), "--width: expected --figures DIRECTORY beside it"),
         (("--style", "grey"), "--style: expected --figures DIRECTORY beside it"),
-        (("--facts", "page.html", "--output", "page.html"), "--facts: expected another file than --output"),
+        (("--facts", "page", "--output", "page"), "--facts: expected another file than --output"),
         (("--output", "."), "--output: expected a file, got the directory ."),
         (("--figures", "a file/figures"), "--figures: expected a directory, got the file"),
+        (("--output", "report.pdf"), "no form with the suffix '.pdf'. Valid: .htm, .html"),
+        (("--facts", "facts.csv"), "--facts: no form with the suffix '.csv'. Valid: .json"),
+        (
+            ("--figures", "forest.pdf"),
+            "--figures: expected a directory such as forest, got forest.pdf, a name for a file",
+        ),
+        (("--figures", "f", "--width", "1e9"), "--width: expected 100 or less, got 1e9"),
+        (("--figures", "f", "--width", "nan"), "--width: expected 1 or more, got nan"),
+        (("--watch", "--every", "9" * 20), "--every: expected 86400 or less, got 999"),
         (("--figures", "figures", "--watch"), "--figures: expected without --watch"),
     ],
 )

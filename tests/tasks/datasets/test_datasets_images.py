@@ -66,6 +66,8 @@ def test_what_lies_outside_of_the_classes_is_said(tmp_path: Path) -> None:
     root = folder_of(
         tmp_path, {"train/a/0.png": 1, "train/b/1.png": 2, "test/a/2.png": 3, "train/loose.png": 4}
     )
+    (root / "train" / "__MACOSX" / "a").mkdir(parents=True)  # as archives of macOS unpack elsewhere
+    (root / "train" / "__MACOSX" / "a" / "._0.png").write_bytes(b"no image")
     (root / "labels.csv").touch()
     (root / "train" / "a" / "more").symlink_to("../b")
     assert ImageFolder(root=str(root)).read_labels().notes == (

@@ -147,6 +147,16 @@ def test_plain_bytes_names_and_resizing(tmp_path: Path) -> None:
         ImageTable(path=str(tmp_path / "a.parquet"), image_column="id", label_column="kind").read_labels()
 
 
+@pytest.mark.parametrize("name", ["image", "label"])
+def test_a_column_that_stands_twice_is_refused(name: str, tmp_path: Path) -> None:
+    """Which one is meant nobody knows, and the first would be taken without a word."""
+    made = table(slice(4))
+    parquet.write_table(made.append_column(name, made[name]), tmp_path / "a.parquet")
+    source = ImageTable(path=str(tmp_path / "a.parquet"), image_column="image", label_column="label")
+    with pytest.raises(AuditError, match=rf"a\.parquet: expected one column '{name}', got 2"):
+        _ = source.read_labels(), source.read_images()
+
+
 def other_size(rows: list[Any]) -> pa.Table:
     return table(slice(3), cells=[*rows[:2], {"bytes": png(PIXELS[0, :4]), "path": None}])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_examples_are_named_as_people_call_them(tmp_path: Path) -> None:
     assert named(listed, NAMES, column="file") == sorted(IDS[:2].tolist())
     wrong = text(tmp_path / "r.txt", f"cat/{IDS[0]}.pgn\n")
     with pytest.raises(
-        AuditError, match=rf"line 1: expected an example id, a name.*did you mean '{NAMES[IDS[0]]}'"
+        AuditError, match=rf"line 1: expected an example id, a name.*Did you mean '{NAMES[IDS[0]]}'"
     ):
         named(wrong, NAMES)
     with pytest.raises(AuditError, match=r"1 id is in the test split"):
@@ -137,12 +138,17 @@ def test_an_unclosed_quote_swallows_nothing(tmp_path: Path) -> None:
         ("r.csv", b"example_id,name\n1,a\n2\n", "line 3: expected 2 cells as in line 1, got 1"),
         ("r.csv", b"example_id,example_id\n1,2\n", "line 1: expected one column 'example_id', got 2"),
         ("r.csv", b'example_id,name\n1,"a"b\n', "line 2: cannot read this row: ',' expected after"),
-        (
-            "r.txt",
-            "1\n2\n".encode("utf-16-le"),
-            "expected text in UTF-8, UTF-16 with a byte order mark, or cp1252",
-        ),
-        ("r.txt", "1\n2\n".encode("utf-32"), "expected text in UTF-8, UTF-16"),
+        ("r.txt", "1\n2\n".encode("utf-32"), "expected text in UTF-8, UTF-16 or cp1252; save it as UTF-8"),
+        ("r.txt", "1\n2\n".encode("utf-32-be"), "expected text in UTF-8, UTF-16"),
+        ("r.txt", "1\n2\n".encode("utf-16-le")[:-1], "expected text in UTF-8, UTF-16"),
+        ("r.txt", b"1\0002\n", "expected text in UTF-8, UTF-16"),
+        ("r.txt", "7,\u4e00\u4e00\n".encode("utf-16-le"), "expected text in UTF-8, UTF-16"),
+        ("r.tsv", b"example_id,name\n1,x\n", "line 1: expected an example id, .*got 'example_id,name'"),
+        ("r.tsv", b"sep=;\nexample_id;name\n1;x\n", "line 1: expected sep= with a tab, got ';'"),
+        ("r.csv", b"sep=:\nexample_id:name\n1:x\n", "line 1: expected sep= with a comma or .* bar, got ':'"),
+        ("r.csv", b"sep=;\nid;name\n1;x\n", "no column 'example_id'. Valid: id, name"),
+        ("r.csv", b"sep=;\n\nexample_id;name\n1;x\n\n2\n", "line 6: expected 2 cells as in line 3, got 1"),
+        ("r.csv", b'sep=,\nexample_id,name\n1,x\n2,"y\n', "line 4: cannot read this row"),
         ("r.txt", b"1\n\x81\n", "expected text in UTF-8, UTF-16"),
         ("r.txt", b"1_0\n", "line 1: expected an example id, .*got '1_0'"),
         ("r.txt", b"99999999999999999999\n", "line 1: expected an example id"),
@@ -184,12 +190,34 @@ def test_every_way_in_which_programs_write_an_id(cell: str, end: str, encoding: 
 
 
 @pytest.mark.parametrize("order", ["le", "be"])
-def test_utf16_is_known_by_its_mark_alone(order: str, tmp_path: Path) -> None:
-    rows = f"example_id\n{IDS[0]}\n"
-    marked = encoded(tmp_path / "marked.csv", f"\ufeff{rows}", f"utf-16-{order}")
-    assert resolve(Listed(path=marked), REQUEST).ids.tolist() == [IDS[0]]
-    with pytest.raises(AuditError, match="expected text in UTF-8, UTF-16 with a byte order mark"):
-        resolve(Listed(path=encoded(tmp_path / "plain.csv", rows, f"utf-16-{order}")), REQUEST)
+def test_utf16_is_known_by_its_mark_and_by_the_empty_halves_of_its_letters(
+    order: str, tmp_path: Path
+) -> None:
+    rows = f"example_id,name\n{IDS[0]},Zo\u00eb \u0416\n"
+    for mark, told in (("\ufeff", "UTF-16"), ("", f"UTF-16-{order.upper()} without a byte order mark")):
+        path = encoded(tmp_path / "r.csv", mark + rows, f"utf-16-{order}")
+        found = resolve(Listed(path=path), REQUEST)
+        assert found.ids.tolist() == [IDS[0]]
+        assert f"r.csv ({told}): 1 read" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("r.tsv", "example_id\tname\n{}\ta,b\n", "separated by tabs"),
+        ("r.tsv", "sep=\t\nname\texample_id\n\t{}\n", "separated by tabs, as line 1 says"),
+        ("r.TSV", "{}\n", "separated by tabs"),
+        ("r.csv", "name|example_id\na;b|{}\n", "separated by bars"),
+        ("r.csv", "sep=;\r\nexample_id;name\r\n{};a,b\r\n", "separated by semicolons, as line 1 says"),
+        ("r.csv", '\ufeff"SEP=;"\n\nname;example_id\n"a\nb";{}\n', r"says; .* from line 4 on"),
+    ],
+)
+def test_what_separates_cells_is_known_by_the_ending_the_header_or_a_first_line(
+    name: str, content: str, told: str, tmp_path: Path
+) -> None:
+    found = resolve(Listed(path=text(tmp_path / name, content.format(IDS[0]))), REQUEST)
+    assert found.ids.tolist() == [IDS[0]]
+    assert re.search(told, found.notes[0])
 
 
 def test_a_comment_stands_first_or_behind_a_space(tmp_path: Path) -> None:
@@ -252,6 +280,10 @@ def test_tables_that_name_nothing(tmp_path: Path) -> None:
         resolve(Listed(path=parquet(tmp_path / "r.parquet", row=[1])), REQUEST)
     with pytest.raises(AuditError, match=r"r.parquet: line 2: expected an example id, .*got ''"):
         resolve(Listed(path=parquet(tmp_path / "r.parquet", example_id=[int(IDS[0]), None])), REQUEST)
+    twice = pa.table([pa.array([1]), pa.array([2])], names=["example_id", "example_id"])
+    pq.write_table(twice, tmp_path / "r.parquet")
+    with pytest.raises(AuditError, match=r"r.parquet: expected one column 'example_id', got 2"):
+        resolve(Listed(path=str(tmp_path / "r.parquet")), REQUEST)
     (tmp_path / "r.parquet").write_text("no table")
     with pytest.raises(AuditError, match=r"r.parquet: cannot read this Parquet file"):
         resolve(Listed(path=str(tmp_path / "r.parquet")), REQUEST)
@@ -307,7 +339,7 @@ def test_first_offender_and_count_are_named(extra: list[int], message: str, tmp_
         ),
         ("ids.txt", "# none\n", "forget set 'file': no example was chosen"),
         ("ids.csv", "", "forget set 'file': no example was chosen"),
-        ("ids.json", "[1]", "path: no file format '.json'. .*Valid: .csv, .npy, .parquet, .txt"),
+        ("ids.json", "[1]", "path: no file format '.json'. .*Valid: .csv, .npy, .parquet, .tsv, .txt"),
         ("ids.csv", "example_id\nnan\n", "line 2: expected an example id, .*got 'nan'"),
         ("ids.npy", "no array", "ids.npy: cannot read this array"),
     ],

@@ -40,7 +40,7 @@ def test_one_person_is_all_of_their_training_documents():
         (Group(name="dan"), "name: group 'dan' has no training example"),
         (
             Group(name="beat"),
-            r"name: expected one of the 5 groups of the data set, got 'beat'; did you mean 'bea'\?",
+            r"name: expected one of the 5 groups of the data set, got 'beat'\. Did you mean 'bea'\?",
         ),
         (Groups(count=4), r"count: expected at most 3 \(groups with training examples\), got 4"),
     ],

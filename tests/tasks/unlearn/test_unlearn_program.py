@@ -50,6 +50,8 @@ CONTRACTS = (
 )
 """Those that a program could break; each of its runs takes a tenth of a second."""
 IN_AND_OUT = ("{original}", "{unlearned}")
+FAST = ("python", "-I", "-S")
+"""An interpreter without packages."""
 
 
 def program(folder: Path, code: str, *arguments: str, interpreter: tuple[str, ...] = ("python",)) -> Program:
@@ -110,7 +112,7 @@ def test_documents_are_handed_over_as_tokens_and_where_each_begins(tmp_path: Pat
 
 def test_a_program_keeps_the_contracts_of_methods(tmp_path: Path) -> None:
     arguments = ("{original}", "{trainable}", "{seed}", "{unlearned}")
-    fast = program(tmp_path, MOVES_WHAT_IT_MAY, *arguments, interpreter=("python", "-I", "-S"))
+    fast = program(tmp_path, MOVES_WHAT_IT_MAY, *arguments, interpreter=FAST)
     assert fast.file_digests.keys() == {"form", "program[3]"}
     for contract in CONTRACTS:
         contract(fast)
@@ -122,7 +124,7 @@ def test_a_program_keeps_the_contracts_of_methods(tmp_path: Path) -> None:
 def test_weights_are_taken_to_the_last_bit_and_the_wall_time_counts(tmp_path: Path) -> None:
     code = (
         READ
-        + "head *= 0.1\nhead[0, 0] = 1e-42\nimport time; time.sleep(0.8)\nsave_file(weights, sys.argv[2])"
+        + "head *= 0.1\nhead[0, 0] = 1e-42\nimport time; time.sleep(0.4)\nsave_file(weights, sys.argv[2])"
     )
     run = small_run()
     expected = run.model.state_dict()["head.weight"].numpy() * np.float32(0.1)
@@ -130,7 +132,7 @@ def test_weights_are_taken_to_the_last_bit_and_the_wall_time_counts(tmp_path: Pa
     with measure(torch.device("cpu")) as cost:
         unlearn(program(tmp_path, code, *IN_AND_OUT), run)
     assert run.model.state_dict()["head.weight"].numpy().tobytes() == expected.tobytes()
-    assert cost.device_seconds >= 0.8
+    assert cost.device_seconds >= 0.4
     assert not run.notes  # which are rows, and equal on every backend
 
 
@@ -166,8 +168,12 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_no_model_of_this_architecture_is_refused(fault: str, tmp_path: Path) -> None:
     code, words = FAULTS[fault]
+    if "weights" in code or "head" in code:
+        failing = program(tmp_path, READ + code, *IN_AND_OUT)
+    else:
+        failing = program(tmp_path, f"import sys\n{code}", *IN_AND_OUT, interpreter=FAST)
     with pytest.raises(ProgramFailed, match=words):
-        unlearn(program(tmp_path, READ + code, *IN_AND_OUT), small_run())
+        unlearn(failing, small_run())
 
 
 def test_a_program_that_leaves_its_scope_is_found_out(tmp_path: Path) -> None:
@@ -200,8 +206,57 @@ def test_files_are_handed_over_by_full_path_and_count_by_content(tmp_path: Path)
     (tmp_path / "sizes.toml").write_text("x = 2")
     after = program(tmp_path, "", *arguments).file_digests
     assert {name for name in before if before[name] != after[name]} == {"program[3]", "program[4]"}
-    with pytest.raises(AuditError, match="a file of it was edited after planning"):
+    with pytest.raises(AuditError, match=r"^program\[3\]: sizes.toml was edited after planning"):
         unlearn(asked, small_run())
+
+
+COPIES = "import os, shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])\n"
+
+
+@pytest.mark.parametrize(
+    ("act", "named"),
+    [
+        ("open(__file__, 'a').write('#')", r"program\[3\]: their.py"),
+        ("os.remove(__file__); os.symlink(sys.argv[1], __file__)", r"program\[3\]: their.py"),
+        ("os.remove(__file__)", r"program\[3\]: their.py"),
+        ("open(sys.argv[3] + '/cache', 'w')", r"program\[6\]: data/cache"),
+        ("os.remove(sys.argv[3] + '/kept')", r"program\[6\]: data/kept"),
+        (
+            "import pathlib; pathlib.Path(__file__).with_name('made').mkdir(); "
+            "pathlib.Path(__file__).with_name('made').joinpath('x').touch()",
+            r"program\[7\]: made/x",
+        ),
+    ],
+)
+def test_a_program_that_edits_what_its_arguments_name_is_found_out_by_its_first_run(
+    act: str, named: str, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "kept").touch()
+    theirs = program(tmp_path, COPIES + act, *IN_AND_OUT, "data", "made", interpreter=FAST)
+    with pytest.raises(AuditError, match=f"^{named} was edited while the program ran "):
+        unlearn(theirs, small_run())
+
+
+def test_what_it_does_to_what_it_was_handed_is_not_seen_by_its_next_run(tmp_path: Path) -> None:
+    code = f"""
+import sys, zlib
+original, unlearned, ids = sys.argv[1:]
+held, listed = open(original, "rb").read(), open(ids).read()
+open({str(tmp_path / "seen")!r}, "a").write(f"{{zlib.crc32(held)}} {{len(listed.split())}}\\n")
+open(unlearned, "wb").write(held)
+for path in (original, ids):
+    open(path, "w").write("7")
+"""
+    theirs = program(tmp_path, code, *IN_AND_OUT, "{forget_ids}", interpreter=FAST)
+    for _ in range(2):
+        run = small_run()
+        before = state_of(run.model)
+        unlearn(theirs, run)
+        assert all(same_bits(tensor, before[name]) for name, tensor in run.model.state_dict().items())
+    first, second = (tmp_path / "seen").read_text().splitlines()
+    assert first == second
+    assert int(first.split()[1]) == len(run.forget)
 
 
 REFUSED = [
@@ -276,7 +331,7 @@ def test_a_folder_that_is_edited_after_planning_is_refused(tmp_path: Path) -> No
     planned = program(tmp_path, "", *IN_AND_OUT, "data")
     assert planned.file_digests
     (tmp_path / "data" / "new.txt").touch()
-    with pytest.raises(AuditError, match="edited after planning, or one in a folder of it"):
+    with pytest.raises(AuditError, match=r"program\[4\]: data/new.txt was edited after planning; run the"):
         planned(small_run())
 
 
