@@ -38,7 +38,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("example")
     for block in WORKED.fenced("python"):
         (folder / block.partition("\n")[0].removeprefix("# ")).write_text(block)
-    given, outputs = WORKED.fenced("toml")
+    given, outputs, *_ = WORKED.fenced("toml")
     (folder / "given.toml").write_text(given)
     (folder / "outputs.toml").write_text(outputs)
     for command in WORKED.commands:
