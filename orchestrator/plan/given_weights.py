@@ -71,7 +71,7 @@ def weights_of(
     for _, listed in files.lists():
         for file in listed:
             alike.setdefault(read[file.digest].sketch, {})[file.digest] = file
-    found = {}
+    found: dict[str, str] = {}
     for sketch, those in alike.items():
         if len(those) == 1:
             found |= dict.fromkeys(those, sketch)
