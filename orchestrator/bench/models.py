@@ -14,6 +14,7 @@ from torch import nn
 from orchestrator.bench.attempt import FAILURES, FailedBefore, StageFailed, Stages, failure
 from orchestrator.bench.data import BenchData
 from orchestrator.errors import one_line
+from orchestrator.plan.building import built
 from orchestrator.plan.cells import ModelSpec, Plan
 from orchestrator.plan.given_files import GivenFile
 from orchestrator.plan.identity import Identity
@@ -21,11 +22,8 @@ from orchestrator.records.rows import ELSEWHERE, model_row
 from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
-from tasks.networks import models
 from tasks.networks.finished import load_finished
-from tasks.networks.language_models import build_language_model
 from tasks.networks.scopes import bind
-from tasks.networks.weight_files import content_digest, weight_file
 from tasks.runtime import weights
 from tasks.training.resident import Subset
 from tasks.training.train import train
@@ -150,10 +148,9 @@ class ModelBench:
         Raises:
             AuditError: its file was edited since planning, or cannot be read.
         """
-        if content_digest(weight_file(str(file.path))) != file.digest:
+        if file.edited():
             raise AuditError(f"{file.key}: {file.path} was edited after planning; run the same command again")
         model = self.build(spec.architecture, ("empty",))
-        assert isinstance(model, models.Classifier)
         told = load_finished(model, file.path)
         return model, {
             "num_parameters": sum(p.numel() for p in model.parameters()),
@@ -281,20 +278,7 @@ class ModelBench:
 
 def build(plan: Plan, architecture: str, seed_path: tuple[str | int, ...]) -> nn.Module:
     """A new model of an architecture on the axis, on the CPU."""
-    table, labels, data = plan.config.architecture(architecture), plan.data.labels, plan.config.data
-    if table.objective == "language":
-        return build_language_model(table.sizes, vocabulary=labels.vocabulary, seed_path=seed_path)
-    return models.build(
-        table.timm,
-        table.options,
-        image_shape=labels.image_shape,
-        num_classes=labels.num_classes,
-        mean=data.mean,
-        std=data.std,
-        seed_path=seed_path,
-        weights=weight_file(table.weights) if table.weights else None,
-        stem=table.stem,
-    )
+    return built(plan.config, plan.data.labels, architecture, seed_path)
 
 
 def training_path(kind: str, seed: int, replicate: int) -> tuple[str | int, ...]:

@@ -26,6 +26,7 @@ from orchestrator.records import rows
 from orchestrator.records.provenance import check_plugins, check_shared
 from orchestrator.store.files import CannotWrite
 from orchestrator.store.store import Store
+from tasks.networks.weight_files import NOTHING_READ, Digests, check_digests, take_digests
 from tasks.registry import import_plugins
 from tasks.runtime.costs import memory_in_use
 from tasks.runtime.time_limit import TimeLimit
@@ -41,13 +42,15 @@ class Workbench:
     """
 
     @classmethod
-    def at(cls, config: SweepConfig, root: str, *, share: float = 1.0) -> Workbench:
+    def at(
+        cls, config: SweepConfig, root: str, digests: Digests = NOTHING_READ, *, share: float = 1.0
+    ) -> Workbench:
         """The workbench of a worker; see `plan_of_worker`.
 
         Raises:
             AuditError: as of `plan_of_worker`; or this machine lacks the device, or the device the precision.
         """
-        return cls(*plan_of_worker(config, root), share=share)
+        return cls(*plan_of_worker(config, root, digests), share=share)
 
     def __init__(self, plan: Plan, store: Store, *, share: float = 1.0) -> None:
         self.plan, self.store = plan, store
@@ -108,20 +111,27 @@ class Workbench:
         return Done(problems=told, seconds=time.perf_counter() - since, memory=self.memory())
 
 
-def plan_of_worker(config: SweepConfig, root: str) -> tuple[Plan, Store]:
+def plan_of_worker(config: SweepConfig, root: str, digests: Digests = NOTHING_READ) -> tuple[Plan, Store]:
     """What a worker needs, which has nothing but the configuration and the root of the results; asks for no device.
 
     From then on SIGTERM (of a scheduler, of `ray stop`) ends the process at once, so that its work moves on. Ray
     would raise SystemExit, which is indistinguishable from a plug-in that leaves: a failed row.
 
+    Args:
+        config: of the sweep.
+        root: of the results.
+        digests: of files of weights that the driver has read: they are not read here to plan once more.
+
     Raises:
-        AuditError: this machine lacks a plug-in or the data, has another copy of a plug-in, or does not reach the
-            results of the driver.
+        AuditError: this machine lacks a plug-in or the data, has another copy of a plug-in or of weights, or does not
+            reach the results of the driver.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     store = Store(root)
     check_shared(store)
     import_plugins(config.plugins)
-    plan = make_plan(config)
+    take_digests(digests)
+    plan = make_plan(config, told=False)
+    check_digests(digests)
     check_plugins(plan, store)
     return plan, store

@@ -31,6 +31,9 @@ class Architecture:
     """What training and retraining start from: of a model of timm a local FILE.safetensors with timm's names; of a
     published language model the local folder of config.json and safetensors, which says the family itself. Nothing is
     downloaded."""
+    config_folder: str = ""
+    """Of a published language model a folder of config.json and safetensors from which family and sizes are taken, and
+    no weights: that of a finished model, or of one that is to be trained from scratch."""
     stem: Stem = "auto"
     """Of a model of timm: small makes the first convolution of residual networks 3x3 with stride 1 and without pooling,
     and cuts images for transformers into at least eight patches a side; timm leaves it; auto is small for images of up
@@ -41,7 +44,8 @@ class Architecture:
     """Fields of [training] that differ for this architecture."""
 
     def __post_init__(self) -> None:
-        kinds = (self.timm, self.language, self.transformers or ("" if self.timm else self.weights))
+        published = self.transformers or self.config_folder or ("" if self.timm else self.weights)
+        kinds = (self.timm, self.language, published)
         if sum(map(bool, kinds)) != 1:
             given = "several" if any(kinds) else "none"
             raise AuditError(
@@ -69,7 +73,12 @@ class Architecture:
         """Of a language model: Lethe's own, or a published one."""
         if self.language:
             return fields.build(GptOptions, self.options, where="options")
-        return HuggingFaceOptions(family=self.transformers, options=self.options, weights=self.weights)
+        return HuggingFaceOptions(
+            family=self.transformers,
+            options=self.options,
+            weights=self.weights,
+            config_folder=self.config_folder,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

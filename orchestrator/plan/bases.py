@@ -16,8 +16,8 @@ class Base(NamedTuple):
     """Of one architecture."""
 
     architecture: str
-    base: Literal["given weights", "public part", "none"]
-    """What every training starts from; none: random weights."""
+    base: Literal["given weights", "public part", "none", "unknown"]
+    """What every training starts from; none: random weights; unknown: of finished models, trained elsewhere."""
     unseen: Literal["assumed", "checked"]
     """How it is known that nothing of the audited documents was learned before. Checked: no document of the public part
     is an audited one, or nothing was."""
@@ -26,9 +26,10 @@ class Base(NamedTuple):
 def bases(config: SweepConfig, labels: Labels) -> tuple[Base, ...]:
     """Of every language model of a grid, and of models of images where they start from given weights."""
     trained = "none" if config.pretraining is None else "public part"
+    given = "given weights" if config.given is None else "unknown"
     return tuple(
-        Base(name, "given weights", "assumed")
-        if config.architecture(name).weights
+        Base(name, given, "assumed")  # type: ignore[arg-type]
+        if config.architecture(name).weights or config.given is not None
         else Base(name, trained, "checked")  # type: ignore[arg-type]
         for name in config.axes.architecture
         if labels.vocabulary or config.architecture(name).weights
@@ -42,5 +43,5 @@ def assumptions(found: Iterable[Base]) -> tuple[str, ...]:
         "from them, so that what is forgotten is taken never to have been among their training data; nobody can check "
         "that here"
         for base in found
-        if base.unseen == "assumed"
+        if base.base == "given weights"
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from orchestrator.config.settings import Data, SweepConfig
+from orchestrator.plan.building import built
 from orchestrator.plan.names import NamedAttack, NamedMethod
 from orchestrator.plan.sources import saying
 from tasks.datasets.base import DataSource, Labels, TextSource
@@ -47,6 +48,8 @@ def check_models(config: SweepConfig, source: DataSource, labels: Labels) -> Non
         table = config.architecture(name)
         if table.objective != labels.objective:
             needed = f'language = "gpt" in [architectures.{name}]' if labels.vocabulary else "a timm model"
+            if labels.vocabulary and config.given is not None:
+                needed += ', or config_folder = "FOLDER" of one of the models of [given]'
             raise AuditError(
                 f"axes.architecture: '{name}' is for {EXAMPLES[table.objective]}, and '{config.data.name}' holds "
                 f"{held}; expected {needed}"
@@ -131,39 +134,35 @@ def check_prompts(
 def told_of_models(config: SweepConfig, labels: Labels) -> tuple[str, ...]:
     """What a plan says of models of timm that are not as their names say.
 
-    One that starts from weights is built for it, which takes the seconds of importing timm.
+    One that starts from weights is built for it, which takes the seconds of importing timm; those of a published
+    language model are read.
 
     Raises:
-        AuditError: the weights do not fit.
+        AuditError: the weights do not fit, or hold numbers that no trained model has.
     """
     notes: list[str] = []
     for name in config.axes.architecture:
         table = config.architecture(name)
+        told = [*_told_of_start(config, name, labels)] if table.weights else []
         if table.timm:
-            told = [*_told_of_start(config, name, labels)] if table.weights else []
             size = labels.image_shape[1], labels.image_shape[2]
             told += told_of(table.timm, table.options, table.stem, size, weights=bool(table.weights))
-            notes += [f"architectures.{name}.{line}" for line in told]
+        notes += [f"architectures.{name}.{line}" for line in told]
     return tuple(notes)
 
 
-def _told_of_start(config: SweepConfig, name: str, labels: Labels) -> tuple[str, ...]:
-    from tasks.networks.models import build  # torch and timm: a plan without weights does without
+def _told_of_start(config: SweepConfig, name: str, labels: Labels) -> Iterator[str]:
+    from tasks.networks.models import Classifier  # torch and timm: a plan without weights does without
+    from tasks.networks.start import check_files
 
-    table, data = config.architecture(name), config.data
+    table = config.architecture(name)
     with saying(f"architectures.{name}"):
-        model = build(
-            table.timm,
-            table.options,
-            image_shape=labels.image_shape,
-            num_classes=labels.num_classes,
-            mean=data.mean,
-            std=data.std,
-            seed_path=("plan",),
-            weights=weight_file(table.weights),
-            stem=table.stem,
-        )
-    return tuple(f"weights: {line}" for line in model.told)
+        if table.objective == "language":
+            check_files(table.sizes.files())
+            return
+        model = built(config, labels, name, ("plan",))
+    assert isinstance(model, Classifier)
+    yield from (f"weights: {line}" for line in model.told)
 
 
 def check_axes(labels: Labels, methods: Iterable[NamedMethod], attacks: Iterable[NamedAttack]) -> None:

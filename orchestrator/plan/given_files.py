@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from orchestrator.config.given import FilesByForgetSet, Given, as_list
 from orchestrator.config.settings import SweepConfig, digest
 from orchestrator.plan.sources import saying
 from tasks.errors import AuditError, unknown_name
+from tasks.networks.hugging_face_options import weights_digest
 from tasks.networks.weight_files import content_digest, weight_file
 
 RETRAINED = ("retrained", "retrained_again")
@@ -24,8 +26,26 @@ class GivenFile:
     key: str
     """What names it in the configuration, such as given.unlearned.theirs[1]."""
     path: Path
+    """Of a file; of a published language model perhaps of a folder as save_pretrained writes it."""
     digest: str
-    """SHA-256 of its content while planning."""
+    """SHA-256 of its content while planning; of a folder over names and content of configuration and weights."""
+
+    def edited(self) -> bool:
+        """Whether it was written to since planning.
+
+        Raises:
+            AuditError: it is no longer there.
+        """
+        return content(self.path) != self.digest
+
+
+def content(path: Path) -> str:
+    """SHA-256 of a finished model in a file or a folder.
+
+    Raises:
+        AuditError: there is none.
+    """
+    return weights_digest(path) if path.is_dir() else content_digest(weight_file(str(path)))
 
 
 class GivenFiles:
@@ -35,18 +55,24 @@ class GivenFiles:
         given: the table of the configuration.
         seeds: of the axis.
         forget_sets: names on the axis.
+        folders: whether folders are models too, as of published language models.
 
     Raises:
         AuditError: a file is not there or is no safetensors, or lists contradict each other.
     """
 
-    def __init__(self, given: Given, *, seeds: Sequence[int], forget_sets: Sequence[str]) -> None:
+    def __init__(
+        self, given: Given, *, seeds: Sequence[int], forget_sets: Sequence[str], folders: bool = False
+    ) -> None:
         self._given = given
         self._place = {seed: place for place, seed in enumerate(seeds)}
         self._files: dict[tuple[str, str], tuple[GivenFile, ...]] = {}
         for role, files in given.roles():
             for forget_set, key, paths in _by_forget_set(role, files, forget_sets):
-                found = tuple(_read(key, place, path, of=len(paths)) for place, path in enumerate(paths))
+                found = tuple(
+                    _read(f"{key}[{place}]" if len(paths) > 1 else key, path, folders=folders)
+                    for place, path in enumerate(paths)
+                )
                 _check_count(key, found, given, seeds)
                 self._files[role, forget_set] = found
         for role, forget_set in itertools.product(RETRAINED, forget_sets):
@@ -98,7 +124,13 @@ def given_files(config: SweepConfig) -> GivenFiles | None:
             f"axes.architecture: expected the one architecture of the models of [given], got "
             f"{list(config.axes.architecture)}; audit each in a configuration of its own, into the same results"
         )
-    return GivenFiles(config.given, seeds=config.axes.seed, forget_sets=config.axes.forget_set)
+    table = config.architecture(config.axes.architecture[0])
+    return GivenFiles(
+        config.given,
+        seeds=config.axes.seed,
+        forget_sets=config.axes.forget_set,
+        folders=table.objective == "language" and not table.language,
+    )
 
 
 def _by_forget_set(
@@ -121,14 +153,15 @@ def _by_forget_set(
         yield forget_set, f"{key}.{forget_set}", as_list(of_set)
 
 
-def _read(key: str, place: int, path: str, *, of: int) -> GivenFile:
-    named = f"{key}[{place}]" if of > 1 else key
-    with saying(named):
-        file = weight_file(path)
-    try:
-        return GivenFile(key=named, path=file, digest=content_digest(file))
-    except OSError as error:
-        raise AuditError(f"{named}: cannot read {file}: {error.strerror}") from None
+def _read(key: str, text: str, *, folders: bool) -> GivenFile:
+    path = Path(os.path.expanduser(text))
+    with saying(key):
+        if not (folders and path.is_dir()):
+            path = weight_file(text)
+        try:
+            return GivenFile(key=key, path=path, digest=content(path))
+        except OSError as error:
+            raise AuditError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _check_count(key: str, found: Sequence[GivenFile], given: Given, seeds: Sequence[int]) -> None:

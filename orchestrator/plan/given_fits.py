@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from orchestrator.config.architectures import Architecture
 from orchestrator.config.given import Given
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.data import DataPlan
 from orchestrator.plan.given_copies import check_apart, told_of_copies
-from orchestrator.plan.given_files import GivenFile, GivenFiles
+from orchestrator.plan.given_files import GivenFiles
+from orchestrator.plan.given_weights import read_files, told_of_lists, weights_of
 from orchestrator.plan.names import NamedAttack, NamedMethod, given_methods
-from orchestrator.plan.points import CONTROL
-from orchestrator.plan.sources import saying
+from orchestrator.plan.points import CONTROL, ROLES
 from tasks.errors import AuditError
-from tasks.networks.timm_options import is_small
-from tasks.networks.weight_files import weight_file
 from tasks.unlearn.program import Program
 
 OUTPUTS = "python -m orchestrator.outputs takes what shadow models of your own answered"
@@ -28,15 +25,15 @@ def check_given(
     """Refuse what finished models cannot answer, and what contradicts them.
 
     Raises:
-        AuditError: the data are documents, models would have to be trained and nothing says how, or a method needs
+        AuditError: models would have to be trained and nothing says how, or a method needs
             what there is not.
     """
     given = config.given
     assert given is not None
-    if data.labels.vocabulary:
+    if config.pretraining is not None:
         raise AuditError(
-            f"given: expected a data set of images, and '{config.data.name}' holds documents; finished language "
-            "models are audited by what they answered: python -m orchestrator.outputs"
+            "pretraining: expected none with [given], whose models began elsewhere; where that is known, weights of "
+            "the architecture name what they began with"
         )
     if config.tuning.trials:
         raise AuditError(
@@ -93,65 +90,16 @@ def told_of_files(config: SweepConfig, data: DataPlan, files: GivenFiles | None)
     given = config.given
     if given is None or files is None:
         return ()
-    weights: dict[str, str] = {}
-    told = tuple(_told_of_each(config, data, files, weights))
+    read = read_files(config, data, files)
+    weights = weights_of(config, data, files, read)
     check_apart(files, weights)
     return (
-        *told,
+        *told_of_lists(files, read),
         *_told_of_training(given),
         *_told_of_input(config, data),
         *told_of_copies(files, weights),
-        *(
-            f"given.unlearned.{name}: not on axes.method, so not audited"
-            for name in given_methods(config)
-            if name not in config.axes.method
-        ),
+        *_told_of_axes(config),
     )
-
-
-def _told_of_each(
-    config: SweepConfig, data: DataPlan, files: GivenFiles, weights: dict[str, str]
-) -> Iterator[str]:
-    """Every list of files, and what was converted in reading them; `weights` gets the digest of what each holds."""
-    from tasks.networks.finished import load_finished  # torch and timm: a plan without files does without
-    from tasks.networks.models import build
-    from tasks.runtime.fingerprint import fingerprint
-
-    (name,) = config.axes.architecture
-    table = config.architecture(name)
-    model = build(
-        table.timm,
-        table.options,
-        image_shape=data.labels.image_shape,
-        num_classes=data.labels.num_classes,
-        mean=config.data.mean,
-        std=config.data.std,
-        seed_path=("plan",),
-        weights=weight_file(table.weights) if table.weights else None,
-        stem=table.stem,
-    )
-    for key, found in files.lists():
-        told: dict[str, None] = {}
-        for file in found:
-            with saying(file.key):
-                try:
-                    told |= dict.fromkeys(load_finished(model, file.path))
-                except AuditError as error:
-                    raise AuditError(f"{error}{_of_stem(table, data, str(error))}") from None
-            weights[file.digest] = fingerprint(model)
-        yield f"{key}: {', '.join(map(_shown, found))}{''.join(f'; {line}' for line in told)}"
-
-
-def _of_stem(table: Architecture, data: DataPlan, message: str) -> str:
-    """What may be meant where shapes differ and Lethe has made the stem for small images."""
-    _, height, width = data.labels.image_shape
-    small = table.stem == "auto" and is_small(table.stem, (height, width), weights=bool(table.weights))
-    fits = small and "of another shape" in message
-    return '; the stem is made for small images here: stem = "timm" keeps timm\'s' if fits else ""
-
-
-def _shown(file: GivenFile) -> str:
-    return f"{file.path} (SHA-256 {file.digest[:12]})"
 
 
 def _told_of_training(given: Given) -> Iterator[str]:
@@ -176,13 +124,36 @@ def _told_of_training(given: Given) -> Iterator[str]:
         yield "training: given models are not retrained by it; shadow models, and methods that train, follow it"
 
 
+def _told_of_axes(config: SweepConfig) -> Iterator[str]:
+    """What of the axes is not audited of given methods."""
+    names = given_methods(config)
+    yield from (
+        f"given.unlearned.{name}: not on axes.method, so not audited"
+        for name in names
+        if name not in config.axes.method
+    )
+    scopes = [scope for scope in config.axes.scope if scope != "all"]
+    there = [name for name in names if name in config.axes.method]
+    if scopes and there:
+        others = [name for name in config.axes.method if name not in names and name not in ROLES]
+        whose = f"is for {', '.join(others)} alone" if others else "takes no part"
+        yield (
+            f"axes.scope: {', '.join(scopes)} {whose}: nobody here knows which layers the methods of [given.unlearned] "
+            f"have changed ({', '.join(there)}), and they stand under scope all"
+        )
+
+
 def _told_of_input(config: SweepConfig, data: DataPlan) -> Iterator[str]:
     """What the models see, and what they are taken to have been trained on."""
-    splits, settings = data.splits, config.data
+    splits, labels = data.splits, data.labels
     yield (
-        f"given: models see pixels in [0, 1] of {'x'.join(map(str, data.labels.image_shape))}, less "
-        f"data.mean = {list(settings.mean)}, divided by data.std = {list(settings.std)}, as they must have in "
-        f"training; logit i is class i of {data.labels.num_classes}"
+        _told_of_documents(config, data)
+        if labels.vocabulary
+        else (
+            f"given: models see pixels in [0, 1] of {'x'.join(map(str, labels.image_shape))}, less data.mean = "
+            f"{list(config.data.mean)}, divided by data.std = {list(config.data.std)}, as they must have in training; "
+            f"logit i is class i of {labels.num_classes}"
+        )
     )
     kept = len(splits.validation)
     yield (
@@ -190,9 +161,20 @@ def _told_of_input(config: SweepConfig, data: DataPlan) -> Iterator[str]:
         + (f", not on the {kept:,} of data.validation_fraction" if kept else "")
         + f", and not on the {len(splits.test):,} of the test set"
     )
-    if not data.labels.is_test.any():
+    if not labels.is_test.any():
+        example = "test_path of JSONL" if labels.vocabulary else "is_test of an .npz file"
         yield (
-            f"data.test_fraction: '{settings.name}' has no test set of its own, so that one is drawn with "
+            f"data.test_fraction: '{config.data.name}' has no test set of its own, so that one is drawn with "
             "data.split_seed: expected one that says which examples the originals were not trained on, such as "
-            "is_test of an .npz file"
+            + example
         )
+
+
+def _told_of_documents(config: SweepConfig, data: DataPlan) -> str:
+    tokenizer = config.data.options.get("tokenizer") or f"the words of '{config.data.name}'"
+    return (
+        f"given: models see one document at once, of up to {data.labels.longest:,} tokens by {tokenizer} "
+        f"({data.labels.vocabulary:,} words), as they must have in training, with nothing before it; logits at a "
+        "position are those of the token after it; what they began with, and whether that had seen what is forgotten, "
+        "is not known here"
+    )

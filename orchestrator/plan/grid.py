@@ -6,13 +6,13 @@ Imports neither torch nor ray: the plan of a sweep must answer in about a second
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 
 from orchestrator.config.settings import SweepConfig
 from orchestrator.plan.answers import declare
-from orchestrator.plan.bases import assumptions, bases
+from orchestrator.plan.bases import Base, assumptions, bases
 from orchestrator.plan.cells import Cell, ModelSubject, Plan, ShadowSubject, Subject
 from orchestrator.plan.data import DataPlan, plan_data, train_labels_by_side
 from orchestrator.plan.device import check_precision, this_machines_device
@@ -51,8 +51,13 @@ NO_SHADOW_CONTROL = (
 )
 
 
-def make_plan(config: SweepConfig) -> Plan:
+def make_plan(config: SweepConfig, *, told: bool = True) -> Plan:
     """Expand the grid, check every name and parameter, and name each distinct model.
+
+    Args:
+        config: the audit.
+        told: whether it is to say what the user should know, for which files of weights are read. Workers, whose plan
+            nobody reads, leave that to the process that started them.
 
     Raises:
         AuditError: anything in the configuration that can be known to be wrong before models are built.
@@ -89,22 +94,25 @@ def make_plan(config: SweepConfig) -> Plan:
         settings=builder.settings(unique),
         answers=declare(config.answers, builder.attacks, objective=builder.data.labels.objective),
         bases=started,
-        notes=(
-            *notes,
-            *assumptions(started),
-            *told_of_models(config, builder.data.labels),
-            *told_of_files(config, builder.data, builder.files),
-            *told_of_classes(builder.data.labels, builder.data.splits.train),
-            *idle(config),
-            *builder.data.labels.notes,
-            *(
-                f"forget_sets.{name}: {note}"
-                for name, found in builder.data.forget_sets.items()
-                for note in found.notes
-            ),
-            *(f"{note}; these cells are left out" for note in builder.notes),
-        ),
+        notes=tuple(_notes(config, builder, started, notes)) if told else (),
     )
+
+
+def _notes(
+    config: SweepConfig, builder: _Builder, started: Iterable[Base], more: Iterable[str]
+) -> Iterator[str]:
+    """What the user should know of a plan."""
+    data = builder.data
+    yield from more
+    yield from assumptions(started)
+    yield from told_of_models(config, data.labels)
+    yield from told_of_files(config, data, builder.files)
+    yield from told_of_classes(data.labels, data.splits.train)
+    yield from idle(config)
+    yield from data.labels.notes
+    for name, forget in data.forget_sets.items():
+        yield from (f"forget_sets.{name}: {note}" for note in forget.notes)
+    yield from (f"{note}; these cells are left out" for note in builder.notes)
 
 
 def _with_device(config: SweepConfig) -> tuple[SweepConfig, tuple[str, ...]]:

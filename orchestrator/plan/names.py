@@ -135,8 +135,9 @@ def check_tables(config: SweepConfig) -> None:
 
     Raises:
         AuditError: a table is of nothing that is registered and has no base, or a program or variant has the name of
-            something that is registered.
+            something that is registered, or one of a method whose models are given.
     """
+    _check_given(config)
     for where, registry, base_key in (
         ("methods", methods, "base"),
         ("attacks", attacks, "base"),
@@ -158,12 +159,24 @@ def check_tables(config: SweepConfig) -> None:
         raise AuditError(
             f"methods.{taken[0]}: expected a name of its own for a program, and '{taken[0]}' is a registered method"
         )
+
+
+def _check_given(config: SweepConfig) -> None:
+    """Refuse a method whose models are given under the name of one that is run here, and parameters of it."""
     for name in given_methods(config):
-        if name in (*methods.names(), *config.methods):
-            kind = "registered method" if name in methods.names() else "table of [methods]"
+        if name in methods.names():
             raise AuditError(
                 f"given.unlearned: expected a name of its own for a method that was run elsewhere, and '{name}' is a "
-                f"{kind}"
+                "registered method"
+            )
+    for name, table in config.methods.items():
+        base = table.get("base", name)
+        if {name, str(base)} & {*given_methods(config)}:
+            given = name if name in given_methods(config) else base
+            raise AuditError(
+                f"methods.{name}: expected no table, as [given.unlearned] names the models of '{given}', which are "
+                "made, and no parameter changes them; a program, or a variant of a registered method, takes a name of "
+                "its own"
             )
 
 

@@ -22,6 +22,11 @@ BEGAN = {
     ): "began with a base that was trained on the public part of the data set; no audited "
     "document is in it, which was checked",
     ("none", "checked"): "began with random weights",
+    (
+        "unknown",
+        "assumed",
+    ): "was trained elsewhere, and what its models began with is not known here: that this had never seen what was "
+    "forgotten is taken from whoever gave them",
 }
 """What models of an architecture began with, by base and by how it is known that it had not seen the forget set
 (`orchestrator.plan.bases.Base`)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tasks import fields
@@ -51,6 +52,10 @@ class GptOptions:
     def check(self, source: DataSource, labels: Labels) -> None:
         """Refuse documents of whatever source that do not fit into the context."""
         self.check_longest(labels.longest)
+
+    def files(self) -> list[Path]:
+        """Of weights that training starts from: none."""
+        return []
 
     def identity(self, vocabulary: int) -> dict[str, Any]:
         """All sizes but that of the vocabulary, which the data set tells."""

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +18,15 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tasks.errors import AuditError, and_more
-from tasks.networks.hugging_face_options import FAMILIES, Family, HuggingFaceOptions, transformers
-from tasks.networks.weight_files import tensor_shapes
+from tasks.networks.hugging_face_options import (
+    FAMILIES,
+    Family,
+    HuggingFaceOptions,
+    transformers,
+    weight_files,
+)
+from tasks.networks.start import check_numbers
+from tasks.networks.weight_files import tensor_shapes, tensor_types
 from tasks.runtime.seeding import isolated_global_rng
 
 _ROOM = 4
@@ -116,7 +124,29 @@ def _loaded(options: HuggingFaceOptions, arguments: dict[str, Any]) -> nn.Module
     for fault, names in faults.items():
         if names:
             raise AuditError(f"weights: {options.folder}: '{names[0]}' is {fault}{and_more(names)}")
+    state = body.state_dict()
+    check_numbers(state, state, options.folder)
     return body
+
+
+def read_folder(folder: Path) -> dict[str, Tensor]:
+    """The weights of a finished model, as the state of what `LanguageModel` wraps, float32.
+
+    Args:
+        folder: as save_pretrained writes it.
+
+    Raises:
+        AuditError: as of `build_hugging_face`.
+    """
+    made = build_hugging_face(HuggingFaceOptions(weights=str(folder)), vocabulary=0, seed_path=("finished",))
+    return made.body.state_dict()
+
+
+def told_of_folder(folder: Path) -> tuple[str, ...]:
+    """What a plan says of weights that are kept in another precision."""
+    names = {"F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+    found = sorted(names[kind] for kind in tensor_types(weight_files(folder)) & names.keys())
+    return (f"{', '.join(found)} of the file becomes float32",) if found else ()
 
 
 def _check_size(options: HuggingFaceOptions, arguments: dict[str, Any]) -> None:

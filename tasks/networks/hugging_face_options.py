@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +70,8 @@ _ROOM = 1024
 """Published models round the size of their vocabulary up, to a multiple of this at most."""
 _BLOCKS = frozenset({"num_hidden_layers", "n_layer"})
 """Fields of config.json that count blocks."""
+_IN_TRAINING = ("dropout", "pdrop", "drop", "initializer_range")
+"""How names of fields end that change nothing of a finished model's answers."""
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -83,11 +85,18 @@ class HuggingFaceOptions:
     """Fields of its configuration, by their names in transformers."""
     weights: str = ""
     """Folder of config.json and safetensors, as `save_pretrained` writes it; empty: newly initialised."""
+    config_folder: str = ""
+    """Such a folder of which family and sizes are taken, and no weights."""
 
     def __post_init__(self) -> None:
+        if self.weights and self.config_folder:
+            raise AuditError(
+                "config_folder: expected none beside weights, whose folder says family and sizes itself, got "
+                f"{self.config_folder}"
+            )
         if self.family and self.family not in FAMILIES:
             raise unknown_name("family of transformers", self.family, FAMILIES)
-        if not self.family and not self.weights:
+        if not (self.family or self.weights or self.config_folder):
             raise AuditError("expected a family of transformers or a folder of weights, got neither")
 
     @property
@@ -95,9 +104,9 @@ class HuggingFaceOptions:
         """The family.
 
         Raises:
-            AuditError: the folder of weights holds another, or an unknown one.
+            AuditError: the folder holds another, or an unknown one.
         """
-        if not self.weights:
+        if not self._described:
             return self.family
         found = str(_described(self.folder).get("model_type", ""))
         if found not in FAMILIES:
@@ -109,9 +118,18 @@ class HuggingFaceOptions:
         return found
 
     @property
+    def _described(self) -> bool:
+        """Whether a folder says family and sizes."""
+        return bool(self.weights or self.config_folder)
+
+    @property
     def folder(self) -> Path:
-        """That of the weights."""
-        return Path(os.path.expanduser(self.weights))
+        """That of the weights, or of the sizes alone."""
+        return Path(os.path.expanduser(self.weights or self.config_folder))
+
+    def without_weights(self) -> HuggingFaceOptions:
+        """The same family and sizes, newly initialised."""
+        return replace(self, weights="", config_folder=self.weights or self.config_folder)
 
     def files(self) -> list[Path]:
         """The files of weights.
@@ -132,7 +150,7 @@ class HuggingFaceOptions:
         """
         kind, library = self.model_type, transformers()
         self._check_names(kind, _settable(library.AutoConfig.for_model(kind)))
-        given = _without_type(self._bounded()) if self.weights else {"vocab_size": vocabulary}
+        given = _without_type(self._bounded()) if self._described else {"vocab_size": vocabulary}
         try:
             made = library.AutoConfig.for_model(kind, **{**given, **_NO_TOKENS, **self.options})
         except Exception as error:  # each version of the library has errors of its own
@@ -163,10 +181,36 @@ class HuggingFaceOptions:
 
     def identity(self, vocabulary: int) -> dict[str, Any]:
         """All sizes of the model, and the digest of its weights."""
+        found = {"transformers": self.model_type, "sizes": self.sizes(vocabulary)}
+        return {**found, "weights": weights_digest(self.folder)} if self.weights else found
+
+    def sizes(self, vocabulary: int) -> dict[str, Any]:
+        """All that may be set of the configuration, by its names in transformers."""
         made = self.config(vocabulary)
         sizes = {name: getattr(made, name) for name in ("vocab_size", *sorted(_settable(made)))}
-        found = {"transformers": self.model_type, "sizes": json.loads(json.dumps(sizes, default=str))}
-        return {**found, "weights": weights_digest(self.folder)} if self.weights else found
+        return dict(json.loads(json.dumps(sizes, default=str)))
+
+    def check_alike(self, folder: Path, vocabulary: int) -> None:
+        """Refuse a finished model of another architecture: shapes do not tell heads or activations.
+
+        Args:
+            folder: of the model.
+            vocabulary: words of the data set.
+
+        Raises:
+            AuditError: its configuration differs in what changes answers, and no option here says so.
+        """
+        theirs = HuggingFaceOptions(family=self.model_type, options=self.options, weights=str(folder))
+        mine, found = self.sizes(vocabulary), theirs.sizes(vocabulary)
+        other = [n for n in sorted(mine) if mine[n] != found.get(n) and not n.endswith(_IN_TRAINING)]
+        if other:
+            differ = ", ".join(
+                f"{n} = {json.dumps(found.get(n))} ({json.dumps(mine[n])} here)" for n in other
+            )
+            raise AuditError(
+                f"{folder}/config.json: expected the sizes of the architecture on the axis, got {differ:.300}; "
+                f'config_folder = "{folder}" in its table of [architectures] takes them from there'
+            )
 
     def check(self, source: DataSource, labels: Labels) -> None:
         """Refuse documents that the model cannot see as a whole, or whose ids mean other words to it.
@@ -174,7 +218,7 @@ class HuggingFaceOptions:
         Raises:
             AuditError: they do not fit.
         """
-        if self.weights:
+        if self._described:
             self.files()
         made = self.config(labels.vocabulary)
         context = int(made.max_position_embeddings)
@@ -184,7 +228,7 @@ class HuggingFaceOptions:
                 f"{labels.longest}; set longest = {context + 1} in data.options"
                 + (", and longer to refuse or cut" if isinstance(source, TextSource) else "")
             )
-        if self.weights:
+        if self._described:
             self._check_vocabulary(source, labels, int(made.vocab_size))
 
     def _check_vocabulary(self, source: DataSource, labels: Labels, words: int) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from tasks.errors import AuditError, and_more
 
 Named = Mapping[str, Tensor]
+_NEVER_NEGATIVE = {"running_var": "a variance", "num_batches_tracked": "a count of batches"}
+"""Statistics that norm layers keep, by the last part of their names."""
 PREFIXES = ("module.", "model.", "body.", "state_dict.", "_orig_mod.")
 """What other programs put before the names of a model's parameters."""
+OF_IMAGES = "options, stem, channels, classes and size of images"
 
 
 def start_from(body: nn.Module, path: Path) -> tuple[str, ...]:
@@ -65,7 +68,7 @@ def linear_heads(state: Named, heads: tuple[str, ...]) -> dict[str, Tensor]:
 
 
 def check_numbers(own: Named, kept: Named, path: Path) -> None:
-    """Refuse integers in the place of numbers, or numbers that are not finite.
+    """Refuse integers in the place of numbers, numbers that are not finite, and negative variances or counts.
 
     Raises:
         AuditError: there are such.
@@ -73,11 +76,54 @@ def check_numbers(own: Named, kept: Named, path: Path) -> None:
     for name, tensor in kept.items():
         if own[name].is_floating_point() != tensor.is_floating_point():
             raise AuditError(f"weights: {path}: '{name}': expected {own[name].dtype}, got {tensor.dtype}")
-        if tensor.is_floating_point() and not torch.isfinite(tensor.to(own[name].dtype)).all():
-            raise AuditError(
-                f"weights: {path}: '{name}': expected finite numbers, got NaN or infinite ones, or such as "
-                f"{str(own[name].dtype).removeprefix('torch.')} does not hold"
-            )
+        check_values(name, tensor, own[name].dtype, path)
+
+
+def check_files(files: Iterable[Path]) -> None:
+    """Refuse files whose tensors hold values that no trained model has; they are read one after the other.
+
+    Raises:
+        AuditError: as of `check_values`, or one cannot be read.
+    """
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                for name in opened.keys():  # noqa: SIM118
+                    tensor = opened.get_tensor(name)
+                    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+                    check_values(name, tensor, dtype, file)
+        except (OSError, SafetensorError) as error:
+            raise AuditError(f"weights: cannot read {file}: {error!s:.200}") from None
+
+
+def check_values(name: str, tensor: Tensor, dtype: torch.dtype, path: Path) -> None:
+    """Refuse values that no trained model has.
+
+    Args:
+        name: of the tensor.
+        tensor: of a file.
+        dtype: that it is to have.
+        path: of the file, for messages.
+
+    Raises:
+        AuditError: it holds such.
+    """
+    if not tensor.numel() or tensor.dtype == torch.bool or tensor.is_complex():
+        return
+    low, high = tensor.to(
+        dtype
+    ).aminmax()  # which NaN passes through: one pass, nothing as large as the tensor
+    if not (low.isfinite() and high.isfinite()):
+        raise AuditError(
+            f"weights: {path}: '{name}': expected finite numbers, got NaN or infinite ones, or such as "
+            f"{str(dtype).removeprefix('torch.')} does not hold; save a state of the model from before it diverged"
+        )
+    what = _NEVER_NEGATIVE.get(name.rpartition(".")[2])
+    if what and low < 0:
+        raise AuditError(
+            f"weights: {path}: '{name}': expected {what}, which is never negative, got {low.item():.4g}; save the "
+            "state of the model anew: no training makes such a one"
+        )
 
 
 def told_of_types(own: Named, kept: Named) -> list[str]:
@@ -105,7 +151,9 @@ def _told(own: Named, kept: Named, state: Named, new: list[str]) -> tuple[str, .
     return (*told, *told_of_types(own, kept))
 
 
-def check_names(own: Named, kept: Named, heads: tuple[str, ...], path: Path) -> None:
+def check_names(
+    own: Named, kept: Named, heads: tuple[str, ...], path: Path, *, expected: str = OF_IMAGES
+) -> None:
     """Refuse tensors that are not those of a model, but for its classification layer.
 
     Args:
@@ -113,6 +161,7 @@ def check_names(own: Named, kept: Named, heads: tuple[str, ...], path: Path) -> 
         kept: of the file.
         heads: what the names of tensors begin with that may be missing.
         path: of the file, for messages.
+        expected: what the shapes follow.
 
     Raises:
         AuditError: one is missing, of no use, or of another shape.
@@ -143,7 +192,7 @@ def check_names(own: Named, kept: Named, heads: tuple[str, ...], path: Path) -> 
             )
             raise AuditError(
                 f"weights: {path}: '{name}' is {fault}{and_more(names)}{shapes}; expected the weights of this "
-                "architecture with these options, stem, channels, classes and size of images"
+                f"architecture with these {expected}"
             )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Iterable
+import platform
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks.datasets.archive import contents_digest, file_digest
 from tasks.errors import AuditError
@@ -56,21 +57,82 @@ def tensor_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def tensor_types(files: Iterable[Path]) -> set[str]:
+    """Types of the tensors in safetensors files as their headers name them, such as F32 and BF16."""
+    from safetensors import safe_open
+
+    found: set[str] = set()
+    for file in files:
+        with safe_open(file, framework="numpy") as opened:
+            found |= {opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
+    return found
+
+
+class FileState(NamedTuple):
+    """Of a file, what does not stay as it is when somebody writes to it."""
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+
+class Known(NamedTuple):
+    """Digest of files, and the state in which they had it."""
+
+    state: tuple[FileState, ...]
+    digest: str
+
+
+Digests = Mapping[tuple[str, ...], Known]
+"""By what was made of which files."""
+NOTHING_READ: Digests = {}
+_KNOWN: dict[tuple[str, ...], Known] = {}
+"""Of this process: each file is read once for its digest, as long as nobody writes to it."""
+
+
 def files_digest(files: Iterable[Path]) -> str:
     """SHA-256 of names and bytes of files; read again when one of them has changed."""
-    return _digest(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
-
-
-@functools.lru_cache(maxsize=8)
-def _digest(state: tuple[tuple[Path, int, int], ...]) -> str:
-    return contents_digest((file.name, file) for file, _, _ in state)
+    found = tuple(files)
+    return _digest("files", found, lambda: contents_digest((file.name, file) for file in found))
 
 
 def content_digest(file: Path) -> str:
     """SHA-256 of the bytes of one file, wherever it lies and whatever it is called; read again when it has changed."""
-    return _content(file, file.stat().st_mtime_ns, file.stat().st_size)
+    return _digest("content", (file,), lambda: file_digest(file))
 
 
-@functools.lru_cache(maxsize=8)
-def _content(file: Path, _changed: int, _size: int) -> str:
-    return file_digest(file)
+def known_digests() -> Digests:
+    """What this process knows, for others, which then need not read the files."""
+    return dict(_KNOWN)
+
+
+def take_digests(digests: Digests) -> None:
+    """Take what another process knows: of files that are here in the state in which it has read them."""
+    _KNOWN.update(digests)
+
+
+def check_digests(digests: Digests) -> None:
+    """Check that this process has found the files that another has read, as far as it has asked for them.
+
+    Raises:
+        AuditError: here lies another file under the same name.
+    """
+    for key, known in digests.items():
+        if _KNOWN.get(key, known).digest != known.digest:
+            raise AuditError(
+                f"{key[-1]}: {platform.node()} has another file under this name than the machine that started the "
+                "sweep, or it was edited since; expected the same on every node"
+            )
+
+
+def _digest(kind: str, files: tuple[Path, ...], read: Callable[[], str]) -> str:
+    state, key = tuple(map(_state, files)), (kind, *map(str, files))
+    if key not in _KNOWN or _KNOWN[key].state != state:
+        _KNOWN[key] = Known(state, read())
+    return _KNOWN[key].digest
+
+
+def _state(file: Path) -> FileState:
+    found = file.stat()
+    return FileState(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)

@@ -51,7 +51,9 @@ class TrivialHost:
 
 
 @ray.remote(max_retries=3, max_calls=0, scheduling_strategy="SPREAD")
-def run_no_shadows(config: SweepConfig, root: str, architecture: str, numbers: list[int]) -> Done:
+def run_no_shadows(
+    config: SweepConfig, root: str, architecture: str, numbers: list[int], **more: Any
+) -> Done:
     """Takes what `shadows.run_shadows` takes and trains nothing."""
     return Done()
 

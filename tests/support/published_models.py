@@ -43,10 +43,10 @@ def tiny_model(family: str, seed: int = 0, words: int = WORDS, **options) -> Lan
 
 
 def saved(
-    family: str, folder: Path, *, shards: bool = False, words: int = WORDS, **options: object
+    family: str, folder: Path, *, shards: bool = False, words: int = WORDS, seed: int = 1, **options: object
 ) -> LanguageModel:
     """A tiny model, written as `save_pretrained` writes it."""
-    model = tiny_model(family, seed=1, words=words, **options)
+    model = tiny_model(family, seed=seed, words=words, **options)
     with _quiet():
         model.body.save_pretrained(folder, max_shard_size="20KB" if shards else "1GB")
     return model

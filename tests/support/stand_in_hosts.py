@@ -73,7 +73,7 @@ class StandInHost:
         root: a folder for marks.
     """
 
-    def __init__(self, config: Any, root: str) -> None:
+    def __init__(self, config: Any, root: str, digests: Any = None) -> None:
         self._index = int(ray.get_runtime_context().get_actor_name().rpartition("-")[2])
         self._folder, self._check = Path(root), config.checks[self._index]
         if self._check == "build":
@@ -126,7 +126,9 @@ class StandInWorker:
         return Done(problems=tuple(problems), seconds=time.perf_counter() - since)
 
 
-def stand_in_worker(config: Any, root: str, architecture: str) -> tuple[StandInWorker, StandInWorker]:
+def stand_in_worker(
+    config: Any, root: str, architecture: str, digests: Any
+) -> tuple[StandInWorker, StandInWorker]:
     """In place of the function that finds the workbench and the worker of a process."""
     worker = StandInWorker(config, root)
     return worker, worker

@@ -27,6 +27,7 @@ from orchestrator.progress.events import Done, Event, Memory
 from orchestrator.progress.units import cell_event, model_event
 from orchestrator.records import rows
 from tasks.errors import AuditError
+from tasks.networks.weight_files import known_digests
 
 TRIAL_RETRIES = 2
 SLOTS = 4096
@@ -116,7 +117,7 @@ def train(work: Work, pool: HostPool) -> None:
 
 def _unlearn_shadows(work: Work, execution: Execution, *, local: bool) -> None:
     """Complete the observations of the shadow models, one task on every part of a device or CPU."""
-    problem = ray.get(check_plan.remote(work.plan.config, work.store.root))
+    problem = ray.get(check_plan.remote(work.plan.config, work.store.root, known_digests()))
     if problem:
         raise AuditError(problem)
     resources = ray.cluster_resources()

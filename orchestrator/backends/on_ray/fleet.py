@@ -17,6 +17,7 @@ from orchestrator.backends.work import Work
 from orchestrator.config.settings import Execution
 from orchestrator.progress.events import Event
 from tasks.errors import AuditError
+from tasks.networks.weight_files import known_digests
 
 POLL_SECONDS = 0.2
 WATCH_SECONDS = 2.0
@@ -83,7 +84,7 @@ def fleet(work: Work, *, local: bool) -> Iterator[HostPool]:
     """
     count, options = host_resources(work.plan.config.execution, ray.cluster_resources(), local=local)
     names = [f"{work.run_id}-{secrets.token_hex(3)}-host-{index}" for index in range(count)]
-    arguments = work.plan.config, work.store.root
+    arguments = work.plan.config, work.store.root, known_digests()
     hosts = [ModelHost.options(name=name, **options).remote(*arguments) for name in names]  # type: ignore[attr-defined]
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     dispatcher = Dispatcher.options(scheduling_strategy=here).remote(names)  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from orchestrator.config.settings import SweepConfig
 from orchestrator.progress.events import Done
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
+from tasks.networks.weight_files import NOTHING_READ, Digests
 
 if TYPE_CHECKING:
     from orchestrator.bench.workbench import Workbench
@@ -27,10 +28,11 @@ class ModelHost:
     Args:
         config: the sweep; the host derives the plan from it, so a restart needs no other process.
         root: where results go, as every node reaches it.
+        digests: of files that the driver has read.
     """
 
-    def __init__(self, config: SweepConfig, root: str) -> None:
-        self._config = config
+    def __init__(self, config: SweepConfig, root: str, digests: Digests = NOTHING_READ) -> None:
+        self._config, self._digests = config, digests
         self._store = Store(root)
         self._built: Workbench | None = None
 
@@ -41,7 +43,7 @@ class ModelHost:
         go_on()
         if self._built is None:
             share = gpu_share_of_this_process()
-            self._built = Workbench.at(self._config, self._store.root, share=share)
+            self._built = Workbench.at(self._config, self._store.root, self._digests, share=share)
         return self._built
 
     def check(self) -> str | None:

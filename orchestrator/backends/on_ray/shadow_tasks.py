@@ -20,6 +20,7 @@ from orchestrator.progress.events import Done, Event
 from orchestrator.progress.units import shadow_events
 from orchestrator.records.observations import missing_groups
 from tasks.errors import AuditError
+from tasks.networks.weight_files import NOTHING_READ, Digests, known_digests
 
 if TYPE_CHECKING:
     from orchestrator.bench.shadows import ShadowWorker
@@ -32,7 +33,12 @@ IN_FLIGHT = 2
 
 
 def run_shadows(
-    config: SweepConfig, root: str, architecture: str, numbers: list[int], blames: bool
+    config: SweepConfig,
+    root: str,
+    architecture: str,
+    numbers: list[int],
+    blames: bool,
+    digests: Digests = NOTHING_READ,
 ) -> Done | Ended:
     """Train shadow models, unlearn from each, write what was observed; finished ones are left as they are.
 
@@ -42,10 +48,11 @@ def run_shadows(
         architecture: of the shadow models.
         numbers: of the shadow models.
         blames: whether the stage that loses the device is recorded as failed.
+        digests: of files that the driver has read.
     """
     go_on()
     started = time.perf_counter()
-    bench, worker = _worker(config, root, architecture)
+    bench, worker = _worker(config, root, architecture, digests)
     bench.stages.blames = blames
     return unless_lost(lambda: bench.done(worker.run(numbers), since=started))
 
@@ -58,25 +65,25 @@ on_cpu, on_gpu = _on_cpu(run_shadows), _on_gpu(run_shadows)
 
 
 @ray.remote(num_cpus=0, max_retries=3)
-def check_plan(config: SweepConfig, root: str) -> str | None:
+def check_plan(config: SweepConfig, root: str, digests: Digests) -> str | None:
     """The message of the first architecture or scope that cannot be built; None where all can. Asks for no device."""
     from orchestrator.bench.check import check_models
     from orchestrator.bench.workbench import plan_of_worker
 
     try:
-        check_models(plan_of_worker(config, root)[0])
+        check_models(plan_of_worker(config, root, digests)[0])
     except AuditError as error:
         return str(error)
     return None
 
 
-def make_pretrained(config: SweepConfig, root: str, model_id: str) -> Done | Ended:
+def make_pretrained(config: SweepConfig, root: str, model_id: str, digests: Digests) -> Done | Ended:
     """Make what shadow models start from; why it could not be made is recorded, and said by whoever needs it."""
     from orchestrator.bench.workbench import Workbench
 
     go_on()
     started = time.perf_counter()
-    bench = Workbench.at(config, root, share=gpu_share_of_this_process())
+    bench = Workbench.at(config, root, digests, share=gpu_share_of_this_process())
     return unless_lost(lambda: bench.done([bench.make_model(model_id)], since=started))
 
 
@@ -92,7 +99,8 @@ def pretrain(work: Work, options: Mapping[str, float]) -> None:
     """
     submit = (pretrain_on_gpu if "num_gpus" in options else pretrain_on_cpu).options(**options)
     missing = [spec for spec in work.models if spec.kind == "pretrained"]
-    for reference in [submit.remote(work.plan.config, work.store.root, spec.model_id) for spec in missing]:
+    shared, digests = (work.plan.config, work.store.root), known_digests()
+    for reference in [submit.remote(*shared, spec.model_id, digests) for spec in missing]:
         try:
             _result(reference)
         except ray.exceptions.RayError as error:
@@ -104,14 +112,16 @@ def pretrain(work: Work, options: Mapping[str, float]) -> None:
 _WORKERS: dict[tuple[str, str], tuple[SweepConfig, Workbench, ShadowWorker]] = {}
 
 
-def _worker(config: SweepConfig, root: str, architecture: str) -> tuple[Workbench, ShadowWorker]:
+def _worker(
+    config: SweepConfig, root: str, architecture: str, digests: Digests
+) -> tuple[Workbench, ShadowWorker]:
     """The workbench and worker of this process, kept between tasks: they hold the data set."""
     from orchestrator.bench.shadows import ShadowWorker
     from orchestrator.bench.workbench import Workbench
 
     held = _WORKERS.get((root, architecture))
     if held is None or held[0] != config:
-        bench = Workbench.at(config, root, share=gpu_share_of_this_process())
+        bench = Workbench.at(config, root, digests, share=gpu_share_of_this_process())
         held = config, bench, ShadowWorker(bench, architecture)
         _WORKERS[root, architecture] = held
     return held[1:]
@@ -145,11 +155,12 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
     work.listener(Event(kind="phase", name="shadow models", total=total, parts=parts))
     submit = (on_gpu if "num_gpus" in options else on_cpu).options(**options)
     running: dict[ray.ObjectRef, _Batch] = {}
+    digests = known_digests()
     while True:
         while waiting and len(running) < IN_FLIGHT * slots and not work.stop.is_set():
             batch = waiting.popleft()
             arguments = work.plan.config, work.store.root, batch.architecture, batch.numbers
-            running[submit.remote(*arguments, blames=batch.deaths == ATTEMPTS - 1)] = batch
+            running[submit.remote(*arguments, blames=batch.deaths == ATTEMPTS - 1, digests=digests)] = batch
         if not running:
             return
         ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)

@@ -15,6 +15,7 @@ from orchestrator.config.settings import load
 from orchestrator.plan.cells import Plan
 from orchestrator.plan.grid import make_plan
 from tasks.errors import AuditError
+from tasks.networks import finished, weight_files
 from tests.support.commands import here
 from tests.support.finished_models import BEGIN, write_model
 
@@ -168,6 +169,16 @@ def beyond_float32(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {**state, "fc.weight": state["fc.weight"].double() * 1e300}
 
 
+def with_value(name: str, value: float) -> Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+    """With one of the numbers of a tensor another."""
+
+    def change(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        state[name].view(-1)[-1] = value
+        return state
+
+    return change
+
+
 def nothing(_: Path) -> None:
     """Leave the files as they are."""
 
@@ -279,7 +290,32 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "documents": (
         LESS,
         nothing,
-        "given: expected a data set of images, and 'fictitious_people' holds documents",
+        "'blocks.0.contract.bias' is missing .*; expected the weights .* these options, context and number of words",
+    ),
+    "negative variance": (
+        LESS,
+        changed("u1", "u1", with_value("bn1.running_var", -0.5)),
+        r"theirs\[1\]: weights: .*u1.*: 'bn1.running_var': expected a variance, .* got -0.5; save",
+    ),
+    "infinite variance": (
+        LESS,
+        changed("u1", "u1", with_value("bn1.running_var", float("inf"))),
+        "'bn1.running_var': expected finite numbers.* before it diverged",
+    ),
+    "negative count": (
+        LESS,
+        changed("o0", "o0", with_value("layer1.0.bn1.num_batches_tracked", -1)),
+        r"original\[0\]: .*'layer1.0.bn1.num_batches_tracked': expected a count of batches, .* got -1",
+    ),
+    "a table of parameters": (
+        LESS + "[methods.theirs]\nlr = 3\n",
+        nothing,
+        r"methods.theirs: expected no table, as \[given.unlearned\] names the models of 'theirs'",
+    ),
+    "a variant of what is made": (
+        LESS + '[methods.other]\nbase = "theirs"\n',
+        nothing,
+        r"methods.other: expected no table, as \[given.unlearned\] names the models of 'theirs'",
     ),
     "stem": (
         LESS,
@@ -353,3 +389,50 @@ def test_one_training_of_two_forget_sets_is_told(folder: Path) -> None:
         "given.retrained.random:count=8: the same weights as given.retrained.random:count=10: they are compared all "
         "the same"
     ]
+
+
+def test_scopes_that_no_method_is_run_in_are_told(folder: Path) -> None:
+    begin = BEGIN.replace("attack = [", 'scope = ["all", "head"]\nattack = [')
+    (note,) = [n for n in plan(folder, LESS, begin).notes if n.startswith("axes.scope")]
+    assert note.startswith("axes.scope: head takes no part: nobody here knows which layers")
+    begin = begin.replace("attack = [", 'method = ["theirs", "finetune"]\nattack = [')
+    made = plan(folder, LESS, begin)
+    (note,) = [n for n in made.notes if n.startswith("axes.scope")]
+    assert note.startswith("axes.scope: head is for finetune alone")
+    assert {c.scope for c in made.cells if c.method == "finetune"} == {"all", "head"}
+    assert not [n for n in plan(folder, LESS).notes if n.startswith("axes.scope")]
+
+
+def test_a_file_is_read_once_for_all_plans_of_a_process_and_not_by_workers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    opened: list[str] = []
+    digest, read = weight_files.file_digest, finished.read
+
+    def hash_of(path: Path) -> str:
+        hashed.append(path.stem)
+        return digest(path)
+
+    def tensors_of(path: Path) -> dict[str, torch.Tensor]:
+        opened.append(path.stem)
+        return read(path)
+
+    monkeypatch.setattr(weight_files, "file_digest", hash_of)
+    monkeypatch.setattr(finished, "read", tensors_of)
+    for number, name in enumerate(NAMES):  # of no other test
+        write_model(folder / f"{name}.safetensors", seed=1000 + number)
+    made = plan(folder, WHOLE)
+    assert plan(folder, WHOLE).notes == made.notes
+    assert sorted(hashed) == sorted(opened) == sorted(NAMES)
+    digests = weight_files.known_digests()
+    monkeypatch.setattr(weight_files, "_KNOWN", {})  # another process
+    weight_files.take_digests(digests)
+    cells = {cell.cell_id for cell in made.cells}
+    assert {cell.cell_id for cell in make_plan(made.config, told=False).cells} == cells
+    assert len(hashed) == len(opened) == len(NAMES)
+    write_model(folder / "u1.safetensors", seed=2000)
+    assert {cell.cell_id for cell in make_plan(made.config, told=False).cells} != cells
+    assert hashed[len(NAMES) :] == ["u1"]
+    with pytest.raises(AuditError, match=r"u1.safetensors: .* has another file under this name"):
+        weight_files.check_digests(digests)

@@ -152,3 +152,15 @@ def test_without_the_extra_a_plan_is_one_line(folder, monkeypatch):
     assert str(caught.value) == (
         "architectures.mine: expected the package transformers, which is not installed; pip install 'lethe[language]'"
     )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_not_finite_end_the_plan(folder, value):
+    path = folder / "llama" / "model.safetensors"
+    state = safetensors.torch.load_file(path)
+    state["model.norm.weight"][3] = value
+    safetensors.torch.save_file(state, path, metadata={"format": "pt"})
+    with pytest.raises(
+        AuditError, match=r"architectures.mine: weights: .*'model.norm.weight': expected finite numbers"
+    ):
+        plan(folder)

@@ -114,6 +114,10 @@ FAULTS = {
         lambda s: s | {"bn1.bias": torch.full((64,), torch.nan)},
         "'bn1.bias': expected finite numbers",
     ),
+    "negative variance": (
+        lambda s: s | {"bn1.running_var": torch.full((64,), -1e-3)},
+        "'bn1.running_var': expected a variance, which is never negative, got -0.001",
+    ),
     "quantised": (
         lambda s: s | {"bn1.bias": torch.ones(64, dtype=torch.int8)},
         r"'bn1\.bias': expected torch\.float32, got torch\.int8",
