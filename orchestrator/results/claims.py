@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.results.catalogue import Query, find_query
+from orchestrator.results.claim_gaps import missing
 from orchestrator.results.claim_register import CLAIMS, Claim
 from orchestrator.results.claim_sentences import Row, sentence
 from tasks.errors import AuditError, unknown_name
@@ -39,6 +40,8 @@ class ClaimAnswer:
     verdict: Verdict
     sentence: str
     """The answer in words; of a claim without one what is missing, and the command that measures it."""
+    missing: tuple[str, ...]
+    """What was asked for and the answer lacks: methods, with how many models, and whether they failed or never ran."""
     effect: float | None
     low: float | None
     """Of the 95 % interval, as `high`; None where there is none, and the sentence says why."""
@@ -112,6 +115,7 @@ def _answers(
         place="",
         verdict="not answered",
         sentence="",
+        missing=(),
         effect=None,
         low=None,
         high=None,
@@ -122,15 +126,18 @@ def _answers(
     )
     for row in judged:
         place = _place(row, judged)
+        gaps = missing(results, claim, row, rows, unanswered.parameters)
         yield replace(
             unanswered,
             place=place,
             verdict=row["verdict"],
-            sentence=sentence(claim.name, place, row, rows),
+            sentence=sentence(claim.name, place, row, rows, gaps),
+            missing=tuple(gaps),
             effect=row["effect"],
             low=row["effect_low"],
             high=row["effect_high"],
             margin=row["margin"],
+            command=f"{command} --rerun failed" if gaps else command,
         )
     if not judged:
         said = f"Not answered: it takes {claim.needs}; {_missing(results, claim)}. {command}"

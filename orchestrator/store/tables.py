@@ -58,7 +58,23 @@ TABLES = _tables(
     Table(
         name="plans",
         key="run_id",
-        columns={"run_id": STRING, "cell_id": STRING},  # of each cell that the run asked for
+        columns={  # of each cell that the run asked for: its id, and where it stands, as `cells` has it once it has run
+            "run_id": STRING,
+            "cell_id": STRING,
+            "setting": STRING,
+            "conditions": STRING,
+            "dataset": STRING,
+            "architecture": STRING,
+            "method": STRING,
+            "scope": STRING,
+            "attack": STRING,
+            "attack_family": STRING,
+            "forget_set": STRING,
+            "forget_digest": STRING,
+            "seed": INT64,
+            "role": STRING,
+            "shadow_set": STRING,
+        },
         required=("cell_id",),
     ),
     Table(
