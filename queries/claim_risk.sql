@@ -33,7 +33,10 @@ judged as (
         and risky.removed = if(deleted.removed % 2 = risky.half, deleted.removed, -1)
     where after.scope = $scope
         and after.which.method in (select plan_cells.method from plan_cells where plan_cells.role = 'audited')
-    window targets as (partition by after.place, after.which, after.half, deleted.removed)
+    window
+        targets as (partition by after.place, after.which, after.half, deleted.removed),
+        halves as (partition by after.place, after.which)
+    qualify min(after.half) over halves < max(after.half) over halves
 ),
 by_half as (
     select

@@ -32,7 +32,7 @@ class Wording:
 
 
 def sentence(name: str, place: str, row: Row, rows: Rows, missing: Sequence[str] = ()) -> str:
-    """What a row says: place, what is so, effect, interval and margin, what stands beside it and is missing, the verdict.
+    """What a row says: place, what is so, effect with interval and margin, what is beside it, what is missing, verdict.
 
     Args:
         name: of the query.

@@ -15,7 +15,7 @@ from orchestrator.results.catalogue import Query, find_query
 from orchestrator.results.claim_gaps import missing
 from orchestrator.results.claim_register import CLAIMS, Claim
 from orchestrator.results.claim_sentences import Row, sentence
-from tasks.errors import AuditError, unknown_name
+from tasks.errors import AuditError, UnknownName, unknown_name
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
@@ -42,6 +42,8 @@ class ClaimAnswer:
     """The answer in words; of a claim without one what is missing, and the command that measures it."""
     missing: tuple[str, ...]
     """What was asked for and the answer lacks: methods, with how many models, and whether they failed or never ran."""
+    unmet: str
+    """Which value of a parameter leaves a claim without an answer that it has for others; empty where none does."""
     effect: float | None
     low: float | None
     """Of the 95 % interval, as `high`; None where there is none, and the sentence says why."""
@@ -69,8 +71,8 @@ def answers(results: Results, *, claim: str | None = None, **params: Any) -> lis
         params: of the queries; each goes to the claims that know it.
 
     Raises:
-        AuditError: no claim has that name, none asked for knows a parameter, or a value is out of range or occurs
-            nowhere.
+        AuditError: no claim has that name, none asked for knows a parameter, a value is out of range or occurs nowhere,
+            or the one claim asked for has an answer for other values alone.
     """
     from orchestrator.results.parameters import check_values  # duckdb: not for --help
 
@@ -88,7 +90,10 @@ def answers(results: Results, *, claim: str | None = None, **params: Any) -> lis
         except AuditError as error:
             raise type(error)(f"{query.name}: {error}") from error
         check_values(results, query, own)
-    return [answer for one, query, own in given for answer in _answers(results, one, query, own)]
+    found = [answer for one, query, own in given for answer in _answers(results, one, query, own)]
+    if claim is not None and (reason := found[0].unmet):
+        raise UnknownName(reason)
+    return found
 
 
 def _selected(claim: str | None) -> list[Claim]:
@@ -116,6 +121,7 @@ def _answers(
         verdict="not answered",
         sentence="",
         missing=(),
+        unmet="",
         effect=None,
         low=None,
         high=None,
@@ -140,8 +146,11 @@ def _answers(
             command=f"{command} --rerun failed" if gaps else command,
         )
     if not judged:
-        said = f"Not answered: it takes {claim.needs}; {_missing(results, claim)}. {command}"
-        yield replace(unanswered, sentence=said)
+        from orchestrator.results.claim_values import unanswered_value  # duckdb: not for --help
+
+        unmet = unanswered_value(results, query, params) if _may_answer(results, claim) else ""
+        said = unmet or f"it takes {claim.needs}; {_missing(results, claim)}. {command}"
+        yield replace(unanswered, sentence=f"Not answered: {said}", unmet=unmet)
 
 
 def _may_answer(results: Results, claim: Claim) -> bool:
