@@ -7,6 +7,7 @@ results hold several data sets, architectures, conditions or forget sets, a clai
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -173,9 +174,17 @@ def _place(row: Row, rows: list[Row]) -> str:
 
 
 def _missing(results: Results, claim: Claim) -> str:
-    """Of what a claim turns on the values of which no cell has finished here."""
-    measured = set(results.table("plan_cells")[claim.axis].to_pylist())
+    """Of what a claim turns on the values of which no cell has finished here, and what became of those asked for."""
+    states = results.sql(
+        f"select {claim.axis} as value, state, count(*) as cells from planned_cells group by all order by state"
+    ).to_pylist()
+    measured = {row["value"] for row in states if row["state"] == "finished"}
     absent = [value for value in claim.values if value not in measured]
+    lost: Counter[str] = Counter()
+    for row in states:
+        if row["value"] in (absent or claim.values) and row["state"] != "finished":
+            lost[row["state"]] += row["cells"]
+    counts = f" ({', '.join(f'{cells} {state}' for state, cells in lost.items())})" if lost else ""
     if absent:
-        return f"here no cell has finished of {claim.axis} {', '.join(absent)}"
-    return "here no cells of that kind stand beside one another"
+        return f"here no cell has finished of {claim.axis} {', '.join(absent)}{counts}"
+    return f"here no cells of that kind stand beside one another{counts}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +137,15 @@ def test_a_method_without_a_pair_is_left_out_of_the_mean(found: dict[str, ClaimA
     assert "over 1 methods and 4 folds" in found["f"].sentence
     assert "over 1 methods and 8 pairs" in found["g"].sentence
     assert "over 2 methods and 8 pairs" in found["d"].sentence
+
+
+def test_without_an_answer_it_is_said_how_many_failed_and_how_many_never_ran(tmp_path: Path) -> None:
+    shutil.copytree(claim_results("few").root, tmp_path / "results")
+    store = Store(str(tmp_path / "results"))
+    for seed in range(2):
+        fail(store, f"twin-all-none-{seed}")
+    planned(store, [like(store, "twin-all-none-0", seed=seed, status="finished") for seed in (2, 3, 4)])
+    with Results(store.root, "all") as results:
+        [one] = answers(results, claim="i")
+    # those in the other scope have finished: of twin there are cells, though none that stands beside another
+    assert "(2 failed, 3 not run)" in one.sentence
