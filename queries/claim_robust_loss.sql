@@ -6,13 +6,13 @@
 -- param split = "test": where robust accuracy is measured
 -- param attack = null: only this attack
 -- param margin = 0.02 from 0 to 1: smallest loss of robust accuracy that matters
--- effect: robust accuracy of the retrained model of the same seed less that of the unlearned one, mean over
--- forget sets, methods and originals. Both of these are random: two-way layout without replication, variance
--- (MS_methods + MS_originals - MS_rest) / (methods x originals), at least that of either alone, Student's t with
--- Satterthwaite's degrees of freedom (Searle, Casella, McCulloch 1992, ch. 4). The layout has to be full: an original
--- of a method counts with every forget set, a method where no gradients are masked (set_aside: how many are, its own or
--- the retrained model's), and of these those that share the same originals, chosen for most models. is_claim: the
--- attack that is blind to the scale of logits, at the radius at which retrained models are nearest to half right.
+-- effect: robust accuracy of the retrained model of the same seed less that of the unlearned one, mean over forget sets,
+-- settings of a base method, base methods and originals. The last two are random: two-way layout without replication,
+-- variance (MS_methods + MS_originals - MS_rest) / (methods x originals), at least that of either alone, Student's t with
+-- Satterthwaite's degrees of freedom (Searle, Casella, McCulloch 1992, ch. 4). The layout has to be full: an original of a
+-- setting counts with every forget set, a setting where no gradients are masked (set_aside: how many are, its own or the
+-- retrained model's), and of these those that share the same originals, chosen for most models. is_claim: the attack that
+-- is blind to the scale of logits, at the radius at which retrained models are nearest to half right.
 with paired as (
     select
         {
@@ -21,8 +21,8 @@ with paired as (
         } as place,
         concat_ws(' ', own.method, nullif(own.setting_label, '')) as method,
         own.seed,
-        avg(-own.difference) as loss,
-        avg(own.retrained) as retrained,
+        coalesce(any_value(base), any_value(own.method)) as base,
+        avg(-own.difference) as loss, avg(own.retrained) as retrained,
         bool_or(coalesce(own.masked_gradients, false) or coalesce(theirs.masked_gradients, false)) as masked
     from robust_drop as own
     left join robust_drop as theirs
@@ -30,9 +30,9 @@ with paired as (
         and (theirs.dataset, theirs.architecture, theirs.forget_set, theirs.attack, theirs.variant)
         = (own.dataset, own.architecture, own.forget_set, own.attack, own.variant)
         and (theirs.conditions, theirs.split, theirs.eps, theirs.seed) = (own.conditions, own.split, own.eps, own.seed)
-    where own.role = 'audited' and own.eps > 0
+    left join base_methods on base_methods.setting = own.setting
+    where own.role = 'audited' and own.eps > 0 and own.difference is not null
         and own.scope = $scope
-        and own.difference is not null
     group by 1, 2, 3
     qualify count(*) = max(count(*)) over (partition by place)
 ),
@@ -47,21 +47,23 @@ alike as (
 kept as (
     select * from alike qualify dense_rank() over (partition by place order by models desc, measured) = 1
 ),
+by_base as (
+    select place, base, seed, avg(loss) as loss, avg(retrained) as retrained, count(*) as settings from kept group by all
+),
 centred as (
     select
         *,
-        avg(loss) over (partition by place, method) - avg(loss) over (partition by place) as of_method,
+        avg(loss) over (partition by place, base) - avg(loss) over (partition by place) as of_method,
         avg(loss) over (partition by place, seed) - avg(loss) over (partition by place) as of_original,
         loss - avg(loss) over (partition by place) as of_both
-    from kept
+    from by_base
 ),
 layout as (
     select
         place,
-        count(distinct method) as methods,
-        count(distinct seed) as originals,
-        avg(loss) as effect,
-        avg(retrained) as retrained,
+        count(distinct base) as methods, count(distinct seed) as originals,
+        cast(sum(settings) / originals as bigint) as settings,
+        avg(loss) as effect, avg(retrained) as retrained,
         sum(of_method ** 2) / nullif(methods - 1, 0) / count(*) as a,
         sum(of_original ** 2) / nullif(originals - 1, 0) / count(*) as b,
         sum((of_both - of_method - of_original) ** 2) / nullif((methods - 1) * (originals - 1), 0) / count(*) as c,
@@ -95,13 +97,11 @@ select
     place.*,
     setting_labels.label as setting_label,
     is_claim,
-    methods,
-    originals,
+    methods, settings, originals,
     left_out as set_aside,
     retrained,
     effect,
-    effect - half as effect_low,
-    effect + half as effect_high,
+    effect - half as effect_low, effect + half as effect_high,
     $margin as margin,
     claim_verdict(effect - half, effect + half, $margin) as verdict,
     no_interval

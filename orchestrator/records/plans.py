@@ -7,7 +7,7 @@ from datetime import datetime
 from orchestrator.config.settings import digest
 from orchestrator.plan.cells import Plan
 from orchestrator.records.provenance import run_identity, run_row
-from orchestrator.records.rows import canary_rows
+from orchestrator.records.rows import canary_rows, planned_row
 from orchestrator.store.purges import purged
 from orchestrator.store.runs import named_run, planned_cells
 from orchestrator.store.stages import begun
@@ -44,7 +44,7 @@ def write_run(plan: Plan, store: Store, started: datetime, *, before: int) -> st
     settings = {setting.setting: setting for setting in plan.settings.values()}
     new = settings.keys() - store.keys("settings")
     store.write_all("settings", {name: settings[name].rows() for name in sorted(new)})
-    store.write("plans", run_id, [{"cell_id": cell.cell_id} for cell in plan.cells])
+    store.write("plans", run_id, [planned_row(plan, cell) for cell in plan.cells])
     for canaries in _canaries(plan, store):
         store.write("canaries", canaries.digest, canary_rows(plan, canaries))
     counts = {"cells": len(plan.cells), "models": len(plan.models), "cells_before": before}

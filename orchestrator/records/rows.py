@@ -25,29 +25,38 @@ ELSEWHERE = "elsewhere"
 """Device of models that were made on no machine of ours; what it took nobody knows."""
 
 
+def planned_row(plan: Plan, cell: Cell) -> dict[str, Any]:
+    """Where a cell stands, run or not: its row of `plans`, without the run."""
+    setting, attack = plan.settings[cell.cell_id], cell.named_attack.built
+    return {
+        "cell_id": cell.cell_id,
+        "setting": setting.setting,
+        "conditions": setting.conditions,
+        "dataset": plan.config.data.name,
+        **cell.axes,
+        **{name: value for name, value in _forgotten(plan, cell, attack).items() if name != "forget_size"},
+        "attack_family": attack.family,
+        "role": cell.role,
+        "shadow_set": None
+        if isinstance(cell.subject, ModelSubject)
+        else plan.shadow_sets[cell.architecture].set_id,
+    }
+
+
 def cell_row(plan: Plan, cell: Cell, *, run_id: str) -> dict[str, Any]:
     """The row of `cells` for a cell that finished; a failure overwrites status and error."""
     attack, method, subject = cell.named_attack.built, cell.named_method, cell.subject
     return {
-        "cell_id": cell.cell_id,
+        **planned_row(plan, cell),
         "model_id": subject.model_id if isinstance(subject, ModelSubject) else None,
         "group_id": None if isinstance(subject, ModelSubject) else subject.group_id,
         "reference_id": cell.reference_id,
-        "setting": plan.settings[cell.cell_id].setting,
-        "conditions": plan.settings[cell.cell_id].conditions,
         "run_id": run_id,
-        "dataset": plan.config.data.name,
-        **cell.axes,
-        **_forgotten(plan, cell, attack),
-        "attack_family": attack.family,
+        "forget_size": _forgotten(plan, cell, attack)["forget_size"],
         "scale_free": attack.scale_free if isinstance(attack, Adversarial) else None,
         "attack_params_json": json.dumps(fields.to_plain(attack), sort_keys=True),
         "method_params_json": json.dumps(fields.to_plain(method.built), sort_keys=True),
-        "role": cell.role,
         "num_shadows": plan.num_shadows(cell),
-        "shadow_set": None
-        if isinstance(subject, ModelSubject)
-        else plan.shadow_sets[cell.architecture].set_id,
         "tuning_trials": plan.config.tuning.trials if method.tuned else None,
         "status": "finished",
         "host": socket.gethostname(),

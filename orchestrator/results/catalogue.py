@@ -49,6 +49,8 @@ class Query:
     """Columns that answer the question, of a query with many; all of them where this is empty."""
     ranges: dict[str, Range] = field(default_factory=dict)
     """Of parameters that are numbers, where there are limits."""
+    below: str = ""
+    """Name of the query that it builds on, whose answer is a table in its text."""
 
     def bind(self, given: dict[str, Any]) -> dict[str, Any]:
         """The values of all parameters, each of the type of its default; null stands for any text, and takes any type;
@@ -147,6 +149,7 @@ def parse_query(name: str, text: str) -> Query:
         defaults=defaults,
         required=tuple(required),
         ranges=ranges,
+        below=below.name if base else "",
     )
 
 
@@ -222,6 +225,6 @@ def _typed(name: str, value: Any, default: Any, limits: Range) -> Any:
         kind, fits = f"a whole number{limits.words}", number and float(value).is_integer()
     else:
         kind, fits = f"a number{limits.words}", number
-    if not fits or (number and not limits.low <= value <= limits.high):
+    if not fits or (number and not (math.isfinite(value) and limits.low <= value <= limits.high)):
         raise AuditError(f"--param {name}: expected {kind}, got {json.dumps(value, default=str)}")
     return value

@@ -36,7 +36,12 @@ def show(found: Sequence[ClaimAnswer], form: Format, output: Path | None, root: 
     if form != "table":
         rows = [dataclasses.asdict(one) for one in found]
         plain = [
-            row | {"presets": " ".join(row["presets"]), "parameters": json.dumps(row["parameters"])}
+            row
+            | {
+                "presets": " ".join(row["presets"]),
+                "missing": ", ".join(row["missing"]),
+                "parameters": json.dumps(row["parameters"]),
+            }
             for row in rows
         ]
         write(pa.Table.from_pylist(plain), form, output)
@@ -55,8 +60,8 @@ def lines(found: Sequence[ClaimAnswer], root: str) -> Iterator[str]:
         yield from textwrap.wrap(
             one.sentence, WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
         )
-        if one.verdict == "undecided":
-            yield f"    more of it: {one.command}"
+        if one.verdict == "undecided" or one.missing:
+            yield f"    {'what is missing' if one.missing else 'more of it'}: {one.command}"
     answered = {one.claim for one in found if one.place}
     yield f"{len(answered)} of {len({one.claim for one in found})} claims answered"
     yield f"rows behind a claim: python -m orchestrator.query NAME --run all --results {shlex.quote(root)}"

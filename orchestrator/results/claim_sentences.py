@@ -31,14 +31,15 @@ class Wording:
     """A clause on what stands beside the effect, of the row and all rows of the answer."""
 
 
-def sentence(name: str, place: str, row: Row, rows: Rows) -> str:
-    """What a row says: place, what is so, effect with interval and margin, what stands beside it, verdict.
+def sentence(name: str, place: str, row: Row, rows: Rows, missing: Sequence[str] = ()) -> str:
+    """What a row says: place, what is so, effect with interval and margin, what is beside it, what is missing, verdict.
 
     Args:
         name: of the query.
         place: data set, architecture and what else, in words.
         row: the one that carries the claim.
         rows: all rows of the answer.
+        missing: of what was asked for, each with how much and why.
     """
     wording = SENTENCES[name]
     said = {
@@ -51,7 +52,8 @@ def sentence(name: str, place: str, row: Row, rows: Rows) -> str:
         f"{place}: {said.format(**shown)}",
         f"{wording.measure.format(**shown)}: {_estimate(row, 'effect')}, margin {row['margin']:g}",
         wording.beside(row, rows),
-        f"{row['verdict']}{_because(row['no_interval'])}",
+        f"missing: {', '.join(missing)}" if missing else "",
+        f"{row['verdict']}{_because(row)}",
     ]
     return "; ".join(part for part in parts if part) + "."
 
@@ -65,10 +67,19 @@ def _in_words(row: Row) -> dict[str, str]:
         words["fails"] = (
             "is farther from retraining than all layers" if farther else "is no cheaper than all layers"
         )
+    if "settings" in row:
+        more = row["settings"] > row["methods"]
+        words["pooled"] = (
+            f"{row['settings']} settings of {row['methods']} methods" if more else f"{row['methods']} methods"
+        )
     return words
 
 
-def _because(reason: str | None) -> str:
+def _because(row: Row) -> str:
+    """Why there is no interval, or why one above 0 supports nothing."""
+    reason = row["no_interval"]
+    if not reason and row.get("unmeasured") and row["verdict"] == "undecided" and row["effect_low"] > 0:
+        reason = f"all rivals have to be beaten, and not all were measured: {row['unmeasured']}"
     return f" ({reason})" if reason else ""
 
 
@@ -157,13 +168,12 @@ SENTENCES: Mapping[str, Wording] = {
         supported="unlearned models have less robust accuracy than retrained ones under {attack} at radius {eps:.3g}",
         contradicted="unlearned models lose no robust accuracy that matters against retrained ones under {attack} at "
         "radius {eps:.3g}",
-        measure="loss over {methods} methods and {originals} originals, {set_aside} methods with masked gradients "
-        "set aside",
+        measure="loss over {pooled} and {originals} originals, {set_aside} methods with masked gradients set aside",
     ),
     "claim_scopes": Wording(
         supported="{scope} suffices and is cheaper than all layers",
         contradicted="{scope} {fails}",
-        measure="distance to retraining less that of all layers over {methods} methods and {originals} originals",
+        measure="distance to retraining less that of all layers over {pooled} and {originals} originals",
         beside=_scopes,
     ),
     "claim_per_example": Wording(
@@ -189,7 +199,8 @@ SENTENCES: Mapping[str, Wording] = {
     "claim_risk": Wording(
         supported="of examples of high risk unlearning removes a larger share",
         contradicted="of examples of high risk unlearning does not remove a share that is larger by what matters",
-        measure="difference of shares over {methods} methods and {folds} folds of shadow models",
+        measure="left at low risk beyond the share that is left at high, by what there was, over {methods} methods and "
+        "{pairs} pairs of shadow models",
         beside=_risk,
     ),
     "claim_order": Wording(

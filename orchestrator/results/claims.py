@@ -7,14 +7,16 @@ results hold several data sets, architectures, conditions or forget sets, a clai
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.results.catalogue import Query, find_query
+from orchestrator.results.claim_gaps import missing
 from orchestrator.results.claim_register import CLAIMS, Claim
 from orchestrator.results.claim_sentences import Row, sentence
-from tasks.errors import AuditError, unknown_name
+from tasks.errors import AuditError, UnknownName, unknown_name
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
@@ -39,6 +41,10 @@ class ClaimAnswer:
     verdict: Verdict
     sentence: str
     """The answer in words; of a claim without one what is missing, and the command that measures it."""
+    missing: tuple[str, ...]
+    """What was asked for and the answer lacks: methods, with how many models, and whether they failed or never ran."""
+    unmet: str
+    """Which value of a parameter leaves a claim without an answer that it has for others; empty where none does."""
     effect: float | None
     low: float | None
     """Of the 95 % interval, as `high`; None where there is none, and the sentence says why."""
@@ -66,8 +72,8 @@ def answers(results: Results, *, claim: str | None = None, **params: Any) -> lis
         params: of the queries; each goes to the claims that know it.
 
     Raises:
-        AuditError: no claim has that name, none asked for knows a parameter, or a value is out of range or occurs
-            nowhere.
+        AuditError: no claim has that name, none asked for knows a parameter, a value is out of range or occurs nowhere,
+            or the one claim asked for has an answer for other values alone.
     """
     from orchestrator.results.parameters import check_values  # duckdb: not for --help
 
@@ -85,7 +91,10 @@ def answers(results: Results, *, claim: str | None = None, **params: Any) -> lis
         except AuditError as error:
             raise type(error)(f"{query.name}: {error}") from error
         check_values(results, query, own)
-    return [answer for one, query, own in given for answer in _answers(results, one, query, own)]
+    found = [answer for one, query, own in given for answer in _answers(results, one, query, own)]
+    if claim is not None and (reason := found[0].unmet):
+        raise UnknownName(reason)
+    return found
 
 
 def _selected(claim: str | None) -> list[Claim]:
@@ -112,6 +121,8 @@ def _answers(
         place="",
         verdict="not answered",
         sentence="",
+        missing=(),
+        unmet="",
         effect=None,
         low=None,
         high=None,
@@ -122,19 +133,25 @@ def _answers(
     )
     for row in judged:
         place = _place(row, judged)
+        gaps = missing(results, claim, row, rows, unanswered.parameters)
         yield replace(
             unanswered,
             place=place,
             verdict=row["verdict"],
-            sentence=sentence(claim.name, place, row, rows),
+            sentence=sentence(claim.name, place, row, rows, gaps),
+            missing=tuple(gaps),
             effect=row["effect"],
             low=row["effect_low"],
             high=row["effect_high"],
             margin=row["margin"],
+            command=f"{command} --rerun failed" if gaps else command,
         )
     if not judged:
-        said = f"Not answered: it takes {claim.needs}; {_missing(results, claim)}. {command}"
-        yield replace(unanswered, sentence=said)
+        from orchestrator.results.claim_values import unanswered_value  # duckdb: not for --help
+
+        unmet = unanswered_value(results, query, params) if _may_answer(results, claim) else ""
+        said = unmet or f"it takes {claim.needs}; {_missing(results, claim)}. {command}"
+        yield replace(unanswered, sentence=f"Not answered: {said}", unmet=unmet)
 
 
 def _may_answer(results: Results, claim: Claim) -> bool:
@@ -157,9 +174,17 @@ def _place(row: Row, rows: list[Row]) -> str:
 
 
 def _missing(results: Results, claim: Claim) -> str:
-    """Of what a claim turns on the values of which no cell has finished here."""
-    measured = set(results.table("plan_cells")[claim.axis].to_pylist())
+    """Of what a claim turns on the values of which no cell has finished here, and what became of those asked for."""
+    states = results.sql(
+        f"select {claim.axis} as value, state, count(*) as cells from planned_cells group by all order by state"
+    ).to_pylist()
+    measured = {row["value"] for row in states if row["state"] == "finished"}
     absent = [value for value in claim.values if value not in measured]
+    lost: Counter[str] = Counter()
+    for row in states:
+        if row["value"] in (absent or claim.values) and row["state"] != "finished":
+            lost[row["state"]] += row["cells"]
+    counts = f" ({', '.join(f'{cells} {state}' for state, cells in lost.items())})" if lost else ""
     if absent:
-        return f"here no cell has finished of {claim.axis} {', '.join(absent)}"
-    return "here no cells of that kind stand beside one another"
+        return f"here no cell has finished of {claim.axis} {', '.join(absent)}{counts}"
+    return f"here no cells of that kind stand beside one another{counts}"

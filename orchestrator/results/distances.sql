@@ -78,6 +78,7 @@ select
     attack,
     metric,
     method,
+    coalesce(base, method) as base,
     scope,
     setting,
     params_json,
@@ -86,6 +87,7 @@ select
     avg(gap) as gap,
     count(*) as splits
 from distances_to_retrained
+left join base_methods using (setting)
 where split in ('forget', 'retain', 'test')
     and variant = ''
     and param is null

@@ -69,3 +69,52 @@ select
     if(pairs = 2, product(separation), null) as squared
 from separations
 group by all;
+
+-- The same at the end of unlearning in two halves, every other pair in one: of each target and half the mean and the
+-- variance of the separations, and the squared separation, which is the mean product of two different pairs and so has no
+-- bias (Hoeffding 1948). removed is -1 with all pairs of a half, or the pair that is left out, as a jackknife asks.
+-- Targets count that have all pairs.
+create or replace temp view halved_separations as
+with halved as (
+    select
+        *,
+        pair % 2 as half,
+        count(*) over one_half as pairs,
+        sum(separation) over one_half as total,
+        sum(separation ** 2) over one_half as squares
+    from separations
+    where epoch is null
+    window one_half as (partition by shadow_set, setting, scope, forget_set, example_id, pair % 2)
+),
+reduced as (
+    select
+        {
+            dataset: dataset, architecture: architecture, conditions: conditions, scope: scope,
+            forget_set: forget_set
+        } as place,
+        {method: method, setting: setting} as which,
+        scope,
+        shadow_set,
+        example_id,
+        half,
+        pairs,
+        unnest([-1, pair]) as removed,
+        unnest([pairs, pairs - 1]) as n,
+        unnest([total, total - separation]) as total,
+        unnest([squares, squares - separation ** 2]) as squares
+    from halved
+    qualify pairs = max(pairs) over (partition by shadow_set, setting, scope, forget_set, half)
+)
+select distinct
+    place,
+    which,
+    scope,
+    shadow_set,
+    example_id,
+    half,
+    pairs,
+    removed,
+    total / nullif(n, 0) as mean,
+    (squares - total ** 2 / nullif(n, 0)) / nullif(n - 1, 0) as variance,
+    (total ** 2 - squares) / nullif(n * (n - 1), 0) as squared
+from reduced;

@@ -6,7 +6,7 @@ The column that a parameter belongs to is the one that the query itself compares
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.results.catalogue import Query
@@ -24,7 +24,8 @@ SHOWN = 20
 def check_values(results: Results, query: Query, given: Mapping[str, Any]) -> None:
     """Refuse a value that no table or view has in the column that its parameter is compared with.
 
-    Results that have no value at all in such a column say nothing of a typing error: the query answers.
+    A column that the query below this one computes has the values of its answer. Results that have no value at all in
+    such a column say nothing of a typing error: the query answers.
 
     Raises:
         UnknownName: there is such a value; the message names the nearest that occurs.
@@ -34,7 +35,7 @@ def check_values(results: Results, query: Query, given: Mapping[str, Any]) -> No
         if value is None or name not in compared:
             continue
         known: set[str] = set()
-        for some in _values(results, query, compared[name]):
+        for some in (values for column in compared[name] for values in occurring(results, query, column)):
             known |= some
             if str(value) in known:
                 break
@@ -51,7 +52,7 @@ def unmatched(results: Results, query: Query, given: Mapping[str, Any]) -> str:
     """
     asked = {name: str(value) for name, value in query.bind(dict(given)).items() if value is not None}
     known = columns(results, query)
-    compared = {name: known[name] for name in asked if name in known}
+    compared = {name: known[name][0] for name in asked if name in known}
     place = _having_all(results, query, set(compared.values())) if len(compared) > 1 else None
     if place is None:
         return ""
@@ -92,26 +93,46 @@ def _having_all(results: Results, query: Query, needed: set[str]) -> str | None:
     return min(having, default=None)
 
 
-def columns(results: Results, query: Query) -> dict[str, str]:
-    """For each parameter that the query compares for equality the column, as its tables call it."""
-    found = {}
+def columns(results: Results, query: Query) -> dict[str, tuple[str, ...]]:
+    """For each parameter that the query compares for equality the columns, as its tables call them: that of its own
+    name first."""
+    found: dict[str, set[str]] = {}
     for node in nodes(results.parse(query.text)):
         if node.get("type") in EQUALS:
             sides = {side["class"]: side for side in (node["left"], node["right"])}
             if sides.keys() == {"COLUMN_REF", "PARAMETER"}:
-                found[sides["PARAMETER"]["identifier"]] = sides["COLUMN_REF"]["column_names"][-1]
-    return found
+                column = sides["COLUMN_REF"]["column_names"][-1]
+                found.setdefault(sides["PARAMETER"]["identifier"], set()).add(column)
+    return {
+        name: tuple(sorted(several, key=lambda column: (column != name, column)))
+        for name, several in found.items()
+    }
 
 
-def _values(results: Results, query: Query, column: str) -> Iterator[set[str]]:
-    """The values of a column, table by table: those first that the query reads, of which alone may hold what
-    was not measured."""
+def occurring(results: Results, query: Query, column: str) -> Iterator[set[str]]:
+    """The values of a column, table by table: those first that the query reads, of which alone may hold what was not
+    measured; of a column that the query below this one computes those of its answer."""
+    if query.below and column in _computed(results, query):
+        rows = results.query(query.below)
+        yield _texts(rows[column].to_pylist()) if column in rows.column_names else set()
+        return
     shown = results.sql("from (show all tables)").to_pylist()
     having = {row["name"] for row in shown if column in row["column_names"]} & set(results.names)
-    read = set(re.findall(r"\w+", query.text))
+    read = {
+        node["table_name"] for node in nodes(results.parse(query.text)) if node.get("type") == "BASE_TABLE"
+    }
     for place in sorted(having - (MAY_BE - read), key=lambda name: (name not in read, name)):
-        rows = results.sql(f"select distinct {column} as value from {place}")
-        yield {str(value) for value in rows["value"].to_pylist() if value not in (None, "")}
+        yield _texts(results.sql(f"select distinct {column} as value from {place}")["value"].to_pylist())
+
+
+def _computed(results: Results, query: Query) -> set[str]:
+    """Names that the query gives to what it computes."""
+    named = (node for node in nodes(results.parse(query.text)) if node.get("alias"))
+    return {node["alias"] for node in named if node.get("class") not in (None, "COLUMN_REF")}
+
+
+def _texts(values: Iterable[Any]) -> set[str]:
+    return {str(value) for value in values if value not in (None, "")}
 
 
 def _absent(name: str, value: str, known: set[str]) -> UnknownName:

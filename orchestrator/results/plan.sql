@@ -91,7 +91,55 @@ select *
 from asked_cells
 where status = 'finished';
 
--- Each of them beside the cell of the model, or of the group, that it is compared with, under the same conditions.
+-- All that were asked for, with what became of each: state is finished, failed, or "not run" where there is no row. Plans
+-- of results that an older Lethe wrote say of those no more than an id: they are left out, as is a cell without a row at
+-- whose place edited code has one.
+create or replace temp view planned_cells as
+with waiting as (
+    select distinct plans.* exclude (run_id)
+    from plans
+    join asked_run on asked_run.run_id in ('all', plans.run_id)
+    where plans.method is not null
+        and plans.cell_id not in (select cell_id from cells)
+),
+unversioned_settings as (
+    select distinct setting, unversioned from settings
+),
+shown as (
+    select distinct dataset, forget_digest, forget_set from asked_cells
+)
+select
+    cell_id, setting, conditions, dataset, architecture, method, scope, attack, attack_family, forget_set,
+    forget_digest, seed, role, shadow_set, status as state
+from asked_cells
+union all
+select
+    waiting.cell_id, waiting.setting, waiting.conditions, waiting.dataset, waiting.architecture, waiting.method,
+    waiting.scope, waiting.attack, waiting.attack_family, coalesce(shown.forget_set, waiting.forget_set),
+    waiting.forget_digest, waiting.seed, waiting.role, waiting.shadow_set, 'not run'
+from waiting
+left join shown
+    on shown.dataset = waiting.dataset
+    and shown.forget_digest is not distinct from waiting.forget_digest
+    and starts_with(shown.forget_set, waiting.forget_set)
+where not exists (
+    select 1
+    from asked_cells as done
+    join unversioned_settings as theirs on theirs.setting = done.setting
+    join unversioned_settings as own on own.unversioned = theirs.unversioned
+    where own.setting = waiting.setting
+        and (done.dataset, done.architecture, done.method, done.scope, done.attack, done.seed)
+        = (waiting.dataset, waiting.architecture, waiting.method, waiting.scope, waiting.attack, waiting.seed)
+        and (done.forget_set, done.forget_digest) = (waiting.forget_set, waiting.forget_digest)
+);
+
+-- What each setting's method is a named set of values of: the name under which its class is registered.
+create or replace temp view base_methods as
+select setting, trim(value, '"') as base
+from settings
+where key = 'method.name';
+
+-- Each finished cell beside that of the model, or of the group, that it is compared with, under the same conditions.
 create or replace temp view plan_references as
 select
     cells.cell_id,

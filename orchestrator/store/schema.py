@@ -18,6 +18,11 @@ INT16, INT32, INT64 = pa.int16(), pa.int32(), pa.int64()
 FLOAT32, FLOAT64 = pa.float32(), pa.float64()
 TIME = pa.timestamp("us", tz="UTC")
 CATEGORY = pa.dictionary(pa.int32(), pa.string())
+PLACE = (
+    *("dataset", "architecture", "method", "scope", "attack", "attack_family", "forget_set", "forget_digest"),
+    *("role", "setting", "conditions", "shadow_set"),
+)
+"""Columns of text that say where a cell stands, in its plan as in its own row."""
 
 
 @dataclass(frozen=True, kw_only=True)

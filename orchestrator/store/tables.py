@@ -11,6 +11,7 @@ from orchestrator.store.schema import (
     INT16,
     INT32,
     INT64,
+    PLACE,
     STRING,
     TIME,
     Table,
@@ -58,7 +59,7 @@ TABLES = _tables(
     Table(
         name="plans",
         key="run_id",
-        columns={"run_id": STRING, "cell_id": STRING},  # of each cell that the run asked for
+        columns=dict.fromkeys(("run_id", "cell_id", *PLACE), STRING) | {"seed": INT64},
         required=("cell_id",),
     ),
     Table(

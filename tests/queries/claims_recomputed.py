@@ -13,10 +13,20 @@ from tests.support.claim_results import EPOCHS, METHODS, ORDERS, SCOPED, SHADOWE
 Estimate = tuple[float, float, float]
 
 
-def of_units(values: np.ndarray) -> Estimate:
-    """Mean of independent units with Student's t."""
-    reach = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+def of_units(values: np.ndarray, wider: float = 1.0) -> Estimate:
+    """Mean of independent units with Student's t; where they are not independent its reach is so much wider."""
+    reach = wider * stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     return float(values.mean()), float(values.mean() - reach), float(values.mean() + reach)
+
+
+def jackknife(effect: Callable[[np.ndarray], float], units: int) -> Estimate:
+    """Of what the kept units give, with Student's t."""
+    kept = np.ones(units, bool)
+    whole = effect(kept)
+    without = np.array([effect(kept & (np.arange(units) != unit)) for unit in range(units)])
+    error = np.sqrt((units - 1) / units * ((without - without.mean()) ** 2).sum())
+    reach = stats.t.ppf(0.975, units - 1) * error
+    return whole, whole - reach, whole + reach
 
 
 def fairness(made: Made) -> Estimate:
@@ -79,7 +89,8 @@ def per_example(made: Made) -> Estimate:
             if np.delete(raw, pair).mean() < 0.5:
                 own[pair] += 2 * raw[pair] - 1  # the population attack takes the other side
         differences.append(own - raw)
-    return of_units(np.mean(differences, axis=0))
+    pairs = made.shadows // 2
+    return of_units(np.mean(differences, axis=0), wider=np.sqrt((1 / pairs + 1 / (pairs - 1)) * pairs))
 
 
 def _auc(score: np.ndarray, positive: np.ndarray) -> float:
@@ -101,45 +112,51 @@ def separations(made: Made, name: str, epoch: int | None) -> np.ndarray:
 
 
 def stopping(made: Made) -> Estimate:
-    """Over folds of two pairs, of the squared separation at the epoch that the other folds choose."""
+    """Squared separation at the epoch that other folds choose, by the variance; jackknife over folds of two pairs."""
     by_method = []
     for name in SHADOWED:
         values = np.array([separations(made, name, epoch) for epoch in EPOCHS])
         epochs, pairs, targets = values.shape
         folds = values.reshape(epochs, pairs // 2, 2, targets)
-        scale = (folds.var(axis=2, ddof=1) / 2).mean()
         single = []
         for fold in range(pairs // 2):
             elsewhere = np.delete(folds, fold, axis=1).mean(axis=(1, 2))
             best = int((elsewhere**2).mean(axis=1).argmin())
-            single.append((folds[best, fold].prod(axis=0) / scale).mean())
-        by_method.append(single)
-    return of_units(np.mean(by_method, axis=0))
+            single.append(folds[best, fold].prod(axis=0).mean())
+        by_method.append((np.array(single), (folds.var(axis=2, ddof=1) / 2).mean(axis=(0, 2))))
+
+    def effect(kept: np.ndarray) -> float:
+        return float(np.mean([single[kept].sum() / variance[kept].sum() for single, variance in by_method]))
+
+    return jackknife(effect, made.shadows // 4)
 
 
 def risk(made: Made) -> Estimate:
-    """Difference of the removed shares of squared separation, risk from one half of the folds, jackknife over folds."""
-    before = separations(made, "none", None).reshape(-1, 2, made.trained.shape[1])
-    folds = len(before)
-    rows = np.zeros((folds, 4))
-    for fold in range(folds):
-        other = before[np.arange(folds) % 2 != fold % 2].reshape(-1, before.shape[2])
-        scores = other.mean(axis=0) / other.std(axis=0, ddof=1)
-        high = scores >= np.median(scores)
-        left = np.mean(
-            [separations(made, n, None).reshape(before.shape)[fold].prod(axis=0) for n in SHADOWED], axis=0
-        )
-        there = before[fold].prod(axis=0)
-        rows[fold] = left[high].mean(), left[~high].mean(), there[high].mean(), there[~high].mean()
+    """What is left at low risk beyond the share left at high, risk and outcome from different pairs; jackknife."""
+    before, after = (
+        separations(made, "none", None),
+        np.array([separations(made, n, None) for n in SHADOWED]),
+    )
+    pairs, targets = before.shape
+
+    def squared(values: np.ndarray) -> np.ndarray:
+        products = [a * b for a, b in itertools.permutations(values, 2)]
+        return np.mean(products, axis=0)
 
     def effect(kept: np.ndarray) -> float:
-        left_high, left_low, there_high, there_low = kept.sum(axis=0)
-        return float(left_low / there_low - left_high / there_high)
+        sums = np.zeros(4)
+        for half in (0, 1):
+            judged, ranked = ((np.arange(pairs) % 2 == which) & kept for which in (half, 1 - half))
+            variance = before[ranked].var(axis=0, ddof=1)
+            high = stats.rankdata(before[ranked].mean(axis=0) / np.sqrt((variance + variance.mean()) / 2))
+            left = np.mean([squared(method[judged]) for method in after], axis=0)
+            there = squared(before[judged])
+            weights = (high, targets + 1 - high)
+            sums += [np.average(of, weights=weight) for of in (left, there) for weight in weights]
+        left_high, left_low, there_high, there_low = sums
+        return float((left_low - there_low * left_high / there_high) / ((there_high + there_low) / 2))
 
-    without = np.array([effect(np.delete(rows, fold, axis=0)) for fold in range(folds)])
-    error = np.sqrt((folds - 1) / folds * ((without - without.mean()) ** 2).sum())
-    reach = stats.t.ppf(0.975, folds - 1) * error
-    return effect(rows), effect(rows) - reach, effect(rows) + reach
+    return jackknife(effect, pairs)
 
 
 def order(made: Made) -> Estimate:

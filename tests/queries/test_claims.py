@@ -25,7 +25,7 @@ from tests.support.claim_results import Kind, claim_results
 LETTERS = [claim.letter for claim in CLAIMS]
 VERDICTS = {
     "effect": dict.fromkeys(LETTERS, "supported"),
-    "none": dict.fromkeys(LETTERS, "contradicted") | {"a": "undecided", "f": "undecided"},
+    "none": dict.fromkeys(LETTERS, "contradicted") | dict.fromkeys("adf", "undecided"),
     "few": dict.fromkeys(LETTERS, "undecided") | {"f": "not answered"},
 }
 

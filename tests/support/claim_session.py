@@ -13,7 +13,28 @@ from orchestrator.results import views
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.metric_declarations import metric_declarations
 
-NO_LABELS = pa.table({"setting": pa.array([], pa.string()), "label": pa.array([], pa.string())})
+
+def _empty(*columns: str) -> pa.Table:
+    return pa.table({name: pa.array([], pa.string()) for name in columns})
+
+
+PLACE = (
+    "dataset",
+    "architecture",
+    "conditions",
+    "forget_set",
+    "attack",
+    "scope",
+    "role",
+    "method",
+    "setting",
+)
+UNTOLD = {
+    "setting_labels": _empty("setting", "label"),
+    "base_methods": _empty("setting", "base"),
+    "planned_cells": _empty(*PLACE).append_column("seed", pa.array([], pa.int64())),
+}
+"""What made results say nothing of: no two settings at a place, no base of another name, no cell that is missing."""
 
 
 def crossed(axes: Mapping[str, Sequence[Any]], **columns: Any) -> pa.Table:
@@ -53,7 +74,7 @@ def rows_of(
     with duckdb.connect(":memory:", config={"python_enable_replacements": False}) as session:
         session.execute("set threads = 1")
         for name, table in {
-            "setting_labels": NO_LABELS,
+            **UNTOLD,
             "metric_declarations": metric_declarations(),
             **tables,
         }.items():

@@ -133,6 +133,7 @@ def scopes(
         forget_set="random",
         conditions=np.asarray(axes["dataset"])[:, None, None, None],
         scope="intermediate+last",
+        setting="s",
         unscoped="u",
         metric="accuracy",
         attack="none",
@@ -186,7 +187,9 @@ def _distances(axes: dict, gap: np.ndarray, params: np.ndarray | str) -> pa.Tabl
         names=list(fields),
     )
     names_of = table["method"] if "method" in table.column_names else table["order"]
-    table = table.append_column("place", place).append_column("setting", names_of)
+    table = (
+        table.append_column("place", place).append_column("setting", names_of).append_column("base", names_of)
+    )
     return table if "method" in table.column_names else table.append_column("method", names_of)
 
 

@@ -145,7 +145,7 @@ def risk(
             )
         )
     tables = {"separations": pa.concat_tables(rows), "plan_cells": AUDITED}
-    return judged(rows_of("claim_risk", tables, ["squared_separations"]))
+    return judged(rows_of("claim_risk", tables, ["halved_separations"]))
 
 
 def _separations(axes: dict, separation: np.ndarray) -> pa.Table:

@@ -116,3 +116,21 @@ def test_a_lost_plan_is_said_and_written_again(sweeps: tuple[str, list[Outcome]]
     assert again.run != latest
     with Results(copy) as results:
         assert results.query("verdict").equals(outcomes[0].results.query("verdict"))
+
+
+def test_a_cell_that_never_ran_has_its_place_in_the_plan(
+    sweeps: tuple[str, list[Outcome]], tmp_path: Path
+) -> None:
+    out, outcomes = sweeps
+    copy = str(shutil.copytree(out, tmp_path / "results"))
+    store, cell = Store(copy), next(one for one in outcomes[-1].plan.cells if one.role == "audited")
+    [row] = store.read("cells", cell.cell_id).to_pylist()
+    store.delete("cells", cell.cell_id)
+    with Results(copy) as results:
+        found = results.sql("from planned_cells").to_pylist()
+    assert {one["state"] for one in found if one["cell_id"] != cell.cell_id} == {"finished"}
+    [waiting] = [one for one in found if one["cell_id"] == cell.cell_id]
+    assert waiting["state"] == "not run"
+    assert {name: row[name] for name in waiting if name in row} == {
+        name: value for name, value in waiting.items() if name != "state"
+    }
