@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,8 @@ class Shape:
     """The first is none, the second population, of the others each adversarial but the fourth, which is per example."""
     examples: int = 40
     """Forgotten examples that each cell has rows of, and as many retained and test ones."""
+    sets_with_examples: int | None = None
+    """Forget sets whose cells have such rows, each a file; None: all."""
     name: str = ""
     """Put into every name, to make it long."""
     failed: bool = False
@@ -46,7 +48,9 @@ class Shape:
     @property
     def models(self) -> list[tuple[str, str]]:
         """Method and scope."""
-        audited = [(f"method_{i}{self.name}", f"part_{j}") for i in range(self.methods) for j in range(self.scopes)]
+        audited = [
+            (f"method_{i}{self.name}", f"part_{j}") for i in range(self.methods) for j in range(self.scopes)
+        ]
         return [(method, "all") for method in ROLES] + audited
 
     @property
@@ -65,7 +69,12 @@ def write_large(root: str, shape: Shape) -> Store:
     store.check_ready()
     with duckdb.connect() as session:
         session.register("grid", _grid(shape))
-        own = {"seeds": shape.seeds, "forget_sets": shape.forget_sets, "name": shape.name, "failed": shape.failed}
+        own = {
+            "seeds": shape.seeds,
+            "forget_sets": shape.forget_sets,
+            "name": shape.name,
+            "failed": shape.failed,
+        }
         cells = session.sql(CELLS, params=own).to_arrow_table()
         session.register("cells", cells)
         _write_settings(store, shape, cells)
@@ -81,7 +90,15 @@ def write_large(root: str, shape: Shape) -> Store:
     ).rows()
     planned = cells["cell_id"].to_pylist()
     plan = {"plan_json": json.dumps({"cells": len(planned)}), "answers_json": json.dumps(said)}
-    write_plan(store, RUN, planned, name="large", dataset="digits", seeds_json=json.dumps(list(range(shape.seeds))), **plan)
+    write_plan(
+        store,
+        RUN,
+        planned,
+        name="large",
+        dataset="digits",
+        seeds_json=json.dumps(list(range(shape.seeds))),
+        **plan,
+    )
     return store
 
 
@@ -133,13 +150,20 @@ def _write_settings(store: Store, shape: Shape, cells: pa.Table) -> None:
 def _publish(store: Store, table: str, rows: pa.Table) -> None:
     """Rows of many keys in one file, as `Store.write_all` does, which takes them key by key."""
     known = TABLES[table]
-    compaction.publish(store.arrow_files, known, conform(rows, known.file_schema), set(rows[known.key].to_pylist()))
+    compaction.publish(
+        store.arrow_files, known, conform(rows, known.file_schema), set(rows[known.key].to_pylist())
+    )
 
 
 def _write_examples(store: Store, shape: Shape, session: duckdb.DuckDBPyConnection) -> None:
     """A file for each cell that has rows of examples, as a sweep leaves them."""
-    for kind, text in EXAMPLES.items():
-        found = session.sql(f"select cell_id, attack from cells where attack_family = '{kind}' order by cell_id").fetchall()
+    sets = [f"set_{i}{shape.name}" for i in range(shape.forget_sets)][: shape.sets_with_examples]
+    asked = (
+        "select cell_id, attack from cells where attack_family = $family and list_contains($sets, forget_set) "
+        "order by all"
+    )
+    for family, text in EXAMPLES.items():
+        found = session.sql(asked, params={"family": family, "sets": sets}).fetchall()
         for part in range(0, len(found), MOST_AT_ONCE):
             taken = found[part : part + MOST_AT_ONCE]
             session.register("taken", pa.table({"cell_id": [cell for cell, _ in taken]}))
@@ -159,7 +183,8 @@ with models_of_cells as (
         hash(architecture, forget_set, seed, method, scope) % 1000 / 1000 as luck,
         concat_ws('-', architecture, forget_set, method, scope, seed) as model_name,
         concat_ws('-', architecture, forget_set, 'retrain', 'all', seed) as reference_name
-    from grid, range($seeds) as s(seed), (select 'set_' || i || $name as forget_set from range($forget_sets) as f(i))
+    from grid, range($seeds) as s(seed),
+        (select 'set_' || i || $name as forget_set from range($forget_sets) as f(i))
 )
 select
     left(sha256(model_name || attack), 20) as cell_id,
@@ -234,17 +259,18 @@ select cell_id, 'stages.' || i || '.norm' as layer, i as layer_index, 'norm' as 
 from cells, range(3) as l(i), unnest(['post_norm', 'norm_sigma']) as d(definition)
 where attack_family = 'none'
 """
-COSTS = """
-select model_id as stage_id, model_id, if(kind = 'retrained', 'retrain', 'unlearn') as stage, device, seconds, device_seconds,
-    peak_bytes, samples
-from ({models})
-""".format(models=MODELS)
+COSTS = f"""
+select model_id as stage_id, model_id, if(kind = 'retrained', 'retrain', 'unlearn') as stage, device, seconds,
+    device_seconds, peak_bytes, samples
+from ({MODELS})
+"""
 MADE = {"models": MODELS, "metrics": METRICS, "layers": LAYERS, "costs": COSTS}
 _OWN = "from cells join taken on taken.cell_id = cells.cell_id, range($examples) as e(i)"
 EXAMPLES = {
     "none": f"""
 select cells.cell_id, (i + 1000 * place)::int as example_id, split, (i % 10)::int as label,
-    (3 + 40 * (remembered - 0.9) * (split = 'forget')::int + 2 * (hash(i, seed, cells.cell_id) % 1000 / 1000))::float as phi,
+    (3 + 40 * (remembered - 0.9) * (split = 'forget')::int + 2 * (hash(i, seed, cells.cell_id) % 1000 / 1000))::float
+        as phi,
     hash(i, cells.cell_id) % 1000 / 1000 < remembered as correct
 {_OWN}, (values ('forget', 0), ('retain', 1), ('test', 2)) as s(split, place)
 order by cells.cell_id, split, i
@@ -258,8 +284,8 @@ order by cells.cell_id, member, i
 """,
     "per_example": f"""
 select cells.cell_id, i::int as example_id, 'forget' as split, (i % 10)::int as label, statistic, null::bool as member,
-    if(statistic like '%auc', 0.5 + 2 * (remembered - 0.9), 0.5) * (hash(i, cells.cell_id, statistic) % 1000 / 1000 + 0.5)::float
-        as score
+    if(statistic like '%auc', 0.5 + 2 * (remembered - 0.9), 0.5)
+        * (hash(i, cells.cell_id, statistic) % 1000 / 1000 + 0.5)::float as score
 {_OWN}, unnest(['likelihood_ratio:auc', 'likelihood_ratio:p_value', 'likelihood_ratio:q_value']) as k(statistic)
 order by cells.cell_id, statistic, i
 """,
