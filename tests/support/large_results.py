@@ -59,6 +59,19 @@ class Shape:
         return self.seeds * self.forget_sets * self.architectures * len(self.models) * self.attacks
 
 
+SHAPES = {
+    "seeds": Shape(seeds=192),
+    "settings": Shape(seeds=3, forget_sets=13, methods=30, scopes=2),
+    "forget sets": Shape(seeds=3, forget_sets=104, methods=4),
+    "attacks": Shape(seeds=3, forget_sets=13, attacks=20),
+    "long names": Shape(seeds=3, forget_sets=26, methods=14, scopes=2, name="_of_a_long_name" * 4),
+    "models": Shape(seeds=1, forget_sets=20, methods=250, scopes=2, attacks=1),
+    "places": Shape(seeds=1, forget_sets=1250, methods=4, attacks=1),
+    "failures": Shape(seeds=12, forget_sets=16, failed=True),
+}
+"""Of some 10,000 cells each; "failures" of fewer, none of which finished."""
+
+
 def write_large(root: str, shape: Shape) -> Store:
     """Write the results of a shape into a new directory.
 

@@ -24,22 +24,12 @@ from orchestrator.report.page import report_page
 from orchestrator.results.charts.answers import Answers
 from orchestrator.results.connection import Results
 from orchestrator.results.evidence import Place
-from tests.support.large_results import Shape, write_large
+from tests.support.large_results import SHAPES, Shape, write_large
 from tests.support.report_pages import checked
 
 MOST_BYTES = 3_000_000
 FIXED = 700_000
 """Bytes of a page of few cells: the runtime of the charts, their specifications and the text of queries."""
-SHAPES = {
-    "seeds": Shape(seeds=192),
-    "settings": Shape(seeds=3, forget_sets=13, methods=30, scopes=2),
-    "forget sets": Shape(seeds=3, forget_sets=104, methods=4),
-    "attacks": Shape(seeds=3, forget_sets=13, attacks=20),
-    "long names": Shape(seeds=3, forget_sets=26, methods=14, scopes=2, name="_of_a_long_name" * 4),
-    "models": Shape(seeds=1, forget_sets=20, methods=250, scopes=2, attacks=1),
-    "places": Shape(seeds=1, forget_sets=1250, methods=4, attacks=1),
-    "failures": Shape(seeds=12, forget_sets=16, failed=True),
-}
 
 
 def said_of(root: str) -> tuple[Facts, str, dict[str, Any]]:
@@ -74,9 +64,7 @@ def test_a_page_of_two_thousand_cells_grows_by_few_bytes_a_cell(
     many_models: tuple[Facts, str, dict[str, Any]],
 ) -> None:
     _, page, _ = many_models
-    assert (
-        len(page.encode()) < FIXED + 550 * 2_000
-    )  # with fewer of each model's rows from some 1,000 models on
+    assert len(page.encode()) < FIXED + 450 * 2_000
 
 
 def test_models_that_a_page_leaves_out_are_counted_and_say_what_has_them(
