@@ -14,7 +14,10 @@ from collections.abc import Callable
 from orchestrator.report.write import build
 from orchestrator.results.catalogue import catalogue
 from orchestrator.results.connection import Results
-from tests.support.large_results import SHAPES, write_large
+from tests.support.large_results import SHAPES, Shape, write_large
+
+FEW = {"few": Shape()}
+"""To see that it works."""
 
 
 def timed(what: str, action: Callable[[], object]) -> None:
@@ -30,8 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shape", choices=SHAPES, default="settings")
-    shape = SHAPES[parser.parse_args().shape]
+    shapes = SHAPES | FEW
+    parser.add_argument("--shape", choices=shapes, default="settings")
+    shape = shapes[parser.parse_args().shape]
     with tempfile.TemporaryDirectory() as root:
         timed("written", lambda: f"{write_large(root, shape) and shape.cells} cells")
         timed("page", lambda: f"{len(build(root)[0].encode()):,} bytes")
