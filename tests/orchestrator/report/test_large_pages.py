@@ -166,10 +166,10 @@ def test_a_chart_keeps_the_models_at_both_ends_and_then_fewer_values_of_its_choi
     )
     assert fitted("forest", ("measure",), rows, ranks).rows == rows
     assert fitted("forest", ("measure",), rows, ranks).remark == ""
-    places, boards, rows = of_models(30, 220)
+    places, boards, rows = of_models(30, 300)
     fit = fitted("harm", ("measure",), rows, Ranks(places, boards))
-    assert {row["measure"] for row in fit.rows} == {"one"}
-    assert "for the first 1 of its choices" in fit.remark
+    assert {row["measure"] for row in fit.rows} == {"one", "two"}
+    assert "for the first 2 of its choices" in fit.remark
 
 
 def test_of_many_seeds_the_extremes_are_drawn() -> None:
