@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from orchestrator.plan.shadows import CANARY_POOL
 from orchestrator.progress.duration import measured_duration
-from orchestrator.report.facts.answer import price
-from orchestrator.report.facts.board import Board, Cell, Row
+from orchestrator.report.exposure import Exposed
+from orchestrator.report.facts.board import Board, Cell
 from orchestrator.report.facts.drawn import Drawn
 from orchestrator.report.facts.facts import Facts
 from orchestrator.report.templates import Head, asset, json_block, number, render
@@ -67,12 +68,14 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         sections=SECTIONS,
         block=json_block(_data(facts, drawn)),
         bar=bar,
+        bands=bands,
+        tone=tone,
+        one_by_one=one_by_one,
         ends=ends,
         claim_reach=claim_reach,
         reach_of=reaches,
         interval_of=_interval,
         short=_short,
-        cost_of=_sorted_by,
         duration=measured_duration,
     )
 
@@ -113,10 +116,14 @@ def reaches(board: Board) -> list[float]:
 
 def _reach(cells: Sequence[Cell | None]) -> float:
     compared = [cell for cell in cells if cell is not None and cell.difference is not None]
-    margin = max((cell.margin or 0.0 for cell in compared), default=0.0)
+    margin = _margin(compared)
     ends = [abs(end) for cell in compared for end in _ends(cell)]
     widest = max(ends, default=0.0)
     return max(1.5 * margin, min(widest, FULL * margin) if margin else widest) or 1.0
+
+
+def _margin(cells: Sequence[Cell | None]) -> float:
+    return max((cell.margin or 0.0 for cell in cells if cell is not None), default=0.0)
 
 
 def _ends(cell: Cell) -> tuple[float, float]:
@@ -126,8 +133,29 @@ def _ends(cell: Cell) -> tuple[float, float]:
 
 
 def bar(cell: Cell, reach: float) -> Markup:
-    """The style of an inline interval of a cell of the leaderboard."""
-    return ends(cell.difference or 0.0, *_ends(cell), cell.margin, reach)
+    """The style of an inline interval of a cell of the leaderboard, whose column has its margin (`bands`)."""
+    return ends(cell.difference or 0.0, *_ends(cell), None, reach)
+
+
+def bands(board: Board, reaches: Sequence[float], brief: bool) -> Markup:
+    """The style of a leaderboard: of each of its columns of measures the margin, as the inline intervals draw it.
+
+    Args:
+        board: the leaderboard.
+        reaches: of its columns (`reaches`).
+        brief: whether it has primary measures alone.
+    """
+    shown = [i for i, column in enumerate(board.columns) if column.primary or not brief]
+    margins = [(n, _margin([row.cells[i] for row in board.rows]), reaches[i]) for n, i in enumerate(shown)]
+    return Markup("").join(Markup(f"--m{n}:{_at(-margin, reach)};") for n, margin, reach in margins if margin)
+
+
+TONES = {"told apart": Markup(' class="apart"'), "shown equivalent": Markup(' class="equivalent"')}
+
+
+def tone(verdict: str) -> Markup:
+    """The class of a cell of the leaderboard by its verdict, as an attribute; nothing of an undecided one."""
+    return TONES.get(verdict, Markup(""))
 
 
 def claim_reach(claim: ClaimAnswer) -> float:
@@ -147,12 +175,12 @@ def ends(point: float, low: float, high: float, margin: float | None, reach: flo
         margin: on either side of zero; none is drawn where it is None or 0.
         reach: at either end of the picture.
     """
+    band = f"--m:{_at(-margin, reach)};" if margin else ""
+    return Markup(f"--l:{_at(low, reach)};--h:{_at(high, reach)};{band}--d:{_at(point, reach)}")
 
-    def at(value: float) -> str:
-        return f"{50 + 50 * max(-1.0, min(1.0, value / reach)):.0f}%"
 
-    band = f"--m:{at(-margin)};" if margin else ""
-    return Markup(f"--l:{at(low)};--h:{at(high)};{band}--d:{at(point)}")
+def _at(value: float, reach: float) -> str:
+    return f"{50 + 50 * max(-1.0, min(1.0, value / reach)):.0f}%"
 
 
 def _interval(low: float | None, high: float | None) -> str:
@@ -164,7 +192,37 @@ def _short(value: float | None) -> str:
     return number(value).replace("0.", ".", 1) if value is not None and abs(value) < 1 else number(value)
 
 
-def _sorted_by(row: Row) -> str:
-    """What a table sorts a price by; empty sorts last."""
-    found = 1.0 if row.role == "reference" else price(row)
-    return "" if found is None else f"{found:.4g}"
+@dataclass(frozen=True)
+class OneByOne:
+    """A model and an attack on single examples of it, over seeds."""
+
+    label: str
+    attack: str
+    told_apart: str
+    above: str
+    """Share of examples above the control."""
+
+
+def one_by_one(facts: Facts) -> Mapping[int, list[OneByOne]]:
+    """The examples told apart one by one, by number of the place; on a large page of models on leaderboards alone."""
+    groups: dict[tuple[int, str, str], list[Exposed]] = {}
+    labels = [{row.label for row in place.board.rows} for place in facts.places]
+    for place, row in zip(facts.exposed_at, facts.exposed, strict=True):
+        if row.label in labels[place] or not facts.large:
+            groups.setdefault((place, row.label, row.attack), []).append(row)
+    found: dict[int, list[OneByOne]] = {}
+    for (place, label, attack), rows in groups.items():
+        told = _span([(row.told_apart, row.tested) for row in rows], str)
+        above = _span([(row.above_control, None) for row in rows if row.above_control is not None], number)
+        found.setdefault(place, []).append(OneByOne(label, attack, told, above))
+    return dict(sorted(found.items()))
+
+
+def _span(values: Sequence[tuple[float, int | None]], written: Callable[[float], str]) -> str:
+    """From the lowest to the highest, of how many; a dash of none."""
+    if not values:
+        return "\N{EN DASH}"
+    (low, few), (high, many) = min(values), max(values)
+    texts = list(dict.fromkeys(map(written, (low, high))))
+    tested = "" if many is None else f" of {many}" if few == many else f" of {few} to {many}"
+    return " to ".join(texts) + tested

@@ -90,11 +90,11 @@ def find_query(name: str) -> Query:
     """
     if name.endswith(".sql") and Path(name).is_file():
         return read_query(Path(name))
-    known = catalogue()
+    known = {path.stem: path for path in sorted(DIRECTORY.glob("*.sql"))}
     stem = Path(name).stem if name.endswith(".sql") else name
     if stem not in known:
         raise unknown_name("file or query" if name.endswith(".sql") else "query", name, known)
-    return known[stem]
+    return read_query(known[stem])
 
 
 def read_query(path: Path) -> Query:

@@ -1,7 +1,7 @@
 """SQL over the results: DuckDB in memory on the Arrow files, which are only read.
 
 A session reads each table of rows per cell or model once, and shows that state to all its queries. Tables of rows per
-example can be larger than memory: they are scanned file by file, and held only where they are small and asked again.
+example can be larger than memory: they are scanned file by file, and held only where they are small.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from orchestrator.store.tables import TABLES
 from tasks.errors import AuditError, unknown_name
 
 if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
     from orchestrator.results.charts.chart import Chart
 
 EXPORTED_VIEWS = "views.sql"
@@ -48,8 +50,9 @@ ASKED = "asked_run"
 """Table of one row that selects the plan (`plan.sql`)."""
 LISTINGS = 20
 """Times that files are listed anew for one statement, where a compaction moves them before they are opened."""
-HELD_BYTES = 64 * 2**20
-"""Bytes of files up to which a session keeps a table of rows per example that it reads a second time."""
+HELD_BYTES = 256 * 2**20
+"""Bytes of files up to which a session keeps a table of rows per example in memory, where these take several times as
+many: those of 10,000 cells, which a scan opens for every query again."""
 
 
 class Results:
@@ -75,7 +78,8 @@ class Results:
     def __init__(self, root: str, run: str | None = None) -> None:
         self.store, self._asked = existing(root), run
         self._held: set[str] = set()
-        self._scanned: set[str] = set()
+        self._scanned: dict[str, ds.Dataset] = {}
+        """Tables that are read from their files in each statement, which are listed and checked once."""
         self._made: set[str] = set()
         self._connection = duckdb.connect(":memory:", config={"python_enable_replacements": False})
         for table in TABLES.values():
@@ -239,6 +243,7 @@ class Results:
                 if damage or not left:
                     raise damage or _sql_error(error) from error
                 # Every file can be read: a compaction moved some between listing and opening. List again.
+                self._scanned.clear()
         raise AssertionError("unreachable")
 
     @passing_interrupts()
@@ -259,12 +264,12 @@ class Results:
         """Put tables in place for a query, held by the session or scanned when the query runs; then its views."""
         for name in sorted(used & TABLES.keys() - self._held):
             if self._keeps(name):
-                self._connection.register("incoming", self.store.dataset(name))
+                self._connection.register("incoming", self.store.read(name))
                 self._hold(name, "from incoming")
                 self._connection.unregister("incoming")
-            else:
-                self._connection.register(name, self.store.dataset(name))
-                self._scanned.add(name)
+            elif name not in self._scanned:
+                self._scanned[name] = self.store.dataset(name)
+                self._connection.register(name, self._scanned[name])
         for name in views.bodies():
             if name in used & views.kept() - self._held:
                 self._hold(name, views.bodies()[name])
@@ -282,7 +287,7 @@ class Results:
 
     def _keeps(self, name: str) -> bool:
         per_example = bool(TABLES[name].path)
-        return not per_example or (name in self._scanned and self.store.size(name) <= HELD_BYTES)
+        return not per_example or (name not in self._scanned and self.store.size(name) <= HELD_BYTES)
 
     def _hold(self, name: str, source: str) -> None:
         # DuckDB's own tables have statistics and decoded strings: joins are several times as fast as over Arrow.

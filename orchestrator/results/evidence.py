@@ -250,7 +250,14 @@ class Evidence:
 
     def judged_models(self, place: Place, **fixed: object) -> list[ModelVerdict]:
         """Verdicts on models of a place whose fields are as given."""
-        return [m for m in self.models if m.place == place and _agrees(m, fixed)]
+        return [m for m in self._models_by_place.get(place, ()) if _agrees(m, fixed)]
+
+    @cached_property
+    def _models_by_place(self) -> dict[Place, list[ModelVerdict]]:
+        gathered: dict[Place, list[ModelVerdict]] = {}
+        for model in self.models:
+            gathered.setdefault(model.place, []).append(model)
+        return gathered
 
     def apart_by(self, model: ModelVerdict) -> str:
         """What sets a model apart from others of its method, scope and place, which differ in their setting; empty

@@ -148,7 +148,7 @@ class Store:
         """
         known = table_named(table)
         if key is None:
-            return persistently(lambda: self._scan(known))
+            return persistently(lambda: self._read_all(known))
         return persistently(lambda: self._read_key(known, key, path))
 
     def read_besides(self, table: str, damaged: Collection[str]) -> pa.Table:
@@ -277,12 +277,20 @@ class Store:
             return _with_path(table, single, {table.key: key, **path})
         raise UnknownName(f"{self.files.describe(table.name)}: no {table.key} '{key}' has finished")
 
-    def _scan(self, table: Table) -> pa.Table:
+    def _read_all(self, table: Table) -> pa.Table:
+        """Each file opened once: of thousands a dataset takes twice as long, beside the check that it needs before."""
+        snapshot = layout.snapshot(self.arrow_files, table)
+
+        def own(entry: Entry) -> pa.Table:
+            rows = self.arrow_files.load(table, entry.file)
+            return _with_path(table, rows, {**entry.path, table.key: entry.key})
+
+        pieces = [table.query_schema.empty_table()]
+        pieces += [layout.served(self.arrow_files, table, part) for part in snapshot.parts if part.serves]
+        pieces += self.arrow_files.each(own, snapshot.singles)
         try:
-            return self.dataset(table.name).to_table()
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowException, OSError, MemoryError) as error:
+            return pa.concat_tables(pieces).combine_chunks()
+        except (pa.ArrowException, MemoryError) as error:
             raise self.diagnose([table.name]) or error from error
 
 
@@ -313,5 +321,5 @@ def _expression(entry: Entry) -> pc.Expression:
 
 def _with_path(table: Table, arrow: pa.Table, values: Mapping[str, str]) -> pa.Table:
     for column in table.path:
-        arrow = arrow.append_column(column, pa.array([values[column]] * len(arrow), pa.string()))
+        arrow = arrow.append_column(column, pa.repeat(pa.scalar(values[column], pa.string()), len(arrow)))
     return arrow.replace_schema_metadata(table.query_schema.metadata)

@@ -13,6 +13,7 @@ SMALLEST = {
     "false_discoveries": ("--sweeps 1 --shadows 16", "worse than before"),
     "language_bases": ("--bases 2 --trainings 2 --people 10", "added by the base"),
     "language_speed": ("--repeats 1 --epochs 1 --corpora people", "models/min"),
+    "large_results": ("--shape few", "worse_than_before"),
     "observations_scale": ("--shadows 16 --examples 2500 --epochs 0", "queries of one method"),
     "outputs_memory": (
         "--models 32 --forget-sets 2 --examples 240 --forgotten 20",
@@ -33,6 +34,7 @@ SMALLEST = {
 DEAR = (
     "language_bases",
     "language_speed",
+    "large_results",
     "outputs_memory",
     "queue_utilisation",
     "scale_cells",

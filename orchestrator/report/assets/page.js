@@ -7,7 +7,7 @@ function filter() {
   const text = find.value.trim().toLowerCase(), wanted = verdict.value;
   let shown = 0, all = 0;
   for (const row of document.querySelectorAll(".board tbody:not(.pin) tr")) {
-    row.hidden = !(row.dataset.name.toLowerCase().includes(text) && (!wanted || row.dataset.verdict === wanted));
+    row.hidden = !(row.cells[0].textContent.toLowerCase().includes(text) && (!wanted || row.querySelector(".chip").textContent === wanted));
     if (row.closest(".of-place").hidden) continue;
     all += 1;
     shown += !row.hidden;
@@ -15,10 +15,15 @@ function filter() {
   document.getElementById("count").textContent = shown + " of " + all + " models";
 }
 
-/** What a cell is sorted by: its number, or its text; what is not known comes last. */
+const VERDICT = 1;
+const standings = new Map([...document.querySelectorAll(".board tbody:not(.pin) tr")].map((row, at) => [row, at]));
+
+/** What a cell is sorted by: a name, where the model stands by its verdict, or a number, of several the highest; none comes last. */
 function keyOf(row, column) {
-  const cell = row.cells[column], value = cell.dataset.v;
-  return value === undefined ? cell.textContent : value === "" ? NaN : Number(value);
+  if (column === 0) return row.cells[0].textContent;
+  if (column === VERDICT) return standings.get(row);
+  const cell = row.cells[column], own = [...cell.querySelectorAll("b")];
+  return Math.max(...(own.length ? own : [cell.firstChild]).map((node) => parseFloat(node.textContent.replace("\u2212", "-"))));
 }
 
 /** Sorts the models of a table by a column, below the controls. */
@@ -59,10 +64,10 @@ function follow() {
 }
 
 document.addEventListener("click", (event) => {
-  const example = event.target.closest("[data-example]"), at = event.target.closest("a[data-place]"), link = event.target.closest("a[data-method]");
+  const example = event.target.closest("[data-example]"), at = event.target.closest("a[data-place]"), link = event.target.closest("a[href^='#method-']");
   if (example) showExample(Number(example.dataset.example), Number(example.dataset.at));
   else if (at) show(Number(at.dataset.place));
-  else if (link) { event.preventDefault(); openMethod(link.dataset.method); }
+  else if (link) { event.preventDefault(); openMethod(link.getAttribute("href").slice(8)); }
 });
 document.querySelectorAll(".board").forEach(sortable);
 document.querySelectorAll("[data-of-method]").forEach((page) => page.addEventListener("toggle", () => page.open && fillMethod(page)));

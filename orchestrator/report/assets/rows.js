@@ -8,6 +8,7 @@ const DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 function valuesOf(column, count) {
   if ("all" in column) return new Array(count).fill(column.all);
   if (column.is) return column.is;
+  if (column.runs) return column.runs.flatMap((index, i) => (i % 2 ? [] : new Array(column.runs[i + 1]).fill(column.of[index])));
   const at = typeof column.at === "string" ? Array.from(column.at, (digit) => DIGITS.indexOf(digit)) : column.at;
   return at.map((index) => column.of[index]);
 }

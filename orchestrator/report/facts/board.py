@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.report.exposure import Exposed
@@ -93,6 +93,8 @@ class Board:
     columns: tuple[Measure, ...]
     rows: tuple[Row, ...]
     """References and controls first, then audited models, closest to retraining first."""
+    left_out: int = 0
+    """Audited models that are not among the rows, between the closest and the farthest, for there are too many."""
 
     @property
     def audited(self) -> list[Row]:
@@ -102,6 +104,12 @@ class Board:
     def of_role(self, role: str) -> Row | None:
         """The first model of a role."""
         return next((row for row in self.rows if row.role == role), None)
+
+    def with_audited(self, kept: Sequence[Row]) -> Board:
+        """The same with references and controls, and of the audited models some."""
+        others = [row for row in self.rows if row.role != "audited"]
+        left_out = len(self.rows) - len(others) - len(kept)
+        return replace(self, rows=(*others, *kept), left_out=left_out)
 
 
 def board(answers: Answers, place: Place, exposed: Mapping[tuple[Any, ...], Exposed]) -> Board:
@@ -114,7 +122,7 @@ def board(answers: Answers, place: Place, exposed: Mapping[tuple[Any, ...], Expo
     """
     evidence = answers.evidence
     columns = measures(evidence, place)
-    prices = _prices(answers)
+    prices = _prices(answers, place)
     controls = [_reference(evidence, place, role, columns) for role in ("reference", "noise_floor")]
     models = sorted(evidence.judged_models(place), key=lambda m: _standing(answers, m))
     rows, rank = [row for row in controls if row is not None], 0
@@ -125,16 +133,12 @@ def board(answers: Answers, place: Place, exposed: Mapping[tuple[Any, ...], Expo
                 answers,
                 model,
                 columns,
-                prices=_of_setting(prices.get((*_at(place), *model.model), ()), evidence.apart_by(model)),
+                prices=_of_setting(prices.get(model.model, ()), evidence.apart_by(model)),
                 exposed=exposed.get((place, model.role, *model.model)),
                 rank=rank if model.role == "audited" else None,
             )
         )
     return Board(columns=tuple(columns), rows=tuple(rows))
-
-
-def _at(place: Place) -> tuple[str, str, str]:
-    return (place.dataset, place.architecture, place.forget_set)
 
 
 def _standing(answers: Answers, model: ModelVerdict) -> tuple[Any, ...]:
@@ -249,10 +253,10 @@ Priced = tuple[str, Price]
 """A price, and what sets the setting of its model apart."""
 
 
-def _prices(answers: Answers) -> Mapping[tuple[Any, ...], list[Priced]]:
+def _prices(answers: Answers, place: Place) -> Mapping[tuple[str, str], list[Priced]]:
     """What each model took: a price for each kind of device that seeds of it ran on, for these have no mean."""
     found = defaultdict(list)
-    for row in answers.rows("unlearning_cost"):
+    for row in answers.rows_at(place, "unlearning_cost"):
         price = Price(
             device=row["device"],
             seconds=row["device_seconds"],
@@ -261,8 +265,7 @@ def _prices(answers: Answers) -> Mapping[tuple[Any, ...], list[Priced]]:
             least=row["ratio_least"],
             most=row["ratio_most"],
         )
-        key = tuple(row[name] for name in ("dataset", "architecture", "forget_set", "method", "scope"))
-        found[key].append((row["setting_label"] or "", price))
+        found[row["method"], row["scope"]].append((row["setting_label"] or "", price))
     return found
 
 

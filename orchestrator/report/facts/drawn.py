@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.report.facts.columns import Column, column
+from orchestrator.report.facts.fitted import Ranks, fitted
 from orchestrator.results.charts.answers import Answers, Row
 from orchestrator.results.charts.chart import PLACE
 from orchestrator.results.charts.kinds import KINDS, Kind
@@ -13,12 +15,8 @@ from orchestrator.results.evidence import Place
 
 MOST_DOTS = 6_000
 """Single examples that a page draws; of more, those that stand out and every k-th of the others."""
-DIGITS = 4
 IMPLIED = (*PLACE, "order", "class", "own_low", "own_high")
 """Columns that a page does without: it knows place, order and class from others, and no interval of own values."""
-DIGITS_OF_INDEX = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""One for each index, where that is enough."""
-Column = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,30 +30,45 @@ class Drawn:
     remark: str
     """Which are drawn, where some are not."""
     columns: Mapping[str, Column]
-    """By name: {"all": value} where all rows have one, {"of": values, "at": index of each row} (a digit of
-    `DIGITS_OF_INDEX` each, or a list), or {"is": values}. The
-    column `place` holds numbers of places, a list where a row belongs to several."""
+    """By name, as `columns.column` writes them. The column `place` holds numbers of places, a list where a row belongs
+    to several."""
 
 
-def drawn(answers: Answers, places: Sequence[Place]) -> tuple[dict[str, list[Row]], list[Drawn]]:
-    """The rows of every chart by its name, all of them; and as a page carries them."""
+def drawn(
+    answers: Answers, places: Sequence[Place], ranks: Ranks
+) -> tuple[dict[str, list[Row]], list[Drawn]]:
+    """The rows of every chart by its name, all of them; and as a page carries them.
+
+    Args:
+        answers: of the results.
+        places: that the page has.
+        ranks: of the audited models of each.
+    """
     numbers = {(p.dataset, p.architecture, p.forget_set): i for i, p in enumerate(places)}
     rows = {kind.name: kind.rows(answers) for kind in KINDS.values()}
-    return rows, [_drawn(kind, rows[kind.name], numbers) for kind in KINDS.values()]
+    return rows, [_drawn(kind, rows[kind.name], numbers, ranks) for kind in KINDS.values()]
 
 
-def _drawn(kind: Kind, rows: Sequence[Row], numbers: Mapping[tuple[Any, ...], int]) -> Drawn:
-    kept = thinned(rows) if kind.name == "exposure" else list(rows)
+def _drawn(kind: Kind, rows: Sequence[Row], numbers: Mapping[tuple[Any, ...], int], ranks: Ranks) -> Drawn:
+    at = [(found, row) for row in rows for found in [_numbers(row, numbers)] if found]
+    here = [row for _, row in at]
+    fit = fitted(kind.name, kind.choices, here, ranks)
+    kept = thinned(fit.rows) if kind.name == "exposure" else fit.rows
+    remarks = [fit.remark] if fit.remark else []
+    remarks += [_remark(fit.rows, kept)] if len(kept) < len(fit.rows) else []
     placed = [(_numbers(row, numbers), row) for row in kept]
-    placed = [(found, row) for found, row in placed if found]
-    names = [name for name in (placed[0][1] if placed else {}) if name not in IMPLIED]
+    names = [name for name in (kept[0] if kept else {}) if name not in IMPLIED]
     columns: dict[str, Column] = (
         {"place": column([f[0] if len(f) == 1 else f for f, _ in placed])} if placed else {}
     )
-    columns |= {name: column([row[name] for _, row in placed]) for name in names}
-    left_out = len(rows) - len(kept)
-    remark = _remark(rows, kept) if left_out else ""
-    return Drawn(name=kind.name, rows=len(placed), left_out=left_out, remark=remark, columns=columns)
+    columns |= {name: column([row[name] for row in kept]) for name in names}
+    return Drawn(
+        name=kind.name,
+        rows=len(kept),
+        left_out=len(here) - len(kept),
+        remark=" ".join(remarks),
+        columns=columns,
+    )
 
 
 def _remark(rows: Sequence[Row], kept: Sequence[Row]) -> str:
@@ -97,31 +110,3 @@ def _ends(rows: Sequence[Row]) -> set[int]:
     for i, row in enumerate(rows):
         groups.setdefault(tuple(row[n] for n in (*PLACE, "statistic", "label")), []).append(i)
     return {end(found, key=lambda i: rows[i]["value"]) for found in groups.values() for end in (min, max)}
-
-
-def column(values: Sequence[Any]) -> Column:
-    """The values of a column, the shortest way."""
-    values = [shortened(value) for value in values]
-    if all(value == values[0] and type(value) is type(values[0]) for value in values):
-        return {"all": values[0]}
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
-        return {"is": values}
-    index: dict[str, int] = {}
-    known: list[Any] = []
-    at = []
-    for value in values:
-        key = repr(value)
-        if key not in index:
-            index[key] = len(known)
-            known.append(value)
-        at.append(index[key])
-    if len(known) > len(values) / 2:
-        return {"is": values}
-    if len(known) <= len(DIGITS_OF_INDEX):
-        return {"of": known, "at": "".join(DIGITS_OF_INDEX[index] for index in at)}
-    return {"of": known, "at": at}
-
-
-def shortened(value: Any) -> Any:
-    """A number with the digits that a chart can show."""
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value

@@ -160,13 +160,12 @@ def _far(row: Row) -> list[str]:
 
 
 def _hardest(answers: Answers, place: Place, documents: bool) -> list[Row]:
-    rows = answers.rows("hardest_examples", top=ALL_EXAMPLES if documents else WORST)
-    return [r for r in rows if _at(r, place)]
+    return answers.rows_at(place, "hardest_examples", top=ALL_EXAMPLES if documents else WORST)
 
 
 def _recognised(answers: Answers, place: Place) -> list[Row]:
     """Examples by the mean of their AUC over audited models, the most exposed first."""
-    rows = [r for r in answers.rows("example_auc") if _at(r, place)]
+    rows = answers.rows_at(place, "example_auc")
     ranked = [r for r in rows if r["statistic"] in (PHI, *BESIDE_PHI)] or rows
     if not ranked:
         return []
@@ -186,11 +185,6 @@ def _example(answers: Answers, kind: tuple[str, str], group: list[Row]) -> Row:
     notes.append(f"worst: {answers.label(top)} {top['auc']:.2f}")
     statistic = f"{kind[0]}: {kind[1]}"
     return top | {"auc": auc, "notes": notes, "by": statistic, "statistic": statistic}
-
-
-def _at(row: Row, place: Place) -> bool:
-    found = (row["dataset"], row["architecture"], row["forget_set"])
-    return found == (place.dataset, place.architecture, place.forget_set)
 
 
 def _groups(hardest: list[Row], shown: Examples) -> tuple[Group, ...]:

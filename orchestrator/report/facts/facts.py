@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from orchestrator.report.commands import query, sweep
@@ -14,6 +15,7 @@ from orchestrator.report.facts.answer import Request, headline, place_answer
 from orchestrator.report.facts.board import Board, board
 from orchestrator.report.facts.drawn import Drawn, drawn
 from orchestrator.report.facts.examples import Exhibits, exhibits
+from orchestrator.report.facts.fitted import MOST_PLACES, Ranks, trimmed
 from orchestrator.report.facts.methods import MethodFacts, methods
 from orchestrator.report.facts.record import Record, record
 from orchestrator.report.sentences import Counts, comparisons, in_short, reservations
@@ -84,6 +86,8 @@ class Facts:
     """What masked gradients do to the numbers; empty where nothing is masked."""
     requests: tuple[Request, ...]
     places: tuple[PlaceFacts, ...]
+    places_left_out: int
+    """Places that the page has not, for there are too many; those where the audit can tell are the last to go."""
     methods: tuple[MethodFacts, ...]
     exposed: tuple[Exposed, ...]
     exposed_at: tuple[int, ...]
@@ -120,23 +124,29 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
     """
     evidence, results = answers.evidence, answers.results
     claims = answers_to_claims(results)
-    places = evidence.places
     exposed = exposed_models(answers)
-    boards = [board(answers, place, exposed) for place in places]
     counts = {_place(row): row for row in answers.rows("verdict_counts")}
     total = counts.get(None)
-    requests = _requests(answers, places, boards, counts)
-    rows, charts = drawn(answers, places)
+    every = sorted(evidence.places, key=partial(_comes_later, counts))
+    if len(every) <= MOST_PLACES:
+        every = list(evidence.places)
+    complete = [board(answers, place, exposed) for place in every]
+    asked = _requests(answers, every, complete, counts)
+    places, boards = every[:MOST_PLACES], trimmed(complete[:MOST_PLACES])
+    requests = _of_places(asked, len(places))
+    rows, charts = drawn(answers, places, Ranks(places, complete[:MOST_PLACES]))
     measured: dict[str, Mapping[str, Any]] = {one.name: {} for one in claims if one.verdict != "not answered"}
-    tested = [(places.index(key[0]), row) for key, row in exposed_rows(answers) if key[0] in places]
+    numbers = {place: number for number, place in enumerate(places)}
+    tested = [(numbers[key[0]], row) for key, row in exposed_rows(answers) if key[0] in numbers]
     return Facts(
         version=VERSION,
         head=_head(answers),
-        headline=headline(requests, boards, total),
+        headline=headline(asked, complete, total),
         in_short=in_short(total) if total else "",
         reservations=_reservations(evidence, total) if total else (),
         masked=evidence.upper_bounds(evidence.findings),
         requests=requests,
+        places_left_out=len(every) - len(places),
         places=tuple(_facts(place, one, places) for place, one in zip(places, boards, strict=True)),
         methods=methods(answers, places, boards),
         exposed=tuple(row for _, row in tested),
@@ -171,8 +181,7 @@ def _requests(
     answers: Answers, places: Sequence[Place], boards: Sequence[Board], counts: Mapping[Place | None, Counts]
 ) -> tuple[Request, ...]:
     """A request for each forget set: those on which the audit can tell come first."""
-    names = dict.fromkeys(place.forget_set for place in places)
-    sizes = {name: answers.own("forget_set_size", forget_set=name)[0]["n"] for name in names}
+    sizes = {row["forget_set"]: row["n"] for row in answers.own("forget_set_size")}
     groups: dict[tuple[str, str], list[int]] = {}
     for number, place in enumerate(places):
         if place in counts:
@@ -189,6 +198,17 @@ def _requests(
         for (dataset, forget_set), numbers in groups.items()
     ]
     return tuple(sorted(found, key=lambda request: not any(answer.sees for answer in request.answers)))
+
+
+def _comes_later(counts: Mapping[Place | None, Counts], place: Place) -> bool:
+    """Whether a page has other places rather than this one: those where the audit can tell."""
+    return place not in counts or not counts[place]["seeing"]
+
+
+def _of_places(requests: Sequence[Request], most: int) -> tuple[Request, ...]:
+    """The answers at the first places."""
+    kept = [replace(one, answers=tuple(a for a in one.answers if a.place < most)) for one in requests]
+    return tuple(request for request in kept if request.answers)
 
 
 def _head(answers: Answers) -> Head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ class MethodFacts:
     summary: str
     paper: str
     said: tuple[Said, ...]
+    left_out: int
+    """Models of it of which nothing is said, for leaderboards leave them out."""
 
 
 def methods(answers: Answers, places: Sequence[Place], boards: Sequence[Board]) -> tuple[MethodFacts, ...]:
@@ -37,11 +40,13 @@ def methods(answers: Answers, places: Sequence[Place], boards: Sequence[Board]) 
         row["method"]: row
         for row in answers.results.sql("select method, summary, paper from methods").to_pylist()
     }
-    evidence, said = answers.evidence, dict[str, list[Said]]()
+    evidence, said, left_out = answers.evidence, dict[str, list[Said]](), Counter[str]()
     order = [{row.label: i for i, row in enumerate(board.audited)} for board in boards]
     for number, place in enumerate(places):
         models = evidence.judged_models(place, role="audited")
-        for model in sorted(models, key=lambda m: order[number][answers.name(m)]):
+        left_out.update(m.method for m in models if answers.name(m) not in order[number])
+        here = [m for m in models if answers.name(m) in order[number]]
+        for model in sorted(here, key=lambda m: order[number][answers.name(m)]):
             words = in_words(evidence, model)
             one = Said(place=number, label=answers.name(model), verdict=model.verdict, words=words)
             said.setdefault(model.method, []).append(one)
@@ -50,9 +55,10 @@ def methods(answers: Answers, places: Sequence[Place], boards: Sequence[Board]) 
             method=method,
             summary=(about.get(method.partition(":")[0]) or {}).get("summary") or "",
             paper=(about.get(method.partition(":")[0]) or {}).get("paper") or "",
-            said=tuple(found),
+            said=tuple(said.get(method, ())),
+            left_out=left_out[method],
         )
-        for method, found in sorted(said.items())
+        for method in sorted(said.keys() | left_out.keys())
     )
 
 

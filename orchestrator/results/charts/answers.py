@@ -22,6 +22,7 @@ class Answers:
     def __init__(self, results: Results) -> None:
         self.results = results
         self._asked: dict[tuple[Any, ...], list[Row]] = {}
+        self._placed: dict[tuple[Any, ...], dict[Place, list[Row]]] = {}
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -34,6 +35,15 @@ class Answers:
         if key not in self._asked:
             self._asked[key] = self.results.query(query, **params).to_pylist()
         return self._asked[key]
+
+    def rows_at(self, place: Place, query: str, **params: Any) -> list[Row]:
+        """Those of a place."""
+        key = (query, *sorted(params.items()))
+        if key not in self._placed:
+            placed = self._placed[key] = {}
+            for row in self.rows(query, **params):
+                placed.setdefault(place_of(row), []).append(row)
+        return self._placed[key].get(place, [])
 
     def own(self, query: str, **params: Any) -> list[Row]:
         """The rows of a query that charts and pages alone ask."""
@@ -57,6 +67,11 @@ class Answers:
         apart_by = self._names.get(self._key(model), "")
         text = self.evidence.label(model.role, model.method, model.scope)
         return f"{text} ({apart_by})" if apart_by else text
+
+
+def place_of(row: Mapping[str, Any]) -> Place:
+    """The place of a row."""
+    return Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
 
 
 def at(place: Place) -> Row:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.results.charts.answers import Answers, Row, at, in_order, mean, of
+from orchestrator.results.charts.answers import Answers, Row, at, in_order, mean, of, place_of
 from orchestrator.results.charts.colours import unjudged
 from orchestrator.results.charts.measures import shown_measure
 from orchestrator.results.charts.rows_models import numbered
@@ -66,11 +66,11 @@ def _by_confidence(answers: Answers) -> list[Row]:
     chance: dict[Place, list[float]] = defaultdict(list)
     for group in groups:
         if group[0]["role"] == "noise_floor":
-            chance[_place(group[0])].append(abs(mean([r["excess"] for r in group])))
+            chance[place_of(group[0])].append(abs(mean([r["excess"] for r in group])))
     cuts = {place: float(np.quantile(values, 0.95)) for place, values in chance.items()}
     found = []
     for group in groups:
-        cut = cuts.get(_place(group[0]))
+        cut = cuts.get(place_of(group[0]))
         row = _exposed(answers, group, CONFIDENCE, "excess")
         found.append(row | {"told": cut is not None and abs(row["value"]) > cut, "cut": cut, "without": None})
     return found
@@ -106,17 +106,23 @@ def _exposed(answers: Answers, group: list[Row], statistic: str, field: str) -> 
     }
 
 
-def _place(row: Row) -> Place:
-    return Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
-
-
 def roc(answers: Answers) -> list[Row]:
-    """Of each family of attacks the curves of retraining, of doing nothing and of the method it recognises best."""
-    return [row for place in answers.evidence.places for row in _rocs(answers, place)]
+    """Of each family of attacks the curves of retraining, of doing nothing and of the method it recognises best, of the
+    first seed's cell each."""
+    drawn = [pair for place in answers.evidence.places for pair in _drawn_rocs(answers, place)]
+    names = ("dataset", "architecture", "forget_set", "method", "scope", "attack")
+    cells = {tuple(row[name] for name in names): row["cell_id"] for row in answers.own("first_cells")}
+    wanted = [(cells.get(tuple(getattr(value, name) for name in names)), value, row) for value, row in drawn]
+    curves: Groups = defaultdict(list)
+    for point in answers.own("rocs", cell_ids=sorted({cell for cell, _, _ in wanted if cell})):
+        curves[point["cell_id"], point["statistic"]].append(point)
+    found = [(curves.get((cell, value.variant.partition(":")[0])), row) for cell, value, row in wanted]
+    return [row | point for curve, row in found if curve for point in roc_on_grid(curve)]
 
 
-def _rocs(answers: Answers, place: Place) -> list[Row]:
-    found = []
+def _drawn_rocs(answers: Answers, place: Place) -> list[tuple[Value, Row]]:
+    """The values whose curves are drawn at a place, each with what its curve is called by."""
+    found: list[tuple[Value, Row]] = []
     for family in ("population", "per_example"):
         values = [
             v
@@ -135,26 +141,15 @@ def _rocs(answers: Answers, place: Place) -> list[Row]:
                 "family": family,
                 "tone": drawn.role,
             }
-            found += [at(place) | more | point for point in _curve(answers, drawn)]
+            found.append((drawn, at(place) | more))
     return found
-
-
-def _curve(answers: Answers, value: Value) -> list[Row]:
-    """The curve on a grid of false positive rates, of the first seed's cell."""
-    names = ("dataset", "architecture", "method", "scope", "attack", "forget_set")
-    cells = answers.own("first_cell", **{name: getattr(value, name) for name in names})
-    if not cells:
-        return []
-    rows = answers.rows("roc_one_cell", cell_id=cells[0]["cell_id"])
-    rows = [r for r in rows if r["statistic"] == value.variant.partition(":")[0]]
-    return roc_on_grid(rows) if rows else []
 
 
 def roc_on_grid(rows: list[Row]) -> list[Row]:
     """True positives at each rate of the grid that the non-members can resolve, with exact intervals.
 
     Args:
-        rows: of queries/roc_one_cell.sql, from the strictest threshold to the loosest.
+        rows: of one curve of queries/rocs.sql, from the strictest threshold to the loosest.
     """
     negatives, positives = rows[0]["non_members"], rows[0]["members"]
     fp = np.array([0, *(r["false_positives"] for r in rows)])
@@ -174,12 +169,11 @@ ALL = "all examples"
 
 def averages(answers: Answers) -> list[Row]:
     """AUC by the population attack beside that of the per-example attack on its most vulnerable tenth."""
-    rows = answers.rows("population_vs_per_example")
-    return numbered(row for place in answers.evidence.places for row in _averages(answers, place, rows))
+    return numbered(row for place in answers.evidence.places for row in _averages(answers, place))
 
 
-def _averages(answers: Answers, place: Place, rows: list[Row]) -> list[Row]:
-    here = [r for r in rows if _place(r) == place and r["value"] is not None]
+def _averages(answers: Answers, place: Place) -> list[Row]:
+    here = [r for r in answers.rows_at(place, "population_vs_per_example") if r["value"] is not None]
     judged = answers.evidence.judged(place, metric="auc", split="forget", attack_family="population")
     measure = shown_measure(answers.evidence, judged)
     average = [r for r in here if measure and (r["attack"], r["variant"]) == (measure[2], measure[3])]
@@ -276,5 +270,5 @@ def _over_epochs(rows: list[Row]) -> list[Row]:
     """The rows of models that have several epochs."""
     epochs = defaultdict(set)
     for r in rows:
-        epochs[_place(r), r["method"], r["scope"], r["setting"]].add(r["epoch"])
-    return [r for r in rows if len(epochs[_place(r), r["method"], r["scope"], r["setting"]]) > 1]
+        epochs[place_of(r), r["method"], r["scope"], r["setting"]].add(r["epoch"])
+    return [r for r in rows if len(epochs[place_of(r), r["method"], r["scope"], r["setting"]]) > 1]

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from orchestrator.results.charts.answers import Answers, Row, at, in_order, least, mean, most, of
+from orchestrator.results.charts.answers import (
+    Answers,
+    Row,
+    at,
+    in_order,
+    least,
+    mean,
+    most,
+    of,
+    place_of,
+)
 from orchestrator.results.charts.colours import unjudged
 from orchestrator.results.charts.measures import measures
 from orchestrator.results.charts.names import named_apart
@@ -166,7 +176,7 @@ def scope(answers: Answers) -> list[Row]:
     }
     found = []
     for r in answers.rows("unlearning_cost"):
-        f = judged.get((_place(r), r["method"], r["scope"]))
+        f = judged.get((place_of(r), r["method"], r["scope"]))
         if f is None or not r["ratio"]:
             continue
         row = r | {"role": "audited"}
@@ -189,10 +199,6 @@ def scope(answers: Answers) -> list[Row]:
 
 
 FORGOTTEN = {(metric, "forget", "none", "audited") for metric in ("accuracy", "token_accuracy")}
-
-
-def _place(row: Row) -> Place:
-    return Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
 
 
 def harm(answers: Answers) -> list[Row]:
@@ -230,7 +236,7 @@ def seeds(answers: Answers) -> list[Row]:
     several = [r for r in rows if count[_model(r)] > 1] or rows
     floors: dict[Place, float] = defaultdict(float)
     for r in several:
-        floors[_place(r)] = max(floors[_place(r)], r["noise_floor"] or 0.0)
+        floors[place_of(r)] = max(floors[place_of(r)], r["noise_floor"] or 0.0)
     return numbered(
         of(r)
         | {
@@ -239,7 +245,7 @@ def seeds(answers: Answers) -> list[Row]:
             "value": r["difference"],
             "low": r["difference_low"],
             "high": r["difference_high"],
-            "margin": floors[_place(r)] or None,
+            "margin": floors[place_of(r)] or None,
             "note": "beyond the noise floor" if r["beyond_noise"] else "",
         }
         for r in sorted(several, key=lambda r: (in_order(r), r["seed"]))
@@ -247,7 +253,7 @@ def seeds(answers: Answers) -> list[Row]:
 
 
 def _model(row: Row) -> tuple[object, ...]:
-    return (_place(row), row["role"], row["method"], row["scope"], row["setting"])
+    return (place_of(row), row["role"], row["method"], row["scope"], row["setting"])
 
 
 def cost(answers: Answers) -> list[Row]:

@@ -95,7 +95,7 @@ def test_examples_and_methods_open_by_pointer_and_keyboard(browser: Any, path: P
     assert page.locator("dialog table tbody tr").count() >= 3
     page.keyboard.press("Escape")
     assert not page.locator("dialog").is_visible()
-    page.locator(".answers a[data-method]").first.click()
+    page.locator('.answers a[href^="#method-"]').first.click()
     assert page.evaluate("location.hash").startswith("#method-")
     assert page.locator("details.method[open] .more table").count() >= 2
     assert said == []

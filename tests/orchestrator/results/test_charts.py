@@ -11,7 +11,8 @@ import pytest
 import vl_convert
 from scipy import stats
 
-from orchestrator.report.facts.drawn import DIGITS_OF_INDEX, MOST_DOTS, column, thinned
+from orchestrator.report.facts.columns import DIGITS_OF_INDEX, column
+from orchestrator.report.facts.drawn import MOST_DOTS, thinned
 from orchestrator.report.page import compiled
 from orchestrator.report.templates import ASSETS
 from orchestrator.results.charts.answers import Answers
@@ -214,11 +215,24 @@ def test_thinning_keeps_what_stands_out_and_says_nothing_of_few():
 
 @pytest.mark.parametrize(
     "values",
-    [[1.0, 1.0], ["a", "b", "a", "a"], [None, 1, None, 2, None], [True, False], [1, 1.5], [[0, 1], 0, 0, 0]],
+    [
+        [1.0, 1.0],
+        ["a", "b", "a", "a", "b"],
+        [None, 1, None, 1, None],
+        [True, False],
+        [1, 1.5],
+        [[0, 1], 0, 0, 0, 0],
+        [0.125] * 30 + [-3.0] * 30,
+        [0.1, -0.2, 0.1, 0.1, -0.2, -0.2],
+        [True, 1, True, 1, True, True],
+        [f"name {i % 70}" for i in range(280)],
+    ],
 )
 def test_a_column_reads_back(values):
     found = column(values)
     at = [DIGITS_OF_INDEX.index(d) if isinstance(d, str) else d for d in found.get("at", ())]
+    runs = found.get("runs", [])
+    at += [index for index, count in zip(runs[::2], runs[1::2], strict=True) for _ in range(count)]
     back = [found["all"]] * len(values) if "all" in found else found.get("is") or [found["of"][i] for i in at]
     assert back == values
     assert [type(v) for v in back] == [type(v) for v in values]

@@ -14,6 +14,7 @@ from orchestrator.store.verify import repair
 from tasks.errors import AuditError, UnknownName
 from tests.support import synthetic_results as synthetic
 from tests.support.audited import write_cell
+from tests.support.compacting import compacting_after
 
 ROW = {"metric": "auc", "split": "all", "variant": "", "value": 0.5, "n": 1, "higher_is": "worse"}
 
@@ -93,10 +94,12 @@ def test_a_session_keeps_its_state_until_it_is_refreshed(results: Results, store
 
 
 def opened(results: Results, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Tables whose files are listed from now on."""
+    """Tables whose files are listed from now on: whether all are read at once or in each query."""
     calls: list[str] = []
-    real = results.store.dataset
-    monkeypatch.setattr(results.store, "dataset", lambda table: calls.append(table) or real(table))
+    for way in ("dataset", "read"):
+        real = getattr(results.store, way)
+        listed = lambda table, real=real: calls.append(table) or real(table)  # noqa: E731
+        monkeypatch.setattr(results.store, way, listed)
     return calls
 
 
@@ -118,7 +121,7 @@ def test_a_ctrl_c_that_reaches_duckdb_is_still_one(
     def interrupted(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(results.store, "dataset", interrupted)
+    monkeypatch.setattr(results.store, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         results.sql("from metrics")
 
@@ -133,7 +136,7 @@ def test_the_queries_of_a_session_read_each_table_once(
     assert {"cells", "metrics"} <= set(calls)
 
 
-def test_rows_per_example_are_held_when_asked_again_and_small_and_scanned_otherwise(
+def test_rows_per_example_are_held_where_small_and_scanned_otherwise(
     results: Results, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in ("c1", "c2"):
@@ -143,12 +146,15 @@ def test_rows_per_example_are_held_when_asked_again_and_small_and_scanned_otherw
         assert results.sql("select count(*) as n from examples where cell_id = 'c1'").to_pylist() == [
             {"n": 1}
         ]
-    assert calls == ["examples", "examples"]
+    assert calls == ["examples"]
     monkeypatch.setattr("orchestrator.results.connection.HELD_BYTES", 100)
     results.refresh()
     for _ in range(4):
         assert results.table("examples").num_rows == 2
-    assert [name for name in calls if name != "runs"] == ["examples"] * 6  # the latest run is looked up again
+    assert [name for name in calls if name != "runs"] == ["examples"] * 2  # the latest run is looked up again
+    store.write("examples", "c3", [{"example_id": 1, "split": "test"}], attack="none")
+    results.refresh()
+    assert results.table("examples").num_rows == 3
 
 
 def test_a_held_table_answers_as_the_files_do(tmp_path: Path) -> None:
@@ -166,17 +172,8 @@ def test_a_compaction_between_listing_and_opening_is_survived(
     results: Results, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.write("metrics", "k1", [ROW])
-    real = results.store.dataset
-    calls = []
-
-    def dataset_then_compaction(table: str):
-        found = real(table)
-        if not calls:
-            store.compact()
-        calls.append(table)
-        return found
-
-    monkeypatch.setattr(results.store, "dataset", dataset_then_compaction)
+    calls: list[str] = []
+    compacting_after(results.store, store, calls, monkeypatch)
     assert results.sql("select count(*) as n from metrics").to_pylist() == [{"n": 2}]
     assert calls == ["metrics", "metrics"]
 

@@ -26,6 +26,7 @@ from orchestrator.store.store import Store
 from orchestrator.store.tables import TABLES, table_named
 from orchestrator.store.verify import repair, verify
 from tasks.errors import AuditError, UnknownName
+from tests.support.compacting import compacting_after
 
 ROW = {"metric": "auc", "split": "forget", "variant": "", "value": 0.5, "n": 3, "higher_is": "worse"}
 
@@ -562,17 +563,8 @@ def test_a_reader_goes_on_when_a_compaction_removes_what_it_listed(
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = Store(filled.root)
-    real = reader.dataset
-    calls = []
-
-    def dataset_then_compaction(table: str):
-        found = real(table)
-        if not calls:
-            filled.compact()
-        calls.append(table)
-        return found
-
-    monkeypatch.setattr(reader, "dataset", dataset_then_compaction)
+    calls: list[str] = []
+    compacting_after(reader, filled, calls, monkeypatch)
     assert counts(reader) == {f"k{k}": 3 for k in range(8)}
     assert len(calls) == 2
 

@@ -30,11 +30,6 @@ def of_two_choices(at: Standing) -> Row:
     return picked(next(row for row in at.cells.values() if row["forget_set"].startswith("class (")), *MADE)
 
 
-def attacked_model(at: Standing) -> Row:
-    """Place of a model under an attack."""
-    return finished_model(at) | {"dataset": "cifar10", "attack": "pgd"}
-
-
 def any_forget_set(at: Standing) -> Row:
     """Its name."""
     return picked(finished_model(at), "forget_set")
@@ -141,15 +136,18 @@ def failure_kinds(at: Standing) -> Iterator[Row]:
         yield key | {"times": len(rows), **places}
 
 
-@recomputed(attacked_model)
-def first_cell(at: Standing, **place: Any) -> Iterator[Row]:
-    cells = of(list(at.cells.values()), **place)
-    yield picked(min(cells, key=lambda row: (row["seed"], row["cell_id"])), "cell_id")
+@recomputed()
+def first_cells(at: Standing) -> Iterator[Row]:
+    for key, rows in gathered(list(at.cells.values()), "dataset", *MADE, "attack"):
+        yield key | picked(min(rows, key=lambda row: (row["seed"], row["cell_id"])), "cell_id")
 
 
-@recomputed(any_forget_set)
-def forget_set_size(at: Standing, forget_set: str) -> Iterator[Row]:
-    yield {"n": most(column(of(at.asked, forget_set=forget_set), "forget_size"))}
+@recomputed({"forget_set": None}, any_forget_set)
+def forget_set_size(at: Standing, forget_set: str | None = None) -> Iterator[Row]:
+    for key, rows in gathered(
+        [row for row in at.asked if asked_for(row["forget_set"], forget_set)], "forget_set"
+    ):
+        yield key | {"n": most(column(rows, "forget_size"))}
 
 
 @recomputed()

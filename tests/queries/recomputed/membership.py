@@ -279,6 +279,22 @@ def roc_one_cell(at: Standing, cell_id: str) -> Iterator[Row]:
             }
 
 
+def two_cells(at: Standing) -> Row:
+    """Of the parameters of the query below: the ids of two cells."""
+    return {
+        "cell_ids": sorted(cell["cell_id"] for cell in at.cells.values() if cell["attack"] == "quantile")[:2]
+    }
+
+
+@recomputed(two_cells)
+def rocs(at: Standing, cell_ids: list[str]) -> Iterator[Row]:
+    for cell_id in cell_ids:
+        for row in roc_one_cell(at, cell_id):
+            yield {"cell_id": cell_id} | {
+                name: value for name, value in row.items() if name not in ("tpr", "fpr")
+            }
+
+
 @recomputed({"split": "retain"})
 def harm(at: Standing, split: str | None = None) -> Iterator[Row]:
     for cell, beside in _pairs(at):
