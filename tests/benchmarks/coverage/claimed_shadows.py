@@ -128,16 +128,28 @@ def risk(
     pairs: int,
     kept_high: float,
     kept_low: float,
+    skewed: bool = False,
     targets: int = 60,
 ) -> Judged:
-    """Separations before of .8 to 2, of whose square `kept_high` is left above the median, `kept_low` below."""
-    before = np.sqrt(np.linspace(0.64, 4, targets))
-    kept = np.where(np.arange(targets) < targets // 2, kept_low, kept_high)
+    """Separations before of .8 to 2, of whose square `kept_high` is left above the median, `kept_low` below.
+
+    Where they are `skewed`, they are from 0 to 5 with a long tail, the share that is left goes from the one to the
+    other step by step, and noise has the tails of Student's t with 5 degrees of freedom.
+    """
+    before, place = np.sqrt(np.linspace(0.64, 4, targets)), np.arange(targets) >= targets // 2
+    if skewed:
+        place = (np.arange(targets) + 0.5) / targets
+        before = np.exp(0.8 * stats.norm.ppf(place) - 0.3)
+    kept = kept_low + (kept_high - kept_low) * place
     axes = {"dataset": names("run", runs), "pair": range(pairs), "example_id": range(targets)}
-    common = generator.normal(size=(runs, pairs, targets))
-    rows = []
+
+    def drawn() -> np.ndarray:
+        size = (runs, pairs, targets)
+        return generator.standard_t(5, size=size) / np.sqrt(5 / 3) if skewed else generator.normal(size=size)
+
+    common, rows = drawn(), []
     for method, mean in (("none", before), *((name, before * np.sqrt(kept)) for name in METHODS)):
-        noise = np.sqrt(0.5) * common + np.sqrt(0.5) * generator.normal(size=(runs, pairs, targets))
+        noise = np.sqrt(0.5) * common + np.sqrt(0.5) * drawn()
         noise += 0.2 * generator.normal(size=(runs, pairs, 1))
         rows.append(
             _separations(

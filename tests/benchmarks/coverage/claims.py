@@ -125,6 +125,18 @@ WORLDS: tuple[World, ...] = (
             False,
             {"pairs": 16, "kept_high": 0.8, "kept_low": 0.2},
         ),
+        (
+            "12 pairs, skewed, half is left of all",
+            0.0,
+            False,
+            {"pairs": 12, "kept_high": 0.5, "kept_low": 0.5, "skewed": True},
+        ),
+        (
+            "24 pairs, skewed, less is left the higher the risk",
+            None,
+            True,
+            {"pairs": 24, "kept_high": 0.1, "kept_low": 1.2, "skewed": True},
+        ),
     ),
     *_worlds(
         "claim_order",
