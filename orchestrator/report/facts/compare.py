@@ -9,11 +9,11 @@ from typing import NamedTuple
 from orchestrator.progress.duration import measured_duration
 from orchestrator.report.facts.board import Board, Cell
 from orchestrator.report.facts.board import Row as BoardRow
-from orchestrator.report.facts.paired import MOST_MODELS, Pairs, pairs
+from orchestrator.report.facts.paired import MOST_MODELS, Difference, Pairs, pairs
 from orchestrator.report.templates import number
 from orchestrator.results.charts.answers import Answers, Row
 from orchestrator.results.charts.rows_examples import CONFIDENCE
-from orchestrator.results.evidence import Place, interval, signed
+from orchestrator.results.evidence import APART, EQUIVALENT, UNDECIDED, Place, agreeing, interval, signed
 
 MOST_PLACES = 40
 """Places at which models are compared."""
@@ -24,10 +24,11 @@ MOST_SHARED = 24
 BEFORE = ("verdict", "rests on")
 AFTER = ("average gap", "cost, retraining = 1", "exposed one by one", "exploratory discoveries")
 HARM = ("retained", "test")
+LOOKS = {APART: "apart", EQUIVALENT: "equivalent", UNDECIDED: "undecided"}
 
 
 class Entry(NamedTuple):
-    """What stands in a cell: its text, a smaller line, and the verdict that colours it or nothing."""
+    """What stands in a cell: its text, a smaller line, and the class of the verdict that colours it or nothing."""
 
     text: str
     small: str = ""
@@ -62,13 +63,36 @@ class Comparison:
     pairs: Pairs
 
     @property
+    def lines(self) -> list[tuple[str, Entry, Entry, Difference | None]]:
+        """Of the closest and the farthest model: heading, what each has, and by how much they differ."""
+        first, last = self.models[0], self.models[-1]
+        start, end = self.measured
+        found = self.pairs.found[0].differences if self.pairs.found else [None] * (end - start)
+        differences = [*[None] * start, *found, *[None] * (len(self.headings) - end)]
+        return list(zip(self.headings, first.entries, last.entries, differences, strict=True))
+
+    @property
+    def shared_words(self) -> str:
+        """What stands before the examples that both leave exposed."""
+        first, last = self.models[0], self.models[-1]
+        if not first.stand_out or not last.stand_out:
+            none = first.label if not first.stand_out else last.label
+            return f"No example stands out under {none}."
+        many = max(first.stand_out, last.stand_out) > MOST_SHARED
+        return (
+            f"{len(self.shared)} {agreeing(len(self.shared), 'example stands', 'examples stand')} out under both, of "
+            f"{first.stand_out} under {first.label} and {last.stand_out} under {last.label}"
+            + (f"; the {MOST_SHARED} most exposed of each are compared." if many else ".")
+        )
+
+    @property
     def shared(self) -> tuple[int, ...]:
         """Examples that stand out under the closest model and under the farthest."""
         first, last = self.models[0], self.models[-1]
         return tuple(example for example in first.worst if example in last.worst)
 
 
-def comparisons(
+def side_by_side(
     answers: Answers, places: Sequence[Place], boards: Sequence[Board], rows: Mapping[str, Sequence[Row]]
 ) -> list[Comparison]:
     """A comparison for each place.
@@ -139,7 +163,7 @@ def _comparison(
 
 
 def _before(row: BoardRow) -> tuple[Entry, Entry]:
-    return Entry(row.verdict, "", row.verdict), Entry(f"{row.standing} primary measures")
+    return Entry(row.verdict, "", LOOKS[row.verdict]), Entry(f"{row.standing} primary measures")
 
 
 def _measured(cell: Cell | None) -> Entry:
@@ -150,7 +174,7 @@ def _measured(cell: Cell | None) -> Entry:
     ends = "" if cell.difference_low is None else f" ({interval(cell.difference_low, cell.difference_high)})"
     bound = "; upper bound" if cell.masked else ""
     small = f"{signed(cell.difference)}{ends} from retraining: {cell.verdict}{bound}"
-    return Entry(number(cell.value), small, cell.verdict)
+    return Entry(number(cell.value), small, LOOKS.get(cell.verdict, ""))
 
 
 def _after(row: BoardRow) -> tuple[Entry, ...]:

@@ -52,6 +52,13 @@ class Matrix:
     """Those in which the model or the retrained one has an answer."""
 
     @property
+    def lines(self) -> list[list[tuple[int, int]]]:
+        """Of each class that is shown: the shares of the model and of the retrained one, by column."""
+        held = {(cell.row, cell.column): (cell.share, cell.retrained) for cell in self.cells}
+        size = len(self.classes)
+        return [[held.get((row, column), (0, 0)) for column in range(size + 1)] for row in range(size)]
+
+    @property
     def others(self) -> bool:
         """Whether answers fall into classes that are left out."""
         return any(cell.column == len(self.classes) for cell in self.cells)

@@ -12,7 +12,7 @@ from orchestrator.report.commands import query, sweep
 from orchestrator.report.exposure import FALSE_DISCOVERIES, QUERY, Exposed, exposed_models, exposed_rows
 from orchestrator.report.facts.answer import Request, headline, place_answer
 from orchestrator.report.facts.board import Board, board
-from orchestrator.report.facts.compare import Comparison, comparisons
+from orchestrator.report.facts.compare import Comparison, side_by_side
 from orchestrator.report.facts.confusion import Confusion, confusion
 from orchestrator.report.facts.drawn import Drawn, drawn
 from orchestrator.report.facts.examples import Exhibits, exhibits
@@ -151,7 +151,7 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
         exposed_at=tuple(place for place, _ in tested),
         exhibits=shown,
         charts=tuple(charts),
-        comparisons=tuple(comparisons(answers, places, boards, rows)),
+        comparisons=tuple(side_by_side(answers, places, boards, rows)),
         confusion=confusion(answers, places, boards, shown.class_names),
         history=history(answers, places, shown, rows["exposure"]),
         claims=tuple(claims),

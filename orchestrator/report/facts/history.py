@@ -83,9 +83,12 @@ def history(answers: Answers, places: Sequence[Place], exhibits: Exhibits, dots:
 
 
 def _at(table: pa.Table, place: Place) -> pa.Table:
+    """The rows of a place, of models that were seen at several epochs."""
     for name in ("dataset", "architecture", "forget_set"):
         table = table.filter(pc.equal(table[name], getattr(place, name)))
-    return table
+    last = table.group_by("setting").aggregate([("epoch", "max")])
+    moved = last.filter(pc.greater(last["epoch_max"], 0))["setting"]
+    return table.filter(pc.is_in(table["setting"], value_set=moved))
 
 
 def _ranked(place: Place, exhibits: Exhibits, number: int, dots: Sequence[Row]) -> list[int]:
