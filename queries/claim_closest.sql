@@ -1,7 +1,7 @@
 -- Is twin unlearning closest to retraining (arXiv 2408.11433)?
 -- grain: dataset, architecture, conditions and method
--- shown: dataset, architecture, method, gap, standing, standing_low, standing_high, effect, effect_low,
--- shown: effect_high, margin, verdict
+-- shown: dataset, architecture, method, gap, standing, standing_low, standing_high, effect!, effect_low,
+-- shown: effect_high, margin, verdict!
 -- param method = "twin": the method that is said to be closest
 -- param scope = "all": only models of this layer scope
 -- param metric = "accuracy": measure of closeness, on the forget, retain and test set alike

@@ -1,5 +1,5 @@
 -- Which classes does unlearning take for which, more or less often than retraining does?
--- shown: method, scope, split, label, predicted, share, retrained, difference, difference_low, difference_high
+-- shown: method!, scope, split, label!, predicted!, share, retrained, difference!, difference_low, difference_high
 -- shown: examples, seeds, forget_set, architecture, setting_label
 -- grain: dataset, architecture, forget set, method, scope, setting, split, class (label) and predicted class
 -- param forget_set = null: only this forget set

@@ -1,6 +1,6 @@
 -- What is left of each forgotten example, epoch by epoch of unlearning?
 -- grain: dataset, architecture, forget set, method, scope, setting, example and epoch of unlearning
--- shown: method, scope, example_id, epoch, separation, separation_low, separation_high, retrained, pairs, forget_set
+-- shown: method!, scope, example_id!, epoch!, separation!, separation_low, separation_high, retrained, pairs, forget_set
 -- shown: architecture, setting_label
 -- param architecture = null: only this architecture
 -- param forget_set = null: only this target pool

@@ -1,6 +1,6 @@
 -- How do two methods differ from each other on each measure?
 -- grain: dataset, architecture, forget set, attack, measure (split, variant, param, game), conditions and two models
--- shown: method, scope, other_method, other_scope, metric, split, difference, difference_low, difference_high, value
+-- shown: method!, scope, other_method!, other_scope, metric, split, difference!, difference_low, difference_high, value
 -- shown: other_value, seeds, attack, variant, param, game, forget_set, architecture
 -- param forget_set = null: only this forget set
 -- param method = null: pairs of which one is of this method
