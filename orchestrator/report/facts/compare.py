@@ -136,7 +136,8 @@ def _comparison(
     columns = tuple(f"{column.heading}{' *' if column.primary else ''}" for column in board.columns)
     harmed = {(row["label"], row["examples"]): row for row in harm}
     whose = [kind for kind in HARM if any(row["examples"] == kind for row in harm)]
-    standing_out = {row.label: _standing_out(exposure, row.label) for row in chosen}
+    statistic = _statistic(exposure)
+    standing_out = {row.label: _standing_out(exposure, statistic, row.label) for row in chosen}
     after = (*AFTER, *(f"{kind} examples harmed" for kind in whose), "seeds")
     return Comparison(
         headings=(*BEFORE, *columns, *after),
@@ -196,9 +197,16 @@ def _harmed(row: Row | None) -> Entry:
     return Entry(number(row["value"]), ends)
 
 
-def _standing_out(exposure: Sequence[Row], label: str) -> tuple[int, ...]:
-    """The examples that stand out under a model, by the first way to be exposed that the place has."""
-    statistic = exposure[0]["statistic"] if exposure else ""
+def _statistic(exposure: Sequence[Row]) -> str:
+    """The way to be exposed by which most models of the place were looked at; of several the first."""
+    models: dict[str, set[str]] = {}
+    for row in exposure:
+        models.setdefault(row["statistic"], set()).add(row["label"])
+    return max(models, key=lambda statistic: len(models[statistic]), default="")
+
+
+def _standing_out(exposure: Sequence[Row], statistic: str, label: str) -> tuple[int, ...]:
+    """The examples that stand out under a model, the most exposed first."""
     told = [r for r in exposure if (r["label"], r["statistic"], r["told"]) == (label, statistic, True)]
     told.sort(key=lambda r: (-abs(r["value"]) if statistic == CONFIDENCE else -r["value"], r["example"]))
     return tuple(dict.fromkeys(r["example"] for r in told))
