@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from tests.support.drilled import CLASSES, SEEDS, drilled_root, examples
 from tests.support.report_pages import Page, checked
 
 FIRST, LAST = "scrub", "finetune"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+"""Found before the tests hide the programs of the machine."""
 
 
 @pytest.fixture(scope="module")
@@ -223,3 +227,108 @@ def test_every_chart_has_a_table_of_its_rows_and_names_it(answers: Answers, fact
     shown = next(row for row in forest.rows if row[:2] == (LAST, "accuracy, forgotten"))
     assert shown[4:] == (f"{found['value']:.3f} {ends}", "0.050", "< 0.001", "told apart")
     assert "The drawing needs a script; the table has its numbers" in page.words
+
+
+@pytest.fixture(scope="module")
+def path(facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    written = tmp_path_factory.mktemp("drilled") / "report.html"
+    written.write_text(report_page(facts), encoding="utf-8", newline="")
+    return written
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install 'lethe[browser]'")
+    if CHROMIUM is None:
+        pytest.skip("needs a Chromium of the system")
+    with playwright.sync_playwright() as session:
+        launched = session.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield launched
+        launched.close()
+
+
+def opened(browser: Any, path: Path, **context: Any) -> tuple[Any, list[str]]:
+    """The page, and what it complained of."""
+    page, said = browser.new_context(offline=True, reduced_motion="reduce", **context).new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri())
+    return page, said
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_two_models_and_a_class_are_chosen_by_keyboard(
+    browser: Any, path: Path, facts: Facts, width: int, scheme: Any
+) -> None:
+    page, said = opened(browser, path, viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page.wait_for_function("document.body.dataset.ready === '1'")
+    for made, chooser in (("[data-pairwise]", "[data-compare]"), ("[data-matrix]", "[data-confusion]")):
+        cells = (
+            f"[...document.querySelectorAll('{made} :is(th, td, small, caption)')].map((node) => "
+            "[node.tagName, node.className, node.scope, node.style.getPropertyValue('--w'), node.textContent])"
+        )
+        without_script = page.evaluate(cells)
+        page.locator(chooser).first.dispatch_event("change")
+        assert page.evaluate(cells) == without_script
+        assert len(without_script) > 10
+    heads = page.locator("[data-pairwise] thead th")
+    line = page.locator("[data-pairwise] tbody tr", has_text="accuracy, forgotten").locator("td").last
+    before = line.inner_text()
+    page.locator("[data-compare=first]").focus()
+    page.keyboard.press("End")
+    page.locator("[data-compare=second]").focus()
+    page.keyboard.press("Home")
+    assert heads.all_inner_texts()[1:3] == [LAST, FIRST]
+    found = facts.comparisons[0].pairs.found[0].differences[0]
+    assert found is not None
+    assert before.split("\n") == [signed(found.value), interval(found.low, found.high)]
+    assert line.inner_text().split("\n") == [signed(-found.value), interval(-found.high, -found.low)]
+    page.locator("[data-compare=first]").focus()
+    page.keyboard.press("Home")
+    assert line.inner_text() == ""
+    page.locator("[data-confusion=label]").focus()
+    page.keyboard.press("ArrowDown")
+    page.locator("[data-confusion=split]").focus()
+    page.keyboard.press("End")
+    assert page.locator(".matrix caption").inner_text() == "wild, test examples, 3 seeds"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert said == []
+
+
+def test_an_example_opens_with_its_history_and_a_chart_with_its_table(
+    browser: Any, path: Path, facts: Facts
+) -> None:
+    page, said = opened(browser, path)
+    face = page.locator("#examples [data-example]").first
+    face.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('dialog .chart svg').length === 1")
+    rows = decoded(facts.history.drawn)
+    mine = [row for row in rows if str(row["example"]) == face.get_attribute("data-example")]
+    table = page.locator("dialog table").last
+    assert table.locator("th[scope=row]").all_inner_texts() == ["scrub"]
+    shown = [
+        text.split("\n")[0].replace("\N{MINUS SIGN}", "-") for text in table.locator("td").all_inner_texts()
+    ]
+    assert shown == [f"{row['value']:.2f}" for row in mine] + [f"{mine[0]['without']:.2f}"]
+    page.keyboard.press("Escape")
+    page.locator("#rows-forest").click()
+    lines = page.locator("details[data-rows=forest] tbody tr")
+    assert lines.count() == next(chart.rows for chart in facts.charts if chart.name == "forest")
+    assert (
+        page.locator("figure[data-chart=forest] .chart").first.get_attribute("aria-describedby")
+        == "rows-forest"
+    )
+    assert said == []
+
+
+def test_without_a_script_the_first_pair_matrix_and_tables_are_there(browser: Any, path: Path) -> None:
+    page, _ = opened(browser, path, java_script_enabled=False)
+    assert page.locator("[data-pairwise] tbody tr:visible").count() >= 8
+    assert page.locator(".matrix tbody tr:visible").count() == CLASSES
+    page.locator("#rows-forest").click()
+    assert page.locator("details[data-rows=forest] td:visible", has_text="told apart").count() >= 1
+    page.locator("summary", has_text="over epochs").click()
+    assert page.locator("details.rows[open] td:visible", has_text="scrub").count() >= 12
