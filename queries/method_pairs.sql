@@ -55,8 +55,8 @@ by_seed as (
         and other.seed = one.seed
         and other.model > one.model
     where ($metric is null or one.measure.metric = $metric)
-        and ($method is null or $method in (one.model.method, other.model.method))
-        and ($other is null or $other in (one.model.method, other.model.method))
+        and ($method is null or one.model.method = $method or other.model.method = $method)
+        and ($other is null or one.model.method = $other or other.model.method = $other)
         and (
             $method is null
             or $other is null
