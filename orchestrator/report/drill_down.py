@@ -14,7 +14,7 @@ from orchestrator.report.facts.paired import Difference
 from orchestrator.results.charts.colours import Spec
 from orchestrator.results.charts.curves import epochs
 
-STATIC_PLACES = 12
+STATIC_PLACES = 6
 """Places whose comparison and matrix stand in a page without a script, too."""
 AXIS = "above never seen (logits)"
 

@@ -17,7 +17,7 @@ from orchestrator.results.evidence import APART, EQUIVALENT, UNDECIDED, Place, a
 
 MOST_PLACES = 40
 """Places at which models are compared."""
-MOST_COMPARED = 120
+MOST_COMPARED = 80
 """Models that a reader can choose, of all places together; two at least of each."""
 MOST_SHARED = 24
 """Examples that stand out under a model, the most exposed first, which are looked for under another."""
