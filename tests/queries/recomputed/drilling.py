@@ -41,7 +41,7 @@ def _ends(values: Sequence[float], rows: Sequence[tuple[Any, Any]], metric: str 
     return low, high
 
 
-@recomputed({"method": "scrub", "metric": "auc"}, {"most": 3}, {"method": "finetune", "other": "scrub"})
+@recomputed({"most": 3}, {"method": "finetune", "other": "scrub", "metric": "auc"})
 def method_pairs(
     at: Standing,
     forget_set: str | None = None,
@@ -162,7 +162,7 @@ def _side(answers: Counter[tuple[str, int, int]], split: str, label: int, predic
     return {"value": share, "ci_low": low, "ci_high": high, "n": n}
 
 
-@recomputed({"forget_set": "class", "example": 1}, {"architecture": "resnet18", "method": "finetune"})
+@recomputed({"architecture": "resnet18", "forget_set": "class", "method": "finetune", "example": 1})
 def example_history(
     at: Standing,
     architecture: str | None = None,
