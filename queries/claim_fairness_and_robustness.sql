@@ -1,6 +1,6 @@
 -- Are models whose layers treat classes less evenly less robust (arXiv 2504.13610)?
 -- grain: dataset, architecture, conditions and layer; layer "(mean)" carries the claim
--- shown: dataset, architecture, layer, effect, effect_low, effect_high, margin, verdict, originals, no_interval
+-- shown: dataset, architecture, layer, effect!, effect_low, effect_high, margin, verdict!, originals, no_interval
 -- builds on: fairness_vs_robustness
 -- param definition = "norm_sigma": of the fairness gap
 -- param attack = null: null takes the first that is blind to the scale of logits

@@ -1,6 +1,6 @@
 -- Does the order in which groups of examples are unlearned matter (arXiv 2410.06446)?
 -- grain: dataset, architecture, conditions, sequence (base method, groups, their values) and order
--- shown: dataset, architecture, unlearned_first, gap, gap_shuffled, effect, effect_low, effect_high, margin, verdict, originals
+-- shown: dataset, architecture, unlearned_first, gap, gap_shuffled, effect!, effect_low, effect_high, margin, verdict!, originals
 -- param scope = "all": only models of this layer scope
 -- param metric = "accuracy": measure of closeness, on the forget, retain and test set alike
 -- param attack = "none": the cells it is taken from

@@ -1,6 +1,6 @@
 -- Are attacks on each example stronger than attacks on the average (arXiv 2403.01218)?
 -- grain: dataset, architecture, conditions, scope, forget set and method; method "(mean)" carries the claim
--- shown: dataset, architecture, method, population, per_example, effect, effect_low, effect_high, margin, verdict, pairs
+-- shown: dataset, architecture, method, population, per_example, effect!, effect_low, effect_high, margin, verdict!, pairs
 -- param scope = "all": only models of this layer scope
 -- param margin = 0.02 from 0 to 0.5: smallest difference of AUC that matters
 -- AUC of both attacks on the same unlearned shadow models (view attacks_by_pair), of the methods that the plan has as

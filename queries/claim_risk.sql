@@ -1,6 +1,6 @@
 -- Are examples of higher privacy risk easier to unlearn (arXiv 2410.06446)?
 -- grain: dataset, architecture, conditions, scope, forget set and method; method "(mean)" carries the claim
--- shown: dataset, architecture, method, removed_high, removed_low, effect, effect_low, effect_high, margin, verdict
+-- shown: dataset, architecture, method, removed_high, removed_low, effect!, effect_low, effect_high, margin, verdict!
 -- param scope = "all": only models of this layer scope
 -- param margin = 0.05 from 0 to 1: smallest difference, as a share of what there was, that matters
 -- Every other pair of shadow models is of one half. risk: mean of the separation of phi (trained on it against not) before

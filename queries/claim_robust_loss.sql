@@ -1,6 +1,6 @@
 -- Do unlearned models lose robust accuracy against retrained ones (arXiv 2504.13610)?
 -- grain: dataset, architecture, conditions (with the attack) and radius
--- shown: dataset, architecture, attack, eps, effect, effect_low, effect_high, margin, verdict, originals, no_interval
+-- shown: dataset, architecture, attack, eps, effect!, effect_low, effect_high, margin, verdict!, originals, no_interval
 -- builds on: robust_drop
 -- param scope = "all": only models of this layer scope
 -- param split = "test": where robust accuracy is measured

@@ -1,6 +1,6 @@
 -- Do the intermediate and last layers suffice, and are they cheap (arXiv 2504.13610)?
 -- grain: dataset, architecture, conditions and scope
--- shown: dataset, architecture, scope, effect, effect_low, effect_high, margin, cost_ratio, verdict, originals, no_interval
+-- shown: dataset, architecture, scope, effect!, effect_low, effect_high, margin, cost_ratio, verdict!, originals, no_interval
 -- param scope = "intermediate+last": the scope that the claim is about
 -- param metric = "accuracy": measure of closeness, on the forget, retain and test set alike
 -- param attack = "none": the cells it is taken from

@@ -1,6 +1,6 @@
 -- Is there no single epoch at which unlearning should stop for all examples (arXiv 2403.01218)?
 -- grain: dataset, architecture, conditions, scope, forget set and method; method "(mean)" carries the claim
--- shown: dataset, architecture, method, effect, effect_low, effect_high, margin, verdict, gain, folds
+-- shown: dataset, architecture, method, effect!, effect_low, effect_high, margin, verdict!, gain, folds
 -- param scope = "all": only models of this layer scope
 -- param margin = 0.05 from 0: smallest squared separation that matters (0.05: an AUC of .56)
 -- Of each example and epoch: the squared separation of phi where it was unlearned from where it was never seen,

@@ -1,6 +1,6 @@
 -- Does unlearning leave those whom nobody asked to forget worse off, more often than retraining (arXiv 2403.01218)?
 -- grain: dataset, architecture, conditions, forget set, split, statistic and method; method "(mean)" carries the claim
--- shown: dataset, architecture, split, method, worse, control, tested, effect, effect_low, effect_high, margin, verdict
+-- shown: dataset, architecture, split, method, worse, control, tested, effect!, effect_low, effect_high, margin, verdict!
 -- builds on: worse_than_before
 -- param scope = "all": only models of this layer scope
 -- param claim_split = "retain": retain, those whom nobody asked to forget, or forget

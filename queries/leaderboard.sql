@@ -1,5 +1,5 @@
 -- Which unlearning method comes closest to the retrained model?
--- shown: method, scope, metric, split, rank, distance, distance_low, distance_high, verdict, value
+-- shown: method!, scope, metric, split, rank, distance!, distance_low, distance_high, verdict!, value
 -- shown: retrained, attack, variant, param, forget_set, architecture, seeds, noise_floor, game, setting_label
 -- grain: dataset, architecture, forget set, attack, metric (split, variant, param, game), method, scope and
 -- setting; ranks stand within one conditions

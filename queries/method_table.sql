@@ -1,5 +1,5 @@
 -- What does each method need and cost, and how close to retraining does it come?
--- shown: architecture, forget_set, method, verdict, average_gap, ratio, mia_auc, risk_auc, risk_low
+-- shown: architecture, forget_set!, method!, verdict!, average_gap, ratio, mia_auc, risk_auc, risk_low
 -- shown: risk_high, forget_accuracy, test_accuracy, seconds, seeds, needs, passes, setting_label
 -- grain: dataset, architecture, forget set, scope, method and setting, over seeds
 -- param scope = "all": layer scope

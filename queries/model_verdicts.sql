@@ -1,5 +1,5 @@
 -- What is the verdict on each model, and what would settle those that are undecided?
--- shown: architecture, forget_set, method, scope, verdict, told_apart, shown_equivalent, undecided
+-- shown: architecture, forget_set!, method!, scope, verdict!, told_apart, shown_equivalent, undecided
 -- shown: primary_measures, settles, seeds, setting_label
 -- grain: dataset, architecture, forget set, method, scope and setting of the model
 -- param forget_set = null: only this forget set

@@ -1,5 +1,5 @@
 -- How does each unlearned model compare with retraining, at a glance?
--- shown: architecture, forget_set, method, scope, verdict, forget_accuracy, average_gap, gap_low, gap_high
+-- shown: architecture, forget_set!, method!, scope, verdict!, forget_accuracy, average_gap, gap_low, gap_high
 -- shown: mia_auc, cost, test_accuracy, retain_accuracy, robust, fairness, js_forget, extraction, seeds
 -- shown: setting_label
 -- grain: dataset, architecture, forget set, method, scope and setting, over seeds

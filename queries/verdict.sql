@@ -1,5 +1,5 @@
 -- Which models can be told from retraining, which are shown to equal it, and what would settle the others?
--- shown: method, scope, metric, split, verdict, difference, difference_low, difference_high, attack, family
+-- shown: method!, scope, metric!, split, verdict!, difference, difference_low, difference_high, attack, family
 -- shown: variant, param, forget_set, architecture, settles, setting_label
 -- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method, scope and setting
 -- param forget_set = null: only this forget set

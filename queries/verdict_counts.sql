@@ -1,4 +1,6 @@
 -- How many unlearned models are told apart from retraining, are shown to equal it, and are undecided?
+-- shown: forget_set!, architecture, models, told_apart!, shown_equivalent!, undecided!, blind, places, visible
+-- shown: declared_after, measures, forgetting, seeing
 -- grain: dataset, architecture and forget set; the row without these is all places together
 -- Of `model_verdicts`. visible: shown equivalent although a difference within a margin is visible.
 -- declared_after: models of which a primary measure or its margin was declared after rows were there.

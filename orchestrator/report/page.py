@@ -10,27 +10,41 @@ from markupsafe import Markup
 
 from orchestrator.plan.shadows import CANARY_POOL
 from orchestrator.progress.duration import measured_duration
+from orchestrator.report.chart_tables import chart_table
+from orchestrator.report.drill_down import STATIC_PLACES, drill_down, history_spec, with_history
 from orchestrator.report.exposure import Exposed
 from orchestrator.report.facts.board import Board, Cell
 from orchestrator.report.facts.drawn import Drawn
 from orchestrator.report.facts.facts import Facts
+from orchestrator.report.facts.history import NAME
 from orchestrator.report.templates import Head, asset, json_block, number, render
 from orchestrator.results.charts.chart import VEGA_LITE
 from orchestrator.results.charts.colours import PAGE, Spec, paint
 from orchestrator.results.charts.kinds import KINDS, Kind
 from orchestrator.results.claims import ClaimAnswer
 
-STYLES = ("base.css", "report.css")
+STYLES = ("base.css", "report.css", "drill_down.css")
 RUNTIME = "vega.min.js"
-SCRIPTS = ("rows.js", "charts.js", "dialogs.js", "page.js")
+SCRIPTS = (
+    "rows.js",
+    "charts.js",
+    "tables.js",
+    "history.js",
+    "dialogs.js",
+    "compare.js",
+    "classes.js",
+    "page.js",
+)
 SECTIONS = (
     ("answer", "Answer"),
     ("leaderboard", "Leaderboard"),
+    ("compare", "Two methods"),
     ("differences", "Differences"),
     ("robustness", "Robustness"),
     ("fairness", "Fairness"),
     ("examples", "Examples"),
     ("harm", "Harm"),
+    ("classes", "Classes"),
     ("stopping", "Stopping"),
     ("scope", "Scope"),
     ("claims", "Claims"),
@@ -41,6 +55,7 @@ SECTIONS = (
     ("provenance", "Provenance"),
 )
 """Anchor and name of each section, in order."""
+MINUS = "\N{MINUS SIGN}"
 FULL = 4.0
 """Margins that an inline interval reaches at most; what lies beyond ends in an arrow."""
 
@@ -77,6 +92,11 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         interval_of=_interval,
         short=_short,
         duration=measured_duration,
+        table_of=lambda name: chart_table(drawn[name], [place.title for place in facts.places]),
+        points=points,
+        tint=tint,
+        unpictured=[i for i, place in enumerate(facts.places) if place.forget_set == CANARY_POOL],
+        static_places=STATIC_PLACES,
     )
 
 
@@ -86,13 +106,15 @@ def _data(facts: Facts, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
     texts = {s.example: s.text for p in facts.exhibits.places for g in p.galleries for s in g.shown if s.text}
     return {
         "places": [place.title for place in facts.places],
-        "charts": {name: _chart(kind, drawn[name]) for name, kind in shown.items()},
-        "specs": {name: compiled(kind) for name, kind in shown.items()},
+        "charts": with_history({name: _chart(kind, drawn[name]) for name, kind in shown.items()}, facts),
+        "specs": {name: compiled(kind.spec()) for name, kind in shown.items()}
+        | ({NAME: compiled(history_spec())} if facts.history.drawn.rows else {}),
         "unpictured": [i for i, place in enumerate(facts.places) if place.forget_set == CANARY_POOL],
         "images": facts.exhibits.images,
         "classes": facts.exhibits.classes,
         "texts": texts,
         "noun": "document" if facts.exhibits.documents else "example",
+        **drill_down(facts),
     }
 
 
@@ -100,11 +122,11 @@ def _chart(kind: Kind, found: Drawn) -> dict[str, Any]:
     return {"title": kind.title, "choices": kind.choices, "rows": found.rows, "columns": dict(found.columns)}
 
 
-def compiled(kind: Kind) -> Spec:
+def compiled(spec: Spec) -> Spec:
     """The specification of a chart as Vega draws it in a page, at the width that it is given."""
     import vl_convert
 
-    spec = paint(kind.spec(), PAGE) | {"autosize": {"type": "fit-x", "contains": "padding"}}
+    spec = paint(spec, PAGE) | {"autosize": {"type": "fit-x", "contains": "padding"}}
     made: Spec = vl_convert.vegalite_to_vega(spec, vl_version=VEGA_LITE)
     return made
 
@@ -156,6 +178,18 @@ TONES = {"told apart": Markup(' class="apart"'), "shown equivalent": Markup(' cl
 def tone(verdict: str) -> Markup:
     """The class of a cell of the leaderboard by its verdict, as an attribute; nothing of an undecided one."""
     return TONES.get(verdict, Markup(""))
+
+
+def points(thousandths: int) -> str:
+    """A difference of shares in percentage points, with a decimal where it is below 10."""
+    value = thousandths / 10
+    text = f"{abs(value):.1f}" if abs(value) < 10 else f"{abs(value):.0f}"
+    return f"{'+' if value > 0 else MINUS if value < 0 else ''}{text.removesuffix('.0')}"
+
+
+def tint(thousandths: int) -> str:
+    """How much colour a difference has: small ones show too, and words stay legible on large ones."""
+    return f"{4 + 1.3 * abs(thousandths) ** 0.5:.0f}%"
 
 
 def claim_reach(claim: ClaimAnswer) -> float:

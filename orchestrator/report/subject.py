@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.report.commands import configuration, quoted
+from orchestrator.report.commands import sweep
 from orchestrator.results.own_queries import ask
 from tasks.errors import AuditError, unknown_name
 
@@ -47,11 +47,16 @@ def choose(
     """
     rows = ask(results, "audited_models")
     if not any(r["finished"] for r in rows):
-        raise AuditError(
-            f"{results.store.root}: no audited cell has finished; "
-            f"python -m orchestrator.sweep {configuration(results)} "
-            f"--out {quoted(results.store.root)} computes them"
+        why = next((r["error"] for r in rows if r["error"]), "")
+        what, remedy = (
+            (f"every audited cell has failed ({why})", "--rerun failed")
+            if why
+            else (
+                "no audited cell has finished",
+                "",
+            )
         )
+        raise AuditError(f"{results.store.root}: {what}; {sweep(results, remedy)} computes them")
     chosen: dict[str, str] = {}
     asked = {"forget_set": forget_set, "method": method, "architecture": architecture, "scope": scope}
     for name, given in asked.items():

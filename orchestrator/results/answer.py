@@ -58,14 +58,16 @@ def show(rows: pa.Table, text: str, *, wide: bool = False) -> None:
     """
     from orchestrator.results.aligned import text_columns  # pyarrow: not for --help
 
-    shown = find_query(text).shown if text.isidentifier() else ()
+    query = find_query(text) if text.isidentifier() else None
     columns = text_columns(rows)
-    chosen = [column for name in shown for column in columns if column.name == name]
-    show_columns(columns, chosen or columns, wide=wide)
+    chosen = [column for name in (query.shown if query else ()) for column in columns if column.name == name]
+    show_columns(columns, chosen or columns, wide=wide, kept=query.kept if query else ())
 
 
-def show_columns(columns: Sequence[Column], chosen: Sequence[Column], *, wide: bool) -> None:
-    """Write columns to stdout: all of them, or to a terminal the chosen ones that it has room for.
+def show_columns(
+    columns: Sequence[Column], chosen: Sequence[Column], *, wide: bool, kept: Sequence[str] = ()
+) -> None:
+    """Write columns to stdout: all of them, or to a terminal the chosen ones that it has room for, `kept` in any case.
 
     What is not shown is said on stderr.
     """
@@ -76,7 +78,7 @@ def show_columns(columns: Sequence[Column], chosen: Sequence[Column], *, wide: b
     if width is None:
         sys.stdout.write("\n".join([*table_lines(columns), ""]))
         return
-    fitted = fit(chosen, width)
+    fitted = fit(chosen, width, kept)
     caption = ["; ".join(fitted.shared), ""] if fitted.shared else []
     sys.stdout.write("\n".join([*caption, *table_lines(fitted.columns), ""]))
     sys.stdout.flush()

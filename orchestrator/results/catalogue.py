@@ -47,6 +47,8 @@ class Query:
     """Parameters that may not."""
     shown: tuple[str, ...] = ()
     """Columns that answer the question, of a query with many; all of them where this is empty."""
+    kept: tuple[str, ...] = ()
+    """Those of them that a terminal never goes without, however narrow: of what a row is, and the answer."""
     ranges: dict[str, Range] = field(default_factory=dict)
     """Of parameters that are numbers, where there are limits."""
     below: str = ""
@@ -111,8 +113,8 @@ def read_query(path: Path) -> Query:
 
 
 def parse_query(name: str, text: str) -> Query:
-    """Read the header: the question, then lines `grain: ...`, `shown: COLUMN, ...`, `builds on: QUERY` and
-    `param NAME = DEFAULT [from LOW [to HIGH]]: meaning`.
+    """Read the header: the question, then lines `grain: ...`, `shown: COLUMN, COLUMN!, ...` (!: never left
+    out), `builds on: QUERY` and `param NAME = DEFAULT [from LOW [to HIGH]]: meaning`.
 
     The answer of a query that another one builds on is a table of that other one, under its name; parameters of both
     are parameters of the whole, with the defaults of the upper one where it states some.
@@ -146,6 +148,7 @@ def parse_query(name: str, text: str) -> Query:
         question=question,
         grain=" ".join(grain),
         shown=tuple(re.findall(r"\w+", " ".join(shown))),
+        kept=tuple(re.findall(r"(\w+)!", " ".join(shown))),
         defaults=defaults,
         required=tuple(required),
         ranges=ranges,

@@ -33,16 +33,17 @@ def room() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def fit(columns: Sequence[Column], width: int) -> Fitted:
+def fit(columns: Sequence[Column], width: int, kept: Sequence[str] = ()) -> Fitted:
     """The part of an answer that a terminal has room for; all of it, unchanged, where it has room for that.
 
     Columns that have one value in all rows are folded, the ends of an interval stand behind its value, headings take
     several lines, texts are shortened, never numbers. Where that is not enough the last columns are left out: the
-    first matter most.
+    first matter most. Those that are kept stay in their place while others go; of them the last stays longest.
 
     Args:
         columns: the answer.
         width: cells of a line.
+        kept: names of columns that say of what a row is, and what the answer is.
     """
     columns = [_on_one_line(column) for column in columns]
     if line_width(columns) <= width:
@@ -50,13 +51,34 @@ def fit(columns: Sequence[Column], width: int) -> Fitted:
     columns, shared = _without_shared(_with_intervals(columns))
     if line_width(columns) > width:
         columns = [_broken(column) for column in columns]
-    kept = len(columns)
-    while kept > 1 and line_width(_shortened(columns[:kept], width)) > width:
-        kept -= 1
-    if 1 < kept < len(columns) and columns[kept - 1].name.replace("\n", "").endswith("_low"):
-        kept -= 1  # one end of an interval says less than none
-    left_out = tuple(column.name.replace("\n", "") for column in columns[kept:])
-    return Fitted(columns=tuple(_shortened(columns[:kept], width)), shared=shared, left_out=left_out)
+    stay = _staying(columns, width, kept)
+    left_out = tuple(_name(column) for i, column in enumerate(columns) if i not in stay)
+    return Fitted(
+        columns=tuple(_shortened([columns[i] for i in stay], width)), shared=shared, left_out=left_out
+    )
+
+
+def _staying(columns: Sequence[Column], width: int, kept: Sequence[str]) -> list[int]:
+    """Places of the columns that there is room for: as many of the first as fit beside those that are kept."""
+
+    def fits(places: Sequence[int]) -> bool:
+        return line_width(_shortened([columns[i] for i in places], width)) <= width
+
+    must = [i for i, column in enumerate(columns) if _name(column) in kept]
+    while len(must) > 1 and not fits(must):
+        must.pop(-2)
+    for count in range(len(columns), -1, -1):
+        stay = sorted({*range(count), *must})
+        # One end of an interval says less than none.
+        half = 1 < count < len(columns) and _name(columns[count - 1]).endswith("_low")
+        if stay and not half and (fits(stay) or len(stay) <= max(1, len(must))):
+            return stay
+    return []
+
+
+def _name(column: Column) -> str:
+    """As it was before its heading took several lines."""
+    return column.name.replace("\n", "")
 
 
 def line_width(columns: Sequence[Column]) -> int:

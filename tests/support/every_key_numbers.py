@@ -94,7 +94,7 @@ class Numbers:
     def examples(self, attack: str, family: str) -> list[dict[str, Any]]:
         """Rows of `examples` of a cell; none under an adversarial attack."""
         if family == "none":
-            return [
+            rows = [
                 {
                     "example_id": number,
                     "split": split,
@@ -105,6 +105,7 @@ class Numbers:
                 for split in ("forget", "retain", "test")
                 for number in range(EXAMPLES)
             ]
+            return [row | {"predicted": self._answered(row)} for row in rows]
         if family == "population":
             return [
                 {
@@ -121,6 +122,13 @@ class Numbers:
                 for number in (*range(EXAMPLES), 1)
             ]
         return list(self._exposed()) if family == "per_example" and attack != "before_after" else []
+
+    @staticmethod
+    def _answered(row: dict[str, Any]) -> int | None:
+        """The class that a model answers: the label where it is right; of one example none, as of a document."""
+        if row["example_id"] == EXAMPLES - 1:
+            return None
+        return row["label"] if row["correct"] else (row["label"] + 1) % 3
 
     def _exposed(self) -> Iterator[dict[str, Any]]:
         """Of two statistics on two splits: scores in runs, and what each example's runs amount to.

@@ -1,5 +1,5 @@
 // Charts: each figure draws the rows of the place and of its choices when it comes near, and all of them before printing.
-const WIDEST = { forest: 620, exposure: 1120, robustness: 232, order: 290, stopping: 290 };
+const WIDEST = { forest: 620, exposure: 1120, robustness: 232, order: 290, stopping: 290, history: 290 };
 const views = new Map();
 let place = 0;
 
@@ -81,7 +81,7 @@ function drawFigure(figure) {
   if (!rows.length) return [];
   if (box.classList.contains("many")) return drawPanels(box, name, rows);
   const chosen = [...figure.querySelectorAll("[data-choice]")].map((select) => select.value).join(", ");
-  box.setAttribute("aria-label", [data.charts[name].title, data.places[place], chosen].filter(Boolean).join(", ") + ": " + rows.length + " rows; tables and queries hold the same numbers");
+  box.setAttribute("aria-label", [data.charts[name].title, data.places[place], chosen].filter(Boolean).join(", ") + ": " + rows.length + " rows; the table below it holds the same numbers");
   return [draw(box, name, rows)];
 }
 
@@ -93,7 +93,7 @@ function drawPanels(box, name, rows) {
   return distinct(rows.map(own).filter(Boolean)).map((who) => {
     const panel = make("div", null, box);
     make("p", who, panel, { class: "who" });
-    const node = make("div", null, panel, { class: "chart", role: "img", "aria-label": data.charts[name].title + ", " + who });
+    const node = make("div", null, panel, { class: "chart", role: "img", "aria-label": data.charts[name].title + ", " + who, "aria-describedby": "rows-" + name });
     return draw(node, name, rows, who);
   });
 }

@@ -1,18 +1,5 @@
-// Drill-down: the history of an example over models, statistics and attacks; the page of a method with all it is measured by.
+// Drill-down: the history of an example over models, statistics, attacks and epochs; the page of a method with all it is measured by.
 const dialog = document.getElementById("example");
-
-/** A table with a heading, in a box that scrolls. */
-function table(parent, headings, rows, label) {
-  const scroll = make("div", null, parent, { class: "scroll", tabindex: "0", role: "region", "aria-label": label });
-  const made = make("table", null, scroll), top = make("tr", null, make("thead", null, made));
-  for (const heading of headings) make("th", heading, top, { scope: "col" });
-  const body = make("tbody", null, made);
-  for (const cells of rows) {
-    const row = make("tr", null, body);
-    cells.forEach((cell, i) => make(i ? "td" : "th", cell.text ?? cell, row, { ...(i ? {} : { scope: "row" }), ...(cell.look ? { class: cell.look } : {}) }));
-  }
-  return made;
-}
 
 /** A heading with the example itself: its image, or its words. */
 function exhibit(id, at) {
@@ -45,7 +32,9 @@ function showExample(id, at) {
       row.label, written(row.value, 2), written(row.without, 2), { text: row.told ? "yes" : "", look: row.told ? "apart" : "" },
     ]), "Exposure of " + nameOf(id) + " " + statistic);
   }
+  const drawHistory = addHistory(id, at);
   dialog.showModal();
+  drawHistory?.();
 }
 
 /** Opens the page of a method and brings it into view. */

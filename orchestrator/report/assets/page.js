@@ -54,6 +54,7 @@ function show(number) {
   place = number;
   if (chooser) chooser.value = String(number);
   for (const node of document.querySelectorAll(".of-place")) node.hidden = Number(node.dataset.ofPlace) !== number;
+  document.querySelectorAll("details[data-rows][open]").forEach(fillRows);
   filter();
   redraw();
 }

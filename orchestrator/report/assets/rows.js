@@ -54,5 +54,6 @@ function distinct(values) {
 /** A number with at most so many digits after the point, and a proper minus sign. */
 function written(value, digits = 3) {
   if (value === null || value === undefined) return "\u2013";
-  return value.toFixed(digits).replace("-", "\u2212");
+  const text = value.toFixed(digits);
+  return Number(text) ? text.replace("-", "\u2212") : text.replace("-", "");
 }

@@ -79,6 +79,8 @@ class Exhibits:
     documents: bool
     """Whether examples are documents."""
     places: tuple[PlaceExamples, ...]
+    class_names: tuple[str, ...] = ()
+    """By number; empty where they are unknown or may not be shown."""
 
 
 def exhibits(answers: Answers, places: Sequence[Place], dots: Iterable[Row], *, asked: bool) -> Exhibits:
@@ -107,6 +109,7 @@ def exhibits(answers: Answers, places: Sequence[Place], dots: Iterable[Row], *, 
         why_not=shown.why_not,
         documents=documents,
         places=tuple(_of_place(place, *lists, shown) for place, lists in zip(places, found, strict=True)),
+        class_names=shown.class_names,
     )
 
 

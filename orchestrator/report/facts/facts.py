@@ -13,9 +13,12 @@ from orchestrator.report.commands import query, sweep
 from orchestrator.report.exposure import FALSE_DISCOVERIES, QUERY, Exposed, exposed_models, exposed_rows
 from orchestrator.report.facts.answer import Request, headline, place_answer
 from orchestrator.report.facts.board import Board, board
+from orchestrator.report.facts.compare import Comparison, side_by_side
+from orchestrator.report.facts.confusion import Confusion, confusion
 from orchestrator.report.facts.drawn import Drawn, drawn
 from orchestrator.report.facts.examples import Exhibits, exhibits
 from orchestrator.report.facts.fitted import MOST_PLACES, Ranks, trimmed
+from orchestrator.report.facts.history import History, history
 from orchestrator.report.facts.methods import MethodFacts, methods
 from orchestrator.report.facts.record import Record, record
 from orchestrator.report.sentences import Counts, comparisons, in_short, reservations
@@ -94,6 +97,10 @@ class Facts:
     """The place of each of these."""
     exhibits: Exhibits
     charts: tuple[Drawn, ...]
+    comparisons: tuple[Comparison, ...]
+    """Of each place."""
+    confusion: Confusion
+    history: History
     claims: tuple[ClaimAnswer, ...]
     record: Record
     behind: Mapping[str, Behind]
@@ -136,6 +143,7 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
     requests = _of_places(asked, len(places))
     rows, charts = drawn(answers, places, Ranks(places, complete[:MOST_PLACES]))
     measured: dict[str, Mapping[str, Any]] = {one.name: {} for one in claims if one.verdict != "not answered"}
+    shown = exhibits(answers, places, rows["exposure"], asked=examples)
     numbers = {place: number for number, place in enumerate(places)}
     tested = [(numbers[key[0]], row) for key, row in exposed_rows(answers) if key[0] in numbers]
     return Facts(
@@ -151,8 +159,11 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
         methods=methods(answers, places, boards),
         exposed=tuple(row for _, row in tested),
         exposed_at=tuple(place for place, _ in tested),
-        exhibits=exhibits(answers, places, rows["exposure"], asked=examples),
+        exhibits=shown,
         charts=tuple(charts),
+        comparisons=tuple(side_by_side(answers, places, boards, rows)),
+        confusion=confusion(answers, places, boards, shown.class_names),
+        history=history(answers, places, shown, rows["exposure"]),
         claims=tuple(claims),
         record=record(answers),
         behind={name: _behind(answers, name, params) for name, params in (_queries() | measured).items()},
@@ -250,6 +261,9 @@ OTHERS: Mapping[str, Mapping[str, Any]] = {
     "failures": {},
     "retained_copies": {},
     "cost": {},
+    "method_pairs": {},
+    "class_confusion": {},
+    "example_history": {},
 }
 """Queries behind tables and sentences, with their parameters."""
 

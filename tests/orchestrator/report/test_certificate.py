@@ -294,32 +294,6 @@ def test_per_example_attacks_name_the_recognised_examples(store):
     assert "no per-example attack stands behind this page" not in page
 
 
-def test_the_json_holds_what_the_page_says_and_the_exit_code_is_the_verdict(store, tmp_path, capsys):
-    write_models(store, VALUES | {"kept": 0.9, "same": 0.502, "none": 0.502})
-    write_cell(store, "kept", attack="pgd", status="failed", error_type="Diverged", error="loss is nan")
-    codes = {}
-    for method in ("kept", "same"):
-        asked = [store.root, "--forget-set", "mine", "--method", method, "--format", "json"]
-        codes[method] = main(asked)
-        held = json.loads(capsys.readouterr().out)
-        with Results(store.root) as results:
-            subject = choose(results, forget_set="mine", method=method)
-            page = unescape(as_page(certify(results, subject)))
-            (row,) = results.sql(f"from verdicts where method = '{method}'").to_pylist()
-        for sentence in (*held["finding"]["sentences"], *held["limits"], *held["finding"]["failed"]):
-            assert sentence in page
-        (measure,) = held["finding"]["measures"]
-        assert (measure["difference"], measure["p"]) == (row["difference"], row["p_adjusted"])
-        assert held["verdict"] == row["verdict"]
-    assert codes == {"kept": 3, "same": 0}
-    assert held["finding"]["failed"] == []
-    write_models(store, {"no_op": 0.5})  # nothing is told apart, so nothing is shown
-    assert (
-        main([store.root, "--forget-set", "mine", "--method", "same", "--output", str(tmp_path / "c.html")])
-        == 4
-    )
-
-
 def test_a_primary_measure_that_failed_is_undecided(tmp_path, capsys):
     store = Store(str(tmp_path / "made"))
     write_run(store, primary=("accuracy:forget", "accuracy:test"))

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from orchestrator.report.facts.confusion import Answered, Confusion, Matrix
+from orchestrator.report.facts.drawn import Drawn, column
 from orchestrator.report.facts.examples import Exhibits, Gallery, PlaceExamples, Shown
 from orchestrator.report.facts.facts import Facts, gather_facts
+from orchestrator.report.facts.history import History, Line, PlaceHistory
 from orchestrator.report.facts.record import _listed, _run
 from orchestrator.report.page import report_page
 from orchestrator.results.charts.answers import Answers
@@ -51,7 +54,22 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     gallery = Gallery(title=HOSTILE, statistic=HOSTILE, caption=HOSTILE, shown=(shown,))
     places = tuple(PlaceExamples(galleries=(gallery,), groups=()) for _ in found.places)
     exhibits = Exhibits(images={}, classes={1: HOSTILE}, why_not=HOSTILE, documents=True, places=places)
-    return replace(found, headline=HOSTILE, exhibits=exhibits)
+    cell = Answered(row=0, column=0, share=900, retrained=1000)
+    matrix = Matrix(
+        place=0, label=HOSTILE, split=HOSTILE, seeds=3, classes=(1,), left_out=0, examples=(5,), cells=(cell,)
+    )
+    confusion = Confusion(matrices=(matrix,), left_out=0, names={1: HOSTILE})
+    row = {"place": 0, "example": 1, "label": HOSTILE, "epoch": 0, "value": 1.0, "low": 0.5, "high": 1.5}
+    rows = [
+        row | {"epoch": epoch, "without": 0.0, "without_low": None, "without_high": None} for epoch in (0, 1)
+    ]
+    columns = {name: column([r[name] for r in rows]) for name in rows[0]}
+    line = Line(example=1, label=HOSTILE, values=(1.0, 1.0), retrained=0.0)
+    history = History(
+        drawn=Drawn(name="history", rows=2, left_out=0, remark="", columns=columns),
+        places=(PlaceHistory(epochs=(0, 1), lines=(line,), left_out=0, examples=1, of=1),),
+    )
+    return replace(found, headline=HOSTILE, exhibits=exhibits, confusion=confusion, history=history)
 
 
 def test_the_first_wall_everything_is_escaped(facts: Facts) -> None:
@@ -62,6 +80,8 @@ def test_the_first_wall_everything_is_escaped(facts: Facts) -> None:
     assert "</script" not in page.scripts[0]
     held = json.loads(page.scripts[0])
     assert held["classes"]["1"] == HOSTILE
+    assert held["confusion"]["names"]["1"] == HOSTILE
+    assert HOSTILE in [model[0] for model in held["compare"][0]["models"]]
     assert HOSTILE in next(iter(held["charts"]["forest"]["columns"]["method"].values()))
     assert LONG in page.words
     assert RIGHT_TO_LEFT in page.words

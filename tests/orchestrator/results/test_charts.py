@@ -34,7 +34,7 @@ def results():
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_specification_compiles_for_a_page_and_draws_nothing_but_its_rows(name):
-    made = compiled(KINDS[name])
+    made = compiled(KINDS[name].spec())
     text = str(made)
     assert '"@' not in text
     assert "'@" not in text

@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from orchestrator.results.aligned import table_lines, text_columns
+from orchestrator.results.catalogue import catalogue, find_query
 from orchestrator.results.terminal import Fitted, fit
 
 ROWS = pa.table(
@@ -76,3 +77,43 @@ def test_equal_names_and_no_rows_are_fine() -> None:
 def test_wide_characters_stay_in_their_column() -> None:
     lines = table_lines(text_columns(pa.table({"name": ["漢字", "🙂", "ab"], "n": [1, 2, 3]})))
     assert {cell_len(line) for line in lines[:5]} == {7}
+
+
+JUDGED = pa.table(
+    {
+        "architecture": ["resnet_small", "vit_small"],
+        "forget_set": ["half_of_class_3", "random"],
+        "method": ["boundary_shrink", "random_labels"],
+        "scope": ["all", "last-1"],
+        "verdict": ["shown equivalent", "undecided"],
+        "told_apart": [0, 3],
+        "settles": ["12 seeds in place of 3", "more seeds"],
+    }
+)
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_the_verdict_stays_in_a_narrow_terminal_and_so_does_what_it_is_of(width: int) -> None:
+    fitted = fit(text_columns(JUDGED), width, find_query("model_verdicts").kept)
+    names = [column.name.replace("\n", "") for column in fitted.columns]
+    assert {"forget_set", "method", "verdict"} <= {*names}
+    assert names == [name for name in JUDGED.column_names if name in names]
+    assert {*names, *fitted.left_out} == {*JUDGED.column_names}
+    assert max(map(cell_len, table_lines(fitted.columns))) <= width
+    assert ("architecture" in names) == (width == 60)
+
+
+def test_where_not_even_that_has_room_the_verdict_stays_longest() -> None:
+    kept = ("forget_set", "method", "verdict")
+    found = {}
+    for width in (30, 20):
+        fitted = fit(text_columns(JUDGED), width, kept)
+        found[width] = [column.name for column in fitted.columns]
+        assert max(map(cell_len, table_lines(fitted.columns))) <= width
+    assert found == {30: ["forget_set", "verdict"], 20: ["verdict"]}
+
+
+def test_every_query_with_a_verdict_keeps_it() -> None:
+    for query in catalogue().values():
+        assert {*query.kept} <= {*query.shown}
+        assert ("verdict" in query.shown) <= ("verdict" in query.kept), query.name

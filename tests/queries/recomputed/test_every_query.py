@@ -22,6 +22,7 @@ from tests.queries.recomputed import (  # each registers its recomputations
     bookkeeping,  # noqa: F401
     closing,  # noqa: F401
     costing,  # noqa: F401
+    drilling,  # noqa: F401
     membership,  # noqa: F401
     shadow_models,  # noqa: F401
 )

@@ -1,0 +1,84 @@
+"""What the script of a page reads to compare two models, to show classes, and to follow an example over epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.report.chart_tables import HEADINGS
+from orchestrator.report.facts.compare import MOST_SHARED, Comparison
+from orchestrator.report.facts.confusion import Confusion
+from orchestrator.report.facts.drawn import DIGITS
+from orchestrator.report.facts.facts import Facts
+from orchestrator.report.facts.history import NAME
+from orchestrator.report.facts.paired import Difference
+from orchestrator.results.charts.colours import Spec
+from orchestrator.results.charts.curves import epochs
+
+STATIC_PLACES = 6
+"""Places whose comparison and matrix stand in a page without a script, too."""
+AXIS = "above never seen (logits)"
+
+
+def history_spec() -> Spec:
+    """The chart of one example: a panel for each model, its curve beside the level after retraining."""
+    return epochs(AXIS)
+
+
+def drill_down(facts: Facts) -> dict[str, Any]:
+    """Entries of the data of a page."""
+    return {
+        "tables": {name: HEADINGS[name] for name in (c.name for c in facts.charts if c.rows)},
+        "mostShared": MOST_SHARED,
+        "compare": [_comparison(one) for one in facts.comparisons],
+        "confusion": _confusion(facts.confusion),
+        "history": [[place.examples, place.of] for place in facts.history.places],
+        "trajectories": facts.missing["order"],
+    }
+
+
+def with_history(charts: dict[str, Any], facts: Facts) -> dict[str, Any]:
+    """The charts of a page with that of one example, where there is a history."""
+    shown = facts.history.drawn
+    if not shown.rows:
+        return charts
+    made = {
+        "title": "Over epochs of unlearning",
+        "choices": [],
+        "rows": shown.rows,
+        "columns": dict(shown.columns),
+    }
+    return charts | {NAME: made}
+
+
+def _comparison(one: Comparison) -> dict[str, Any]:
+    return {
+        "headings": one.headings,
+        "measured": one.measured,
+        "models": [[m.label, m.entries, m.worst, m.stand_out] for m in one.models],
+        "pairs": {f"{p.one},{p.other}": [_rounded(d) for d in p.differences] for p in one.pairs.found},
+    }
+
+
+def _rounded(difference: Difference | None) -> list[float | None] | None:
+    if difference is None:
+        return None
+    return [None if end is None else float(f"{end:.{DIGITS}g}") for end in difference]
+
+
+def _confusion(found: Confusion) -> dict[str, Any]:
+    return {
+        "names": found.names,
+        "matrices": [
+            {
+                "place": m.place,
+                "label": m.label,
+                "split": m.split,
+                "seeds": m.seeds,
+                "classes": m.classes,
+                "left": m.left_out,
+                "n": m.examples,
+                "cells": [[c.row, c.column, c.share, c.retrained] for c in m.cells],
+            }
+            for m in found.matrices
+        ],
+    }

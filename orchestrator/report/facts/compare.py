@@ -1,0 +1,212 @@
+"""Two models of a place side by side: all that the leaderboard says of each, whom each harms, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator.progress.duration import measured_duration
+from orchestrator.report.facts.board import Board, Cell
+from orchestrator.report.facts.board import Row as BoardRow
+from orchestrator.report.facts.paired import MOST_MODELS, Difference, Pairs, pairs
+from orchestrator.report.templates import number
+from orchestrator.results.charts.answers import Answers, Row
+from orchestrator.results.charts.rows_examples import CONFIDENCE
+from orchestrator.results.evidence import APART, EQUIVALENT, UNDECIDED, Place, agreeing, interval, signed
+
+MOST_PLACES = 40
+"""Places at which models are compared."""
+MOST_COMPARED = 80
+"""Models that a reader can choose, of all places together; two at least of each."""
+MOST_SHARED = 24
+"""Examples that stand out under a model, the most exposed first, which are looked for under another."""
+BEFORE = ("verdict", "rests on")
+AFTER = ("average gap", "cost, retraining = 1", "exposed one by one", "exploratory discoveries")
+HARM = ("retained", "test")
+LOOKS = {APART: "apart", EQUIVALENT: "equivalent", UNDECIDED: "undecided"}
+
+
+class Entry(NamedTuple):
+    """What stands in a cell: its text, a smaller line, and the class of the verdict that colours it or nothing."""
+
+    text: str
+    small: str = ""
+    look: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """A model in the words of a column."""
+
+    label: str
+    method: str
+    entries: tuple[Entry, ...]
+    """In the order of the headings."""
+    worst: tuple[int, ...]
+    """Examples that stand out under it, the most exposed first."""
+    stand_out: int
+    """How many do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The audited models of a place that can be compared, the closest to retraining first."""
+
+    headings: tuple[str, ...]
+    measured: tuple[int, int]
+    """The headings that are measures: the first, and the one after the last."""
+    models: tuple[Compared, ...]
+    """The closest and the farthest ones, where there are many."""
+    left_out: int
+    """Models that cannot be chosen."""
+    pairs: Pairs
+
+    @property
+    def lines(self) -> list[tuple[str, Entry, Entry, Difference | None]]:
+        """Of the closest and the farthest model: heading, what each has, and by how much they differ."""
+        first, last = self.models[0], self.models[-1]
+        start, end = self.measured
+        found = self.pairs.found[0].differences if self.pairs.found else [None] * (end - start)
+        differences = [*[None] * start, *found, *[None] * (len(self.headings) - end)]
+        return list(zip(self.headings, first.entries, last.entries, differences, strict=True))
+
+    @property
+    def shared_words(self) -> str:
+        """What stands before the examples that both leave exposed."""
+        first, last = self.models[0], self.models[-1]
+        if not first.stand_out or not last.stand_out:
+            none = first.label if not first.stand_out else last.label
+            return f"No example stands out under {none}."
+        many = max(first.stand_out, last.stand_out) > MOST_SHARED
+        return (
+            f"{len(self.shared)} {agreeing(len(self.shared), 'example stands', 'examples stand')} out under both, of "
+            f"{first.stand_out} under {first.label} and {last.stand_out} under {last.label}"
+            + (f"; the {MOST_SHARED} most exposed of each are compared." if many else ".")
+        )
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """Examples that stand out under the closest model and under the farthest."""
+        first, last = self.models[0], self.models[-1]
+        return tuple(example for example in first.worst if example in last.worst)
+
+
+def side_by_side(
+    answers: Answers, places: Sequence[Place], boards: Sequence[Board], rows: Mapping[str, Sequence[Row]]
+) -> list[Comparison]:
+    """A comparison for each place.
+
+    Args:
+        answers: of the results.
+        places: in order.
+        boards: their leaderboards.
+        rows: of every chart by its name.
+    """
+    each = max(2, min(MOST_MODELS, MOST_COMPARED // max(1, min(len(places), MOST_PLACES))))
+    chosen = [_chosen(board, each if i < MOST_PLACES else 0) for i, board in enumerate(boards)]
+    paired = pairs(answers, places, boards, chosen)
+    return [
+        _comparison(board, some, _of_place(rows["harm"], place), _of_place(rows["exposure"], place), found)
+        for place, board, some, found in zip(places, boards, chosen, paired, strict=True)
+    ]
+
+
+def _chosen(board: Board, most: int) -> list[BoardRow]:
+    """The closest models and the farthest ones."""
+    audited = board.audited
+    if len(audited) <= most:
+        return audited
+    nearest = (most + 1) // 2
+    return [*audited[:nearest], *audited[len(audited) - (most - nearest) :]]
+
+
+def _of_place(rows: Sequence[Row], place: Place) -> list[Row]:
+    found = (place.dataset, place.architecture, place.forget_set)
+    return [
+        r
+        for r in rows
+        if r["role"] == "audited" and (r["dataset"], r["architecture"], r["forget_set"]) == found
+    ]
+
+
+def _comparison(
+    board: Board, chosen: Sequence[BoardRow], harm: Sequence[Row], exposure: Sequence[Row], found: Pairs
+) -> Comparison:
+    columns = tuple(f"{column.heading}{' *' if column.primary else ''}" for column in board.columns)
+    harmed = {(row["label"], row["examples"]): row for row in harm}
+    whose = [kind for kind in HARM if any(row["examples"] == kind for row in harm)]
+    statistic = _statistic(exposure)
+    standing_out = {row.label: _standing_out(exposure, statistic, row.label) for row in chosen}
+    after = (*AFTER, *(f"{kind} examples harmed" for kind in whose), "seeds")
+    return Comparison(
+        headings=(*BEFORE, *columns, *after),
+        measured=(len(BEFORE), len(BEFORE) + len(columns)),
+        models=tuple(
+            Compared(
+                label=row.label,
+                method=row.method,
+                entries=(
+                    *_before(row),
+                    *(_measured(cell) for cell in row.cells),
+                    *_after(row),
+                    *(_harmed(harmed.get((row.label, kind))) for kind in whose),
+                    Entry(str(row.seeds)),
+                ),
+                worst=standing_out[row.label][:MOST_SHARED],
+                stand_out=len(standing_out[row.label]),
+            )
+            for row in chosen
+        ),
+        left_out=len(board.audited) - len(chosen),
+        pairs=found,
+    )
+
+
+def _before(row: BoardRow) -> tuple[Entry, Entry]:
+    return Entry(row.verdict, "", LOOKS[row.verdict]), Entry(f"{row.standing} primary measures")
+
+
+def _measured(cell: Cell | None) -> Entry:
+    if cell is None:
+        return Entry("not measured")
+    if cell.difference is None:
+        return Entry(number(cell.value))
+    ends = "" if cell.difference_low is None else f" ({interval(cell.difference_low, cell.difference_high)})"
+    bound = "; upper bound" if cell.masked else ""
+    small = f"{signed(cell.difference)}{ends} from retraining: {cell.verdict}{bound}"
+    return Entry(number(cell.value), small, LOOKS.get(cell.verdict, ""))
+
+
+def _after(row: BoardRow) -> tuple[Entry, ...]:
+    priced = [p for p in row.prices if p.ratio is not None]
+    prices = ", ".join(number(p.ratio, 2) for p in priced) or "unknown"
+    took = ", ".join(f"{measured_duration(p.seconds)} on {p.device}" for p in priced)
+    exposed = row.exposed
+    told = (
+        Entry(f"{exposed.told_apart} of {exposed.tested}", exposed.attack) if exposed else Entry("not tested")
+    )
+    explored = "none" if row.discoveries is None else f"{row.discoveries} of {row.explored}"
+    return Entry(number(row.gap)), Entry(prices, took), told, Entry(explored)
+
+
+def _harmed(row: Row | None) -> Entry:
+    if row is None:
+        return Entry("not measured")
+    ends = "" if row["low"] is None else f"{number(row['low'])} to {number(row['high'])}"
+    return Entry(number(row["value"]), ends)
+
+
+def _statistic(exposure: Sequence[Row]) -> str:
+    """The way to be exposed by which most models of the place were looked at; of several the first."""
+    models: dict[str, set[str]] = {}
+    for row in exposure:
+        models.setdefault(row["statistic"], set()).add(row["label"])
+    return max(models, key=lambda statistic: len(models[statistic]), default="")
+
+
+def _standing_out(exposure: Sequence[Row], statistic: str, label: str) -> tuple[int, ...]:
+    """The examples that stand out under a model, the most exposed first."""
+    told = [r for r in exposure if (r["label"], r["statistic"], r["told"]) == (label, statistic, True)]
+    told.sort(key=lambda r: (-abs(r["value"]) if statistic == CONFIDENCE else -r["value"], r["example"]))
+    return tuple(dict.fromkeys(r["example"] for r in told))
