@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from orchestrator.report.facts.drawn import DIGITS_OF_INDEX, Column, Drawn
+from orchestrator.report.facts.columns import values_of
+from orchestrator.report.facts.drawn import Drawn
 from orchestrator.report.templates import number
 
 MOST_ROWS = 40
@@ -146,18 +147,8 @@ def chart_table(drawn: Drawn, places: Sequence[str]) -> ChartTable:
 
 def decoded(drawn: Drawn) -> list[dict[str, Any]]:
     """The rows of a chart again, from its columns."""
-    values = {name: _values(column, drawn.rows) for name, column in drawn.columns.items()}
+    values = {name: values_of(column, drawn.rows) for name, column in drawn.columns.items()}
     return [{name: values[name][i] for name in values} for i in range(drawn.rows)]
-
-
-def _values(column: Column, count: int) -> list[Any]:
-    if "all" in column:
-        return [column["all"]] * count
-    if "is" in column:
-        return list(column["is"])
-    at = column["at"]
-    places = map(DIGITS_OF_INDEX.index, at) if isinstance(at, str) else at
-    return [column["of"][i] for i in places]
 
 
 def _where(found: int | list[int], places: Sequence[str]) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.report.chart_tables import HEADINGS
+from orchestrator.report.facts.columns import shortened
 from orchestrator.report.facts.compare import MOST_SHARED, Comparison
 from orchestrator.report.facts.confusion import Confusion
-from orchestrator.report.facts.drawn import DIGITS
 from orchestrator.report.facts.facts import Facts
 from orchestrator.report.facts.history import NAME
 from orchestrator.report.facts.paired import Difference
@@ -62,7 +62,7 @@ def _comparison(one: Comparison) -> dict[str, Any]:
 def _rounded(difference: Difference | None) -> list[float | None] | None:
     if difference is None:
         return None
-    return [None if end is None else float(f"{end:.{DIGITS}g}") for end in difference]
+    return [shortened(end) for end in difference]
 
 
 def _confusion(found: Confusion) -> dict[str, Any]:

@@ -38,6 +38,19 @@ def column(values: Sequence[Any]) -> Column:
     return min(ways, key=_length)
 
 
+def values_of(column: Column, count: int) -> list[Any]:
+    """The values of so many rows again."""
+    if "all" in column:
+        return [column["all"]] * count
+    if "is" in column:
+        return list(column["is"])
+    if "runs" in column:
+        runs = zip(column["runs"][::2], column["runs"][1::2], strict=True)
+        return [column["of"][i] for i, length in runs for _ in range(length)]
+    at = column["at"]
+    return [column["of"][i] for i in (map(DIGITS_OF_INDEX.index, at) if isinstance(at, str) else at)]
+
+
 def _length(way: Column) -> int:
     return len(json.dumps(way, separators=(",", ":")))
 

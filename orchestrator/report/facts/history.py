@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.report.facts.drawn import Drawn, column
+from orchestrator.report.facts.columns import column
+from orchestrator.report.facts.drawn import Drawn
 from orchestrator.report.facts.examples import Exhibits
 from orchestrator.results.charts.answers import Answers, Row
 from orchestrator.results.evidence import Place

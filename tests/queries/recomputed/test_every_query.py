@@ -37,6 +37,8 @@ OWN = {path.stem: path for path in (*ROOT.glob("orchestrator/results/queries/*.s
 """SQL that one part of the program asks, in place of a user."""
 NOT_RECOMPUTED = {
     **{claim.name: "on made results: tests/queries/test_claims.py" for claim in CLAIMS},
+    "claim_models": "what claims lack: tests/queries/test_claim_gaps.py",
+    "claim_shadows": "what claims lack: the same",
     "verdict": "the rows of the view verdicts: tests/orchestrator/results/test_verdict.py",
     "model_verdicts": "the rows of the view model_verdicts: the same",
     "given_models": "no row of models that were trained here: tests/orchestrator/audit/test_given.py",
