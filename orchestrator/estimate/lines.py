@@ -60,7 +60,7 @@ def _time_lines(estimate: Estimate) -> list[str]:
             "a small sample"
         ]
     hours = time.device_seconds / 3600
-    device = f"{hours:.3g} device-hours" if hours >= 0.1 else f"{time.device_seconds:.0f} device-seconds"
+    device = f"{_digits(hours)} device-hours" if hours >= 0.1 else f"{time.device_seconds:.0f} device-seconds"
     wall = (
         "; wall time unknown, it depends on the cluster's size (execution.hosts)"
         if time.wall_seconds is None
@@ -98,6 +98,11 @@ def _size(size: float) -> str:
     """Bytes with a unit, three digits."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1000:
-            return f"{size:.3g} {unit}"
+            return f"{_digits(size)} {unit}"
         size /= 1024
-    return f"{size:.3g} TiB"
+    return f"{_digits(size)} TiB"
+
+
+def _digits(value: float) -> str:
+    """Three digits, and all of those before the point."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"

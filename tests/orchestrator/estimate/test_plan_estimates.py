@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from orchestrator.config.settings import load
 from orchestrator.estimate import cost
 from orchestrator.estimate import probe as probing
 from orchestrator.estimate.lines import plan_lines
-from orchestrator.estimate.past import Past, read_past
+from orchestrator.estimate.past import Past, Spent, model_key, read_past
 from orchestrator.estimate.probe import _chosen, _extrapolated, _sampled, probe
 from orchestrator.estimate.stages import expected_cells, stages
 from orchestrator.plan.grid import make_plan
@@ -44,6 +45,14 @@ def test_nothing_is_invented_where_nothing_has_run(plan, tmp_path):
     assert "time        unknown" in text
     assert "disk        unknown" in text
     assert "memory      unknown beyond the examples" in text
+
+
+def test_many_hours_are_written_out(plan, tmp_path):
+    long = {model_key(spec): Spent(1e6, 1e6) for spec in plan.models.values()}
+    text = "\n".join(plan_lines(estimate(plan, tmp_path, Past(stages=long))))
+    (hours,) = re.findall(r"time +([\d,]+) device-hours", text)
+    assert int(hours.replace(",", "")) > 1000
+    assert "e+" not in text
 
 
 def test_past_costs_add_up_to_what_the_run_took(plan, tmp_path):
