@@ -47,10 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def made_for_all(tmp_path_factory: pytest.TempPathFactory) -> None:
+def made_for_all(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Results that take long to make are made by one of the processes of a session, for all."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if hasattr(pytestconfig, "workerinput"):  # the folder of a worker of xdist lies in that of its session
         folder = folder.parent
     (folder / "made-once").mkdir(exist_ok=True)
     made_once.share(folder / "made-once")
