@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support import made_once
+
 # A wall-clock limit for each example fails where other work has the processors for a moment.
 settings.register_profile("lethe", deadline=None)
 settings.load_profile("lethe")
@@ -33,6 +35,25 @@ NEEDED = ("bash", "cp", "git", "nohup", "sh", "sleep", "touch")
 """Programs that tests may start, beside those of the environment: the shell, git and coreutils."""
 OPTIONAL = ("ip", "mount", "umount", "unshare")
 """Programs that tests may start too: they skip, and say why, where these are missing."""
+
+
+LONGEST = ("tests/test_readme.py", "tests/test_results_run_no_code.py")
+"""Files that begin first: begun last, one process would test for a minute after the other has nothing left to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the order of all other files."""
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in LONGEST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_for_all(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Results that take long to make are made by one of the processes of a session, for all."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(pytestconfig, "workerinput"):  # the folder of a worker of xdist lies in that of its session
+        folder = folder.parent
+    (folder / "made-once").mkdir(exist_ok=True)
+    made_once.share(folder / "made-once")
 
 
 @pytest.fixture(scope="session", autouse=True)

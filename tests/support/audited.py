@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +16,7 @@ from orchestrator.plan.answers import Declared
 from orchestrator.store.runs import named_run
 from orchestrator.store.store import Store
 from tests.support.fabricated import fabricated_setting, write_plan
+from tests.support.made_once import made_once
 from tests.support.sweeps import changed, sweep, write_config
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -32,14 +30,14 @@ ROLES = {
 }
 
 
-@functools.cache
 def audited_root() -> str:
     """A finished sweep of synthetic data with two methods and two scopes; made once, not to be written to."""
-    folder = Path(tempfile.mkdtemp(prefix="lethe-audited-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return str(made_once("audited", _audit) / "results")
+
+
+def _audit(folder: Path) -> None:
     config = write_config(folder, changed({"[evaluation]\n": "[evaluation]\nfprs = [0.1]\n"}))
     sweep(config, "--out", folder / "results").check_returncode()
-    return str(folder / "results")
 
 
 def copied(folder: Path) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +11,7 @@ import pyarrow as pa
 from orchestrator import sweep as sweep_command
 from orchestrator.store.store import Store
 from tests.support.commands import here
+from tests.support.made_once import made_once
 
 TEXT = """
 name = "tiny-shadows"
@@ -84,14 +82,14 @@ def sweep(
     return here(sweep_command.main, *words, *([] if report else ["--no-report"]))
 
 
-@functools.cache
 def finished() -> Path:
     """The folder of an undisturbed inline run; only to be read."""
-    folder = Path(tempfile.mkdtemp(prefix="lethe-shadows-"))
-    atexit.register(shutil.rmtree, folder)
+    return made_once("shadows", _run)
+
+
+def _run(folder: Path) -> None:
     ran = sweep(folder)
     assert ran.returncode == 0, ran.stderr
-    return folder
 
 
 def copied(to: Path) -> Path:

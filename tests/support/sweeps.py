@@ -1,13 +1,14 @@
 """Small sweeps for the tests: one TOML text, and runs of it in this process."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from orchestrator import sweep as sweep_command
 from orchestrator.store.store import Store
-from tests.support.commands import here, started
+from tests.support.commands import ROOT, here, started
 from tests.support.grains import MEASURED
 
 TABLES = ("cells", "metrics", "layers", "examples", "models", "forget_sets")
@@ -99,6 +100,36 @@ def started_sweep(
     """The same in a process of its own, with more variables in its environment."""
     words = [*arguments, *([] if report else ["--no-report"])]
     return started("orchestrator.sweep", *words, timeout=timeout, **environment)
+
+
+SEVERAL = """
+import json, sys
+from orchestrator.errors import run_command
+from orchestrator.sweep import main
+codes = [run_command(lambda: main(words)) for words in json.loads(sys.argv[1])]
+print("exit codes", *codes, file=sys.stderr)
+"""
+
+
+def started_sweeps(
+    *words: list[str], timeout: float = 240, **environment: str
+) -> tuple[list[int], subprocess.CompletedProcess[str]]:
+    """Several sweeps without a report one after the other in one new process, which takes long to start.
+
+    Returns their exit codes, and what they said in all.
+    """
+    asked = json.dumps([[*each, "--no-report"] for each in words])
+    ran = subprocess.run(
+        [sys.executable, "-c", SEVERAL, asked],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **environment},
+    )
+    told, _, codes = ran.stderr.rpartition("exit codes")
+    assert ran.returncode == 0, told or codes
+    return [int(code) for code in codes.split()], ran
 
 
 def content(folder: Path) -> dict[str, list[str]]:

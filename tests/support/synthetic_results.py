@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import hashlib
 import itertools
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy as np
 from orchestrator.store.store import Store
 from tasks.statistics.intervals import wilson
 from tests.support.fabricated import fabricated_setting
+from tests.support.made_once import made_once
 
 ROLES = {
     "finetune": "audited",
@@ -75,15 +74,12 @@ def proportion(metric: str, split: str, hits: int, n: int, direction: str, **mor
 
 def fill(root: str) -> Store:
     """Make a results directory of 36 models under three attacks, one failed cell and one failed model."""
-    shutil.copytree(_made_once(), root, dirs_exist_ok=True)
+    shutil.copytree(made_once("synthetic", _make), root, dirs_exist_ok=True)
     return Store(root)
 
 
-@functools.cache
-def _made_once() -> str:
-    root = tempfile.mkdtemp(prefix="lethe-synthetic-")
-    atexit.register(shutil.rmtree, root)
-    store = Store(root)
+def _make(root: Path) -> None:
+    store = Store(str(root))
     store.check_ready()
     generator = np.random.Generator(np.random.PCG64(20250301))
     for place in places():
@@ -92,7 +88,6 @@ def _made_once() -> str:
         _write_robust(store, place, generator)
         _write_membership(store, place, generator)
     _write_failures(store)
-    return root
 
 
 def _cell_row(place: Place, attack: str, family: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.store.store import Store
 from tests.chaos.harness import SHADOWS
 from tests.support.commands import ROOT
-from tests.support.sweeps import BAD_METHODS, changed, started_sweep
+from tests.support.sweeps import BAD_METHODS, changed, started_sweep, started_sweeps
 
 PLUGIN = f"""{BAD_METHODS}
 def _hangs():
@@ -18,6 +18,11 @@ def _hangs():
             time.sleep(1000)
         except ValueError:
             pass
+
+def _leaves():
+    with open(os.path.join(os.path.dirname(__file__), "left"), "a") as left:
+        left.write("once\\n")
+    sys.exit("enough")
 
 _seen = []
 
@@ -33,7 +38,7 @@ def _deadlocks():
 
 _MENDED = os.path.join(os.path.dirname(__file__), "mended")  # a file is no code: ids do not know it
 _method("raises", lambda: os.path.exists(_MENDED) or _raises())
-_method("leaves", lambda: sys.exit("enough"))
+_method("leaves", _leaves)
 _method("hangs", _hangs)
 _method("starves", lambda: bytearray(1 if os.path.exists(_MENDED) else 1 << 60))
 _method("crowded", _crowded)
@@ -100,13 +105,15 @@ def test_methods_become_rows_and_are_tried_again_on_request_only(tmp_path, backe
     assert models == {method: kind for method, (kind, _) in TOLD.items()}
 
     (tmp_path / "mended").touch()
-    again = run(tmp_path)
-    assert again.returncode == 1
-    assert {c["cell_id"]: c["finished_at"] for c in store.read("cells").to_pylist()} == {
-        c["cell_id"]: c["finished_at"] for c in cells
-    }
-    assert run(tmp_path, "--rerun", "failed").returncode == 1
-    left = {c["method"] for c in store.read("cells").to_pylist() if c["status"] == "failed"}
+    words = [str(tmp_path / "audit.toml"), "--out", str(tmp_path / "results")]
+    rerun = ["--rerun", "failed", "--set", "execution.stage_timeout=5", "--display", "plain"]
+    codes, ran = started_sweeps(words, [*words, *rerun], timeout=500, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert codes == [1, 1], ran.stderr
+    assert (tmp_path / "left").read_text() == "once\n" * 2  # in the first sweep and in the last
+    rows = store.read("cells").to_pylist()
+    fine = [{c["cell_id"]: c["finished_at"] for c in found if c["method"] in FINE} for found in (cells, rows)]
+    assert fine[0] == fine[1]
+    left = {c["method"] for c in rows if c["status"] == "failed"}
     assert left == {"leaves", "hangs", "blanks"}
 
 

@@ -27,7 +27,7 @@ from tasks.registry import import_plugins
 from tasks.unlearn.base import methods
 from tasks.unlearn.finetune import Finetune
 from tests.support.commands import ROOT
-from tests.support.sweeps import started_sweep, write_config
+from tests.support.sweeps import started_sweeps, sweep, write_config
 
 METHOD = """
 from __future__ import annotations
@@ -238,14 +238,6 @@ TEXT = {
 }
 
 
-PLAN_AND_RUN = """
-import json, sys
-from orchestrator.sweep import main
-raise SystemExit(any([main(words) for words in json.loads(sys.argv[1])]))
-"""
-"""Several sweeps in one process, which takes long to start."""
-
-
 def test_an_edited_plugin_is_computed_again_and_the_plan_says_so(lab: Path, tmp_path: Path) -> None:
     config, out = write_config(tmp_path, **TEXT), tmp_path / "results"
     arguments, path = (config, "--out", out, "--format", "json"), {"PYTHONPATH": str(lab.parent)}
@@ -259,23 +251,16 @@ def test_an_edited_plugin_is_computed_again_and_the_plan_says_so(lab: Path, tmp_
                 found.setdefault(rows[metric["cell_id"]], set()).add(metric["value"])
         return found
 
-    ran = started_sweep(*arguments, **path)
+    ran = sweep(*arguments)
     assert ran.returncode == 0, ran.stderr
     before = accuracies()
     (lab / "unrelated.py").write_text("NUMBER = 2\n")
     (lab / "settings.py").write_text("FACTOR = 0.0\n")
     told = f"plug-in {LAB}.method changed: its 1 cells are computed again"
-    words = [*map(str, arguments), "--no-report"]
-    then = [
-        sys.executable,
-        "-c",
-        PLAN_AND_RUN,
-        json.dumps([[*words, "--dry-run"], [*words, "--display", "plain"]]),
-    ]
-    ran = subprocess.run(
-        then, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **path}, check=False
-    )
-    assert ran.returncode == 0, ran.stderr
+    words = [*map(str, arguments)]
+    # in a new process, as a module is imported once
+    codes, ran = started_sweeps([*words, "--dry-run"], [*words, "--display", "plain"], **path)
+    assert codes == [0, 0], ran.stderr
     summary, _ = json.JSONDecoder().raw_decode(ran.stdout)
     assert summary["missing_cells"] == 1
     assert [note for note in summary["notes"] if note.startswith("plug-in ")] == [told]

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -52,6 +53,9 @@ VALUES = {
     "good": 0.502,
     "wild": 0.5,
 }
+
+
+HIDDEN = "the data are not embedded, and --examples was not given"
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,80 @@ def facts_of(store) -> Facts:
 def words_of(store) -> str:
     """What the page on them prints."""
     return checked(report_page(facts_of(store))).words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Results, and what a report says of them."""
+
+    store: Store
+    facts: Facts
+    words: str
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Of three models one is told apart, one shown equivalent, one undecided; there are measures that decide nothing.
+
+    Of 29 planned cells two have failed and six are missing.
+    """
+    store = Store(str(tmp_path_factory.mktemp("told")))
+    write_run(store, cells=29)
+    judged(store)
+    judged(store, dict.fromkeys(VALUES, 0.8) | {"good": 0.4}, split="test")
+    for seed in (7, 8):
+        error = {"status": "failed", "error_type": "Diverged", "error": "loss is <nan> at step 3"}
+        write_cell(store, "scrub", seed=seed, **error)
+    facts = facts_of(store)
+    return Told(store=store, facts=facts, words=checked(report_page(facts)).words)
+
+
+def test_controls_stand_above_and_the_closest_model_first(told):
+    (place,) = told.facts.places
+    assert [row.label for row in place.board.rows] == [
+        *("retrained", "retrained again", "a further retraining", "doing nothing", "good", "wild", "kept"),
+    ]
+    assert [row.rank for row in place.board.audited] == [1, 2, 3]
+
+
+def test_the_headline_says_who_is_equivalent_everywhere(told):
+    assert told.facts.headline == "Shown equivalent to retraining here: good."
+
+
+def test_the_three_verdicts_say_what_settles_them(told):
+    words = told.words
+    assert "A further retraining, which has forgotten, is shown equivalent." in words
+    assert (
+        "Doing nothing is told apart by more than its margin on 1 of 1 primary measure of forgetting."
+        in words
+    )
+    assert "told apart on 1 of 1 primary measure, most clearly: accuracy on the forgotten" in words
+    assert "shown equivalent on the one primary measure." in words
+    assert "The audit can tell." in words
+    with Results(told.store.root) as results:
+        (settles,) = results.sql("select settles from verdicts where method = 'wild' and family = 'primary'")[
+            "settles"
+        ].to_pylist()
+    said = r"\d+ seeds in place of 3, to show equivalence within 0.05 where there is no difference"
+    assert re.fullmatch(said, settles)
+    assert f"undecided; to settle it: {settles}." in words
+
+
+def test_exploratory_measures_decide_nothing(told):
+    (place,) = told.facts.places
+    found = {row.label: (row.verdict, row.discoveries, row.explored) for row in place.board.audited}
+    assert found["good"] == ("shown equivalent", 1, 1)
+    assert found["kept"][1:] == (0, 1)
+
+
+def test_failed_and_missing_cells_are_told_and_counted(told):
+    (failure,) = told.facts.record.failures
+    assert (failure.times, failure.message) == (2, "loss is <nan> at step 3")
+    assert "loss is <nan> at step 3" in told.words  # escaped: a parser reads it as text
+    assert "cells failed: 2" in told.words
+    assert "cells missing: 6, the same sweep command computes them" in told.words
+    with Results(told.store.root) as results:
+        assert {f.method for f in gather(results).findings} == VALUES.keys() - {"retrain", "retrain_again"}
 
 
 def test_real_results_give_every_section_in_order(real):
@@ -154,15 +232,6 @@ def test_numbers_of_the_leaderboard_are_those_of_the_store(real):
     assert {(r.method, r.scope): r.prices[0].ratio for r in place.board.audited} == ratios
 
 
-def test_controls_stand_above_and_the_closest_model_first(store):
-    judged(store)
-    (place,) = facts_of(store).places
-    assert [row.label for row in place.board.rows] == [
-        *("retrained", "retrained again", "a further retraining", "doing nothing", "good", "wild", "kept"),
-    ]
-    assert [row.rank for row in place.board.audited] == [1, 2, 3]
-
-
 def test_the_page_never_promises_safety(real):
     text = re.sub(
         r"\b(queries|python)\b.*", "", real[2].words[: real[2].words.index("The SQL behind everything")]
@@ -170,7 +239,8 @@ def test_the_page_never_promises_safety(real):
     assert not re.search(r"\b(safe|guarantee[sd]?|certified|proven)\b", text.lower())
 
 
-def test_command_writes_page_facts_and_figures(tmp_path, capsys):
+def test_command_writes_page_facts_and_figures_with_examples_on_demand(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(datasets.get("synthetic"), "embedded", False)
     page, facts, figures = tmp_path / "r.html", tmp_path / "f.json", tmp_path / "new" / "figures"
     flags = [
         "--output",
@@ -182,9 +252,12 @@ def test_command_writes_page_facts_and_figures(tmp_path, capsys):
         "--only",
         "forest",
         "cost",
+        "--examples",
     ]
     assert main([audited_root(), *flags]) == 0
-    checked(page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    assert "data:image/png" in text
+    assert HIDDEN not in checked(text).words
     assert json.loads(facts.read_text(encoding="utf-8"))["version"] == 2
     names = {path.stem for path in figures.iterdir()}
     assert {name.partition("-")[0] for name in names} == {"forest", "cost"}
@@ -224,21 +297,6 @@ def test_empty_results_explain_themselves(tmp_path):
     assert words.count("python -m orchestrator.sweep") >= 10
 
 
-def test_failures_are_listed_and_counted(tmp_path):
-    root = copied(tmp_path)
-    store = Store(root)
-    for seed in (7, 8):
-        error = {"status": "failed", "error_type": "Diverged", "error": "loss is <nan> at step 3"}
-        write_cell(store, "scrub", seed=seed, run_id=min(store.keys("runs")), **error)
-    page, facts = build(root)
-    checked(page)
-    (failure,) = facts.record.failures
-    assert (failure.times, failure.message) == (2, "loss is <nan> at step 3")
-    assert "loss is &lt;nan&gt; at step 3" in page
-    assert "cells failed: 2" in checked(page).words
-    assert not any(f.method == "scrub" for f in gather(Results(root)).findings)
-
-
 def test_counts_of_the_verdict_are_those_of_the_queries(store):
     for forget_set in ("mine", "theirs"):
         shift = {"mine": {}, "theirs": {"good": 0.7, "no_op": 0.5}}[forget_set]
@@ -272,29 +330,6 @@ def test_counts_of_the_verdict_are_those_of_the_queries(store):
         "theirs",
     ]  # where the audit can tell comes first
     assert "good is at 1 of 2 places" in facts.headline
-
-
-def test_the_headline_says_who_is_equivalent_everywhere(store):
-    judged(store)
-    assert facts_of(store).headline == "Shown equivalent to retraining here: good."
-
-
-def test_the_three_verdicts_say_what_settles_them(store):
-    judged(store)
-    words = words_of(store)
-    assert "A further retraining, which has forgotten, is shown equivalent." in words
-    assert (
-        "Doing nothing is told apart by more than its margin on 1 of 1 primary measure of forgetting."
-        in words
-    )
-    assert "told apart on 1 of 1 primary measure, most clearly: accuracy on the forgotten" in words
-    assert "shown equivalent on the one primary measure." in words
-    assert "The audit can tell." in words
-    with Results(store.root) as results:
-        (settles,) = results.sql("select settles from verdicts where method = 'wild'")["settles"].to_pylist()
-    told = r"\d+ seeds in place of 3, to show equivalence within 0.05 where there is no difference"
-    assert re.fullmatch(told, settles)
-    assert f"undecided; to settle it: {settles}." in words
 
 
 def test_two_settings_at_one_place_are_two_models_with_what_differs(store):
@@ -354,15 +389,6 @@ def test_a_margin_declared_after_rows_were_there_is_said(tmp_path):
     assert "told apart 1 of 1, declared after" in words
 
 
-def test_exploratory_measures_decide_nothing(store):
-    judged(store)
-    judged(store, dict.fromkeys(VALUES, 0.8) | {"good": 0.4}, split="test")
-    (place,) = facts_of(store).places
-    found = {row.label: (row.verdict, row.discoveries, row.explored) for row in place.board.audited}
-    assert found["good"] == ("shown equivalent", 1, 1)
-    assert found["kept"][1:] == (0, 1)
-
-
 def test_of_cells_measured_twice_that_of_the_plan_counts(store):
     write_accuracy(store, write_cell(store, "retrain"), 0.5, 0.04)
     write_accuracy(store, write_cell(store, "retrain_again"), 0.5, 0.04)
@@ -376,13 +402,6 @@ def test_of_cells_measured_twice_that_of_the_plan_counts(store):
     write_plan(store, "again", ["retrain-none-0", "retrain_again-none-0", "other"])
     (finding,) = (f for f in gather(Results(store.root)).findings if f.method == "kept")
     assert finding.value == pytest.approx(0.7)
-
-
-def test_missing_cells_are_told_at_the_top(tmp_path):
-    store = Store(str(tmp_path / "part"))
-    write_run(store, cells=7)
-    write_cell(store, "kept")
-    assert "cells missing: 6, the same sweep command computes them" in words_of(store)
 
 
 def test_per_example_attacks_fill_their_parts(store):
@@ -424,16 +443,14 @@ def test_images_are_the_pixels_of_the_data_set():
         np.testing.assert_array_equal(shown, wanted)
 
 
-def test_examples_are_shown_of_embedded_data_alone_or_on_demand(monkeypatch):
+def test_examples_are_shown_of_embedded_data_alone(monkeypatch, real):
     kind = datasets.get("synthetic")
     assert kind.embedded
     assert not any(datasets.get(name).embedded for name in ("cifar10", "image_folder", "imagenet", "npz"))
     monkeypatch.setattr(kind, "embedded", False)
-    hidden, shown = (build(audited_root(), examples=asked)[0] for asked in (False, True))
-    assert ["data:image/png" in page for page in (hidden, shown)] == [False, True]
-    assert [
-        "the data are not embedded, and --examples was not given" in page for page in (hidden, shown)
-    ] == [True, False]
+    hidden, _ = build(audited_root())
+    assert ["data:image/png" in page for page in (hidden, real[0])] == [False, True]
+    assert [HIDDEN in page for page in (hidden, real[0])] == [True, False]
     assert re.search(r"data-example=\"\d+\"", hidden)  # ids always
 
 
