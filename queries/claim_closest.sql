@@ -1,7 +1,6 @@
 -- Is twin unlearning closest to retraining (arXiv 2408.11433)?
 -- grain: dataset, architecture, conditions, method and setting
--- shown: dataset, architecture, method, gap, standing, standing_low, standing_high, effect!, effect_low,
--- shown: effect_high, verdict!
+-- shown: dataset, architecture, method, gap, standing, standing_low, standing_high, effect!, effect_low, effect_high, verdict!
 -- param method = "twin": the method that is said to be closest, or the base of such
 -- param scope = "all": only models of this layer scope
 -- param metric = "accuracy": measure of closeness, on the forget, retain and test set alike

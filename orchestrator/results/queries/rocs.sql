@@ -9,7 +9,7 @@ with scored as (
         count(*) filter (where member) as members,
         count(*) filter (where not member) as non_members
     from examples
-    where cell_id in (select unnest(cast($cell_ids as varchar[])))
+    where list_contains($cell_ids, cell_id)
         and score is not null
         and member is not null
     group by all
