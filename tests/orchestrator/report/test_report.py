@@ -319,6 +319,8 @@ def test_one_seed_is_undecided(store):
     words = words_of(store)
     assert "0 of 3 unlearned models are told apart from retraining, 0 shown equivalent, 3 undecided" in words
     assert "to settle it: one seed says nothing of another training" in words
+    assert facts_of(store).headline == "Nothing can be shown to be forgotten here: one seed decides nothing."
+    assert "Doing nothing was not tested on a primary measure of forgetting: none can show" in words
 
 
 def test_page_says_when_the_audit_has_no_power(store):
