@@ -58,7 +58,7 @@ function fillMethod(page) {
   const tones = { "told apart": "apart", "shown equivalent": "equivalent" };
   const measured = own("forest");
   if (measured.length) {
-    make("h4", "Measures", box);
+    make("h3", "Measures", box);
     table(box, ["place", "model", "measure", "value", "retrained", "difference", "95 % interval", "p", "margin", "verdict", "what would settle it"], measured.map((row) => [
       where(row), row.label, row.measure + (row.family === "primary" ? " *" : ""), written(row.own), written(row.retrained), written(row.value), ends(row),
       row.p === null ? "\u2013" : row.p < 0.001 ? "< 0.001" : written(row.p), written(row.margin, 2), { text: row.verdict, look: tones[row.verdict] }, row.note,
@@ -66,14 +66,14 @@ function fillMethod(page) {
   }
   const harmed = own("harm");
   if (harmed.length) {
-    make("h4", "Harm", box);
+    make("h3", "Harm", box);
     table(box, ["place", "model", "examples", "harmed", "interval", "helped"], harmed.map((row) => [
       where(row), row.label, row.examples, written(row.value, 4), ends(row), written(row.helped, 4),
     ]), "Harm of " + method);
   }
   const costs = own("cost");
   if (costs.length) {
-    make("h4", "Cost", box);
+    make("h3", "Cost", box);
     table(box, ["place", "model", "retraining = 1", "seeds from", "to", "seconds", "device"], costs.map((row) => [
       where(row), row.label, written(row.value), written(row.low), written(row.high), written(row.seconds, 2), row.device,
     ]), "Cost of " + method);
@@ -86,7 +86,7 @@ function worst(box, rows, where) {
   const placeOf = (row) => (Array.isArray(row.place) ? row.place[0] : row.place);
   const told = rows.filter((row) => row.told && row.statistic === data.compare[placeOf(row)].statistic).sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 12);
   if (!told.length) return;
-  make("h4", "Its most exposed " + data.noun + "s", box);
+  make("h3", "Its most exposed " + data.noun + "s", box);
   const gallery = make("div", null, box, { class: "gallery" });
   for (const row of told) {
     const at = placeOf(row);
