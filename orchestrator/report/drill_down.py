@@ -56,7 +56,7 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "models": [[m.label, m.entries, m.stand_out] for m in one.models],
         "pairs": {f"{p.one},{p.other}": [_rounded(d) for d in p.differences] for p in one.pairs.found},
         "statistic": one.statistic,
-        "shared": {f"{s.one},{s.other}": [s.count, s.shown] for s in one.shared},
+        "shared": {f"{s.one},{s.other}": [s.examples, s.shown] for s in one.shared},
     }
 
 

@@ -55,7 +55,7 @@ class Shared(NamedTuple):
     one: int
     """Its number, the lower."""
     other: int
-    count: int
+    examples: int
     """Of all of them."""
     shown: tuple[int, ...]
     """Some, the most exposed first."""
@@ -100,10 +100,10 @@ class Comparison:
         silent = next((m for m in (first, last) if not m.stand_out), None)
         if silent is not None:
             return f"No example stands out under {silent.label}."
-        more = f"; {len(shared.shown)} of them are shown" if shared.count > len(shared.shown) else ""
+        more = f"; {len(shared.shown)} of them are shown" if shared.examples > len(shared.shown) else ""
         return (
-            f"By {self.statistic} {shared.count} {agreeing(shared.count, 'example stands', 'examples stand')} out "
-            f"under both, of {first.stand_out} under {first.label} and {last.stand_out} under {last.label}{more}."
+            f"By {self.statistic} {shared.examples} {agreeing(shared.examples, 'example stands', 'examples stand')} "
+            f"out under both, of {first.stand_out} under {first.label} and {last.stand_out} under {last.label}{more}."
         )
 
 

@@ -97,7 +97,7 @@ def test_the_examples_that_two_models_leave_exposed_are_all_counted(
     assert "1 example stands out under both, of 3 under scrub and 9 under finetune." in one.shared_words
     monkeypatch.setattr(compare, "MOST_SHARED", 2)
     (fewer,) = compare.side_by_side(*parts(answers, facts), rows)
-    assert [s.count for s in fewer.shared] == [s.count for s in one.shared]
+    assert [s.examples for s in fewer.shared] == [s.examples for s in one.shared]
     assert [s.shown for s in fewer.shared] == [s.shown[:2] for s in one.shared]
     farthest = replace(fewer, models=fewer.models[1:], shared=(fewer.shared[2]._replace(one=0, other=1),))
     assert farthest.shared_words == (

@@ -185,7 +185,7 @@ def test_command_writes_page_facts_and_figures(tmp_path, capsys):
     ]
     assert main([audited_root(), *flags]) == 0
     checked(page.read_text(encoding="utf-8"))
-    assert json.loads(facts.read_text(encoding="utf-8"))["version"] == 2
+    assert json.loads(facts.read_text(encoding="utf-8"))["version"] == 3
     names = {path.stem for path in figures.iterdir()}
     assert {name.partition("-")[0] for name in names} == {"forest", "cost"}
     assert {path.suffix for path in figures.iterdir()} == {".svg", ".pdf", ".csv"}
