@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.report.chart_tables import HEADINGS
 from orchestrator.report.facts.columns import shortened
-from orchestrator.report.facts.compare import MOST_SHARED, Comparison
+from orchestrator.report.facts.compare import Comparison
 from orchestrator.report.facts.confusion import Confusion
 from orchestrator.report.facts.facts import Facts
 from orchestrator.report.facts.history import NAME
@@ -28,7 +28,6 @@ def drill_down(facts: Facts) -> dict[str, Any]:
     """Entries of the data of a page."""
     return {
         "tables": {name: HEADINGS[name] for name in (c.name for c in facts.charts if c.rows)},
-        "mostShared": MOST_SHARED,
         "compare": [_comparison(one) for one in facts.comparisons],
         "confusion": _confusion(facts.confusion),
         "history": [[place.examples, place.of] for place in facts.history.places],
@@ -54,8 +53,10 @@ def _comparison(one: Comparison) -> dict[str, Any]:
     return {
         "headings": one.headings,
         "measured": one.measured,
-        "models": [[m.label, m.entries, m.worst, m.stand_out] for m in one.models],
+        "models": [[m.label, m.entries, m.stand_out] for m in one.models],
         "pairs": {f"{p.one},{p.other}": [_rounded(d) for d in p.differences] for p in one.pairs.found},
+        "statistic": one.statistic,
+        "shared": {f"{s.one},{s.other}": [s.examples, s.shown] for s in one.shared},
     }
 
 

@@ -39,7 +39,12 @@ def reservations(total: Counts) -> list[str]:
             f"Of the {total['shown_equivalent']} shown equivalent {total['visible']} {differ} visibly, though within "
             "the margin."
         )
-    if total["blind"]:
+    if not total["forgetting"]:
+        said.append(
+            "Doing nothing was not tested on a primary measure of forgetting: none can show equivalence, and a pass "
+            "means nothing."
+        )
+    elif total["blind"]:
         several = f"At {total['blind']} of {total['places']} places (architecture and forget set)"
         where = "Here" if total["places"] == 1 else several
         said.append(
@@ -126,10 +131,13 @@ def power(evidence: Evidence, place: Place, *, forgetting: int, seeing: int | No
             "Even doing nothing is told apart by more than its margin on no primary measure of forgetting: here none "
             f"can show equivalence.{within}{lacking}"
         )
-    blind = [finding.words for finding in untouched if not finding.sees]
+    blind = [finding.words for finding in untouched if finding.sees is False]
+    untested = [finding.words for finding in untouched if finding.sees is None]
     text = f"Doing nothing is told apart by more than its margin on {seeing} of {forgetting} primary "
     text += f"{agreeing(forgetting, 'measure', 'measures')} of forgetting"
-    return (f"{text}, not by {', '.join(blind)}." if blind else f"{text}.") + within
+    text += " that could be tested" if untested else ""
+    text += f", not by {', '.join(blind)}." if blind else "."
+    return text + (f" Not tested: {', '.join(untested)}." if untested else "") + within
 
 
 def _within_the_margin(untouched: Sequence[Finding]) -> str:

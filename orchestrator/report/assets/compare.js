@@ -9,16 +9,17 @@ function paired(one, first, second) {
 
 /** Examples that stand out under both, and how many do under each. */
 function sharedBy(one, first, second, box) {
-  const [[name, , worst, many], [other, , others, more]] = [one.models[first], one.models[second]];
-  const shared = worst.filter((id) => others.includes(id)), at = Number(box.dataset.shared);
+  const [name, , many] = one.models[first], [other, , more] = one.models[second], at = Number(box.dataset.shared);
   const silent = many ? (more ? null : other) : name;
-  const most = data.mostShared, bound = Math.max(many, more) > most ? "; the " + most + " most exposed of each are compared" : "";
+  const found = one.shared[Math.min(first, second) + "," + Math.max(first, second)];
+  const [count, shown] = silent === null && found ? found : [many, []];
+  const bound = shown.length && count > shown.length ? "; " + shown.length + " of them are shown" : "";
   box.firstElementChild.textContent = silent === null
-    ? shared.length + (shared.length === 1 ? " example stands" : " examples stand") + " out under both, of " + many + " under " + name + " and " + more + " under " + other + bound + "."
+    ? "By " + one.statistic + " " + count + (count === 1 ? " example stands" : " examples stand") + " out under both, of " + many + " under " + name + " and " + more + " under " + other + bound + "."
     : "No example stands out under " + silent + ".";
   const faces = box.lastElementChild;
   faces.replaceChildren();
-  for (const id of shared) {
+  for (const id of shown) {
     const face = make("button", null, faces, { type: "button", class: "thumb", "data-example": id, "data-at": at });
     const image = imageOf(id, at);
     if (image) make("img", null, face, { src: image, alt: "" });

@@ -26,10 +26,10 @@ function showExample(id, at) {
   if (!rows.length) make("p", "This example is not among the dots that are drawn; the queries example_auc and excess_confidence have it.", dialog);
   for (const statistic of distinct(rows.map((row) => row.statistic))) {
     const own = rows.filter((row) => row.statistic === statistic).sort((a, b) => b.value - a.value);
-    const name = statistic === "confidence" ? "logits above retrained" : "own AUC";
-    make("h4", statistic === "confidence" ? "By confidence" : "By " + statistic, dialog);
-    table(dialog, ["model", name, "after retraining", "stands out"], own.map((row) => [
-      row.label, written(row.value, 2), written(row.without, 2), { text: row.told ? "yes" : "", look: row.told ? "apart" : "" },
+    const tested = statistic !== "confidence"; // which is a distance from retraining already
+    make("h4", "By " + statistic, dialog);
+    table(dialog, ["model", ...(tested ? ["own AUC", "after retraining"] : ["logits above retrained"]), "stands out"], own.map((row) => [
+      row.label, written(row.value, 2), ...(tested ? [written(row.without, 2)] : []), { text: row.told ? "yes" : "", look: row.told ? "apart" : "" },
     ]), "Exposure of " + nameOf(id) + " " + statistic);
   }
   const drawHistory = addHistory(id, at);
@@ -58,7 +58,7 @@ function fillMethod(page) {
   const tones = { "told apart": "apart", "shown equivalent": "equivalent" };
   const measured = own("forest");
   if (measured.length) {
-    make("h4", "Measures", box);
+    make("h3", "Measures", box);
     table(box, ["place", "model", "measure", "value", "retrained", "difference", "95 % interval", "p", "margin", "verdict", "what would settle it"], measured.map((row) => [
       where(row), row.label, row.measure + (row.family === "primary" ? " *" : ""), written(row.own), written(row.retrained), written(row.value), ends(row),
       row.p === null ? "\u2013" : row.p < 0.001 ? "< 0.001" : written(row.p), written(row.margin, 2), { text: row.verdict, look: tones[row.verdict] }, row.note,
@@ -66,14 +66,14 @@ function fillMethod(page) {
   }
   const harmed = own("harm");
   if (harmed.length) {
-    make("h4", "Harm", box);
+    make("h3", "Harm", box);
     table(box, ["place", "model", "examples", "harmed", "interval", "helped"], harmed.map((row) => [
       where(row), row.label, row.examples, written(row.value, 4), ends(row), written(row.helped, 4),
     ]), "Harm of " + method);
   }
   const costs = own("cost");
   if (costs.length) {
-    make("h4", "Cost", box);
+    make("h3", "Cost", box);
     table(box, ["place", "model", "retraining = 1", "seeds from", "to", "seconds", "device"], costs.map((row) => [
       where(row), row.label, written(row.value), written(row.low), written(row.high), written(row.seconds, 2), row.device,
     ]), "Cost of " + method);
@@ -81,19 +81,20 @@ function fillMethod(page) {
   worst(box, own("exposure"), where);
 }
 
-/** The examples that a method exposes most. */
+/** The examples that a method exposes most, at each place by one statistic: those of several have no common order. */
 function worst(box, rows, where) {
-  const told = rows.filter((row) => row.told).sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 12);
+  const placeOf = (row) => (Array.isArray(row.place) ? row.place[0] : row.place);
+  const told = rows.filter((row) => row.told && row.statistic === data.compare[placeOf(row)].statistic).sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 12);
   if (!told.length) return;
-  make("h4", "Its most exposed " + data.noun + "s", box);
+  make("h3", "Its most exposed " + data.noun + "s", box);
   const gallery = make("div", null, box, { class: "gallery" });
   for (const row of told) {
-    const at = Array.isArray(row.place) ? row.place[0] : row.place;
+    const at = placeOf(row);
     const button = make("button", null, gallery, { type: "button", class: "thumb tile", "data-example": row.example, "data-at": at });
     const image = imageOf(row.example, at);
     if (image) make("img", null, button, { src: image, alt: "" });
     make("b", "#" + row.example, button);
     make("span", where(row), button);
-    make("span", row.label + ": " + written(row.value, 2), button);
+    make("span", row.label + ": " + written(row.value, 2) + (row.statistic === "confidence" ? " logits" : " AUC"), button);
   }
 }

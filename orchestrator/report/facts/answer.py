@@ -104,7 +104,7 @@ def headline(requests: Sequence[Request], boards: Sequence[Board], total: Counts
         return "No audited model has finished beside its retrained model yet: there is no verdict."
     answers = [answer for request in requests for answer in request.answers]
     if not any(answer.sees for answer in answers):
-        return "Nothing can be shown to be forgotten here: doing nothing passes for forgetting too."
+        return f"Nothing can be shown to be forgotten here: {_why_blind(total)}."
     tally = _tally([boards[answer.place] for answer in answers])
     everywhere = [name for name, verdicts in tally.items() if set(verdicts) == {EQUIVALENT}]
     if everywhere:
@@ -122,6 +122,14 @@ def headline(requests: Sequence[Request], boards: Sequence[Board], total: Counts
     blind = sum(not answer.sees for answer in answers)
     rest = f"; at {blind} of {len(answers)} places even doing nothing passes" if blind else ""
     return f"No unlearned model is shown to have forgotten{rest}."
+
+
+def _why_blind(total: Counts) -> str:
+    if total["forgetting"]:
+        return "doing nothing passes for forgetting too"
+    return (
+        "one seed decides nothing" if total["most_seeds"] == 1 else "whether doing nothing passes is unknown"
+    )
 
 
 def _tally(boards: Sequence[Board]) -> Mapping[str, list[str]]:

@@ -24,6 +24,8 @@ from orchestrator.results.evidence import (
 
 ORDER = (EQUIVALENT, UNDECIDED, APART)
 """Of verdicts, from the closest to retraining."""
+GAPS = ("average_gap", "average_token_gap")
+"""Of images, and of documents."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ class Row:
     rank: int | None
     """Among audited models, the closest to retraining is 1."""
     gap: float | None
-    """Mean absolute difference in accuracy on forgotten, retained and test examples."""
+    """Mean absolute difference in accuracy, of documents that of their tokens, on the three parts of the data."""
     cells: tuple[Cell | None, ...]
     """In the order of the columns."""
     prices: tuple[Price, ...]
@@ -123,7 +125,7 @@ def board(answers: Answers, place: Place, exposed: Mapping[tuple[Any, ...], Expo
     evidence = answers.evidence
     columns = measures(evidence, place)
     prices = _prices(answers, place)
-    controls = [_reference(evidence, place, role, columns) for role in ("reference", "noise_floor")]
+    controls = [_reference(evidence, place, role, columns, exposed) for role in ("reference", "noise_floor")]
     models = sorted(evidence.judged_models(place), key=lambda m: _standing(answers, m))
     rows, rank = [row for row in controls if row is not None], 0
     for model in models:
@@ -180,9 +182,7 @@ def _judged(
         verdict=model.verdict,
         standing=standing(model),
         rank=rank,
-        gap=next(
-            (f.value for f in findings if f.metric == "average_gap" and f.attack_family == "none"), None
-        ),
+        gap=_gap(findings),
         cells=tuple(_cell(by_measure.get(column.key)) for column in columns),
         prices=tuple(prices),
         exposed=exposed,
@@ -201,13 +201,22 @@ def standing(model: ModelVerdict) -> str:
     return ", ".join(notes)
 
 
-def _reference(evidence: Evidence, place: Place, role: str, columns: Sequence[Measure]) -> Row | None:
+def _gap(values: Sequence[Value]) -> float | None:
+    return next((v.value for v in values if v.metric in GAPS and v.attack_family == "none"), None)
+
+
+def _reference(
+    evidence: Evidence,
+    place: Place,
+    role: str,
+    columns: Sequence[Measure],
+    exposed: Mapping[tuple[Any, ...], Exposed],
+) -> Row | None:
     values = evidence.at(place, role=role)
     if not values:
         return None
     by_measure = {v.measure: v for v in values}
     first = values[0]
-    gaps = (v.value for v in values if v.metric == "average_gap" and v.attack_family == "none")
     return Row(
         label=evidence.label(role, *first.model),
         method=first.method,
@@ -216,10 +225,10 @@ def _reference(evidence: Evidence, place: Place, role: str, columns: Sequence[Me
         verdict="",
         standing="",
         rank=None,
-        gap=None if role == "reference" else next(gaps, None),
+        gap=None if role == "reference" else _gap(values),
         cells=tuple(_cell(by_measure.get(column.key)) for column in columns),
         prices=(),
-        exposed=None,
+        exposed=exposed.get((place, role, *first.model)),
         discoveries=None,
         explored=0,
         seeds=max(v.seeds for v in values),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,8 +21,8 @@ MOST_PLACES = 40
 """Places at which models are compared."""
 MOST_COMPARED = 80
 """Models that a reader can choose, of all places together; two at least of each."""
-MOST_SHARED = 24
-"""Examples that stand out under a model, the most exposed first, which are looked for under another."""
+MOST_SHARED = 12
+"""Examples that stand out under two models which a page shows, those first that the first model exposes most."""
 BEFORE = ("verdict", "rests on")
 AFTER = ("average gap", "cost, retraining = 1", "exposed one by one", "exploratory discoveries")
 HARM = ("retained", "test")
@@ -43,10 +45,20 @@ class Compared:
     method: str
     entries: tuple[Entry, ...]
     """In the order of the headings."""
-    worst: tuple[int, ...]
-    """Examples that stand out under it, the most exposed first."""
     stand_out: int
-    """How many do."""
+    """How many examples stand out under it."""
+
+
+class Shared(NamedTuple):
+    """The examples that stand out under two models."""
+
+    one: int
+    """Its number, the lower."""
+    other: int
+    examples: int
+    """Of all of them."""
+    shown: tuple[int, ...]
+    """Some, the most exposed first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +73,10 @@ class Comparison:
     left_out: int
     """Models that cannot be chosen."""
     pairs: Pairs
+    statistic: str
+    """The way to be exposed by which examples are counted; empty where none stands out."""
+    shared: tuple[Shared, ...]
+    """Of every two models."""
 
     @property
     def lines(self) -> list[tuple[str, Entry, Entry, Difference | None]]:
@@ -72,24 +88,23 @@ class Comparison:
         return list(zip(self.headings, first.entries, last.entries, differences, strict=True))
 
     @property
-    def shared_words(self) -> str:
-        """What stands before the examples that both leave exposed."""
-        first, last = self.models[0], self.models[-1]
-        if not first.stand_out or not last.stand_out:
-            none = first.label if not first.stand_out else last.label
-            return f"No example stands out under {none}."
-        many = max(first.stand_out, last.stand_out) > MOST_SHARED
-        return (
-            f"{len(self.shared)} {agreeing(len(self.shared), 'example stands', 'examples stand')} out under both, of "
-            f"{first.stand_out} under {first.label} and {last.stand_out} under {last.label}"
-            + (f"; the {MOST_SHARED} most exposed of each are compared." if many else ".")
-        )
+    def first_shared(self) -> Shared:
+        """What the closest and the farthest model share."""
+        ends = (0, len(self.models) - 1)
+        return next(found for found in self.shared if (found.one, found.other) == ends)
 
     @property
-    def shared(self) -> tuple[int, ...]:
-        """Examples that stand out under the closest model and under the farthest."""
-        first, last = self.models[0], self.models[-1]
-        return tuple(example for example in first.worst if example in last.worst)
+    def shared_words(self) -> str:
+        """What stands before the examples that both leave exposed."""
+        first, last, shared = self.models[0], self.models[-1], self.first_shared
+        silent = next((m for m in (first, last) if not m.stand_out), None)
+        if silent is not None:
+            return f"No example stands out under {silent.label}."
+        more = f"; {len(shared.shown)} of them are shown" if shared.examples > len(shared.shown) else ""
+        return (
+            f"By {self.statistic} {shared.examples} {agreeing(shared.examples, 'example stands', 'examples stand')} "
+            f"out under both, of {first.stand_out} under {first.label} and {last.stand_out} under {last.label}{more}."
+        )
 
 
 def side_by_side(
@@ -153,14 +168,24 @@ def _comparison(
                     *(_harmed(harmed.get((row.label, kind))) for kind in whose),
                     Entry(str(row.seeds)),
                 ),
-                worst=standing_out[row.label][:MOST_SHARED],
                 stand_out=len(standing_out[row.label]),
             )
             for row in chosen
         ),
         left_out=len(board.audited) - len(chosen),
         pairs=found,
+        statistic=statistic,
+        shared=_shared([standing_out[row.label] for row in chosen]),
     )
+
+
+def _shared(standing_out: Sequence[Sequence[int]]) -> tuple[Shared, ...]:
+    sets = [set(examples) for examples in standing_out]
+    found = []
+    for one, other in itertools.combinations(range(len(sets)), 2):
+        both = [example for example in standing_out[one] if example in sets[other]]
+        found.append(Shared(one, other, len(both), tuple(both[:MOST_SHARED])))
+    return tuple(found)
 
 
 def _before(row: BoardRow) -> tuple[Entry, Entry]:
@@ -198,11 +223,17 @@ def _harmed(row: Row | None) -> Entry:
 
 
 def _statistic(exposure: Sequence[Row]) -> str:
-    """The way to be exposed by which most models of the place were looked at; of several the first."""
+    """The way to be exposed by which most models were looked at: of several a test, the one that names most."""
     models: dict[str, set[str]] = {}
+    told: Counter[str] = Counter()
     for row in exposure:
         models.setdefault(row["statistic"], set()).add(row["label"])
-    return max(models, key=lambda statistic: len(models[statistic]), default="")
+        told[row["statistic"]] += bool(row["told"])
+    return max(
+        models,
+        key=lambda statistic: (len(models[statistic]), statistic != CONFIDENCE, told[statistic]),
+        default="",
+    )
 
 
 def _standing_out(exposure: Sequence[Row], statistic: str, label: str) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ MOST_IMAGES = 300
 """Images in a page; a dot without one has its number and class."""
 ALL_EXAMPLES = 10**9
 """More than a forget set has."""
+ANSWERS = ", share of unlearned models that answer right, and of retrained ones."
 CANARY = "a canary need not look like the example in whose place it stands"
 
 
@@ -108,7 +109,10 @@ def exhibits(answers: Answers, places: Sequence[Place], dots: Iterable[Row], *, 
         classes={} if documents else _classes(shown, labels),
         why_not=shown.why_not,
         documents=documents,
-        places=tuple(_of_place(place, *lists, shown) for place, lists in zip(places, found, strict=True)),
+        places=tuple(
+            _of_place(place, *lists, shown, documents=documents)
+            for place, lists in zip(places, found, strict=True)
+        ),
         class_names=shown.class_names,
     )
 
@@ -117,7 +121,9 @@ def _classes(shown: Examples, labels: Mapping[int, int | None]) -> dict[int, str
     return {i: shown.class_name(label) for i, label in labels.items() if label is not None}
 
 
-def _of_place(place: Place, recognised: list[Row], hardest: list[Row], shown: Examples) -> PlaceExamples:
+def _of_place(
+    place: Place, recognised: list[Row], hardest: list[Row], shown: Examples, *, documents: bool
+) -> PlaceExamples:
     galleries = []
     pictured = place.forget_set != CANARY_POOL
     if recognised:
@@ -138,10 +144,10 @@ def _of_place(place: Place, recognised: list[Row], hardest: list[Row], shown: Ex
                 statistic=CONFIDENCE,
                 caption=(
                     "Over all audited models: mean confidence above that of the retrained model in logits "
-                    "(positive: still remembered, negative: forgotten too well), share of unlearned models that"
-                    " answer right, and of retrained ones."
+                    "(positive: still remembered, negative: forgotten too well)"
+                    + ("." if documents else ANSWERS)
                 ),
-                shown=tuple(_shown(r, _far(r), shown, pictured=pictured) for r in hardest[:WORST]),
+                shown=tuple(_shown(r, _far(r, documents), shown, pictured=pictured) for r in hardest[:WORST]),
             )
         )
     return PlaceExamples(galleries=tuple(galleries), groups=_groups(hardest, shown))
@@ -152,14 +158,12 @@ def _shown(row: Row, notes: Sequence[str], shown: Examples, *, pictured: bool) -
     return Shown(example=row["example_id"], notes=tuple(notes), text=text, pictured=pictured)
 
 
-def _far(row: Row) -> list[str]:
-    """How an example is exposed by its confidence."""
-    sign = "+" if row["excess"] > 0 else ""
-    return [
-        f"{sign}{row['excess']:.1f} logits",
-        f"right: {row['accuracy']:.0%}",
-        f"retrained: {row['retrained_accuracy']:.0%}",
-    ]
+def _far(row: Row, documents: bool) -> list[str]:
+    """How an example is exposed by its confidence; a document has no answer that is right or wrong as a whole."""
+    above = f"{'+' if row['excess'] > 0 else ''}{row['excess']:.1f} logits"
+    if documents:
+        return [above]
+    return [above, f"right: {row['accuracy']:.0%}", f"retrained: {row['retrained_accuracy']:.0%}"]
 
 
 def _hardest(answers: Answers, place: Place, documents: bool) -> list[Row]:

@@ -29,7 +29,7 @@ from orchestrator.results.claims import ClaimAnswer
 from orchestrator.results.claims import answers as answers_to_claims
 from orchestrator.results.evidence import Evidence, Place
 
-VERSION = 2
+VERSION = 3
 """Of the layout of the JSON."""
 MOST_ROWS = 300
 """Rows of leaderboards up to which a page shows everything at once."""

@@ -159,7 +159,7 @@ _ALL = (
         spec=curves.roc,
         query="roc_one_cell",
         params={"cell_id": "CELL"},
-        missing="No membership attack was in the grid.",
+        missing="No membership attack that guesses by a threshold was in the grid.",
         flags=PER_EXAMPLE,
     ),
     Kind(
@@ -176,9 +176,9 @@ _ALL = (
         spec=lambda: marks.intervals("AUC", origin=0.5),
         query="population_vs_per_example",
         missing=(
-            "Only population attacks were run: one threshold for all examples. Attacks that compare each "
-            "example with shadow models are far stronger at low false positive rates; read no membership number"
-            " here as an upper bound."
+            "This takes a population attack and one on each example. Population attacks have one threshold for "
+            "all examples; attacks that compare each with shadow models are far stronger at low false positive "
+            "rates, so read no number of the former as an upper bound."
         ),
         flags=PER_EXAMPLE,
     ),

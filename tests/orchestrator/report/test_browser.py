@@ -150,6 +150,8 @@ def test_no_foreign_script_runs(browser: Any, facts: Any, tmp_path: Path, past_t
     page.wait_for_function("document.body.dataset.ready === '1'")
     page.evaluate("drawAll()")
     page.locator("[data-example]").first.click()
+    page.evaluate("document.querySelectorAll('details').forEach((node) => { node.open = true; })")
     page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
     assert "PWNED" not in page.evaluate("document.title").replace(HOSTILE, "")
     assert bool(said) is past_the_first_wall

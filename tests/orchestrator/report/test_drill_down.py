@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,35 @@ def test_the_closest_and_the_farthest_model_stand_side_by_side(
         (cell,) = (c for c in row.cells[:1])
         assert signed(cell.difference) in entries["accuracy, forgotten *"].small
         assert row.verdict in entries["accuracy, forgotten *"].small
-    assert one.shared == tuple(i for i in one.models[0].worst if i in one.models[2].worst)
-    assert one.models[2].stand_out > 0
     assert one.shared_words in page.words
+
+
+def test_the_examples_that_two_models_leave_exposed_are_all_counted(
+    answers: Answers, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,), rows = facts.comparisons, charts(answers)
+    told = {
+        m.label: {
+            r["example"]
+            for r in rows["exposure"]
+            if r["told"] and (r["label"], r["statistic"]) == (m.label, one.statistic)
+        }
+        for m in one.models
+    }
+    assert [m.stand_out for m in one.models] == [len(examples) for examples in told.values()]
+    for first, second, count, shown in one.shared:
+        both = told[one.models[first].label] & told[one.models[second].label]
+        assert (count, set(shown)) == (len(both), both)
+    assert "1 example stands out under both, of 3 under scrub and 9 under finetune." in one.shared_words
+    monkeypatch.setattr(compare, "MOST_SHARED", 2)
+    (fewer,) = compare.side_by_side(*parts(answers, facts), rows)
+    assert [s.examples for s in fewer.shared] == [s.examples for s in one.shared]
+    assert [s.shown for s in fewer.shared] == [s.shown[:2] for s in one.shared]
+    farthest = replace(fewer, models=fewer.models[1:], shared=(fewer.shared[2]._replace(one=0, other=1),))
+    assert farthest.shared_words == (
+        f"By {one.statistic} 7 examples stand out under both, of 9 under wild and 9 under finetune; "
+        "2 of them are shown."
+    )
 
 
 def test_every_pair_of_models_has_its_difference_and_what_has_no_room_is_said(
@@ -273,6 +300,11 @@ def test_two_models_and_a_class_are_chosen_by_keyboard(
         page.locator(chooser).first.dispatch_event("change")
         assert page.evaluate(cells) == without_script
         assert len(without_script) > 10
+    both = page.locator("[data-shared]")
+    assert both.locator("span").first.inner_text() == facts.comparisons[0].shared_words
+    assert both.locator("button").all_inner_texts() == [
+        f"#{i}" for i in facts.comparisons[0].first_shared.shown
+    ]
     heads = page.locator("[data-pairwise] thead th")
     line = page.locator("[data-pairwise] tbody tr", has_text="accuracy, forgotten").locator("td").last
     before = line.inner_text()
@@ -288,6 +320,7 @@ def test_two_models_and_a_class_are_chosen_by_keyboard(
     page.locator("[data-compare=first]").focus()
     page.keyboard.press("Home")
     assert line.inner_text() == ""
+    assert page.locator("[data-shared] [data-example]").count() == 0
     page.locator("[data-confusion=label]").focus()
     page.keyboard.press("ArrowDown")
     page.locator("[data-confusion=split]").focus()

@@ -258,7 +258,7 @@ def test_command_writes_page_facts_and_figures_with_examples_on_demand(tmp_path,
     text = page.read_text(encoding="utf-8")
     assert "data:image/png" in text
     assert HIDDEN not in checked(text).words
-    assert json.loads(facts.read_text(encoding="utf-8"))["version"] == 2
+    assert json.loads(facts.read_text(encoding="utf-8"))["version"] == 3
     names = {path.stem for path in figures.iterdir()}
     assert {name.partition("-")[0] for name in names} == {"forest", "cost"}
     assert {path.suffix for path in figures.iterdir()} == {".svg", ".pdf", ".csv"}
@@ -354,6 +354,8 @@ def test_one_seed_is_undecided(store):
     words = words_of(store)
     assert "0 of 3 unlearned models are told apart from retraining, 0 shown equivalent, 3 undecided" in words
     assert "to settle it: one seed says nothing of another training" in words
+    assert facts_of(store).headline == "Nothing can be shown to be forgotten here: one seed decides nothing."
+    assert "Doing nothing was not tested on a primary measure of forgetting: none can show" in words
 
 
 def test_page_says_when_the_audit_has_no_power(store):
