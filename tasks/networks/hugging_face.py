@@ -23,10 +23,10 @@ from tasks.networks.hugging_face_options import (
     Family,
     HuggingFaceOptions,
     transformers,
-    weight_files,
 )
 from tasks.networks.start import check_numbers
 from tasks.networks.weight_files import tensor_shapes, tensor_types
+from tasks.networks.weight_folders import weight_files
 from tasks.runtime.seeding import isolated_global_rng
 
 _ROOM = 4

@@ -14,7 +14,8 @@ from tasks.datasets.jsonl import Jsonl
 from tasks.errors import AuditError
 from tasks.networks import hugging_face
 from tasks.networks.hugging_face import build_hugging_face
-from tasks.networks.hugging_face_options import FAMILIES, HuggingFaceOptions, weights_digest
+from tasks.networks.hugging_face_options import FAMILIES, HuggingFaceOptions
+from tasks.networks.weight_folders import weights_digest
 from tests.support.published_models import SIZES, WORDS, saved, tiny_model, tiny_options
 from tests.support.tokenizer_files import write_tokenizer
 
