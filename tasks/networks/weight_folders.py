@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import AuditError
-from tasks.networks.weight_files import PICKLES, files_digest
+from tasks.errors import AuditError, and_more
+from tasks.networks.weight_files import PICKLES, files_digest, tensor_shapes
 
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -31,7 +31,8 @@ def weight_files(folder: Path) -> list[Path]:
     """The files of weights in a folder: one, or the shards that the index names.
 
     Raises:
-        AuditError: there is no folder, or it holds none, or pickles alone, adapters, or too few shards.
+        AuditError: there is no folder, or it holds none, or pickles alone, adapters, or shards that are not those of
+            the index; or both a whole file and an index, of which one may be left from another save.
     """
     if not folder.is_dir():
         raise AuditError(f"weights: no folder {folder}; nothing is downloaded")
@@ -39,9 +40,14 @@ def weight_files(folder: Path) -> list[Path]:
         raise AuditError(
             f"weights: {folder} holds adapters; expected whole weights: merge_and_unload, then save"
         )
-    if (folder / _WHOLE).is_file():
+    whole, index = (folder / _WHOLE).is_file(), (folder / _INDEX).is_file()
+    if whole and index:
+        raise AuditError(
+            f"weights: {folder}: expected {_WHOLE} or {_INDEX}, got both; delete the one that is of another save"
+        )
+    if whole:
         return [folder / _WHOLE]
-    if (folder / _INDEX).is_file():
+    if index:
         return _shards(folder)
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
@@ -56,13 +62,29 @@ def _shards(folder: Path) -> list[Path]:
     index = json_object(folder / _INDEX).get("weight_map")
     if not isinstance(index, dict) or not index:
         raise AuditError(f"{folder / _INDEX}: expected a weight_map")
-    names = sorted(set(map(str, index.values())))
-    for name in names:
+    promised: dict[str, set[str]] = {}
+    for tensor, name in index.items():
+        promised.setdefault(str(name), set()).add(tensor)
+    for name in sorted(promised):
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise AuditError(f"{folder / _INDEX}: expected names of safetensors files, got '{name:.80}'")
         if not (folder / name).is_file():
-            raise AuditError(f"{folder / _INDEX}: no file {name}, one of {len(names)} shards")
-    return [folder / name for name in names]
+            raise AuditError(f"{folder / _INDEX}: no file {name}, one of {len(promised)} shards")
+    for name, tensors in sorted(promised.items()):
+        _check_shard(folder, name, tensors, index.keys() - tensors)
+    return [folder / name for name in sorted(promised)]
+
+
+def _check_shard(folder: Path, name: str, tensors: set[str], of_others: set[str]) -> None:
+    """Refuse a shard of another save: which tensor of two would count is not said."""
+    held = set(tensor_shapes([folder / name]))
+    for told, wrong in (("lacks", tensors - held), ("holds", held & of_others)):
+        if wrong:
+            names = sorted(wrong)
+            raise AuditError(
+                f"weights: {folder}: expected in each shard the tensors that {_INDEX} names for it, and {name} {told} "
+                f"'{names[0]}'{and_more(names)}; save the whole model anew"
+            )
 
 
 def weights_digest(folder: Path) -> str:
