@@ -36,7 +36,8 @@ class GivenFile:
         Raises:
             AuditError: it is no longer there.
         """
-        return content(self.path) != self.digest
+        with saying(self.key):
+            return content(self.path) != self.digest
 
 
 def content(path: Path) -> str:
