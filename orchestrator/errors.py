@@ -12,8 +12,11 @@ from enum import IntEnum
 
 from tasks.errors import AuditError
 
-STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and line break, marks that turn the direction of writing, and halves of characters."""
+STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+"""Control characters but tab and line break, marks that turn the direction of writing or that nobody sees between two
+letters (a space of no width, a byte order mark), and halves of characters."""
 
 SURROUNDINGS = {
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),

@@ -382,7 +382,7 @@ FORGET_SETS = [
     forget("file:path={shelf}/marks.txt", "marks.txt: expected text in UTF-8, UTF-16"),
     forget("file:path={shelf}/far.txt", "far.txt", "outside 0..159", "1000"),
     forget("file:path={shelf}/test.txt", "test.txt", "test split", "159"),
-    forget("file:path={shelf}/empty.txt", "empty.txt: forget set 'file': no example was chosen"),
+    forget("file:path={shelf}/empty.txt", "empty.txt: expected at least one example, got a list of none"),
     forget("file:path={shelf}/floats.npy", "floats.npy", "line 1: expected an example id", "0.5"),
     forget("file:path={shelf}/good.txt,sha256=00ff", "expected ids with sha256 00ff"),
     forget("by_score:score=privacy_risk,level=high,count=5", "privacy_risk", "orchestrator.scores"),

@@ -12,8 +12,8 @@ from orchestrator.config.given import FilesByForgetSet, Given, as_list
 from orchestrator.config.settings import SweepConfig, digest
 from orchestrator.plan.sources import saying
 from tasks.errors import AuditError, unknown_name
-from tasks.networks.hugging_face_options import weights_digest
 from tasks.networks.weight_files import content_digest, weight_file
+from tasks.networks.weight_folders import weights_digest
 
 RETRAINED = ("retrained", "retrained_again")
 """Keys of the retrained models, by which of the independent ones they are."""
@@ -36,7 +36,8 @@ class GivenFile:
         Raises:
             AuditError: it is no longer there.
         """
-        return content(self.path) != self.digest
+        with saying(self.key):
+            return content(self.path) != self.digest
 
 
 def content(path: Path) -> str:

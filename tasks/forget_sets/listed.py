@@ -47,6 +47,8 @@ class Listed(ForgetKind):
     def select(self, request: ForgetRequest) -> ForgetSet:
         """Read and check what is listed: in range, all training examples; what is listed again counts once."""
         file = read_request(Path(os.path.expanduser(self.path)), self.column)
+        if not file.cells:
+            raise AuditError(f"{self.path}: expected at least one example, got a list of none")
         names = request.names() if request.names else ()
         called = (
             frozenset(names) if self.named is not False else frozenset()

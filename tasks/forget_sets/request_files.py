@@ -25,6 +25,8 @@ _LARGEST = 1 << 28
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _DECLARED = re.compile(r'("?)sep=(?P<delimiter>[^\r\n]*?)\1[\r\n]+', re.IGNORECASE)
 """A first line by which Excel is told what separates cells."""
+_MARK = "\ufeff"
+"""A byte order mark; programs that join or save a file again write a second one."""
 _MOSTLY = 0.25
 """Share of NUL among the bytes of UTF-16 without its mark, so that it can be nothing else: most letters are Latin."""
 _WHOLE = re.compile(r"([+-]?[0-9]{1,18})(?:\.(?!000$)0*)?")
@@ -230,7 +232,7 @@ def _text(path: Path) -> tuple[str, str]:
     raw = path.read_bytes()
     for codec, name in _encodings(raw).items():
         try:
-            return raw.decode(codec), name
+            return raw.decode(codec).lstrip(_MARK), name
         except UnicodeDecodeError:
             continue
     raise AuditError(f"{path}: expected text in UTF-8, UTF-16 or cp1252; save it as UTF-8")

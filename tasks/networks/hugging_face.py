@@ -23,10 +23,10 @@ from tasks.networks.hugging_face_options import (
     Family,
     HuggingFaceOptions,
     transformers,
-    weight_files,
 )
 from tasks.networks.start import check_numbers
 from tasks.networks.weight_files import tensor_shapes, tensor_types
+from tasks.networks.weight_folders import weight_files
 from tasks.runtime.seeding import isolated_global_rng
 
 _ROOM = 4
@@ -126,7 +126,18 @@ def _loaded(options: HuggingFaceOptions, arguments: dict[str, Any]) -> nn.Module
             raise AuditError(f"weights: {options.folder}: '{names[0]}' is {fault}{and_more(names)}")
     state = body.state_dict()
     check_numbers(state, state, options.folder)
+    _check_tied(body, options.folder)
     return body
+
+
+def _check_tied(body: Any, folder: Path) -> None:
+    """Refuse files that hold twice, and differently, what is one tensor by their configuration: both would be kept."""
+    embedding, head = body.get_input_embeddings().weight, body.get_output_embeddings().weight
+    if body.config.tie_word_embeddings and embedding is not head:
+        raise AuditError(
+            f"weights: {folder}: embedding and head differ, and config.json has one tensor for both "
+            "(tie_word_embeddings); expected one of them in the files, or tie_word_embeddings = false"
+        )
 
 
 def read_folder(folder: Path) -> dict[str, Tensor]:

@@ -287,9 +287,9 @@ def test_every_text_may_be_called_txt(root: str, tmp_path: Path) -> None:
 
 
 def test_an_error_does_not_steer_the_terminal(root: str, capsys) -> None:
-    asked = ["leaderboard", "--results", root, "--param", "metric=\x1b[2Jx\u202e"]
+    asked = ["leaderboard", "--results", root, "--param", "metric=\x1b[2Jx\u202e\ufeff"]
     assert run_command(lambda: query.main(asked)) == 2
-    assert r"'\x1b[2Jx\u202e' occurs" in capsys.readouterr().err
+    assert r"'\x1b[2Jx\u202e\ufeff' occurs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["x", "=1", "1x=2"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -436,3 +437,7 @@ def test_a_file_is_read_once_for_all_plans_of_a_process_and_not_by_workers(
     assert hashed[len(NAMES) :] == ["u1"]
     with pytest.raises(AuditError, match=r"u1.safetensors: .* has another file under this name"):
         weight_files.check_digests(digests)
+    (folder / "u1.safetensors").unlink()
+    (file,) = {s.file for s in made.models.values() if s.file and s.file.path.stem == "u1"}
+    with pytest.raises(AuditError, match=rf"^{re.escape(file.key)}: weights: no file "):
+        file.edited()

@@ -194,7 +194,8 @@ def test_utf16_is_known_by_its_mark_and_by_the_empty_halves_of_its_letters(
     order: str, tmp_path: Path
 ) -> None:
     rows = f"example_id,name\n{IDS[0]},Zo\u00eb \u0416\n"
-    for mark, told in (("\ufeff", "UTF-16"), ("", f"UTF-16-{order.upper()} without a byte order mark")):
+    unmarked = f"UTF-16-{order.upper()} without a byte order mark"
+    for mark, told in (("\ufeff", "UTF-16"), ("\ufeff\ufeff", "UTF-16"), ("", unmarked)):
         path = encoded(tmp_path / "r.csv", mark + rows, f"utf-16-{order}")
         found = resolve(Listed(path=path), REQUEST)
         assert found.ids.tolist() == [IDS[0]]
@@ -209,6 +210,7 @@ def test_utf16_is_known_by_its_mark_and_by_the_empty_halves_of_its_letters(
         ("r.TSV", "{}\n", "separated by tabs"),
         ("r.csv", "name|example_id\na;b|{}\n", "separated by bars"),
         ("r.csv", "sep=;\r\nexample_id;name\r\n{};a,b\r\n", "separated by semicolons, as line 1 says"),
+        ("r.csv", "\ufeff\ufeffsep=;\nexample_id;name\n{};x\n", "semicolons, as line 1 says"),
         ("r.csv", '\ufeff"SEP=;"\n\nname;example_id\n"a\nb";{}\n', r"says; .* from line 4 on"),
     ],
 )
@@ -337,8 +339,9 @@ def test_first_offender_and_count_are_named(extra: list[int], message: str, tmp_
             "example_id,x\n1,2\n\n,2\n",
             "line 4: expected an example id, .*got ''",
         ),
-        ("ids.txt", "# none\n", "forget set 'file': no example was chosen"),
-        ("ids.csv", "", "forget set 'file': no example was chosen"),
+        ("ids.txt", "# none\n", "ids.txt: expected at least one example, got a list of none"),
+        ("ids.csv", "", "ids.csv: expected at least one example, got a list of none"),
+        ("ids.csv", "sep=;\nexample_id;name\n", "ids.csv: expected at least one example"),
         ("ids.json", "[1]", "path: no file format '.json'. .*Valid: .csv, .npy, .parquet, .tsv, .txt"),
         ("ids.csv", "example_id\nnan\n", "line 2: expected an example id, .*got 'nan'"),
         ("ids.npy", "no array", "ids.npy: cannot read this array"),

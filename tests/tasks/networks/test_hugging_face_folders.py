@@ -14,7 +14,8 @@ from tasks.datasets.jsonl import Jsonl
 from tasks.errors import AuditError
 from tasks.networks import hugging_face
 from tasks.networks.hugging_face import build_hugging_face
-from tasks.networks.hugging_face_options import FAMILIES, HuggingFaceOptions, weights_digest
+from tasks.networks.hugging_face_options import FAMILIES, HuggingFaceOptions
+from tasks.networks.weight_folders import weights_digest
 from tests.support.published_models import SIZES, WORDS, saved, tiny_model, tiny_options
 from tests.support.tokenizer_files import write_tokenizer
 
@@ -114,6 +115,21 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, change, expected)
         build(tmp_path)
 
 
+def test_one_tensor_by_the_configuration_that_files_hold_twice_is_read_where_both_are_alike(tmp_path):
+    written = saved("gpt2", tmp_path)
+    rewrite(tmp_path, lambda s: s | {"lm_head.weight": s["transformer.wte.weight"].clone()})
+    ids, read = torch.arange(1, 9)[None], build(tmp_path)
+    assert torch.equal(read(ids), written(ids))
+    assert read.body.lm_head.weight is read.body.transformer.wte.weight
+    rewrite(tmp_path, lambda s: s | {"lm_head.weight": s["lm_head.weight"] + 1})
+    with pytest.raises(
+        AuditError, match=r"embedding and head differ, .* \(tie_word_embeddings\); expected one"
+    ):
+        build(tmp_path)
+    edit(tmp_path, tie_word_embeddings=False)
+    assert not torch.equal(build(tmp_path)(ids), written(ids))
+
+
 def test_damaged_weights_are_refused(tmp_path):
     saved("llama", tmp_path)
     content = (tmp_path / WEIGHTS).read_bytes()
@@ -139,12 +155,40 @@ def _lost_shard(folder):
     (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
 
 
+def _shard_of_another_save(folder):
+    (folder / WEIGHTS).unlink()
+    saved("llama", folder, shards=True)
+    first, second = sorted(folder.glob("*.safetensors"))[:2]
+    stray = next(iter(safetensors.torch.load_file(second).items()))
+    state = safetensors.torch.load_file(first) | {stray[0]: stray[1] + 1}
+    safetensors.torch.save_file(state, first, metadata={"format": "pt"})
+
+
+def _index_of_another_save(folder):
+    _shard_of_another_save(folder)
+    path = folder / f"{WEIGHTS}.index.json"
+    index = json.loads(path.read_text())
+    first, second = sorted(set(index["weight_map"].values()))[:2]
+    swap = {first: second, second: first}
+    index["weight_map"] = {name: swap.get(file, file) for name, file in index["weight_map"].items()}
+    path.write_text(json.dumps(index))
+
+
+def _whole_and_shards(folder):
+    whole = (folder / WEIGHTS).read_bytes()
+    saved("llama", folder, shards=True)
+    (folder / WEIGHTS).write_bytes(whole)
+
+
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
         (_pickle, "pytorch_model.bin is a pickle, which may run code; expected model.safetensors"),
         (_outside, r"expected names of safetensors files, got '\.\./model.safetensors'"),
         (_lost_shard, "no file one.safetensors, one of 2 shards"),
+        (_shard_of_another_save, r"index.json names for it, and model-00001-of-\d+.safetensors holds '"),
+        (_index_of_another_save, r"index.json names for it, and model-00001-of-\d+.safetensors lacks '"),
+        (_whole_and_shards, "got both; delete the one that is of another save"),
         (lambda f: (f / WEIGHTS).unlink(), "expected model.safetensors or model.safetensors.index.json in"),
         (
             lambda f: (f / "config.json").unlink(),
