@@ -84,7 +84,7 @@ class Value:
         """Method and scope."""
         return (self.method, self.scope)
 
-    @property
+    @cached_property
     def measure(self) -> tuple[str, ...]:
         """Identifies the measure."""
         param = "" if self.param is None else f"{self.param:g}"

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orchestrator.report.facts.board import Board
-from orchestrator.results.charts.answers import Row
-from orchestrator.results.charts.chart import PLACE
+from orchestrator.results.charts.answers import PLACE, Row
 
 MOST_PLACES = 100
 """Places that a page has."""

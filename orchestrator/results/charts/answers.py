@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.results.evidence import ROLE_ORDER, Evidence, Finding, ModelVerdict, Place, gather
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 """A row of a query, or of a chart."""
+PLACE = ("dataset", "architecture", "forget_set")
+"""Columns of a row that say where it was measured."""
 
 
 class Answers:
@@ -40,9 +44,7 @@ class Answers:
         """Those of a place."""
         key = (query, *sorted(params.items()))
         if key not in self._placed:
-            placed = self._placed[key] = {}
-            for row in self.rows(query, **params):
-                placed.setdefault(place_of(row), []).append(row)
+            self._placed[key] = by_place(self.rows(query, **params))
         return self._placed[key].get(place, [])
 
     def own(self, query: str, **params: Any) -> list[Row]:
@@ -72,6 +74,14 @@ class Answers:
 def place_of(row: Mapping[str, Any]) -> Place:
     """The place of a row."""
     return Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
+
+
+def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
+    """The rows of each place, in their order."""
+    groups, where = defaultdict[tuple[Any, ...], list[Row]](list), itemgetter(*PLACE)
+    for row in rows:
+        groups[where(row)].append(row)
+    return {place_of(group[0]): group for group in groups.values()}
 
 
 def at(place: Place) -> Row:

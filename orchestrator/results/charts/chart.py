@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from orchestrator.results.charts.answers import Answers, Row
+from orchestrator.results.charts.answers import PLACE, Answers, Row
 from orchestrator.results.charts.colours import GREY, PAPER, SLIDES, Spec, paint
 from orchestrator.results.charts.kinds import Kind, kind_of
 from orchestrator.results.charts.parts import ROWS
@@ -22,7 +22,6 @@ FONT = "Liberation Sans"
 STYLES: Mapping[str, Mapping[str, str]] = {"paper": PAPER, "grey": GREY, "slides": SLIDES}
 """Colours of figures by name of the style."""
 BACKGROUNDS = {"slides": "#14161a"}
-PLACE = ("dataset", "architecture", "forget_set")
 PIXELS, POINTS = 96, 72
 """Of an inch: in SVG, and in PDF."""
 VEGA_LITE = "6.4"
