@@ -9,9 +9,9 @@ from typing import Any
 
 from orchestrator.report.facts.columns import Column, column
 from orchestrator.report.facts.fitted import Ranks, fitted
-from orchestrator.results.charts.answers import PLACE, Answers, Row
+from orchestrator.results.charts.answers import Answers, Row
 from orchestrator.results.charts.kinds import KINDS, Kind
-from orchestrator.results.evidence import Place
+from orchestrator.results.evidence import PLACE, Place
 
 MOST_DOTS = 6_000
 """Single examples that a page draws; of more, those that stand out and every k-th of the others."""

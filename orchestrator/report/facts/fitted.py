@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from orchestrator.report.facts.board import Board
-from orchestrator.results.charts.answers import PLACE, Row
+from orchestrator.results.charts.answers import Row
+from orchestrator.results.evidence import PLACE
 
 MOST_PLACES = 100
 """Places that a page has."""

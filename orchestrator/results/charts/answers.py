@@ -8,7 +8,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.results.evidence import ROLE_ORDER, Evidence, Finding, ModelVerdict, Place, gather
+from orchestrator.results.evidence import PLACE, ROLE_ORDER, Evidence, Finding, ModelVerdict, Place, gather
 from orchestrator.results.own_queries import ask
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 """A row of a query, or of a chart."""
-PLACE = ("dataset", "architecture", "forget_set")
-"""Columns of a row that say where it was measured."""
 
 
 class Answers:
@@ -91,8 +89,14 @@ def at(place: Place) -> Row:
 
 def of(row: Mapping[str, Any]) -> Row:
     """The columns of a row that say of which model and place it is."""
-    names = ("dataset", "architecture", "forget_set", "role", "method", "scope")
-    return {name: row[name] for name in names}
+    return {
+        "dataset": row["dataset"],
+        "architecture": row["architecture"],
+        "forget_set": row["forget_set"],
+        "role": row["role"],
+        "method": row["method"],
+        "scope": row["scope"],
+    }
 
 
 def in_order(row: Mapping[str, Any]) -> tuple[Any, ...]:

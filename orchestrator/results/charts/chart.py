@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from orchestrator.results.charts.answers import PLACE, Answers, Row
+from orchestrator.results.charts.answers import Answers, Row
 from orchestrator.results.charts.colours import GREY, PAPER, SLIDES, Spec, paint
 from orchestrator.results.charts.kinds import Kind, kind_of
 from orchestrator.results.charts.parts import ROWS
-from orchestrator.results.evidence import slug
+from orchestrator.results.evidence import PLACE, slug
 from tasks.errors import AuditError, unknown_name
 
 FONT = "Liberation Sans"

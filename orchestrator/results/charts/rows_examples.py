@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.results.charts.answers import PLACE, Answers, Row, at, in_order, mean, of, place_of
+from orchestrator.results.charts.answers import Answers, Row, at, in_order, mean, of, place_of
 from orchestrator.results.charts.colours import unjudged
 from orchestrator.results.charts.measures import shown_measure
 from orchestrator.results.charts.rows_models import numbered
 from orchestrator.results.charts.swarm import swarm
-from orchestrator.results.evidence import Finding, Place, Value
+from orchestrator.results.evidence import PLACE, Finding, Place, Value
 from tasks.objectives.names import BESIDE_PHI, PHI
 from tasks.statistics.intervals import clopper_pearson
 
@@ -105,7 +105,8 @@ def _per_example(rows: list[Row], *more: str) -> list[list[Row]]:
 
 def _exposed(answers: Answers, group: list[Row], statistic: str, field: str) -> Row:
     first = group[0]
-    return of(first) | {
+    return {
+        **of(first),
         "statistic": statistic,
         "scope": first["scope"] if first["role"] == "audited" else None,
         "label": answers.label(first),
