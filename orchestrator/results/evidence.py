@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.results.own_queries import ask
@@ -13,6 +14,8 @@ from orchestrator.results.own_queries import ask
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
 
+PLACE = ("dataset", "architecture", "forget_set")
+"""Columns that say where something was measured."""
 SPLITS = {
     "forget": "the forgotten examples",
     "retain": "the retained examples",
@@ -84,7 +87,7 @@ class Value:
         """Method and scope."""
         return (self.method, self.scope)
 
-    @property
+    @cached_property
     def measure(self) -> tuple[str, ...]:
         """Identifies the measure."""
         param = "" if self.param is None else f"{self.param:g}"
@@ -200,10 +203,10 @@ class Evidence:
 
     @cached_property
     def _by_place(self) -> dict[Place, list[Value]]:
-        gathered: dict[Place, list[Value]] = {}
+        gathered, where = defaultdict[tuple[str, ...], list[Value]](list), attrgetter(*PLACE)
         for value in (*self.findings, *self.references):
-            gathered.setdefault(value.place, []).append(value)
-        return gathered
+            gathered[where(value)].append(value)
+        return {values[0].place: values for values in gathered.values()}
 
     @cached_property
     def roles(self) -> dict[str, str]:
@@ -241,16 +244,16 @@ class Evidence:
 
     def at(self, place: Place, **fixed: object) -> list[Value]:
         """Values of a place whose fields are as given."""
-        return [v for v in self._by_place.get(place, ()) if _agrees(v, fixed)]
+        return _agreeing(self._by_place.get(place, ()), fixed)
 
     def judged(self, place: Place, **fixed: object) -> list[Finding]:
         """Findings of a place whose fields are as given."""
         judged = (v for v in self._by_place.get(place, ()) if isinstance(v, Finding))
-        return [finding for finding in judged if _agrees(finding, fixed)]
+        return _agreeing(judged, fixed)
 
     def judged_models(self, place: Place, **fixed: object) -> list[ModelVerdict]:
         """Verdicts on models of a place whose fields are as given."""
-        return [m for m in self._models_by_place.get(place, ()) if _agrees(m, fixed)]
+        return _agreeing(self._models_by_place.get(place, ()), fixed)
 
     @cached_property
     def _models_by_place(self) -> dict[Place, list[ModelVerdict]]:
@@ -306,8 +309,12 @@ def _which(model: Finding | ModelVerdict) -> tuple[str, str, str, str]:
     return (model.role, model.method, model.scope, model.model_setting)
 
 
-def _agrees(row: object, fixed: dict[str, object]) -> bool:
-    return all(getattr(row, name) == value for name, value in fixed.items())
+def _agreeing(rows: Iterable[Row], fixed: dict[str, object]) -> list[Row]:
+    """The rows whose fields are as given."""
+    if not fixed:
+        return list(rows)
+    read, wanted = attrgetter(*fixed), tuple(fixed.values())
+    return [row for row in rows if read(row) == (wanted if len(wanted) > 1 else wanted[0])]
 
 
 def gather(results: Results) -> Evidence:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -90,7 +89,7 @@ def claims(source: pa.NativeFile) -> Claims:
                 listed += len(batch.places(BATCH_BUFFERS, BUFFER)) * BUFFER
                 if listed > length:
                     raise ValueError("batches that are listed again and again")
-                size += sum(_unpacked(source, batch, body, compressed=compressed))
+                size += _unpacked(source, batch, body, compressed=compressed)
     except struct.error as error:
         raise ValueError("a header that leads outside") from error
     if length - accounted > PADDING + 2 * footer_length:
@@ -164,18 +163,22 @@ def _batch(
     return batch, batch.field(BATCH_COMPRESSION) is not None, body
 
 
-def _unpacked(source: pa.NativeFile, batch: _Table, body: range, *, compressed: bool) -> Iterator[int]:
-    """Bytes of each buffer of a batch."""
-    for place in batch.places(BATCH_BUFFERS, BUFFER):
-        offset, length = struct.unpack_from("<qq", batch.data, place)
-        if min(offset, length) < 0 or offset + length > len(body):
+def _unpacked(source: pa.NativeFile, batch: _Table, body: range, *, compressed: bool) -> int:
+    """Bytes of all buffers of a batch."""
+    places, whole, room, size = batch.places(BATCH_BUFFERS, BUFFER), source.size(), len(body), 0
+    for offset, length in struct.iter_unpack("<qq", batch.data[places.start : places.stop]):
+        if offset < 0 or length < 0 or offset + length > room:
             raise ValueError("a buffer that leads outside")
         stated = length
         if compressed and length:
-            stated = int.from_bytes(_read(source, body.start + offset, 8), "little", signed=True)
+            if body.start + offset + 8 > whole:
+                raise ValueError("a header that leads outside")
+            source.seek(body.start + offset)
+            stated = int.from_bytes(source.read(8), "little", signed=True)
         if stated < -1:
             raise ValueError("a negative length")
-        yield length if stated == -1 else stated  # -1: not compressed after all
+        size += length if stated == -1 else stated  # -1: not compressed after all
+    return size
 
 
 def _read(source: pa.NativeFile, place: int, length: int) -> bytes:

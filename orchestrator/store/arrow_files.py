@@ -22,7 +22,7 @@ MISPLACED = "what was written as"
 OTHER_VERSION = "of another schema version"
 BATCH_ROWS = 131_072
 SMALL = 1 << 20
-"""Bytes of a file that one thread reads."""
+"""Bytes of a file that one thread reads, at once."""
 IPC_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
 
 
@@ -236,7 +236,8 @@ class ArrowFiles:
             ValueError: it asks for more, or it is no Arrow file.
         """
         source = self.files.open(file)
-        if self.files.lanes > 1:  # each look at a remote file is a round trip
+        # Each look at a remote file is a round trip, each at a local one a call of the system.
+        if self.files.lanes > 1 or source.size() <= SMALL:
             source = pa.BufferReader(source.read_buffer())
         require_affordable(source, columns=len(table.columns))
         return source

@@ -81,6 +81,8 @@ def conform(arrow: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast to `schema`; columns that the table lacks are null, others are dropped."""
     if arrow.schema.equals(schema, check_metadata=True):
         return arrow
+    if arrow.schema.equals(schema):
+        return pa.Table.from_arrays(arrow.columns, schema=schema)
     places = {name: place for place, name in enumerate(arrow.column_names)}
     columns = []
     for entry in schema:

@@ -149,10 +149,13 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
         slots: tasks that can run at once.
         options: resources of one task (num_cpus or num_gpus).
     """
-    waiting = deque(_batches(work))
+    missing = {name: missing_groups(work.plan, work.store, name) for name in work.plan.shadow_sets}
+    waiting = deque(_Batch(architecture=a, numbers=n, left=_left(missing[a], n)) for a, n in work.shadows)
     total, looked = sum(len(b.numbers) for b in waiting), time.monotonic()
-    parts = sum(batch.left for batch in waiting)
-    work.listener(Event(kind="phase", name="shadow models", total=total, parts=parts))
+    unobserved = {
+        group.key(j) for b in waiting for j in b.numbers for group in missing[b.architecture].get(j, ())
+    }
+    work.listener(Event(kind="phase", name="shadow models", total=total, parts=len(unobserved)))
     submit = (on_gpu if "num_gpus" in options else on_cpu).options(**options)
     running: dict[ray.ObjectRef, _Batch] = {}
     digests = known_digests()
@@ -165,9 +168,10 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
             return
         ready, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
         if time.monotonic() - looked >= LOOK:
-            looked, before = time.monotonic(), parts
-            parts = sum(batch.left for batch in _batches(work))
-            work.listener(Event(kind="part", name="shadow models", parts=before - parts))
+            before = len(unobserved)
+            unobserved -= work.store.keys("observations")
+            work.listener(Event(kind="part", name="shadow models", parts=before - len(unobserved)))
+            looked = time.monotonic()
         for reference in ready:
             batch = running.pop(reference)
             try:
@@ -185,14 +189,6 @@ def run_tasks(work: Work, *, slots: int, options: Mapping[str, float]) -> None:
                 done = Done(problems=(done.reason,))
             for event in shadow_events(batch.architecture, batch.numbers, done):
                 work.listener(event)
-
-
-def _batches(work: Work) -> list[_Batch]:
-    missing = {name: missing_groups(work.plan, work.store, name) for name in work.plan.shadow_sets}
-    return [
-        _Batch(architecture=name, numbers=numbers, left=_left(missing[name], numbers))
-        for name, numbers in work.shadows
-    ]
 
 
 def _left(missing: Mapping[int, Sequence[ShadowGroup]], numbers: Sequence[int]) -> int:

@@ -13,7 +13,7 @@ from orchestrator.report.facts.board import Board, Cell
 from orchestrator.report.facts.board import Row as BoardRow
 from orchestrator.report.facts.paired import MOST_MODELS, Difference, Pairs, pairs
 from orchestrator.report.templates import number
-from orchestrator.results.charts.answers import Answers, Row
+from orchestrator.results.charts.answers import Answers, Row, by_place
 from orchestrator.results.charts.rows_examples import CONFIDENCE
 from orchestrator.results.evidence import APART, EQUIVALENT, UNDECIDED, Place, agreeing, interval, signed
 
@@ -121,8 +121,11 @@ def side_by_side(
     each = max(2, min(MOST_MODELS, MOST_COMPARED // max(1, min(len(places), MOST_PLACES))))
     chosen = [_chosen(board, each if i < MOST_PLACES else 0) for i, board in enumerate(boards)]
     paired = pairs(answers, places, boards, chosen)
+    harm, exposure = (
+        by_place(r for r in rows[name] if r["role"] == "audited") for name in ("harm", "exposure")
+    )
     return [
-        _comparison(board, some, _of_place(rows["harm"], place), _of_place(rows["exposure"], place), found)
+        _comparison(board, some, harm.get(place, []), exposure.get(place, []), found)
         for place, board, some, found in zip(places, boards, chosen, paired, strict=True)
     ]
 
@@ -134,15 +137,6 @@ def _chosen(board: Board, most: int) -> list[BoardRow]:
         return audited
     nearest = (most + 1) // 2
     return [*audited[:nearest], *audited[len(audited) - (most - nearest) :]]
-
-
-def _of_place(rows: Sequence[Row], place: Place) -> list[Row]:
-    found = (place.dataset, place.architecture, place.forget_set)
-    return [
-        r
-        for r in rows
-        if r["role"] == "audited" and (r["dataset"], r["architecture"], r["forget_set"]) == found
-    ]
 
 
 def _comparison(

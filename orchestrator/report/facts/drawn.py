@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from orchestrator.report.facts.columns import Column, column
 from orchestrator.report.facts.fitted import Ranks, fitted
 from orchestrator.results.charts.answers import Answers, Row
-from orchestrator.results.charts.chart import PLACE
 from orchestrator.results.charts.kinds import KINDS, Kind
-from orchestrator.results.evidence import Place
+from orchestrator.results.evidence import PLACE, Place
 
 MOST_DOTS = 6_000
 """Single examples that a page draws; of more, those that stand out and every k-th of the others."""
@@ -50,13 +50,12 @@ def drawn(
 
 
 def _drawn(kind: Kind, rows: Sequence[Row], numbers: Mapping[tuple[Any, ...], int], ranks: Ranks) -> Drawn:
-    at = [(found, row) for row in rows for found in [_numbers(row, numbers)] if found]
-    here = [row for _, row in at]
+    here = [row for _, row in _placed(rows, numbers)]
     fit = fitted(kind.name, kind.choices, here, ranks)
     kept = thinned(fit.rows) if kind.name == "exposure" else fit.rows
     remarks = [fit.remark] if fit.remark else []
     remarks += [_remark(fit.rows, kept)] if len(kept) < len(fit.rows) else []
-    placed = [(_numbers(row, numbers), row) for row in kept]
+    placed = _placed(kept, numbers)
     names = [name for name in (kept[0] if kept else {}) if name not in IMPLIED]
     columns: dict[str, Column] = (
         {"place": column([f[0] if len(f) == 1 else f for f, _ in placed])} if placed else {}
@@ -77,11 +76,19 @@ def _remark(rows: Sequence[Row], kept: Sequence[Row]) -> str:
     return f"{len(kept)} of {len(rows)} dots are drawn: {standing}, and every so many of the others; the query has all."
 
 
-def _numbers(row: Row, numbers: Mapping[tuple[Any, ...], int]) -> list[int]:
-    """The places that a row belongs to: those of its architecture where it is over forget sets."""
-    if row["forget_set"] is None:
-        return [n for key, n in numbers.items() if key[:2] == (row["dataset"], row["architecture"])]
-    return [n for n in [numbers.get(tuple(row[name] for name in PLACE))] if n is not None]
+def _placed(rows: Sequence[Row], numbers: Mapping[tuple[Any, ...], int]) -> list[tuple[list[int], Row]]:
+    """The rows of places of the page, each behind those that it belongs to."""
+    where = itemgetter(*PLACE)
+    known = {key: _numbers(key, numbers) for key in set(map(where, rows))}
+    return [(known[where(row)], row) for row in rows if known[where(row)]]
+
+
+def _numbers(at: tuple[Any, ...], numbers: Mapping[tuple[Any, ...], int]) -> list[int]:
+    """The places that rows belong to: those of their architecture where they are over forget sets."""
+    dataset, architecture, forget_set = at
+    if forget_set is None:
+        return [n for key, n in numbers.items() if key[:2] == (dataset, architecture)]
+    return [numbers[at]] if at in numbers else []
 
 
 def thinned(rows: Sequence[Row]) -> list[Row]:
@@ -107,6 +114,7 @@ def thinned(rows: Sequence[Row]) -> list[Row]:
 def _ends(rows: Sequence[Row]) -> set[int]:
     """Of each model and statistic the lowest and the highest."""
     groups: dict[tuple[Any, ...], list[int]] = {}
+    of_row = itemgetter(*PLACE, "statistic", "label")
     for i, row in enumerate(rows):
-        groups.setdefault(tuple(row[n] for n in (*PLACE, "statistic", "label")), []).append(i)
+        groups.setdefault(of_row(row), []).append(i)
     return {end(found, key=lambda i: rows[i]["value"]) for found in groups.values() for end in (min, max)}

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from orchestrator.report.facts.board import Board
 from orchestrator.results.charts.answers import Row
-from orchestrator.results.charts.chart import PLACE
+from orchestrator.results.evidence import PLACE
 
 MOST_PLACES = 100
 """Places that a page has."""

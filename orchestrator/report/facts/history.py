@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from orchestrator.report.facts.columns import column
 from orchestrator.report.facts.drawn import Drawn
 from orchestrator.report.facts.examples import Exhibits
-from orchestrator.results.charts.answers import Answers, Row
+from orchestrator.results.charts.answers import Answers, Row, by_place
 from orchestrator.results.evidence import Place
 
 QUERY = "example_history"
@@ -69,11 +69,12 @@ def history(answers: Answers, places: Sequence[Place], exhibits: Exhibits, dots:
     # Asked only where the cheaper query over all examples has rows.
     table = answers.results.query(QUERY) if answers.rows("forgetting_order") else None
     known = [None if table is None else _at(table, place) for place in places]
+    at_place = by_place(dots) if any(known) else {}
     room = MOST_ROWS // max(1, sum(bool(found) for found in known))
     kept: list[Row] = []
     tables = []
     for number, (place, found) in enumerate(zip(places, known, strict=True)):
-        ranked = _ranked(place, exhibits, number, dots)
+        ranked = _ranked(exhibits, number, at_place.get(place, [])) if found else []
         rows, examples, total = _kept(found, ranked, room) if found else ([], 0, 0)
         made = [_row(answers, number, row) for row in rows]
         kept += made
@@ -92,13 +93,11 @@ def _at(table: pa.Table, place: Place) -> pa.Table:
     return table.filter(pc.is_in(table["setting"], value_set=moved))
 
 
-def _ranked(place: Place, exhibits: Exhibits, number: int, dots: Sequence[Row]) -> list[int]:
-    """Examples of a place, those first that a reader opens first."""
-    here = (place.dataset, place.architecture, place.forget_set)
+def _ranked(exhibits: Exhibits, number: int, dots: Sequence[Row]) -> list[int]:
+    """Examples of a place, which has these dots: those first that a reader opens first."""
     galleries = [s.example for gallery in exhibits.places[number].galleries for s in gallery.shown]
-    own = [r for r in dots if (r["dataset"], r["architecture"], r["forget_set"]) == here]
-    told = [r["example"] for r in sorted(own, key=lambda r: -abs(r["value"])) if r["told"]]
-    return list(dict.fromkeys([*galleries, *told, *(r["example"] for r in own)]))
+    told = [r["example"] for r in sorted(dots, key=lambda r: -abs(r["value"])) if r["told"]]
+    return list(dict.fromkeys([*galleries, *told, *(r["example"] for r in dots)]))
 
 
 def _kept(table: pa.Table, ranked: Sequence[int], room: int) -> tuple[list[Row], int, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.results.evidence import ROLE_ORDER, Evidence, Finding, ModelVerdict, Place, gather
+from orchestrator.results.evidence import PLACE, ROLE_ORDER, Evidence, Finding, ModelVerdict, Place, gather
 from orchestrator.results.own_queries import ask
 
 if TYPE_CHECKING:
@@ -40,9 +42,7 @@ class Answers:
         """Those of a place."""
         key = (query, *sorted(params.items()))
         if key not in self._placed:
-            placed = self._placed[key] = {}
-            for row in self.rows(query, **params):
-                placed.setdefault(place_of(row), []).append(row)
+            self._placed[key] = by_place(self.rows(query, **params))
         return self._placed[key].get(place, [])
 
     def own(self, query: str, **params: Any) -> list[Row]:
@@ -74,6 +74,14 @@ def place_of(row: Mapping[str, Any]) -> Place:
     return Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
 
 
+def by_place(rows: Iterable[Row]) -> dict[Place, list[Row]]:
+    """The rows of each place, in their order."""
+    groups, where = defaultdict[tuple[Any, ...], list[Row]](list), itemgetter(*PLACE)
+    for row in rows:
+        groups[where(row)].append(row)
+    return {place_of(group[0]): group for group in groups.values()}
+
+
 def at(place: Place) -> Row:
     """The columns of a place."""
     return {"dataset": place.dataset, "architecture": place.architecture, "forget_set": place.forget_set}
@@ -81,8 +89,14 @@ def at(place: Place) -> Row:
 
 def of(row: Mapping[str, Any]) -> Row:
     """The columns of a row that say of which model and place it is."""
-    names = ("dataset", "architecture", "forget_set", "role", "method", "scope")
-    return {name: row[name] for name in names}
+    return {
+        "dataset": row["dataset"],
+        "architecture": row["architecture"],
+        "forget_set": row["forget_set"],
+        "role": row["role"],
+        "method": row["method"],
+        "scope": row["scope"],
+    }
 
 
 def in_order(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from orchestrator.results.charts.answers import Answers, Row
 from orchestrator.results.charts.colours import GREY, PAPER, SLIDES, Spec, paint
 from orchestrator.results.charts.kinds import Kind, kind_of
 from orchestrator.results.charts.parts import ROWS
-from orchestrator.results.evidence import slug
+from orchestrator.results.evidence import PLACE, slug
 from tasks.errors import AuditError, unknown_name
 
 FONT = "Liberation Sans"
@@ -22,7 +22,6 @@ FONT = "Liberation Sans"
 STYLES: Mapping[str, Mapping[str, str]] = {"paper": PAPER, "grey": GREY, "slides": SLIDES}
 """Colours of figures by name of the style."""
 BACKGROUNDS = {"slides": "#14161a"}
-PLACE = ("dataset", "architecture", "forget_set")
 PIXELS, POINTS = 96, 72
 """Of an inch: in SVG, and in PDF."""
 VEGA_LITE = "6.4"

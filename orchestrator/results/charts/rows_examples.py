@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ from orchestrator.results.charts.colours import unjudged
 from orchestrator.results.charts.measures import shown_measure
 from orchestrator.results.charts.rows_models import numbered
 from orchestrator.results.charts.swarm import swarm
-from orchestrator.results.evidence import Finding, Place, Value
+from orchestrator.results.evidence import PLACE, Finding, Place, Value
 from tasks.objectives.names import BESIDE_PHI, PHI
 from tasks.statistics.intervals import clopper_pearson
 
 CONFIDENCE = "confidence"
 """The statistic of an example where no attack of its own was run: logits above the retrained model."""
 FPR_GRID = np.logspace(-4, 0, 25)
-ROW_OF_DOTS = ("dataset", "architecture", "forget_set", "statistic", "label", "scope")
+ROW_OF_DOTS = (*PLACE, "statistic", "label", "scope")
 Groups = dict[tuple[Any, ...], list[Row]]
 
 
@@ -27,10 +28,9 @@ def exposure(answers: Answers) -> list[Row]:
     """How exposed each forgotten example still is under each model; choices of `statistic` and `scope`."""
     found = [*_by_attacks(answers), *_by_confidence(answers)]
     groups: Groups = defaultdict(list)
+    of_row = itemgetter(*ROW_OF_DOTS)
     for row in found:
-        groups[
-            tuple(row[n] for n in ("dataset", "architecture", "forget_set", "statistic", "label", "scope"))
-        ].append(row)
+        groups[of_row(row)].append(row)
     for rows in groups.values():
         offsets = swarm(
             [_drawn(row) for row in rows], width=0.055 if rows[0]["statistic"] == CONFIDENCE else 0.011
@@ -63,16 +63,18 @@ def _by_confidence(answers: Answers) -> list[Row]:
     side: a yardstick of chance, no test.
     """
     groups = _per_example(answers.rows("excess_confidence"))
-    chance: dict[Place, list[float]] = defaultdict(list)
+    chance: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    where = itemgetter(*PLACE)
     for group in groups:
         if group[0]["role"] == "noise_floor":
-            chance[place_of(group[0])].append(abs(mean([r["excess"] for r in group])))
+            chance[where(group[0])].append(abs(mean([r["excess"] for r in group])))
     cuts = {place: float(np.quantile(values, 0.95)) for place, values in chance.items()}
     found = []
     for group in groups:
-        cut = cuts.get(place_of(group[0]))
+        cut = cuts.get(where(group[0]))
         row = _exposed(answers, group, CONFIDENCE, "excess")
-        found.append(row | {"told": cut is not None and abs(row["value"]) > cut, "cut": cut, "without": None})
+        row |= {"told": cut is not None and abs(row["value"]) > cut, "cut": cut, "without": None}
+        found.append(row)
     return found
 
 
@@ -88,15 +90,23 @@ def _per_example(rows: list[Row], *more: str) -> list[list[Row]]:
         "setting",
         "example_id",
     )
-    groups: Groups = defaultdict(list)
+    groups, of_example = defaultdict[tuple[Any, ...], list[Row]](list), itemgetter(*names)
     for row in rows:
-        groups[tuple(row[name] for name in names)].append(row)
-    return sorted(groups.values(), key=lambda group: in_order(group[0]))
+        groups[of_example(row)].append(row)
+    models: dict[tuple[Any, ...], list[list[Row]]] = defaultdict(
+        list
+    )  # few to put in order, of many examples
+    for group in groups.values():
+        first = group[0]
+        models[first["role"], first["method"], first["scope"], first["setting_label"] or ""].append(group)
+    ordered = sorted(models.values(), key=lambda groups: in_order(groups[0][0]))
+    return [group for groups in ordered for group in groups]
 
 
 def _exposed(answers: Answers, group: list[Row], statistic: str, field: str) -> Row:
     first = group[0]
-    return of(first) | {
+    return {
+        **of(first),
         "statistic": statistic,
         "scope": first["scope"] if first["role"] == "audited" else None,
         "label": answers.label(first),

@@ -23,8 +23,11 @@ from orchestrator.results.evidence import ROLE_ORDER, Place, Value
 
 
 def numbered(rows: Iterable[Row]) -> list[Row]:
-    """The rows with their place in the order, which is that of the chart."""
-    return [row | {"order": order} for order, row in enumerate(rows)]
+    """The rows, each told its place in the order, which is that of the chart."""
+    made = list(rows)
+    for order, row in enumerate(made):
+        row["order"] = order
+    return made
 
 
 def forest(answers: Answers) -> list[Row]:

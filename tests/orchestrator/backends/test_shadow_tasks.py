@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import ray
@@ -22,13 +22,25 @@ ONCE = {"num_cpus": 0, "max_retries": 0}
 """Options of a task whose process Ray starts once, so that what follows its end is soon reached."""
 
 
+class Stage(NamedTuple):
+    """One of a shadow model, by its number."""
+
+    number: int
+
+    def key(self, shadow: int) -> str:
+        """Of its observations."""
+        return f"{shadow}-{self.number}"
+
+
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers without models, and the stages that they have left."""
 
-    def missing(plan: Any, store: Any, architecture: str) -> Mapping[int, Sequence[None]]:
+    def missing(plan: Any, store: Any, architecture: str) -> Mapping[int, Sequence[Stage]]:
         done = {n: len(marks(Path(store.root), f"done-{n}")) for n in range(10)}
-        return {n: [None] * (STAGES - count) for n, count in done.items() if count < STAGES}
+        return {
+            n: [Stage(stage) for stage in range(count, STAGES)] for n, count in done.items() if count < STAGES
+        }
 
     monkeypatch.setattr(shadow_tasks, "_worker", stand_in_worker)
     monkeypatch.setattr(shadow_tasks, "missing_groups", missing)
@@ -40,7 +52,15 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def work(folder: Path, *batches: list[int], **ways: Sequence[str]) -> Any:
     """The work on some batches; `n3=["die"]` is what shadow model 3 does."""
     by_number = {int(name.removeprefix("n")): told for name, told in ways.items()}
-    return work_for(folder, shadows=[("net", batch) for batch in batches], ways=by_number)
+    made = work_for(folder, shadows=[("net", batch) for batch in batches], ways=by_number)
+    made.store.keys = lambda table: observed(folder) if table == "observations" else set()
+    return made
+
+
+def observed(folder: Path) -> set[str]:
+    """The keys of what shadow models have completed."""
+    counts = {n: len(marks(folder, f"done-{n}")) for n in range(10)}
+    return {Stage(stage).key(n) for n, count in counts.items() for stage in range(min(count, STAGES))}
 
 
 def runs(folder: Path, number: int) -> int:
@@ -56,12 +76,17 @@ def heard(work: Any) -> tuple[list[int], list[str]]:
     return ended, [event.name for event in events if event.kind == "note"]
 
 
-def test_a_task_whose_process_dies_is_tried_again_by_ray(tmp_path: Path) -> None:
-    """Though it leaves no less to do, for which a batch is not submitted again."""
+def test_a_task_whose_process_dies_is_tried_again_by_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it leaves no less to do, for which a batch is not submitted again; what it observed is told once."""
+    monkeypatch.setattr(shadow_tasks, "LOOK", 0.0)
     made = work(tmp_path, [0], n0=["die", "leave"])
     run_tasks(made, slots=1, options={"num_cpus": 0})
     assert heard(made) == ([0], [])
     assert len(set(marks(tmp_path, "runs-0"))) == runs(tmp_path, 0) == 3
+    assert made.heard[0].parts == STAGES
+    assert sum(event.parts for event in made.heard if event.kind == "part") == len(observed(tmp_path)) > 0
 
 
 def test_a_batch_is_submitted_again_as_long_as_it_leaves_less_to_do(tmp_path: Path) -> None:
