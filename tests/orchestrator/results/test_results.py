@@ -67,6 +67,10 @@ def test_parameters_are_values_not_text(results: Results) -> None:
     assert found.to_pylist() == [{"n": 0}]
 
 
+def test_one_thread_adds_so_that_sums_have_the_same_bits_each_time(results: Results) -> None:
+    assert results.sql("select current_setting('threads') as threads")["threads"].to_pylist() == [1]
+
+
 def test_columns_that_share_a_name_are_all_kept(results: Results) -> None:
     """As mappings, rows would hold one of them, and a line of CSV fewer values than names."""
     rows = results.sql("select 1 as a, 2 as a, 3 as a_2, 4 as a")
