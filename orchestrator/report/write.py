@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import contextlib
+import gc
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.report.facts.facts import Facts, gather_facts
@@ -33,9 +35,21 @@ def build(
         AuditError: there is no such directory or run, or a file cannot be read.
     """
     check_one(run)
-    with Results(root, run) as results:
+    with _collector_at_rest(), Results(root, run) as results:
         facts = gather_facts(Answers(results), examples=examples)
     return report_page(facts, refresh=refresh), facts
+
+
+@contextlib.contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """For a while no cycles are looked for: among rows by the hundred thousand there are none, and it takes long."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def check_asked(output: Path, facts: Path | None, figures: Path | None, only: Collection[str]) -> None:

@@ -82,8 +82,9 @@ class Results:
         """Tables that are read from their files in each statement, which are listed and checked once."""
         self._made: set[str] = set()
         # Sums of several threads differ in their last bits from one time to the next, and so would what is printed.
-        settings = {"python_enable_replacements": False, "threads": 1}
-        self._connection = duckdb.connect(":memory:", config=settings)
+        self._connection = duckdb.connect(
+            ":memory:", config={"python_enable_replacements": False, "threads": 1}
+        )
         for table in TABLES.values():
             self._connection.register(table.name, table.query_schema.empty_table())
         for name, shipped in SHIPPED.items():

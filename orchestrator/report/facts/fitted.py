@@ -6,8 +6,10 @@ and answers are of all models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from orchestrator.report.facts.board import Board
@@ -29,6 +31,8 @@ STEPS: tuple[tuple[int | None, int | None], ...] = (
 )
 """Models of a place and values of a choice that are kept, from all to the fewest."""
 Key = tuple[Any, ...]
+_place = itemgetter(*PLACE)
+_dots = itemgetter(*PLACE, "statistic", "label", "scope")
 Item = TypeVar("Item")
 
 
@@ -73,10 +77,10 @@ class Ranks:
             for row in board.audited:
                 order.setdefault((row.method, row.scope), len(order))
 
-    def among(self, row: Row, most: int | None) -> bool:
-        """Whether the model of a row is one of the `most` at both ends of its place, or none that was audited."""
-        order = self._order.get(tuple(row[name] for name in PLACE), {})
-        rank = order.get((row.get("method"), row.get("scope")))
+    def among(self, place: Key, model: Key, most: int | None) -> bool:
+        """Whether a method and scope are one of the `most` at both ends of their place, or none that was audited."""
+        order = self._order.get(place, {})
+        rank = order.get(model)
         if rank is None or most is None or len(order) <= most:
             return True
         return rank < most - most // 2 or rank >= len(order) - most // 2
@@ -101,26 +105,23 @@ def _by_steps(
     rows: Sequence[Row], counted: Sequence[Row], choices: Sequence[str], ranks: Ranks, most: int
 ) -> Fit:
     places = _places_of_choices(counted, choices)
+
+    def key(row: Row) -> tuple[Key, Key, Key]:
+        return _place(row), (row.get("method"), row.get("scope")), _choice(row, choices)
+
+    keys = [key(row) for row in rows]
+    counts = Counter(keys if counted is rows else map(key, counted))
+    every, kept = set(keys), set[tuple[Key, Key, Key]]()
     for models, values in STEPS:
-        keeps = _keeper(ranks, places, choices, models, values)
-        if sum(map(keeps, counted)) <= most:
+        kept = {
+            (place, model, choice)
+            for place, model, choice in every
+            if (values is None or places[place].get(choice, 0) < values) and ranks.among(place, model, models)
+        }
+        if sum(count for one, count in counts.items() if one in kept) <= most:
             break
-    kept = [row for row in rows if keeps(row)]
-    return Fit(rows=kept, remark=_remark(len(kept), len(rows), choices, models, values))
-
-
-def _keeper(
-    ranks: Ranks,
-    places: Mapping[Key, Mapping[Key, int]],
-    choices: Sequence[str],
-    models: int | None,
-    values: int | None,
-) -> Callable[[Row], bool]:
-    def keeps(row: Row) -> bool:
-        chosen = values is None or places[_place(row)].get(_choice(row, choices), 0) < values
-        return chosen and ranks.among(row, models)
-
-    return keeps
+    drawn = [row for row, one in zip(rows, keys, strict=True) if one in kept]
+    return Fit(rows=drawn, remark=_remark(len(drawn), len(rows), choices, models, values))
 
 
 def _places_of_choices(rows: Sequence[Row], choices: Sequence[str]) -> dict[Key, dict[Key, int]]:
@@ -147,11 +148,7 @@ def _remark(kept: int, count: int, choices: Sequence[str], models: int | None, v
 
 def _rows_of_dots(rows: Sequence[Row]) -> list[Row]:
     """The first dot of each row of dots."""
-    return list(
-        {
-            tuple(row[n] for n in (*PLACE, "statistic", "label", "scope")): row for row in reversed(rows)
-        }.values()
-    )
+    return list({_dots(row): row for row in reversed(rows)}.values())
 
 
 def _with_fewer_seeds(rows: Sequence[Row], ranks: Ranks) -> Fit:
@@ -183,9 +180,5 @@ def _spread(items: Sequence[int], count: int) -> list[int]:
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
 
 
-def _place(row: Row) -> Key:
-    return tuple(row[name] for name in PLACE)
-
-
 def _choice(row: Row, choices: Sequence[str]) -> Key:
-    return tuple(row[name] for name in choices)
+    return tuple([row[name] for name in choices])

@@ -105,14 +105,13 @@ def _per_example(rows: list[Row], *more: str) -> list[list[Row]]:
 
 def _exposed(answers: Answers, group: list[Row], statistic: str, field: str) -> Row:
     first = group[0]
-    return {
-        **of(first),
+    return of(first) | {
         "statistic": statistic,
         "scope": first["scope"] if first["role"] == "audited" else None,
         "label": answers.label(first),
         "example": first["example_id"],
         "class": first["label"],
-        "value": mean([r[field] for r in group]),
+        "value": first[field] if len(group) == 1 else mean([r[field] for r in group]),
     }
 
 
