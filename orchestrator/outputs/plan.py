@@ -16,7 +16,14 @@ from orchestrator.plan.answers import declare
 from orchestrator.plan.cells import Cell, ModelSpec, ModelSubject, Plan, Role, ShadowSubject, Subject
 from orchestrator.plan.elsewhere import MadeElsewhere
 from orchestrator.plan.given_identity import GivenIdentity
-from orchestrator.plan.names import NamedAttack, NamedMethod, build_attack, build_method, check_tables
+from orchestrator.plan.names import (
+    OVER_METHODS,
+    NamedAttack,
+    NamedMethod,
+    build_attack,
+    build_method,
+    check_tables,
+)
 from orchestrator.plan.plugins import plugin_digest, plugin_name
 from orchestrator.plan.points import REFERENCES, ROLES
 from orchestrator.plan.shadows import BASE_METHOD, RETRAINED_METHOD, ShadowGroup, ShadowSet
@@ -25,7 +32,7 @@ from tasks.shadows.given import GivenLayout
 from tasks.shadows.layout import TargetPool
 from tasks.training.recipe import Recipe
 
-RESERVED = (*ROLES, BASE_METHOD, RETRAINED_METHOD, AGAIN)
+RESERVED = (*ROLES, BASE_METHOD, RETRAINED_METHOD, AGAIN, OVER_METHODS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

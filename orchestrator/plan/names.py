@@ -19,6 +19,8 @@ from tasks.unlearn.program import PROGRAM, is_program
 
 AXIS = {"methods": "axes.method", "attacks": "axes.attack", "forget_sets": "axes.forget_set"}
 """Axis whose values name the entries of a table."""
+OVER_METHODS = "(mean)"
+"""What queries of claims call a row that is over several methods."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,13 +183,15 @@ def _check_given(config: SweepConfig) -> None:
 
 
 def check_reserved(config: SweepConfig, names: Collection[str]) -> None:
-    """Refuse methods under names by which results know shadow models that no method made.
+    """Refuse methods under names by which results know shadow models that no method made, or all methods.
 
     Raises:
         AuditError: the axis or a table has one.
     """
     for text in (*config.axes.method, *config.methods, *given_methods(config)):
         name = text.partition(":")[0]
+        if name == OVER_METHODS:
+            raise AuditError(f"methods.{name}: expected another name: queries call a mean over methods so")
         if name in names:
             raise AuditError(
                 f"methods.{name}: expected another name: results call shadow models '{name}' that no method made"

@@ -155,6 +155,7 @@ def test_arrays_that_cannot_be(
         ('kind = "margins"', 'kind = "log_likelihoods"', ("log-likelihood below 0", "model 0, example")),
         ('members = "members.npy"\n', "", ("outputs.models[0]", "members: expected a value with role 'shadow'")),
         ('method = "theirs"', 'method = "retrain"', ("method: expected a name other than", "got 'retrain'")),
+        ('method = "theirs"', 'method = "(mean)"', ("method: expected a name other than", "got '(mean)'")),
         ('forget_set = "asked"', 'forget_set = "askd"', ("outputs.models[1]", "one of asked, got 'askd'")),
         ('"theirs.npy"', '"nowhere.npy"', ("nowhere.npy: no such file",)),
         ('"theirs.npy"', '"theirs.pt"', ("'.pt'", ".npy, .npz, .parquet")),

@@ -103,8 +103,8 @@ ROLES = {
         "another kind": ("forget_sets", "class", 'kind = "random"\nfraction = 0.1'),
     }.items()
 } | {
-    name: (before(f'[methods.{name}]\nbase = "finetune"'), f"methods.{name}: expected another name")
-    for name in ("none", "retrained")
+    name: (before(f'[methods."{name}"]\nbase = "finetune"'), f"methods.{name}: expected another name")
+    for name in ("none", "retrained", "(mean)")
 }
 EXCLUSIONS = {
     "an empty rule": (before("[[exclude]]"), "exclude[0]: expected axis = value"),
