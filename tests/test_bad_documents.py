@@ -90,7 +90,7 @@ DOCUMENTS = {
     ),
     "an unknown group": data(
         'path = "good.jsonl"',
-        "forget_sets.persons: name: expected one of the 12 groups of the data set, got 'p33'; did you mean 'p3'?",
+        "forget_sets.persons: name: expected one of the 12 groups of the data set, got 'p33'. Did you mean 'p3'?",
         **{'kind = "groups"\nfraction = 0.2': 'kind = "group"\nname = "p33"'},
     ),
     "no base to train": data(
