@@ -25,8 +25,7 @@ def check_given(
     """Refuse what finished models cannot answer, and what contradicts them.
 
     Raises:
-        AuditError: models would have to be trained and nothing says how, or a method needs
-            what there is not.
+        AuditError: models would have to be trained and nothing says how, or a method needs what there is not.
     """
     given = config.given
     assert given is not None

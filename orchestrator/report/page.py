@@ -19,9 +19,10 @@ from orchestrator.report.facts.facts import Facts
 from orchestrator.report.facts.history import NAME
 from orchestrator.report.templates import Head, asset, json_block, number, render
 from orchestrator.results.charts.chart import VEGA_LITE
-from orchestrator.results.charts.colours import PAGE, Spec, paint
+from orchestrator.results.charts.colours import PAGE, VERDICTS, Spec, paint
 from orchestrator.results.charts.kinds import KINDS, Kind
 from orchestrator.results.claims import ClaimAnswer
+from orchestrator.results.evidence import APART, EQUIVALENT
 
 STYLES = ("base.css", "report.css", "drill_down.css")
 RUNTIME = "vega.min.js"
@@ -68,6 +69,8 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         refresh: seconds after which it is read again; None never.
     """
     drawn = {chart.name: chart for chart in facts.charts}
+    titles = [place.title for place in facts.places]
+    unpictured = [i for i, place in enumerate(facts.places) if place.forget_set == CANARY_POOL]
     head = Head(
         title=f"{facts.headline} {facts.head.name}",
         style=asset(*STYLES),
@@ -81,7 +84,7 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         kinds=KINDS,
         drawn=drawn,
         sections=SECTIONS,
-        block=json_block(_data(facts, drawn)),
+        block=json_block(_data(facts, drawn) | {"places": titles, "unpictured": unpictured}),
         bar=bar,
         bands=bands,
         tone=tone,
@@ -92,24 +95,22 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         interval_of=_interval,
         short=_short,
         duration=measured_duration,
-        table_of=lambda name: chart_table(drawn[name], [place.title for place in facts.places]),
+        table_of=lambda name: chart_table(drawn[name], titles),
         points=points,
         tint=tint,
-        unpictured=[i for i, place in enumerate(facts.places) if place.forget_set == CANARY_POOL],
+        unpictured=unpictured,
         static_places=STATIC_PLACES,
     )
 
 
 def _data(facts: Facts, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
-    """What the script reads."""
+    """What the script reads, besides what the page shows without it."""
     shown = {kind.name: kind for kind in KINDS.values() if drawn[kind.name].rows}
     texts = {s.example: s.text for p in facts.exhibits.places for g in p.galleries for s in g.shown if s.text}
     return {
-        "places": [place.title for place in facts.places],
         "charts": with_history({name: _chart(kind, drawn[name]) for name, kind in shown.items()}, facts),
         "specs": {name: compiled(kind.spec()) for name, kind in shown.items()}
         | ({NAME: compiled(history_spec())} if facts.history.drawn.rows else {}),
-        "unpictured": [i for i, place in enumerate(facts.places) if place.forget_set == CANARY_POOL],
         "images": facts.exhibits.images,
         "classes": facts.exhibits.classes,
         "texts": texts,
@@ -172,12 +173,11 @@ def bands(board: Board, reaches: Sequence[float], brief: bool) -> Markup:
     return Markup("").join(Markup(f"--m{n}:{_at(-margin, reach)};") for n, margin, reach in margins if margin)
 
 
-TONES = {"told apart": Markup(' class="apart"'), "shown equivalent": Markup(' class="equivalent"')}
-
-
 def tone(verdict: str) -> Markup:
     """The class of a cell of the leaderboard by its verdict, as an attribute; nothing of an undecided one."""
-    return TONES.get(verdict, Markup(""))
+    if verdict not in (APART, EQUIVALENT):
+        return Markup("")
+    return Markup(' class="{}"').format(VERDICTS[verdict])
 
 
 def points(thousandths: int) -> str:

@@ -14,8 +14,9 @@ from orchestrator.report.facts.board import Row as BoardRow
 from orchestrator.report.facts.paired import MOST_MODELS, Difference, Pairs, pairs
 from orchestrator.report.templates import number
 from orchestrator.results.charts.answers import Answers, Row, by_place
+from orchestrator.results.charts.colours import VERDICTS
 from orchestrator.results.charts.rows_examples import CONFIDENCE
-from orchestrator.results.evidence import APART, EQUIVALENT, UNDECIDED, Place, agreeing, interval, signed
+from orchestrator.results.evidence import Place, agreeing, interval, signed
 
 MOST_PLACES = 40
 """Places at which models are compared."""
@@ -26,7 +27,6 @@ MOST_SHARED = 12
 BEFORE = ("verdict", "rests on")
 AFTER = ("average gap", "cost, retraining = 1", "exposed one by one", "exploratory discoveries")
 HARM = ("retained", "test")
-LOOKS = {APART: "apart", EQUIVALENT: "equivalent", UNDECIDED: "undecided"}
 
 
 class Entry(NamedTuple):
@@ -183,7 +183,7 @@ def _shared(standing_out: Sequence[Sequence[int]]) -> tuple[Shared, ...]:
 
 
 def _before(row: BoardRow) -> tuple[Entry, Entry]:
-    return Entry(row.verdict, "", LOOKS[row.verdict]), Entry(f"{row.standing} primary measures")
+    return Entry(row.verdict, "", VERDICTS[row.verdict]), Entry(f"{row.standing} primary measures")
 
 
 def _measured(cell: Cell | None) -> Entry:
@@ -194,7 +194,7 @@ def _measured(cell: Cell | None) -> Entry:
     ends = "" if cell.difference_low is None else f" ({interval(cell.difference_low, cell.difference_high)})"
     bound = "; upper bound" if cell.masked else ""
     small = f"{signed(cell.difference)}{ends} from retraining: {cell.verdict}{bound}"
-    return Entry(number(cell.value), small, LOOKS.get(cell.verdict, ""))
+    return Entry(number(cell.value), small, VERDICTS.get(cell.verdict, ""))
 
 
 def _after(row: BoardRow) -> tuple[Entry, ...]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from orchestrator.report.facts.board import Board
 from orchestrator.results.charts.answers import Row
+from orchestrator.results.charts.rows_examples import ROW_OF_DOTS
 from orchestrator.results.evidence import PLACE
 
 MOST_PLACES = 100
@@ -32,7 +33,7 @@ STEPS: tuple[tuple[int | None, int | None], ...] = (
 """Models of a place and values of a choice that are kept, from all to the fewest."""
 Key = tuple[Any, ...]
 _place = itemgetter(*PLACE)
-_dots = itemgetter(*PLACE, "statistic", "label", "scope")
+_dots = itemgetter(*ROW_OF_DOTS)
 Item = TypeVar("Item")
 
 

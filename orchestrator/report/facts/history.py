@@ -12,7 +12,7 @@ from orchestrator.report.facts.columns import column
 from orchestrator.report.facts.drawn import Drawn
 from orchestrator.report.facts.examples import Exhibits
 from orchestrator.results.charts.answers import Answers, Row, by_place
-from orchestrator.results.evidence import Place
+from orchestrator.results.evidence import PLACE, Place
 
 QUERY = "example_history"
 NAME = "history"
@@ -86,7 +86,7 @@ def history(answers: Answers, places: Sequence[Place], exhibits: Exhibits, dots:
 
 def _at(table: pa.Table, place: Place) -> pa.Table:
     """The rows of a place, of models that were seen at several epochs."""
-    for name in ("dataset", "architecture", "forget_set"):
+    for name in PLACE:
         table = table.filter(pc.equal(table[name], getattr(place, name)))
     last = table.group_by("setting").aggregate([("epoch", "max")])
     moved = last.filter(pc.greater(last["epoch_max"], 0))["setting"]

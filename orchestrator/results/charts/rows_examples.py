@@ -21,6 +21,7 @@ CONFIDENCE = "confidence"
 """The statistic of an example where no attack of its own was run: logits above the retrained model."""
 FPR_GRID = np.logspace(-4, 0, 25)
 ROW_OF_DOTS = (*PLACE, "statistic", "label", "scope")
+"""Columns of what stands on one line of the chart `exposure`."""
 Groups = dict[tuple[Any, ...], list[Row]]
 
 
@@ -105,13 +106,14 @@ def _per_example(rows: list[Row], *more: str) -> list[list[Row]]:
 
 def _exposed(answers: Answers, group: list[Row], statistic: str, field: str) -> Row:
     first = group[0]
-    return of(first) | {
+    return {
+        **of(first),
         "statistic": statistic,
         "scope": first["scope"] if first["role"] == "audited" else None,
         "label": answers.label(first),
         "example": first["example_id"],
         "class": first["label"],
-        "value": first[field] if len(group) == 1 else mean([r[field] for r in group]),
+        "value": mean([r[field] for r in group]),
     }
 
 
