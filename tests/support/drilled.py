@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import shutil
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +11,7 @@ import pyarrow as pa
 from orchestrator.store.store import Store
 from tests.support import synthetic_shadows
 from tests.support.audited import plan_cell, write_accuracy, write_cell, write_run
+from tests.support.made_once import made_once
 
 PLACE = {"dataset": "digits", "architecture": "net", "forget_set": "random"}
 VALUES = {
@@ -30,13 +27,9 @@ CLASSES = 4
 RUN = "tiny-1"
 
 
-@functools.cache
 def drilled_root() -> str:
     """The results; made once, not to be written to."""
-    root = tempfile.mkdtemp(prefix="lethe-drilled-")
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    fill(Store(root))
-    return root
+    return str(made_once("drilled", lambda folder: fill(Store(str(folder)))))
 
 
 def fill(store: Store) -> None:

@@ -7,11 +7,7 @@ failed work that left its numbers behind.
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +22,7 @@ from orchestrator.store.store import Store
 from tests.support.every_key_numbers import Numbers
 from tests.support.every_key_shadows import write_shadow_models
 from tests.support.fabricated import setting_of, write_plan
+from tests.support.made_once import made_once
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ONE, OTHER, THIRD, FOURTH = "a1b2c3d4", "b2c3d4e5", "c3d4e5f6", "d4e5f6a7"
@@ -133,12 +130,12 @@ ALONE = Place(entries={"training.epochs": 3}, seeds=(0,), attacks=(PLAIN, PGD, L
 """Asked for by the first run alone, and not replaced."""
 
 
-@functools.cache
 def every_key_root() -> str:
     """The results; made once, not to be written to."""
-    root = tempfile.mkdtemp(prefix="lethe-every-key-")
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    store = Store(root)
+    return str(made_once("every-key", lambda folder: _fill(Store(str(folder)))))
+
+
+def _fill(store: Store) -> None:
     store.check_ready()
     rows: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(dict)
     numbers = Numbers(np.random.Generator(np.random.PCG64(20260301)))
@@ -153,7 +150,6 @@ def every_key_root() -> str:
     for place in {(place.dataset, place.forget_set, place.forget_digest): place for place in PLACES}.values():
         record = f"record-{place.dataset}-{place.forget_digest}"
         store.write("forget_sets", record, _forgotten(numbers, place))
-    return root
 
 
 def _cells(place: Place) -> Iterator[tuple[Place, Made, int, Attack]]:
