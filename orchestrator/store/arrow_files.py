@@ -22,8 +22,7 @@ MISPLACED = "what was written as"
 OTHER_VERSION = "of another schema version"
 BATCH_ROWS = 131_072
 SMALL = 1 << 20
-"""Bytes of a file that one thread reads, at once."""
-IPC_OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd", unify_dictionaries=True)
+"""Bytes of a file, or of rows, that one thread reads at once."""
 
 
 class WrongVersion(AuditError):
@@ -101,7 +100,10 @@ class ArrowFiles:
         own = {b"file": file.encode(), b"checksum": BLANK}
         schema = arrow.schema.with_metadata({**(arrow.schema.metadata or {}), **own})
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, schema, options=IPC_OPTIONS) as writer:
+        # Zstandard begins anew for each buffer: of few rows it takes five times as long as LZ4, for a tenth less.
+        compression = "lz4" if arrow.nbytes <= SMALL else "zstd"
+        options = pa.ipc.IpcWriteOptions(compression=compression, unify_dictionaries=True)
+        with pa.ipc.new_file(sink, schema, options=options) as writer:
             writer.write_table(arrow, max_chunksize=BATCH_ROWS)
         self.files.write(file, seal(sink.getvalue()))
 

@@ -79,10 +79,8 @@ def to_arrow(table: Table, rows: Sequence[Mapping[str, Any]] | pa.Table, *, key:
 
 def conform(arrow: pa.Table, schema: pa.Schema) -> pa.Table:
     """Cast to `schema`; columns that the table lacks are null, others are dropped."""
-    if arrow.schema.equals(schema, check_metadata=True):
-        return arrow
     if arrow.schema.equals(schema):
-        return pa.Table.from_arrays(arrow.columns, schema=schema)
+        return arrow.replace_schema_metadata(schema.metadata)
     places = {name: place for place, name in enumerate(arrow.column_names)}
     columns = []
     for entry in schema:
