@@ -146,7 +146,7 @@ def _comparison(
     harmed = {(row["label"], row["examples"]): row for row in harm}
     whose = [kind for kind in HARM if any(row["examples"] == kind for row in harm)]
     statistic = _statistic(exposure)
-    standing_out = {row.label: _standing_out(exposure, statistic, row.label) for row in chosen}
+    standing_out = _standing_out(exposure, statistic, [row.label for row in chosen])
     after = (*AFTER, *(f"{kind} examples harmed" for kind in whose), "seeds")
     return Comparison(
         headings=(*BEFORE, *columns, *after),
@@ -230,8 +230,14 @@ def _statistic(exposure: Sequence[Row]) -> str:
     )
 
 
-def _standing_out(exposure: Sequence[Row], statistic: str, label: str) -> tuple[int, ...]:
-    """The examples that stand out under a model, the most exposed first."""
-    told = [r for r in exposure if (r["label"], r["statistic"], r["told"]) == (label, statistic, True)]
-    told.sort(key=lambda r: (-abs(r["value"]) if statistic == CONFIDENCE else -r["value"], r["example"]))
-    return tuple(dict.fromkeys(r["example"] for r in told))
+def _standing_out(
+    exposure: Sequence[Row], statistic: str, labels: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
+    """The examples that stand out under each model, the most exposed first."""
+    told: dict[str, list[Row]] = {label: [] for label in labels}
+    for row in exposure:
+        if row["told"] and row["statistic"] == statistic and row["label"] in told:
+            told[row["label"]].append(row)
+    for rows in told.values():
+        rows.sort(key=lambda r: (-abs(r["value"]) if statistic == CONFIDENCE else -r["value"], r["example"]))
+    return {label: tuple(dict.fromkeys(r["example"] for r in rows)) for label, rows in told.items()}

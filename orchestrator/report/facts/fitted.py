@@ -98,31 +98,33 @@ def fitted(name: str, choices: Sequence[str], rows: Sequence[Row], ranks: Ranks)
     """
     if name == "seeds":
         return _with_fewer_seeds(rows, ranks)
-    counted = _rows_of_dots(rows) if name == "exposure" else rows
-    return _by_steps(rows, counted, choices, ranks, MOST_ROWS.get(name, USUAL))
+    most = MOST_ROWS.get(name, USUAL)
+    if name != "exposure":
+        kept, step = _by_steps(rows, choices, ranks, most)
+        return Fit(rows=kept, remark=_remark(len(kept), len(rows), choices, step))
+    first = {_dots(row): row for row in reversed(rows)}
+    lines, step = _by_steps(list(first.values()), choices, ranks, most)
+    drawn = set(map(_dots, lines))
+    kept = list(rows) if len(drawn) == len(first) else [row for row in rows if _dots(row) in drawn]
+    return Fit(rows=kept, remark=_remark(len(kept), len(rows), choices, step))
 
 
 def _by_steps(
-    rows: Sequence[Row], counted: Sequence[Row], choices: Sequence[str], ranks: Ranks, most: int
-) -> Fit:
-    places = _places_of_choices(counted, choices)
-
-    def key(row: Row) -> tuple[Key, Key, Key]:
-        return _place(row), (row.get("method"), row.get("scope")), _choice(row, choices)
-
-    keys = [key(row) for row in rows]
-    counts = Counter(keys if counted is rows else map(key, counted))
-    every, kept = set(keys), set[tuple[Key, Key, Key]]()
+    rows: Sequence[Row], choices: Sequence[str], ranks: Ranks, most: int
+) -> tuple[list[Row], tuple[int | None, int | None]]:
+    """The rows of the first of `STEPS` that leaves no more than `most`, else of the last; and which step it is."""
+    places = _places_of_choices(rows, choices)
+    keys = [(_place(row), (row.get("method"), row.get("scope")), _choice(row, choices)) for row in rows]
+    counts = Counter(keys)
     for models, values in STEPS:
         kept = {
             (place, model, choice)
-            for place, model, choice in every
+            for place, model, choice in counts
             if (values is None or places[place].get(choice, 0) < values) and ranks.among(place, model, models)
         }
-        if sum(count for one, count in counts.items() if one in kept) <= most:
+        if sum(counts[one] for one in kept) <= most:
             break
-    drawn = [row for row, one in zip(rows, keys, strict=True) if one in kept]
-    return Fit(rows=drawn, remark=_remark(len(drawn), len(rows), choices, models, values))
+    return [row for row, one in zip(rows, keys, strict=True) if one in kept], (models, values)
 
 
 def _places_of_choices(rows: Sequence[Row], choices: Sequence[str]) -> dict[Key, dict[Key, int]]:
@@ -137,19 +139,15 @@ def _places_of_choices(rows: Sequence[Row], choices: Sequence[str]) -> dict[Key,
     return found
 
 
-def _remark(kept: int, count: int, choices: Sequence[str], models: int | None, values: int | None) -> str:
+def _remark(kept: int, count: int, choices: Sequence[str], step: tuple[int | None, int | None]) -> str:
     if kept == count:
         return ""
+    models, values = step
     ends = f"the {models} models at both ends of the leaderboard"
     which = f"of each place those of {ends}, and of references and controls"
     if values is not None and choices:
         which += f", for the first {values} of its choices"
     return f"{kept} of {count} rows are in this page: {which}; the query has all."
-
-
-def _rows_of_dots(rows: Sequence[Row]) -> list[Row]:
-    """The first dot of each row of dots."""
-    return list({_dots(row): row for row in reversed(rows)}.values())
 
 
 def _with_fewer_seeds(rows: Sequence[Row], ranks: Ranks) -> Fit:
@@ -164,14 +162,15 @@ def _with_fewer_seeds(rows: Sequence[Row], ranks: Ranks) -> Fit:
         for found in models.values():
             chosen.update(_spread(sorted(found, key=lambda i: rows[i]["value"]), each))
     kept = [row for i, row in enumerate(rows) if i in chosen]
-    fit = _by_steps(kept, kept, (), ranks, USUAL)
+    drawn, step = _by_steps(kept, (), ranks, USUAL)
+    remark = _remark(len(drawn), len(kept), (), step)
     if len(kept) == len(rows):
-        return fit
+        return Fit(rows=drawn, remark=remark)
     few = (
-        f"{len(fit.rows)} of {len(rows)} rows are in this page: of each model the lowest, the highest, and every so "
-        "many of the seeds between"
+        f"{len(drawn)} of {len(rows)} rows are in this page: of each model the lowest, the highest, and every so many "
+        "of the seeds between"
     )
-    return Fit(rows=fit.rows, remark=f"{few}; the query has all." + (f" {fit.remark}" if fit.remark else ""))
+    return Fit(rows=drawn, remark=f"{few}; the query has all." + (f" {remark}" if remark else ""))
 
 
 def _spread(items: Sequence[int], count: int) -> list[int]:

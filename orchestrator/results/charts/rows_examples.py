@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from orchestrator.results.charts.answers import Answers, Row, at, in_order, mean, of, place_of
 from orchestrator.results.charts.colours import unjudged
@@ -50,10 +52,24 @@ def _by_attacks(answers: Answers) -> list[Row]:
     """Each example's own AUC over shadow models, mean over seeds: of rank tests alone where there are any."""
     rows = answers.rows("example_auc")
     ranked = [r for r in rows if r["statistic"] in (PHI, *BESIDE_PHI)]
+    groups: Groups = defaultdict(list)
+    of_example = itemgetter(*PLACE, "attack", "statistic", "role", "method", "scope", "setting", "example_id")
+    for row in ranked or rows:
+        groups[of_example(row)].append(row)
     return [
-        _exposed(answers, group, f"{group[0]['attack']}: {group[0]['statistic']}", "auc")
-        | {"told": any(r["told_apart"] for r in group), "cut": None, "without": group[0]["retrained_auc"]}
-        for group in _per_example(ranked or rows, "attack", "statistic")
+        of(first)
+        | {
+            "scope": first["scope"] if first["role"] == "audited" else None,
+            "statistic": f"{first['attack']}: {first['statistic']}",
+            "label": answers.label(first),
+            "example": first["example_id"],
+            "class": first["label"],
+            "value": mean([r["auc"] for r in (first, *others)]),
+            "told": any(r["told_apart"] for r in (first, *others)),
+            "cut": None,
+            "without": first["retrained_auc"],
+        }
+        for first, *others in sorted(groups.values(), key=lambda group: in_order(group[0]))
     ]
 
 
@@ -63,58 +79,72 @@ def _by_confidence(answers: Answers) -> list[Row]:
     `cut` is what 95 % of the examples stay below under a second retraining, and `told` what lies beyond it, on either
     side: a yardstick of chance, no test.
     """
-    groups = _per_example(answers.rows("excess_confidence"))
+    table = _over_seeds(answers.results.query("excess_confidence"), _Dot._fields[:-2], "excess")
+    dots = list(map(_Dot._make, zip(*map(_values, table.columns), strict=True)))
     chance: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-    where = itemgetter(*PLACE)
-    for group in groups:
-        if group[0]["role"] == "noise_floor":
-            chance[where(group[0])].append(abs(mean([r["excess"] for r in group])))
+    for dot in dots:
+        if dot.role == "noise_floor":
+            chance[dot[:3]].append(abs(dot.excess))
     cuts = {place: float(np.quantile(values, 0.95)) for place, values in chance.items()}
-    found = []
-    for group in groups:
-        cut = cuts.get(where(group[0]))
-        row = _exposed(answers, group, CONFIDENCE, "excess")
-        row |= {"told": cut is not None and abs(row["value"]) > cut, "cut": cut, "without": None}
-        found.append(row)
-    return found
+    models = {dot[3:8]: dot for dot in dots}
+    order = {model: in_order(dot._asdict()) for model, dot in models.items()}
+    labels = {model: answers.label(dot._asdict()) for model, dot in models.items()}
+    return [
+        {
+            "dataset": dot.dataset,
+            "architecture": dot.architecture,
+            "forget_set": dot.forget_set,
+            "role": dot.role,
+            "method": dot.method,
+            "scope": dot.scope if dot.role == "audited" else None,
+            "statistic": CONFIDENCE,
+            "label": labels[dot[3:8]],
+            "example": dot.example_id,
+            "class": dot.label,
+            "value": dot.excess,
+            "told": (cut := cuts.get(dot[:3])) is not None and abs(dot.excess) > cut,
+            "cut": cut,
+            "without": None,
+        }
+        for dot in sorted(dots, key=lambda dot: order[dot[3:8]])
+    ]
 
 
-def _per_example(rows: list[Row], *more: str) -> list[list[Row]]:
-    names = (
-        "dataset",
-        "architecture",
-        "forget_set",
-        *more,
-        "role",
-        "method",
-        "scope",
-        "setting",
-        "example_id",
-    )
-    groups, of_example = defaultdict[tuple[Any, ...], list[Row]](list), itemgetter(*names)
-    for row in rows:
-        groups[of_example(row)].append(row)
-    models: dict[tuple[Any, ...], list[list[Row]]] = defaultdict(
-        list
-    )  # few to put in order, of many examples
-    for group in groups.values():
-        first = group[0]
-        models[first["role"], first["method"], first["scope"], first["setting_label"] or ""].append(group)
-    ordered = sorted(models.values(), key=lambda groups: in_order(groups[0][0]))
-    return [group for groups in ordered for group in groups]
+class _Dot(NamedTuple):
+    """An example under a model."""
+
+    dataset: str
+    architecture: str
+    forget_set: str
+    role: str
+    method: str
+    scope: str
+    setting: str
+    setting_label: str | None
+    example_id: int
+    label: int
+    excess: float
+    """Mean over seeds."""
 
 
-def _exposed(answers: Answers, group: list[Row], statistic: str, field: str) -> Row:
-    first = group[0]
-    return {
-        **of(first),
-        "statistic": statistic,
-        "scope": first["scope"] if first["role"] == "audited" else None,
-        "label": answers.label(first),
-        "example": first["example_id"],
-        "class": first["label"],
-        "value": mean([r[field] for r in group]),
-    }
+def _over_seeds(table: pa.Table, names: Sequence[str], value: str) -> pa.Table:
+    """The mean of a value over the rows that agree in the columns of these names, in the order of the rows.
+
+    Returns:
+        these columns, the label and the value.
+    """
+    rows = table.append_column("row", pa.array(np.arange(table.num_rows))).group_by(names, use_threads=False)
+    means = rows.aggregate([("label", "first"), (value, "mean"), ("row", "min")]).sort_by("row_min")
+    return means.select([*names, "label_first", f"{value}_mean"])
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The values of a column; equal texts are one object, of hundreds of thousands."""
+    if not pa.types.is_string(column.type):
+        return column.to_pylist()
+    encoded = column.combine_chunks().dictionary_encode()
+    texts = encoded.dictionary.to_pylist()
+    return [None if i is None else texts[i] for i in encoded.indices.to_pylist()]
 
 
 def roc(answers: Answers) -> list[Row]:
