@@ -40,6 +40,7 @@ from tests.support.audited import (
     write_models,
     write_run,
 )
+from tests.support.audited_page import audited_page
 from tests.support.commands import ROOT
 from tests.support.fabricated import setting_of, write_plan, write_setting
 from tests.support.report_pages import checked
@@ -60,7 +61,7 @@ HIDDEN = "the data are not embedded, and --examples was not given"
 
 @pytest.fixture(scope="module")
 def real():
-    page, facts = build(audited_root())
+    page, facts = audited_page()
     return page, facts, checked(page)
 
 
