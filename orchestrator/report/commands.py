@@ -42,13 +42,16 @@ def quoted(value: object) -> str:
 
 def sweep(results: Results, flags: str = "") -> str:
     """The command that computes what is missing, with further flags of the sweep."""
-    words = (
-        "python -m orchestrator.sweep",
-        configuration(results),
-        flags,
+    return sweeps(results, {"": flags})[""]
+
+
+def sweeps(results: Results, flags: Mapping[str, str]) -> dict[str, str]:
+    """Such a command for each of several things, by name; the configuration of all is looked for once."""
+    begin, end = (
+        f"python -m orchestrator.sweep {configuration(results)}",
         f"--out {quoted(results.store.root)}",
     )
-    return " ".join(filter(None, words))
+    return {name: " ".join(filter(None, (begin, own, end))) for name, own in flags.items()}
 
 
 def query(results: Results, name: str, params: Mapping[str, object]) -> str:

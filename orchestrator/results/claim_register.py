@@ -24,7 +24,12 @@ class Claim:
     """Of that axis, without which it has no answer from the preset."""
     of_shadows: bool = False
     """Whether it takes what shadow models answered."""
+    takes: str = ""
+    """SQL without whose truth it has no answer, by the parameters that its query declares: a question that is far
+    cheaper than the query."""
 
+
+_ROBUST = "exists (from metrics where metric = 'robust_accuracy')"
 
 CLAIMS = (
     Claim(
@@ -35,6 +40,7 @@ CLAIMS = (
         needs="models of scope all under an adversarial attack, at four seeds or more",
         axis="attack",
         values=("apgd_dlr",),
+        takes=f"{_ROBUST} and exists (from layers)",
     ),
     Claim(
         letter="b",
@@ -44,6 +50,7 @@ CLAIMS = (
         needs="unlearned and retrained models under an adversarial attack, of two methods and four seeds or more",
         axis="attack",
         values=("apgd_dlr",),
+        takes=_ROBUST,
     ),
     Claim(
         letter="c",
@@ -56,6 +63,7 @@ CLAIMS = (
             "all",
             "intermediate+last",
         ),
+        takes="exists (from plan_cells where scope = 'intermediate+last')",
     ),
     Claim(
         letter="d",
@@ -108,6 +116,7 @@ CLAIMS = (
             "rsu",
             "rsu_shuffled",
         ),
+        takes="exists (from plan_models where params_json ->> '$.order' is not null)",
     ),
     Claim(
         letter="i",
@@ -117,5 +126,6 @@ CLAIMS = (
         needs="twin and another method on the same forget sets, at four seeds or more",
         axis="method",
         values=("twin",),
+        takes="exists (from plan_cells left join base_methods using (setting) where 'twin' in (method, base))",
     ),
 )

@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.results.catalogue import Query, find_query
@@ -91,7 +92,8 @@ def answers(results: Results, *, claim: str | None = None, **params: Any) -> lis
         except AuditError as error:
             raise type(error)(f"{query.name}: {error}") from error
         check_values(results, query, own)
-    found = [answer for one, query, own in given for answer in _answers(results, one, query, own)]
+    ground = _Ground(results)
+    found = [answer for one, query, own in given for answer in _answers(ground, one, query, own)]
     if claim is not None and (reason := found[0].unmet):
         raise UnknownName(reason)
     return found
@@ -106,10 +108,37 @@ def _selected(claim: str | None) -> list[Claim]:
     return [known[claim]]
 
 
-def _answers(
-    results: Results, claim: Claim, query: Query, params: Mapping[str, Any]
-) -> Iterator[ClaimAnswer]:
-    rows = results.query(query.name, **params).to_pylist() if _may_answer(results, claim) else []
+class _Ground:
+    """What a session has that claims take, and what became of the cells that were asked for."""
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self._states: dict[str, list[Row]] = {}
+
+    def may_answer(self, claim: Claim, params: Mapping[str, Any]) -> bool:
+        """Whether there is any of what a claim takes: the queries are dear."""
+        if claim.of_shadows:
+            return bool(self.results.store.keys("observations"))
+        return bool(params) or self._taken[claim.letter]
+
+    @cached_property
+    def _taken(self) -> Mapping[str, bool]:
+        asked = (f"{one.takes} as {one.letter}" for one in CLAIMS if one.takes)
+        (row,) = self.results.sql(f"select {', '.join(asked)}").to_pylist()
+        return row
+
+    def states(self, axis: str) -> list[Row]:
+        """How many cells of each value of an axis are in which state."""
+        if axis not in self._states:
+            self._states[axis] = self.results.sql(
+                f"select {axis} as value, state, count(*) as cells from planned_cells group by all order by state"
+            ).to_pylist()
+        return self._states[axis]
+
+
+def _answers(ground: _Ground, claim: Claim, query: Query, params: Mapping[str, Any]) -> Iterator[ClaimAnswer]:
+    results, may_answer = ground.results, ground.may_answer(claim, params)
+    rows = results.query(query.name, **params).to_pylist() if may_answer else []
     judged = [row for row in rows if row["is_claim"]]
     command = f"python -m orchestrator.sweep {claim.preset} --out {shlex.quote(results.store.root)}"
     unanswered = ClaimAnswer(
@@ -149,14 +178,9 @@ def _answers(
     if not judged:
         from orchestrator.results.claim_values import unanswered_value  # duckdb: not for --help
 
-        unmet = unanswered_value(results, query, params) if _may_answer(results, claim) else ""
-        said = unmet or f"it takes {claim.needs}; {_missing(results, claim)}. {command}"
+        unmet = unanswered_value(results, query, params) if params and may_answer else ""
+        said = unmet or f"it takes {claim.needs}; {_missing(ground.states(claim.axis), claim)}. {command}"
         yield replace(unanswered, sentence=f"Not answered: {said}", unmet=unmet)
-
-
-def _may_answer(results: Results, claim: Claim) -> bool:
-    """Whether there is any of the shadow models that some claims take: their queries are dear."""
-    return not claim.of_shadows or bool(results.store.keys("observations"))
 
 
 def _place(row: Row, rows: list[Row]) -> str:
@@ -173,11 +197,8 @@ def _place(row: Row, rows: list[Row]) -> str:
     return ", ".join(parts)
 
 
-def _missing(results: Results, claim: Claim) -> str:
+def _missing(states: list[Row], claim: Claim) -> str:
     """Of what a claim turns on the values of which no cell has finished here, and what became of those asked for."""
-    states = results.sql(
-        f"select {claim.axis} as value, state, count(*) as cells from planned_cells group by all order by state"
-    ).to_pylist()
     measured = {row["value"] for row in states if row["state"] == "finished"}
     absent = [value for value in claim.values if value not in measured]
     lost: Counter[str] = Counter()

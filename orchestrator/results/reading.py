@@ -35,6 +35,9 @@ SOURCES = frozenset(
 """Functions that a `from` may name. Others open files, take pointers, switch settings, or run a text as SQL."""
 ACTING = frozenset({"setseed", "setval", "nextval", "write_log", "sleep_ms"})
 """Functions of an expression that do more than compute."""
+MOST_KNOWN = 1_000
+"""Texts that are remembered to read: what a report asks is asked of every session of a process, and often twice."""
+_known: set[str] = set()
 
 
 def check_reads(connection: duckdb.DuckDBPyConnection, text: str) -> None:
@@ -43,6 +46,15 @@ def check_reads(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     Raises:
         AuditError: a statement writes or changes the session, or its tree is too deep to be judged.
     """
+    if text in _known:  # a judgement rests on the text alone
+        return
+    _judge(connection, text)
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known.add(text)
+
+
+def _judge(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     for statement in statement_trees(connection, text):
         _check(statement["node"]["type"] in QUERIES, statement["node"]["type"])
         for node in nodes(statement):
@@ -94,7 +106,7 @@ def nodes(tree: Any) -> Iterator[dict[str, Any]]:
         node = waiting.pop()
         if isinstance(node, dict):
             yield node
-            waiting.extend(node.values())
+            waiting.extend(value for value in node.values() if isinstance(value, (dict, list)))
         elif isinstance(node, list):
             waiting.extend(node)
 

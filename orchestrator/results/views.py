@@ -34,6 +34,8 @@ QUOTED = re.compile(r"'[^']*'|--[^\n]*")
 """Literals and comments of our own views, which name no table that is read; a user's text is taken as it stands."""
 CATALOGUE = re.compile(r"\b(show|information_schema|(duckdb|pg|pragma|sqlite)_\w+)\b", re.IGNORECASE)
 """Words by which a text asks what tables and views there are."""
+HEADER = re.compile(r"(\s*--[^\n]*\n)+")
+"""Comments before anything else: those of the queries that ship say in words what results show."""
 
 
 def statements() -> str:
@@ -58,9 +60,11 @@ def kept() -> frozenset[str]:
     """Views that a session holds as tables once they are asked for.
 
     A view is read again whenever it is used, and so is what it, or a view before it, names. Those of the plan stand
-    behind every answer, and the verdicts are the dearest.
+    behind every answer, the verdicts are the dearest, and what a page asks of models and of masked gradients it asks
+    several times.
     """
-    return frozenset({*dict(VIEW.findall(PLAN.read_text(encoding="utf-8"))), "verdicts"})
+    of_plan = VIEW.findall(PLAN.read_text(encoding="utf-8"))
+    return frozenset({*dict(of_plan), "gradient_masking", "verdicts", "model_verdicts"})
 
 
 def needed(text: str) -> set[str]:
@@ -71,7 +75,7 @@ def needed(text: str) -> set[str]:
 
 def lists_all(text: str) -> bool:
     """Whether an SQL text may ask what views there are."""
-    return CATALOGUE.search(text) is not None
+    return CATALOGUE.search(HEADER.sub("", text, count=1) if HEADER.match(text) else text) is not None
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from orchestrator.report.commands import query, sweep
+from orchestrator.report.commands import query, sweeps
 from orchestrator.report.exposure import FALSE_DISCOVERIES, QUERY, Exposed, exposed_models, exposed_rows
 from orchestrator.report.facts.answer import Request, headline, place_answer
 from orchestrator.report.facts.board import Board, board
@@ -167,12 +167,11 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
         claims=tuple(claims),
         record=record(answers),
         behind={name: _behind(answers, name, params) for name, params in (_queries() | measured).items()},
-        missing={kind.name: sweep(results, kind.flags) for kind in KINDS.values()}
-        | {
-            "verdict": sweep(results),
-            "failed": sweep(results, "--rerun failed"),
-            "per_example": sweep(results, PER_EXAMPLE),
-        },
+        missing=sweeps(
+            results,
+            {kind.name: kind.flags for kind in KINDS.values()}
+            | {"verdict": "", "failed": "--rerun failed", "per_example": PER_EXAMPLE},
+        ),
     )
 
 

@@ -5,61 +5,29 @@ Needs playwright (extra `browser`) and a Chromium of the system.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from orchestrator.report.facts.facts import Facts
 from orchestrator.report.page import report_page
-from orchestrator.report.write import build
-from tests.orchestrator.report.test_hostile_pages import HOSTILE, facts  # noqa: F401
-from tests.support.audited import audited_root
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="needs playwright: pip install 'lethe[browser]'"
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium of the system")
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as session:
-        opened = session.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield opened
-        opened.close()
+from tests.support.audited_page import audited_page
+from tests.support.browsers import Browser
+from tests.support.hostile import HOSTILE
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = tmp_path_factory.mktemp("page") / "report.html"
-    written.write_text(build(audited_root())[0], encoding="utf-8", newline="")
+    written.write_text(audited_page()[0], encoding="utf-8", newline="")
     return written
 
 
-def opened(browser: Any, path: Path, **context: Any) -> tuple[Any, list[str]]:
-    """The page, and what it complained of or asked for."""
-    said: list[str] = []
-    made = browser.new_context(
-        **{"offline": True, "reduced_motion": "reduce", "viewport": {"width": 1440, "height": 900}} | context
-    )
-    page = made.new_page()
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith(("file:", "data:")) else said.append(request.url),
-    )
-    page.goto(path.as_uri())
-    return page, said
-
-
 @pytest.mark.parametrize("width", [1440, 390])
-def test_it_comes_up_complains_of_nothing_and_asks_for_nothing(browser: Any, path: Path, width: int) -> None:
-    page, said = opened(browser, path, viewport={"width": width, "height": 844})
+def test_it_comes_up_complains_of_nothing_and_asks_for_nothing(
+    browser: Browser, path: Path, width: int
+) -> None:
+    page, said = browser.opened(path, viewport={"width": width, "height": 844})
     page.wait_for_function("document.body.dataset.ready === '1'")
     page.evaluate("drawAll()")
     page.wait_for_function("document.querySelectorAll('figure svg').length >= 6")
@@ -68,8 +36,8 @@ def test_it_comes_up_complains_of_nothing_and_asks_for_nothing(browser: Any, pat
     assert page.locator("h1").inner_text()
 
 
-def test_tables_sort_and_filter_and_controls_stay(browser: Any, path: Path) -> None:
-    page, _ = opened(browser, path)
+def test_tables_sort_and_filter_and_controls_stay(browser: Browser, path: Path) -> None:
+    page, _ = browser.opened(path)
     labels = (
         "[...document.querySelectorAll('.board tbody:not(.pin) tr:not([hidden]) th')].map(n => n.textContent)"
     )
@@ -85,8 +53,8 @@ def test_tables_sort_and_filter_and_controls_stay(browser: Any, path: Path) -> N
     assert page.locator(".board .pin tr:visible").count() == pinned
 
 
-def test_examples_and_methods_open_by_pointer_and_keyboard(browser: Any, path: Path) -> None:
-    page, said = opened(browser, path)
+def test_examples_and_methods_open_by_pointer_and_keyboard(browser: Browser, path: Path) -> None:
+    page, said = browser.opened(path)
     face = page.locator(".answers [data-example]").first
     face.focus()
     page.keyboard.press("Enter")
@@ -101,8 +69,8 @@ def test_examples_and_methods_open_by_pointer_and_keyboard(browser: Any, path: P
     assert said == []
 
 
-def test_a_dot_says_what_it_is_and_opens(browser: Any, path: Path) -> None:
-    page, _ = opened(browser, path)
+def test_a_dot_says_what_it_is_and_opens(browser: Browser, path: Path) -> None:
+    page, _ = browser.opened(path)
     page.locator("#differences").scroll_into_view_if_needed()
     dot = page.locator("#differences svg [aria-label]:not([aria-label=''])[role=graphics-symbol]").last
     dot.wait_for()
@@ -113,24 +81,24 @@ def test_a_dot_says_what_it_is_and_opens(browser: Any, path: Path) -> None:
     assert page.evaluate("location.hash").startswith("#method-")
 
 
-def test_the_first_stop_of_the_keyboard_skips_to_the_answer(browser: Any, path: Path) -> None:
-    page, _ = opened(browser, path)
+def test_the_first_stop_of_the_keyboard_skips_to_the_answer(browser: Browser, path: Path) -> None:
+    page, _ = browser.opened(path)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     assert page.evaluate("location.hash") == "#answer"
 
 
-def test_without_a_script_tables_and_answers_are_there(browser: Any, path: Path) -> None:
-    page, _ = opened(browser, path, java_script_enabled=False)
+def test_without_a_script_tables_and_answers_are_there(browser: Browser, path: Path) -> None:
+    page, _ = browser.opened(path, java_script_enabled=False)
     assert page.locator(".answers tr:visible").count() >= 2
     assert page.locator(".board tbody tr:visible").count() >= 5
     assert not page.locator(".js-only:visible").count()
     assert page.locator("noscript").count()
 
 
-def test_it_prints_with_everything_open(browser: Any, path: Path) -> None:
-    page, _ = opened(browser, path)
+def test_it_prints_with_everything_open(browser: Browser, path: Path) -> None:
+    page, _ = browser.opened(path)
     page.wait_for_function("document.body.dataset.ready === '1'")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("main details:not([open]):not(.source)").count() == 0
@@ -139,14 +107,16 @@ def test_it_prints_with_everything_open(browser: Any, path: Path) -> None:
 
 
 @pytest.mark.parametrize("past_the_first_wall", [False, True])
-def test_no_foreign_script_runs(browser: Any, facts: Any, tmp_path: Path, past_the_first_wall: bool) -> None:  # noqa: F811
+def test_no_foreign_script_runs(
+    browser: Browser, hostile: Facts, tmp_path: Path, past_the_first_wall: bool
+) -> None:
     """Escaping holds; and where raw markup gets into the page, the policy does."""
-    text = report_page(facts)
+    text = report_page(hostile)
     if past_the_first_wall:
         text = text.replace("<main>", f"<main>{HOSTILE}", 1)
     written = tmp_path / "hostile.html"
     written.write_text(text, encoding="utf-8", newline="")
-    page, said = opened(browser, written)
+    page, said = browser.opened(written)
     page.wait_for_function("document.body.dataset.ready === '1'")
     page.evaluate("drawAll()")
     page.locator("[data-example]").first.click()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ from tests.support.audited import (
     write_models,
     write_run,
 )
+from tests.support.browsers import CHROMIUM
 
 ASKED = {"forget_set": "random:fraction=0.2", "method": "finetune", "scope": "all"}
 SUBJECT = Subject(architecture="net", forget_set="mine", method="kept", scope="all")
@@ -43,15 +43,21 @@ def store(tmp_path):
     return store
 
 
-def test_names_what_was_asked_and_done(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def audited():
+    """A session over the finished sweep."""
+    with Results(audited_root()) as results:
+        yield results
+
+
+def test_names_what_was_asked_and_done(audited, tmp_path, capsys):
     output = tmp_path / "c.html"
     flags = ["--forget-set", "random:fraction=0.2", "--method", "finetune", "--scope", "all"]
     asked = [*flags, "--reference", "DSR <17>", "--requested", "2024-05-17"]
     code = main([audited_root(), *asked, "--output", str(output)])
     page = output.read_text()
-    with Results(audited_root()) as results:
-        forgotten = results.sql("select example_id, forget_digest from forget_sets order by 1").to_pylist()
-        model = results.sql("select * from models where method = 'finetune' and scope = 'all'").to_pylist()[0]
+    forgotten = audited.sql("select example_id, forget_digest from forget_sets order by 1").to_pylist()
+    model = audited.sql("select * from models where method = 'finetune' and scope = 'all'").to_pylist()[0]
     assert forgotten[0]["forget_digest"] in page
     assert model["model_id"] in page
     assert model["weights_digest"][:32] in page
@@ -77,17 +83,14 @@ def test_names_what_was_asked_and_done(tmp_path, capsys):
         ({"architecture": "nett"}, r"--architecture: .*Did you mean 'net'"),
     ],
 )
-def test_unknown_names_give_the_nearest(change, message):
-    with Results(audited_root()) as results, pytest.raises(UnknownName, match=message):
-        choose(results, **(ASKED | change))
+def test_unknown_names_give_the_nearest(audited, change, message):
+    with pytest.raises(UnknownName, match=message):
+        choose(audited, **(ASKED | change))
 
 
-def test_a_scope_must_be_named_where_there_are_several():
-    with (
-        Results(audited_root()) as results,
-        pytest.raises(AuditError, match="--scope: expected one of all, head"),
-    ):
-        choose(results, **{k: v for k, v in ASKED.items() if k != "scope"})
+def test_a_scope_must_be_named_where_there_are_several(audited):
+    with pytest.raises(AuditError, match="--scope: expected one of all, head"):
+        choose(audited, **{k: v for k, v in ASKED.items() if k != "scope"})
 
 
 def test_results_without_cells_say_what_makes_them(tmp_path):
@@ -317,13 +320,12 @@ def test_the_suffix_of_the_file_says_what_it_is(store, tmp_path):
     assert (tmp_path / "c.htm").read_text().lower().startswith("<!doctype html>")
 
 
-def test_models_older_than_the_request_are_said():
+def test_models_older_than_the_request_are_said(audited):
     today = datetime.now(UTC).date()
-    with Results(audited_root()) as results:
-        subject = choose(results, **ASKED)
-        (made, older) = (
-            certify(results, subject, Request(date=today + timedelta(days=days))).limits for days in (0, 3)
-        )
+    subject = choose(audited, **ASKED)
+    (made, older) = (
+        certify(audited, subject, Request(date=today + timedelta(days=days))).limits for days in (0, 3)
+    )
     assert older[: len(made)] == made
     assert older[len(made) :] == (
         f"The models named above are older than the request of {today + timedelta(days=3)}: they were made without it.",
@@ -358,13 +360,9 @@ def test_names_are_text(tmp_path):
     assert json.loads(as_json(certificate))["asked"]["forget_set"] == hostile
 
 
-CHROMIUM = shutil.which("chromium")
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
-def test_it_prints_on_one_page(tmp_path):
-    with Results(audited_root()) as results:
-        page = as_page(certify(results, choose(results, **ASKED)))
+def test_it_prints_on_one_page(audited, tmp_path):
+    page = as_page(certify(audited, choose(audited, **ASKED)))
     (tmp_path / "c.html").write_text(page, encoding="utf-8")
     command = [
         CHROMIUM,

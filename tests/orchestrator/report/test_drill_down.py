@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,12 +19,11 @@ from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.kinds import KINDS
 from orchestrator.results.connection import Results
 from orchestrator.results.evidence import interval, signed
+from tests.support.browsers import Browser
 from tests.support.drilled import CLASSES, SEEDS, drilled_root, examples
 from tests.support.report_pages import Page, checked
 
 FIRST, LAST = "scrub", "finetune"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-"""Found before the tests hide the programs of the machine."""
 
 
 @pytest.fixture(scope="module")
@@ -263,33 +261,11 @@ def path(facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install 'lethe[browser]'")
-    if CHROMIUM is None:
-        pytest.skip("needs a Chromium of the system")
-    with playwright.sync_playwright() as session:
-        launched = session.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        yield launched
-        launched.close()
-
-
-def opened(browser: Any, path: Path, **context: Any) -> tuple[Any, list[str]]:
-    """The page, and what it complained of."""
-    page, said = browser.new_context(offline=True, reduced_motion="reduce", **context).new_page(), []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(path.as_uri())
-    return page, said
-
-
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 def test_two_models_and_a_class_are_chosen_by_keyboard(
-    browser: Any, path: Path, facts: Facts, width: int, scheme: Any
+    browser: Browser, path: Path, facts: Facts, width: int, scheme: Any
 ) -> None:
-    page, said = opened(browser, path, viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page, said = browser.opened(path, viewport={"width": width, "height": 844}, color_scheme=scheme)
     page.wait_for_function("document.body.dataset.ready === '1'")
     for made, chooser in (("[data-pairwise]", "[data-compare]"), ("[data-matrix]", "[data-confusion]")):
         cells = (
@@ -331,9 +307,9 @@ def test_two_models_and_a_class_are_chosen_by_keyboard(
 
 
 def test_an_example_opens_with_its_history_and_a_chart_with_its_table(
-    browser: Any, path: Path, facts: Facts
+    browser: Browser, path: Path, facts: Facts
 ) -> None:
-    page, said = opened(browser, path)
+    page, said = browser.opened(path)
     face = page.locator("#examples [data-example]").first
     face.focus()
     page.keyboard.press("Enter")
@@ -357,8 +333,8 @@ def test_an_example_opens_with_its_history_and_a_chart_with_its_table(
     assert said == []
 
 
-def test_without_a_script_the_first_pair_matrix_and_tables_are_there(browser: Any, path: Path) -> None:
-    page, _ = opened(browser, path, java_script_enabled=False)
+def test_without_a_script_the_first_pair_matrix_and_tables_are_there(browser: Browser, path: Path) -> None:
+    page, _ = browser.opened(path, java_script_enabled=False)
     assert page.locator("[data-pairwise] tbody tr:visible").count() >= 8
     assert page.locator(".matrix tbody tr:visible").count() == CLASSES
     page.locator("#rows-forest").click()

@@ -40,6 +40,7 @@ from tests.support.audited import (
     write_models,
     write_run,
 )
+from tests.support.audited_page import audited_page
 from tests.support.commands import ROOT
 from tests.support.fabricated import setting_of, write_plan, write_setting
 from tests.support.report_pages import checked
@@ -60,7 +61,7 @@ HIDDEN = "the data are not embedded, and --examples was not given"
 
 @pytest.fixture(scope="module")
 def real():
-    page, facts = build(audited_root())
+    page, facts = audited_page()
     return page, facts, checked(page)
 
 
@@ -351,10 +352,11 @@ def test_two_settings_at_one_place_are_two_models_with_what_differs(store):
 
 def test_one_seed_is_undecided(store):
     judged(store, seeds=1)
-    words = words_of(store)
+    facts = facts_of(store)
+    words = checked(report_page(facts)).words
     assert "0 of 3 unlearned models are told apart from retraining, 0 shown equivalent, 3 undecided" in words
     assert "to settle it: one seed says nothing of another training" in words
-    assert facts_of(store).headline == "Nothing can be shown to be forgotten here: one seed decides nothing."
+    assert facts.headline == "Nothing can be shown to be forgotten here: one seed decides nothing."
     assert "Doing nothing was not tested on a primary measure of forgetting: none can show" in words
 
 

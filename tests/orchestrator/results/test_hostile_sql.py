@@ -201,6 +201,14 @@ def test_what_reads_is_answered(session: Results, text: str) -> None:
     assert session.sql(text).num_rows
 
 
+def test_what_is_refused_once_is_refused_again_and_in_every_session(session: Results) -> None:
+    """What reads is remembered, and nothing else."""
+    for one in (session, session, Results(session.store.root)):
+        for text in REFUSED[:2]:
+            with pytest.raises(AuditError):
+                one.sql(text)
+
+
 def test_a_write_that_the_judgement_lets_through_is_rolled_back(
     session: Results, before: tuple[dict[str, str], dict[str, pa.Table]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
