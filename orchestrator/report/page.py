@@ -21,6 +21,7 @@ from orchestrator.report.templates import Head, asset, json_block, number, rende
 from orchestrator.results.charts.chart import VEGA_LITE
 from orchestrator.results.charts.colours import PAGE, VERDICTS, Spec, paint
 from orchestrator.results.charts.kinds import KINDS, Kind
+from orchestrator.results.claim_sentences import decimals
 from orchestrator.results.claims import ClaimAnswer
 from orchestrator.results.evidence import APART, EQUIVALENT
 
@@ -91,6 +92,7 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         one_by_one=one_by_one,
         ends=ends,
         claim_reach=claim_reach,
+        decimals=decimals,
         reach_of=reaches,
         interval_of=_interval,
         short=_short,
@@ -221,9 +223,10 @@ def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{_short(low)} to {_short(high)}"
 
 
-def _short(value: float | None) -> str:
-    """Three decimals without the leading zero, where room is scarce."""
-    return number(value).replace("0.", ".", 1) if value is not None and abs(value) < 1 else number(value)
+def _short(value: float | None, digits: int = 3) -> str:
+    """A number without the leading zero, where room is scarce."""
+    text = number(value, digits)
+    return text.replace("0.", ".", 1) if value is not None and abs(value) < 1 else text
 
 
 @dataclass(frozen=True)

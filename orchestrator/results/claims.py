@@ -109,9 +109,12 @@ def _selected(claim: str | None) -> list[Claim]:
 def _answers(
     results: Results, claim: Claim, query: Query, params: Mapping[str, Any]
 ) -> Iterator[ClaimAnswer]:
+    from orchestrator.results.commands import configuration_for  # the whole configuration: not for --help
+
+    configuration = configuration_for(results, claim.preset)
     rows = results.query(query.name, **params).to_pylist() if _may_answer(results, claim) else []
     judged = [row for row in rows if row["is_claim"]]
-    command = f"python -m orchestrator.sweep {claim.preset} --out {shlex.quote(results.store.root)}"
+    command = f"python -m orchestrator.sweep {configuration} --out {shlex.quote(results.store.root)}"
     unanswered = ClaimAnswer(
         claim=claim.letter,
         name=claim.name,
@@ -150,7 +153,8 @@ def _answers(
         from orchestrator.results.claim_values import unanswered_value  # duckdb: not for --help
 
         unmet = unanswered_value(results, query, params) if _may_answer(results, claim) else ""
-        said = unmet or f"it takes {claim.needs}; {_missing(results, claim)}. {command}"
+        how = "" if configuration == claim.preset else "With that in your configuration: "
+        said = unmet or f"it takes {claim.needs}; {_missing(results, claim)}. {how}{command}"
         yield replace(unanswered, sentence=f"Not answered: {said}", unmet=unmet)
 
 
