@@ -109,8 +109,8 @@ def _differences(answers: Answers, boards: Sequence[Board]) -> Mapping[Key, Diff
         why = row["no_interval"] or ""
         key = (*place, measure, row["conditions"])
         found[*key, one, other] = Difference(value, low, high, why)
-        ends = [None if end is None else -end for end in (high, low)]
-        found[*key, other, one] = Difference(-value, *ends, why)
+        least, most = (None if end is None else -end for end in (high, low))
+        found[*key, other, one] = Difference(-value, least, most, why)
     return found
 
 
