@@ -93,6 +93,9 @@ def test_a_difference_without_an_interval_says_why(tmp_path: Path, seeds: int) -
     (found,) = (d for d in facts.comparisons[0].pairs.found[0].differences if d is not None)
     assert f"{signed(found.value)} no interval: {why}" in page.words
     assert page.data["compare"][0]["pairs"]["0,1"] == [[pytest.approx(found.value), why]]
+    assert "these, and their confidence was not measured." in page.words
+    assert "cost unknown" in page.words
+    assert "cost unknown of retraining" not in page.words
 
 
 def test_the_examples_that_two_models_leave_exposed_are_all_counted(
