@@ -102,9 +102,11 @@ def main(arguments: list[str] | None = None) -> int:
         check_directory_name(command.export, flag="--export")
     _check_flags(command)
     from orchestrator.results.connection import Results  # duckdb, likewise
+    from orchestrator.store.runs import EVERY_RUN  # pyarrow, likewise
 
     claims = command.query == CLAIMS
-    with Results(command.results, command.run or ("all" if claims else None)) as results:
+    run = command.run or (EVERY_RUN if claims else None)
+    with Results(command.results, run) as results:
         if command.export:
             sys.stdout.write("".join(f"{path}\n" for path in results.export(command.export)))
         elif not command.query:
@@ -112,9 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif command.query == TABLE:
             _write_paper(results, command, form)
         elif claims:
-            show_claims(
-                answers(results, **parse_params(command.param)), form, command.output, command.results
-            )
+            found = answers(results, **parse_params(command.param))
+            show_claims(found, form, command.output, command.results, run or EVERY_RUN)
         else:
             _answer(results, command, form)
     return Exit.FINISHED
@@ -134,6 +135,7 @@ def _write_paper(results: Results, command: Command, form: Format) -> None:
     from orchestrator.results.paper.columns import Narrowing, radius  # duckdb, likewise
     from orchestrator.results.paper.forms import STAR, caption_of, paper_columns, write_paper
     from orchestrator.results.paper.table import Choices, paper_table
+    from orchestrator.results.terminal import room, wrapped
 
     axes = ("architecture", "forget_set", "scope", "method")
     choices = Choices(
@@ -149,7 +151,8 @@ def _write_paper(results: Results, command: Command, form: Format) -> None:
     table, spread = paper_table(results, choices), command.spread or "sd"
     if form == "table" and command.output is None:
         columns = paper_columns(table, spread, STAR)
-        sys.stdout.write(f"{caption_of(table, spread, STAR)}\n\n")
+        caption = wrapped(caption_of(table, spread, STAR), None if command.wide else room())
+        sys.stdout.write("\n".join([*caption, "", ""]))
         show_columns(columns, columns, wide=command.wide)
     else:
         write_content(write_paper(table, form, spread), form, command.output)

@@ -19,7 +19,12 @@ def measured_duration(seconds: float | None) -> str:
     if seconds < 0.995:
         return f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f} ms"
     if seconds < 60:
-        return f"{seconds:.3g} s"
+        return f"{_three(seconds)} s"
     if seconds < 5400:
-        return f"{seconds / 60:.3g} min"
-    return f"{seconds / 3600:.3g} h" if seconds < 172800 else f"{seconds / 86400:.3g} days"
+        return f"{_three(seconds / 60)} min"
+    return f"{_three(seconds / 3600)} h" if seconds < 172800 else f"{_three(seconds / 86400)} days"
+
+
+def _three(number: float) -> str:
+    """Three digits, a last zero too: what stands below one another has equally many."""
+    return f"{number:#.3g}".rstrip(".")

@@ -17,6 +17,8 @@ EXAMPLES = """examples:
   python -m orchestrator.report results --watch      while a sweep runs
   python -m orchestrator.report results --figures figures --only forest cost
 """
+OUTPUT = Path("report.html")
+"""The page, unless the user says otherwise."""
 STYLE, WIDTH = "paper", 5.5
 """Of figures, unless the user says otherwise; the width in inches."""
 EVERY = 10
@@ -31,14 +33,16 @@ class Command:
     """Results directory: what the sweep was given as --out."""
     run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
     """Rest on the cells that this run asked for."""
-    output: Annotated[Path, Flag(value="FILE")] = Path("report.html")
-    """File to write."""
+    output: Annotated[Path | None, Flag(value="FILE", otherwise="report.html, with --only none")] = None
+    """The page, the file to write."""
     facts: Annotated[Path | None, Flag(value="FILE", otherwise="in the page only")] = None
     """Also write everything that the page says, as JSON."""
     figures: Annotated[Path | None, Flag(value="DIRECTORY", otherwise="in the page only")] = None
-    """Also write every chart as SVG and PDF, for papers, with its rows as CSV."""
+    """Also write every chart as SVG and PDF, for papers, with its rows as CSV: a figure for each place (architecture
+    and forget set) and each choice that the page offers there, such as a measure or an attack."""
     only: Annotated[tuple[str, ...], Flag(value="CHART", otherwise="all")] = ()
-    """With --figures: these charts alone, such as forest, robustness, exposure, cost."""
+    """With --figures: these charts alone, such as forest, robustness, exposure, cost; a page only where --output names
+    it."""
     width: Annotated[float | None, Flag(value="INCHES", otherwise="5.5", smallest=1.0, largest=100.0)] = None
     """With --figures: width of a figure."""
     style: Annotated[Literal["paper", "grey", "slides"] | None, Flag(otherwise="paper")] = None
@@ -64,7 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
     from orchestrator.store.runs import check_one
 
     check_one(command.run)
-    write.check_asked(command.output, command.facts, command.figures, command.only)
+    page = command.output or (None if command.only else OUTPUT)
+    write.check_asked(page, command.facts, command.figures, command.only)
     if command.every is not None and not command.watch:
         raise AuditError("--every: expected together with --watch")
     for flag, given in (("--width", command.width), ("--style", command.style)):
@@ -81,14 +86,15 @@ def main(arguments: list[str] | None = None) -> int:
             return write.build(command.results, command.run, examples=command.examples, refresh=refresh)[0]
 
         every = command.every or EVERY
-        return watch(make, command.results, command.run, output=command.output, every=every)
+        return watch(make, command.results, command.run, output=command.output or OUTPUT, every=every)
     with Results(command.results, command.run) as results:
         answers = Answers(results)
-        facts = gather_facts(answers, examples=command.examples)
+        facts = gather_facts(answers, examples=command.examples) if page or command.facts else None
         drawn = write.drawn_charts(answers, command.only) if command.figures else []
-    write.write_page(command.output, report_page(facts), flag="--output")
-    sys.stderr.write(f"report in {command.output}: open it in a browser\n")
-    if command.facts is not None:
+    if page is not None and facts is not None:
+        write.write_page(page, report_page(facts), flag="--output")
+        sys.stderr.write(f"report in {page}: open it in a browser\n")
+    if command.facts is not None and facts is not None:
         write.write_page(command.facts, facts.as_json(), flag="--facts")
         sys.stderr.write(f"facts in {command.facts}\n")
     if command.figures is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.certificate_examples import IDS_SHOWN, Exposed, exposed
 from orchestrator.report.certificate_finding import Answer, answer, judged_model
+from orchestrator.report.directions import set_apart
 from orchestrator.report.documents import asked_groups, began, holds_documents
 from orchestrator.report.finished import given_files, made_elsewhere, retraining
 from orchestrator.report.subject import Subject
@@ -145,6 +146,10 @@ def _finite(value: Any) -> Any:
 
 def as_page(certificate: Certificate) -> str:
     """The certificate as one sheet of HTML."""
+    asked, done = certificate.asked, certificate.done
+    named = (asked.reference, asked.forget_set, done.method, done.scope, done.architecture)
+    attacks = (measure.attack for measure in certificate.finding.measures)
+    certificate = set_apart(certificate, (*named, *attacks))
     title = f"Deletion audit: {certificate.asked.forget_set}, {certificate.done.method}"
     return render(
         "certificate.html.j2",

@@ -60,10 +60,12 @@ def _comparison(one: Comparison) -> dict[str, Any]:
     }
 
 
-def _rounded(difference: Difference | None) -> list[float | None] | None:
+def _rounded(difference: Difference | None) -> list[float | str | None] | None:
+    """The difference and its ends; instead of these why there are none."""
     if difference is None:
         return None
-    return [shortened(end) for end in difference]
+    value, low, high, why = difference
+    return [shortened(value), why] if why else [shortened(end) for end in (value, low, high)]
 
 
 def _confusion(found: Confusion) -> dict[str, Any]:

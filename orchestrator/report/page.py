@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 from orchestrator.plan.shadows import CANARY_POOL
 from orchestrator.progress.duration import measured_duration
 from orchestrator.report.chart_tables import chart_table
+from orchestrator.report.directions import set_apart
 from orchestrator.report.drill_down import STATIC_PLACES, drill_down, history_spec, with_history
 from orchestrator.report.exposure import Exposed
 from orchestrator.report.facts.board import Board, Cell
@@ -21,6 +22,7 @@ from orchestrator.report.templates import Head, asset, json_block, number, rende
 from orchestrator.results.charts.chart import VEGA_LITE
 from orchestrator.results.charts.colours import PAGE, VERDICTS, Spec, paint
 from orchestrator.results.charts.kinds import KINDS, Kind
+from orchestrator.results.claim_sentences import decimals
 from orchestrator.results.claims import ClaimAnswer
 from orchestrator.results.evidence import APART, EQUIVALENT
 
@@ -68,9 +70,10 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         facts: what it says.
         refresh: seconds after which it is read again; None never.
     """
+    unpictured = [i for i, place in enumerate(facts.places) if place.forget_set == CANARY_POOL]
+    facts = set_apart(facts, _names(facts))
     drawn = {chart.name: chart for chart in facts.charts}
     titles = [place.title for place in facts.places]
-    unpictured = [i for i, place in enumerate(facts.places) if place.forget_set == CANARY_POOL]
     head = Head(
         title=f"{facts.headline} {facts.head.name}",
         style=asset(*STYLES),
@@ -91,6 +94,7 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         one_by_one=one_by_one,
         ends=ends,
         claim_reach=claim_reach,
+        decimals=decimals,
         reach_of=reaches,
         interval_of=_interval,
         short=_short,
@@ -101,6 +105,15 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         unpictured=unpictured,
         static_places=STATIC_PLACES,
     )
+
+
+def _names(facts: Facts) -> Iterator[str]:
+    """What users have named."""
+    yield from (facts.head.name, facts.head.dataset, *facts.exhibits.classes.values())
+    for place in facts.places:
+        yield from (place.dataset, place.architecture, place.forget_set)
+        yield from (column.key[2] for column in place.board.columns)
+        yield from (name for row in place.board.rows for name in (row.method, row.scope))
 
 
 def _data(facts: Facts, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
@@ -221,9 +234,10 @@ def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{_short(low)} to {_short(high)}"
 
 
-def _short(value: float | None) -> str:
-    """Three decimals without the leading zero, where room is scarce."""
-    return number(value).replace("0.", ".", 1) if value is not None and abs(value) < 1 else number(value)
+def _short(value: float | None, digits: int = 3) -> str:
+    """A number without the leading zero, where room is scarce."""
+    text = number(value, digits)
+    return text.replace("0.", ".", 1) if value is not None and abs(value) < 1 else text
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.report.commands import sweep
+from orchestrator.results.commands import sweep
 from orchestrator.results.own_queries import ask
 from tasks.errors import AuditError, unknown_name
 

@@ -52,19 +52,20 @@ def _collector_at_rest() -> Iterator[None]:
             gc.enable()
 
 
-def check_asked(output: Path, facts: Path | None, figures: Path | None, only: Collection[str]) -> None:
-    """Refuse what cannot be written or drawn, before the work of making it.
+def check_asked(output: Path | None, facts: Path | None, figures: Path | None, only: Collection[str]) -> None:
+    """Refuse what cannot be written or drawn, before the work of making it; None: not asked for.
 
     Raises:
         AuditError: a directory is missing or a file, a name is that of another kind of file, a chart is unknown, or is
             asked for without figures.
     """
-    form_of(output, None, PAGES, otherwise="page")
-    check_folder(output, flag="--output")
+    if output is not None:
+        form_of(output, None, PAGES, otherwise="page")
+        check_folder(output, flag="--output")
     if facts is not None:
         form_of(facts, None, {".json": "json"}, otherwise="json", flag="--facts")
         check_folder(facts, flag="--facts")
-        if facts.absolute() == output.absolute():
+        if output is not None and facts.absolute() == output.absolute():
             raise AuditError(f"--facts: expected another file than --output, got {facts}")
     if figures is not None:
         check_directory_name(figures, flag="--figures")

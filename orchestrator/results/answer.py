@@ -69,24 +69,24 @@ def show_columns(
 ) -> None:
     """Write columns to stdout: all of them, or to a terminal the chosen ones that it has room for, `kept` in any case.
 
-    What is not shown is said on stderr.
+    What is not shown is said on stderr; prose is broken where the terminal ends.
     """
     from orchestrator.results.aligned import table_lines  # rich: not for --help
-    from orchestrator.results.terminal import fit, room
+    from orchestrator.results.terminal import fit, room, wrapped
 
     width = None if wide else room()
     if width is None:
         sys.stdout.write("\n".join([*table_lines(columns), ""]))
         return
     fitted = fit(chosen, width, kept)
-    caption = ["; ".join(fitted.shared), ""] if fitted.shared else []
+    caption = [*wrapped("; ".join(fitted.shared), width), ""] if fitted.shared else []
     sys.stdout.write("\n".join([*caption, *table_lines(fitted.columns), ""]))
     sys.stdout.flush()
     hidden = len(columns) - len(chosen)
     lines = [f"no room for {', '.join(fitted.left_out)}"] if fitted.left_out else []
     lines += [f"{hidden} more column{'' if hidden == 1 else 's'}"] if hidden else []
     if lines:
-        sys.stderr.write(f"{'; '.join(lines)}: {WIDE}\n")
+        sys.stderr.write("\n".join([*wrapped(f"{'; '.join(lines)}: {WIDE}", width), ""]))
 
 
 def write(rows: pa.Table, form: Format, output: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import shlex
 import textwrap
@@ -17,9 +18,10 @@ from orchestrator.results.forms import Format
 CLAIMS = "claims"
 """In place of the name of a query."""
 WIDTH = 110
+"""Characters of a line, where a terminal has room for them."""
 
 
-def show(found: Sequence[ClaimAnswer], form: Format, output: Path | None, root: str) -> None:
+def show(found: Sequence[ClaimAnswer], form: Format, output: Path | None, root: str, run: str) -> None:
     """Write the answers: as text in the form of a table, with the SQL of each and one row for each in every other.
 
     Args:
@@ -27,6 +29,7 @@ def show(found: Sequence[ClaimAnswer], form: Format, output: Path | None, root: 
         form: of the answer.
         output: file; None for stdout.
         root: the results, as the user named them.
+        run: that they rest on, or all.
 
     Raises:
         AuditError: the file cannot be written.
@@ -46,27 +49,30 @@ def show(found: Sequence[ClaimAnswer], form: Format, output: Path | None, root: 
         ]
         write(pa.Table.from_pylist(plain), form, output)
         return
-    text = "".join(f"{printable(line)}\n" for line in lines(found, root))
+    from orchestrator.results.terminal import room  # rich, likewise
+
+    width = min(WIDTH, (room() if output is None else None) or WIDTH)
+    text = "".join(f"{printable(line)}\n" for line in lines(found, root, run, width))
     write_content(text.encode(), form, output)
 
 
-def lines(found: Sequence[ClaimAnswer], root: str) -> Iterator[str]:
-    """The question, the sentence, and the query behind it or the command that is missing."""
+def lines(found: Sequence[ClaimAnswer], root: str, run: str, width: int = WIDTH) -> Iterator[str]:
+    """The question, the sentence, and the query behind it or the command that is missing; commands are never broken."""
+    wrap = functools.partial(textwrap.wrap, width=width, subsequent_indent="    ", break_on_hyphens=False)
     letter = ""
     for one in found:
         if one.claim != letter:
             letter = one.claim
-            yield f"({letter}) {one.question}"
-        yield from textwrap.wrap(
-            one.sentence, WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
-        )
+            yield from wrap(f"({letter}) {one.question}")
+        yield from wrap(one.sentence, initial_indent="    ")
         if one.verdict == "undecided" or one.missing:
             yield f"    {'what is missing' if one.missing else 'more of it'}: {one.command}"
     answered = {one.claim for one in found if one.place}
     yield f"{len(answered)} of {len({one.claim for one in found})} claims answered"
-    yield f"rows behind a claim: python -m orchestrator.query NAME --run all --results {shlex.quote(root)}"
+    where = f"--run {shlex.quote(run)} --results {shlex.quote(root)}"
+    yield f"rows behind a claim: python -m orchestrator.query NAME {where}"
     names = ", ".join(f"{one.claim} {one.name}" for one in _first_of_each(found))
-    yield from textwrap.wrap(f"NAME: {names}; its SQL: queries/NAME.sql", WIDTH, subsequent_indent="    ")
+    yield from wrap(f"NAME: {names}; its SQL: queries/NAME.sql")
 
 
 def _first_of_each(found: Sequence[ClaimAnswer]) -> list[ClaimAnswer]:

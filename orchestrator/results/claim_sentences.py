@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+MOST_DECIMALS = 5
 SPLITS = {"forget": "forgotten", "retain": "retained"}
 
 
@@ -48,6 +50,7 @@ def sentence(name: str, place: str, row: Row, rows: Rows, missing: Sequence[str]
         "undecided": f"it is open whether {wording.supported}",
     }[row["verdict"]]
     shown = {key: "-" if value is None else value for key, value in row.items()} | _in_words(row)
+    shown["digits"] = decimals(row["margin"], row["effect"], row["effect_low"], row["effect_high"])
     parts = [
         f"{place}: {said.format(**shown)}",
         f"{wording.measure.format(**shown)}: {_estimate(row, 'effect')}, margin {row['margin']:g}",
@@ -83,18 +86,34 @@ def _because(row: Row) -> str:
     return f" ({reason})" if reason else ""
 
 
+def decimals(margin: float, *values: float | None) -> int:
+    """Decimals of an estimate and its ends: three, more where its margin has more, or where one that is not 0 would
+    look like it.
+
+    Args:
+        margin: that what is estimated is held against.
+        values: the estimate and its ends; None: unknown.
+    """
+    least = max(3, 1 - math.floor(math.log10(margin))) if margin > 0 else 3
+    shown = (n for n in range(least, MOST_DECIMALS) if not any(_lost(v, n) for v in values if v is not None))
+    return next(shown, MOST_DECIMALS)
+
+
+def _lost(value: float, digits: int) -> bool:
+    return round(value, digits) == 0 != round(value, MOST_DECIMALS)
+
+
 def _estimate(row: Row, name: str) -> str:
     """A number with its interval, with its sign."""
     value, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
-    ends = "without an interval" if low is None or high is None else f"[{_number(low)}, {_number(high)}]"
-    return f"{_number(value, '+')} {ends}"
+    digits = decimals(row["margin"], value, low, high)
+    if low is None or high is None:
+        return f"{_number(value, '+', digits)} without an interval"
+    return f"{_number(value, '+', digits)} [{_number(low, '', digits)}, {_number(high, '', digits)}]"
 
 
-def _number(value: float | None, sign: str = "") -> str:
-    if value is None:
-        return "unknown"
-    digits = 3 if abs(value) >= 0.01 or round(value, 6) == 0 else 5
-    return f"{value:{sign}z.{digits}f}"
+def _number(value: float | None, sign: str = "", digits: int = 3) -> str:
+    return "unknown" if value is None else f"{value:{sign}z.{digits}f}"
 
 
 def _layers(row: Row, rows: Rows) -> str:
@@ -179,15 +198,15 @@ SENTENCES: Mapping[str, Wording] = {
     "claim_per_example": Wording(
         supported="an attack on each example is stronger than a threshold on the loss",
         contradicted="an attack on each example is not stronger than a threshold on the loss by what matters",
-        measure="AUC {per_example:.3f} beside {population:.3f}, difference over {methods} methods and {pairs} pairs of "
-        "shadow models",
+        measure="AUC {per_example:.{digits}f} beside {population:.{digits}f}, difference over {methods} methods and "
+        "{pairs} pairs of shadow models",
     ),
     "claim_worse_off": Wording(
         supported="unlearning leaves {which} examples worse off than before more often than retraining does",
         contradicted="unlearning does not leave {which} examples worse off than before more often than retraining "
         "does, by what matters",
-        measure="share worse off {share:.3f} beside {control_share:.3f} after retraining, difference paired by shadow "
-        "model",
+        measure="share worse off {share:.{digits}f} beside {control_share:.{digits}f} after retraining, difference "
+        "paired by shadow model",
         beside=_worse,
     ),
     "claim_stopping": Wording(
@@ -207,7 +226,8 @@ SENTENCES: Mapping[str, Wording] = {
         supported="unlearning the riskiest group first comes closer to retraining than groups at random",
         contradicted="unlearning the riskiest group first comes no closer to retraining than groups at random, by what "
         "matters",
-        measure="distance of random groups {gap_shuffled:.4f} less {gap:.4f} by {ranking}, over {originals} originals",
+        measure="distance of random groups {gap_shuffled:.{digits}f} less {gap:.{digits}f} by {ranking}, over "
+        "{originals} originals",
         beside=_order,
     ),
     "claim_closest": Wording(

@@ -127,6 +127,13 @@ class _Ground:
         (row,) = self.results.sql(f"select {', '.join(asked)}").to_pylist()
         return row
 
+    @cached_property
+    def configurations(self) -> Mapping[str, str]:
+        """What a sweep is to be given to measure what claims take, by the preset of each."""
+        from orchestrator.results.commands import configurations  # the whole configuration: not for --help
+
+        return configurations(self.results, {claim.preset for claim in CLAIMS})
+
     def states(self, axis: str) -> list[Row]:
         """How many cells of each value of an axis are in which state."""
         if axis not in self._states:
@@ -138,9 +145,10 @@ class _Ground:
 
 def _answers(ground: _Ground, claim: Claim, query: Query, params: Mapping[str, Any]) -> Iterator[ClaimAnswer]:
     results, may_answer = ground.results, ground.may_answer(claim, params)
+    configuration = ground.configurations[claim.preset]
     rows = results.query(query.name, **params).to_pylist() if may_answer else []
     judged = [row for row in rows if row["is_claim"]]
-    command = f"python -m orchestrator.sweep {claim.preset} --out {shlex.quote(results.store.root)}"
+    command = f"python -m orchestrator.sweep {configuration} --out {shlex.quote(results.store.root)}"
     unanswered = ClaimAnswer(
         claim=claim.letter,
         name=claim.name,
@@ -179,7 +187,10 @@ def _answers(ground: _Ground, claim: Claim, query: Query, params: Mapping[str, A
         from orchestrator.results.claim_values import unanswered_value  # duckdb: not for --help
 
         unmet = unanswered_value(results, query, params) if params and may_answer else ""
-        said = unmet or f"it takes {claim.needs}; {_missing(ground.states(claim.axis), claim)}. {command}"
+        how = "" if configuration == claim.preset else "With that in your configuration: "
+        said = (
+            unmet or f"it takes {claim.needs}; {_missing(ground.states(claim.axis), claim)}. {how}{command}"
+        )
         yield replace(unanswered, sentence=f"Not answered: {said}", unmet=unmet)
 
 

@@ -342,12 +342,12 @@ def agreeing(count: int, one: str, others: str) -> str:
     return one if count == 1 else others
 
 
-def signed(value: float | None) -> str:
-    """A difference with its sign, three decimals."""
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference with its sign."""
     if value is None:
         return "unknown"
-    rounded = round(value, 3)
-    return f"{rounded:+.3f}".replace("-", "\N{MINUS SIGN}") if rounded else "0.000"
+    rounded = round(value, digits)
+    return f"{rounded:{'+' if rounded else ''}z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def interval(low: float | None, high: float | None) -> str:

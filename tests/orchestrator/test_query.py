@@ -21,6 +21,7 @@ from orchestrator.store.store import Store
 from tasks.errors import AuditError, UnknownName
 from tests.support import synthetic_results as synthetic
 from tests.support.commands import here
+from tests.support.drilled import drilled_root
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,6 +100,38 @@ def test_a_terminal_shows_the_columns_that_answer_and_a_pipe_all(
         assert ("no room for" in shown.err) is (width < 160)
     show(rows, "verdict", wide=True)
     assert capsys.readouterr().out == piped.out
+
+
+def headings(text: str) -> list[str]:
+    """Names of the columns of an aligned table, which may stand on several lines."""
+    above, rule, _ = re.split(r"^((?:-+ *)+)$", text, maxsplit=1, flags=re.MULTILINE)
+    lines = above.rpartition("\n\n")[2].splitlines()
+    return [
+        "".join(line[slice(*found.span())].strip() for line in lines) for found in re.finditer("-+", rule)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "at_40", "at_20"),
+    [
+        ("leaderboard", ["method", "distance", "verdict"], ["method", "verdict"]),
+        ("method_pairs", ["method", "other_method", "difference"], ["method", "difference"]),
+        ("class_confusion", ["method", "label", "predicted", "difference"], ["method", "difference"]),
+    ],
+)
+def test_a_narrow_terminal_keeps_whose_answer_it_is_and_breaks_what_is_said_around_it(
+    name: str, at_40: list[str], at_20: list[str], capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Results(drilled_root()) as results:
+        rows = results.query(name)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for width, expected in ((40, at_40), (20, at_20)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        show(rows, name)
+        shown = capsys.readouterr()
+        assert max(map(cell_len, [*shown.out.splitlines(), *shown.err.splitlines()])) <= width
+        assert len(shown.err.splitlines()) > 1
+        assert [column for column in headings(shown.out) if column in at_40] == expected
 
 
 def test_the_suffix_of_the_output_names_the_form(root: str, tmp_path: Path, capsysbinary) -> None:

@@ -10,17 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.config.settings import load
+from orchestrator.config.settings import canonical, load
 from orchestrator.query import main
 from orchestrator.results.catalogue import DIRECTORY, parse_query, read_query
 from orchestrator.results.claim_register import CLAIMS
+from orchestrator.results.claim_sentences import _estimate, decimals
 from orchestrator.results.claims import ClaimAnswer, answers
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
+from tasks import fields
 from tasks.errors import AuditError
 from tests.benchmarks.coverage import claimed
 from tests.queries.claims_recomputed import RECOMPUTED
 from tests.support.claim_results import Kind, claim_results
+from tests.support.fabricated import write_plan
 
 LETTERS = [claim.letter for claim in CLAIMS]
 VERDICTS = {
@@ -71,6 +74,37 @@ def test_each_sentence_is_made_of_its_numbers(letter: str, kind: Kind) -> None:
     assert one.sentence.startswith("digits, net: ")
 
 
+@pytest.mark.parametrize("kind", ["effect", "none"])
+@pytest.mark.parametrize("letter", LETTERS)
+def test_an_estimate_and_its_ends_have_equally_many_decimals(letter: str, kind: Kind) -> None:
+    found = re.findall(r"([-+.\d]+) \[([-.\d]+), ([-.\d]+)\]", answered(kind)[letter].sentence)
+    assert found
+    for estimate in found:
+        digits = {len(number.partition(".")[2]) for number in estimate}
+        assert len(digits) == 1, estimate
+        assert min(digits) >= 3
+
+
+@pytest.mark.parametrize(
+    ("margin", "values", "digits"),
+    [
+        (0.02, (-0.00681, -0.034, 0.020), 3),
+        (0.02, (0.00228, -0.00012, 0.00469), 4),
+        (0.005, (-0.0018, -0.005, 0.0015), 4),
+        (0.1, (0.5, 0.0, 1e-9), 3),
+        (0.1, (0.5, 0.00001, 0.9), 5),
+        (0.0, (0.5, None, None), 3),
+    ],
+)
+def test_more_decimals_only_where_three_would_hide_the_margin_or_a_sign(
+    margin: float, values: tuple[float | None, ...], digits: int
+) -> None:
+    assert decimals(margin, *values) == digits
+    names = ("effect", "effect_low", "effect_high")
+    estimate = _estimate({"margin": margin, **dict(zip(names, values, strict=True))}, "effect")
+    assert {len(number) for number in re.findall(r"\.(\d+)", estimate)} == {digits}
+
+
 def test_what_stands_beside_an_effect_is_said() -> None:
     found, made = answered("effect"), claim_results("effect")
     ratio = np.exp(
@@ -109,6 +143,36 @@ def test_the_command_lists_nine_claims_with_the_way_to_their_rows(capsys: pytest
     [row] = json.loads(capsys.readouterr().out)
     assert row["verdict"] == "supported"
     assert "scopes_beside_all" in row["query"]
+
+
+def test_a_run_of_the_users_own_is_named_where_rows_are_and_its_configuration_where_they_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(str(tmp_path))
+    store.check_ready()
+    write_plan(store, "my-run", [], name="mine", config_json=canonical(fields.to_plain(load("quick"))))
+    assert main(["claims", "--results", str(tmp_path), "--run", "my-run"]) == 0
+    text = capsys.readouterr().out
+    assert f"orchestrator.query NAME --run my-run --results {tmp_path}\n" in text
+    assert "--run all" not in text
+    words = " ".join(text.split())
+    command = f"python -m orchestrator.sweep CONFIGURATION --out {tmp_path}"
+    assert words.count(f"With that in your configuration: {command}") == 9
+    assert main(["claims", "--results", str(tmp_path)]) == 0
+    assert f"orchestrator.query NAME --run all --results {tmp_path}\n" in capsys.readouterr().out
+
+
+def test_a_terminal_breaks_sentences_and_no_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = claim_results("few").root
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main(["claims", "--results", root]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    commands = [line for line in lines if "python -m orchestrator" in line]
+    assert all(len(line) <= 50 for line in lines if line not in commands and root not in line)
+    assert any(line.endswith(f"--out {root}") for line in commands)
 
 
 def test_without_cells_each_claim_names_what_is_missing_and_its_command(tmp_path: Path) -> None:

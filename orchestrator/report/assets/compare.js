@@ -4,7 +4,7 @@
 function paired(one, first, second) {
   const found = one.pairs[Math.min(first, second) + "," + Math.max(first, second)];
   if (first === second || !found) return [];
-  return first < second ? found : found.map((d) => d && [-d[0], d[2] === null ? null : -d[2], d[1] === null ? null : -d[1]]);
+  return first < second ? found : found.map((d) => d && (d.length === 2 ? [-d[0], d[1]] : [-d[0], -d[2], -d[1]]));
 }
 
 /** Examples that stand out under both, and how many do under each. */
@@ -38,7 +38,7 @@ function compare(at) {
   one.headings.forEach((heading, i) => {
     const cells = [first, second].map((model) => { const [text, small, look] = one.models[model][1][i]; return { text, small, look }; });
     const d = differences[i - one.measured[0]];
-    line(body, [heading, ...cells, d ? { text: signed(d[0]), small: between(d[1], d[2]) } : ""]);
+    line(body, [heading, ...cells, d ? { text: signed(d[0]), small: d.length === 2 ? "no interval: " + d[1] : between(d[1], d[2]) } : ""]);
   });
   sharedBy(one, first, second, document.querySelector(`[data-shared="${at}"]`));
 }

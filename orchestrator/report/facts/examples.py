@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from orchestrator.plan.shadows import CANARY_POOL
 from orchestrator.report.documents import holds_documents
 from orchestrator.report.images import Examples, read_examples
+from orchestrator.report.templates import number, percent
 from orchestrator.results.charts.answers import Answers, Row, mean
 from orchestrator.results.charts.rows_examples import CONFIDENCE
 from orchestrator.results.evidence import Place
@@ -160,10 +161,10 @@ def _shown(row: Row, notes: Sequence[str], shown: Examples, *, pictured: bool) -
 
 def _far(row: Row, documents: bool) -> list[str]:
     """How an example is exposed by its confidence; a document has no answer that is right or wrong as a whole."""
-    above = f"{'+' if row['excess'] > 0 else ''}{row['excess']:.1f} logits"
+    above = f"{'+' if row['excess'] > 0 else ''}{number(row['excess'], 1)} logits"
     if documents:
         return [above]
-    return [above, f"right: {row['accuracy']:.0%}", f"retrained: {row['retrained_accuracy']:.0%}"]
+    return [above, f"right: {percent(row['accuracy'])}", f"retrained: {percent(row['retrained_accuracy'])}"]
 
 
 def _hardest(answers: Answers, place: Place, documents: bool) -> list[Row]:

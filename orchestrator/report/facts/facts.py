@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from orchestrator.report.commands import query, sweeps
 from orchestrator.report.exposure import FALSE_DISCOVERIES, QUERY, Exposed, exposed_models, exposed_rows
 from orchestrator.report.facts.answer import Request, headline, place_answer
 from orchestrator.report.facts.board import Board, board
@@ -27,6 +26,7 @@ from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.kinds import KINDS, PER_EXAMPLE
 from orchestrator.results.claims import ClaimAnswer
 from orchestrator.results.claims import answers as answers_to_claims
+from orchestrator.results.commands import query, sweeps
 from orchestrator.results.evidence import Evidence, Place
 
 VERSION = 3

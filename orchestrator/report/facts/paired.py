@@ -26,6 +26,8 @@ class Difference(NamedTuple):
     value: float
     low: float | None
     high: float | None
+    no_interval: str = ""
+    """Why there is none; empty where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +106,11 @@ def _differences(answers: Answers, boards: Sequence[Board]) -> Mapping[Key, Diff
         one = (row["method"], row["scope"], row["setting"])
         other = (row["other_method"], row["other_scope"], row["other_setting"])
         value, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+        why = row["no_interval"] or ""
         key = (*place, measure, row["conditions"])
-        found[*key, one, other] = Difference(value, low, high)
-        found[*key, other, one] = Difference(-value, *(None if e is None else -e for e in (high, low)))
+        found[*key, one, other] = Difference(value, low, high, why)
+        least, most = (None if end is None else -end for end in (high, low))
+        found[*key, other, one] = Difference(-value, least, most, why)
     return found
 
 

@@ -116,6 +116,10 @@ def _counts(answers: Answers) -> tuple[tuple[str, str], ...]:
     return (*((text, str(row[name])) for name, text in COUNTED.items()), *missing, *deleted)
 
 
+PLANNED = {"cells_before": "cells measured before"}
+"""Counts of a plan in words, where their names are none."""
+
+
 def _failure(row: Mapping[str, Any]) -> Failure:
     names = ("architecture", "method", "scope", "attack", "forget_set", "seed")
     return Failure(
@@ -135,7 +139,7 @@ def _run(row: Mapping[str, Any]) -> Run:
     notes = plan.pop("notes", [])
     facts = {
         "started": f"{row['started_at']:%Y-%m-%d %H:%M:%S} UTC",
-        "planned": ", ".join(f"{count} {name}" for name, count in plan.items()),
+        "planned": ", ".join(f"{count} {PLANNED.get(name, name)}" for name, count in plan.items() if count),
         "the plan said": "; ".join(map(str, notes if isinstance(notes, list) else [])),
         "commit": _commit(row),
         "configuration": (row["config_digest"] or "unknown")[:16],

@@ -29,7 +29,7 @@ def base(**more: Any) -> Spec:
         "labelFontSize": 12,
         "titleFontSize": 12,
         "titleFontWeight": "normal",
-        "labelLimit": 190,
+        "labelLimit": 215,
         "domain": False,
         "tickSize": 3,
     }
@@ -37,6 +37,8 @@ def base(**more: Any) -> Spec:
         "background": None,
         "view": {"stroke": None},
         "axis": axis,
+        # On a narrow screen a title is wider than what it stands below, and has room to the left alone.
+        "axisX": {"titleAnchor": "end"},
         "text": {"fill": "@ink"},
         "title": {"color": "@ink", "subtitleColor": "@muted", "anchor": "start", "fontSize": 13},
         "header": {"labelColor": "@ink", "labelFontWeight": "bold", "labelLimit": 190},

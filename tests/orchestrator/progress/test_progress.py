@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.progress.display import HINT, _Json, _Plain, _RichDisplay, display, memory_lines
-from orchestrator.progress.duration import duration
+from orchestrator.progress.duration import duration, measured_duration
 from orchestrator.progress.events import Event, Memory, Stage
 from orchestrator.progress.tally import Tally
 
@@ -274,3 +274,21 @@ def test_displays_write_to_stderr_alone(capsys):
 )
 def test_durations_in_words(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0042, "4.2 ms"),
+        (0.165, "165 ms"),
+        (1.2, "1.20 s"),
+        (1.851, "1.85 s"),
+        (48.4, "48.4 s"),
+        (258, "4.30 min"),
+        (36000, "10.0 h"),
+        (86400 * 123, "123 days"),
+        (None, "\N{EN DASH}"),
+    ],
+)
+def test_measured_durations_have_three_digits_each(seconds: float | None, text: str) -> None:
+    assert measured_duration(seconds) == text

@@ -33,6 +33,8 @@ def test_it_comes_up_complains_of_nothing_and_asks_for_nothing(
     page.wait_for_function("document.querySelectorAll('figure svg').length >= 6")
     assert said == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    heights = "[...document.querySelectorAll('nav a')].map((link) => link.getBoundingClientRect().height)"
+    assert min(page.evaluate(heights)) >= 24  # what a finger hits, by WCAG 2.2
     assert page.locator("h1").inner_text()
 
 
@@ -104,6 +106,13 @@ def test_it_prints_with_everything_open(browser: Browser, path: Path) -> None:
     assert page.locator("main details:not([open]):not(.source)").count() == 0
     page.wait_for_function("document.querySelectorAll('figure svg').length >= 6")
     assert page.pdf(format="A4").startswith(b"%PDF")
+    page.emulate_media(media="print")
+    page.evaluate("document.documentElement.style.width = '184mm'")  # of A4, less the margins of the sheet
+    reach = (
+        "Math.max(...[...document.querySelectorAll('main *')].map((n) => n.getBoundingClientRect().right))"
+    )
+    assert 600 < page.evaluate(reach) <= 696
+    assert page.locator("figure [data-choice]:visible").count()
 
 
 @pytest.mark.parametrize("past_the_first_wall", [False, True])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from orchestrator.certificate import main
+from orchestrator.errors import printable
 from orchestrator.report.certificate import Request, as_json, as_page, certify, copies
 from orchestrator.report.certificate_examples import CHANCE, exposed_examples
 from orchestrator.report.certificate_finding import judged_model
@@ -356,7 +357,7 @@ def test_names_are_text(tmp_path):
         certificate = certify(results, choose(results, forget_set=hostile, method=hostile))
     page = as_page(certificate)
     assert "<script" not in page
-    assert hostile in unescape(page)
+    assert printable(hostile) in unescape(page)
     assert json.loads(as_json(certificate))["asked"]["forget_set"] == hostile
 
 

@@ -19,6 +19,8 @@ from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.kinds import KINDS
 from orchestrator.results.connection import Results
 from orchestrator.results.evidence import interval, signed
+from orchestrator.store.store import Store
+from tests.support.audited import write_models, write_run
 from tests.support.browsers import Browser
 from tests.support.drilled import CLASSES, SEEDS, drilled_root, examples
 from tests.support.report_pages import Page, checked
@@ -74,6 +76,24 @@ def test_the_closest_and_the_farthest_model_stand_side_by_side(
         assert signed(cell.difference) in entries["accuracy, forgotten *"].small
         assert row.verdict in entries["accuracy, forgotten *"].small
     assert one.shared_words in page.words
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_difference_without_an_interval_says_why(tmp_path: Path, seeds: int) -> None:
+    store = Store(str(tmp_path))
+    write_run(store)
+    values = {"retrain": 0.5, "retrain_again": 0.5, "no_op": 1.0, "finetune": 0.9, "scrub": 0.6}
+    write_models(store, values, seeds=seeds)
+    with Results(store.root) as results:
+        facts = gather_facts(Answers(results))
+    page = checked(report_page(facts))
+    why = f"it takes 3 seeds, here {'is 1' if seeds == 1 else 'are 2'}"
+    (found,) = (d for d in facts.comparisons[0].pairs.found[0].differences if d is not None)
+    assert f"{signed(found.value)} no interval: {why}" in page.words
+    assert page.data["compare"][0]["pairs"]["0,1"] == [[pytest.approx(found.value), why]]
+    assert "these, and their confidence was not measured." in page.words
+    assert "cost unknown" in page.words
+    assert "cost unknown of retraining" not in page.words
 
 
 def test_the_examples_that_two_models_leave_exposed_are_all_counted(

@@ -274,6 +274,21 @@ def test_command_writes_page_facts_and_figures_with_examples_on_demand(tmp_path,
     assert "report in" in out.err
 
 
+def test_one_chart_alone_is_drawn_and_no_page_is_left_behind(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, page = audited_root(), tmp_path / "report.html"
+    monkeypatch.chdir(tmp_path)
+    assert main([root, "--figures", "figures", "--only", "forest"]) == 0
+    count = len(list((tmp_path / "figures").glob("forest*.svg")))
+    assert capsys.readouterr().err == f"{count} figures in figures\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"figures"}
+    assert main([root, "--figures", "figures", "--only", "forest", "--output", "r.html"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"figures", "r.html"}
+    assert main([root, "--figures", "figures"]) == 0
+    assert page.exists()
+
+
 def test_unknown_charts_and_places_that_cannot_be_written_are_refused_before_the_work(tmp_path):
     with pytest.raises(AuditError, match=r"--only: no chart 'forrest'. Did you mean 'forest'"):
         main(["nowhere", "--figures", str(tmp_path), "--only", "forrest"])

@@ -9,10 +9,18 @@ import pytest
 
 from orchestrator.report.facts.answer import headline
 from orchestrator.report.facts.board import Board
+from orchestrator.report.facts.examples import _far
 from orchestrator.report.sentences import power, reservations
 from orchestrator.results.evidence import Place
 
 PLACE = Place(dataset="digits", architecture="net", forget_set="random")
+
+
+def test_how_far_an_example_is_has_a_minus_sign_and_shares_a_space_before_their_sign() -> None:
+    row = {"excess": -4.04, "accuracy": 1.0, "retrained_accuracy": 0.333}
+    shares = ["right: 100\N{NO-BREAK SPACE}%", "retrained: 33\N{NO-BREAK SPACE}%"]
+    assert _far(row, documents=False) == ["\N{MINUS SIGN}4.0 logits", *shares]
+    assert _far(row | {"excess": 3.55}, documents=True) == ["+3.5 logits"]
 
 
 def evidence(**sees: bool | None) -> Any:

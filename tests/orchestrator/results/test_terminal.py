@@ -103,14 +103,60 @@ def test_the_verdict_stays_in_a_narrow_terminal_and_so_does_what_it_is_of(width:
     assert ("architecture" in names) == (width == 60)
 
 
-def test_where_not_even_that_has_room_the_verdict_stays_longest() -> None:
+def narrow(table: pa.Table, width: int, kept: tuple[str, ...]) -> tuple[Fitted, list[str]]:
+    """What is shown of a table in so many cells, and the names of the columns, left out ones behind."""
+    fitted = fit(text_columns(table), width, kept)
+    names = [column.name.replace("\n", "") for column in fitted.columns]
+    assert max(map(cell_len, table_lines(fitted.columns))) <= width
+    assert names == [name for name in table.column_names if name in names]
+    return fitted, names
+
+
+def test_where_not_even_that_has_room_name_and_verdict_stay_longest() -> None:
     kept = ("forget_set", "method", "verdict")
-    found = {}
-    for width in (30, 20):
-        fitted = fit(text_columns(JUDGED), width, kept)
-        found[width] = [column.name for column in fitted.columns]
-        assert max(map(cell_len, table_lines(fitted.columns))) <= width
-    assert found == {30: ["forget_set", "verdict"], 20: ["verdict"]}
+    found = {width: narrow(JUDGED, width, kept)[1] for width in (30, 20, 8)}
+    assert found == {30: [*kept], 20: ["method", "verdict"], 8: ["verdict"]}
+    fitted, _ = narrow(JUDGED, 20, kept)
+    assert [column.texts for column in fitted.columns] == [
+        ("boundary…", "random_l…"),
+        ("shown eq…", "undecided"),
+    ]
+    assert [column.name for column in fitted.columns] == [
+        "method",
+        "verdict",
+    ]  # a word that has room is whole
+
+
+RANKED = pa.table(
+    {
+        "method": ["boundary_shrink", "random_labels"],
+        "other_method": ["random_labels", "salun"],
+        "other_scope": ["all", "last-1"],
+        "difference": [-0.01234, 0.5],
+        "difference_low": [-0.1, 0.25],
+        "difference_high": [0.1234, 0.75],
+        "verdict": ["shown equivalent", "told apart"],
+    }
+)
+
+
+def test_of_what_stays_the_ends_of_an_interval_go_before_any_name() -> None:
+    kept = ("method", "other_method", "difference")
+    fitted, names = narrow(RANKED, 40, kept)
+    assert names == [*kept]
+    assert [column.texts[0] for column in fitted.columns] == ["boundary_shr…", "random_labels", "-0.01234"]
+    assert fitted.left_out == ("other_scope", "difference_low", "difference_high", "verdict")
+    assert narrow(RANKED, 24, kept)[1] == [*kept]
+    assert narrow(RANKED, 18, kept)[1] == ["method", "difference"]
+    assert narrow(RANKED, 80, kept)[0].columns[3].texts[0] == "-0.01234 [-0.1, 0.123]"
+
+
+def test_a_number_goes_before_the_name_and_the_verdict() -> None:
+    kept = ("method", "difference", "verdict")
+    assert narrow(RANKED, 40, kept)[1] == [*kept]
+    assert narrow(RANKED, 20, kept)[1] == ["method", "verdict"]
+    table = RANKED.select(["method", "difference", "other_method", "verdict"])
+    assert narrow(table, 24, (*kept, "other_method"))[1] == ["method", "other_method", "verdict"]
 
 
 def test_every_query_with_a_verdict_keeps_it() -> None:

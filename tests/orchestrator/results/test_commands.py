@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config.settings import canonical, load
-from orchestrator.report.commands import configuration, query, sweep
+from orchestrator.results.commands import configuration, configurations, query, sweep
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
 from tasks import fields
@@ -33,6 +33,33 @@ def test_a_preset_as_it_ships_is_named_and_nothing_else_is_taken_for_it(
     write_plan(store, "one", [], name=name, config_json=config)
     with Results(str(tmp_path)) as results:
         assert configuration(results) == found
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ([], "twin"),
+        (["quick"], "twin"),
+        (["mine"], "CONFIGURATION"),
+        (["quick", "mine"], "CONFIGURATION"),
+        (["mine", "twin"], "twin"),
+    ],
+)
+def test_a_claim_is_measured_by_its_preset_unless_results_are_of_the_users_own_configuration(
+    tmp_path: Path, names: list[str], found: str
+) -> None:
+    store = Store(str(tmp_path))
+    store.check_ready()
+    for name in names:
+        config = canonical(fields.to_plain(load("quick" if name == "mine" else name)))
+        write_plan(store, f"run-{name}", [], name=name, config_json=config)
+    with Results(str(tmp_path), "all" if names else None) as results:
+        assert configurations(results, ["twin"])["twin"] == found
+    if names:
+        with Results(str(tmp_path), f"run-{names[0]}") as results:
+            assert configurations(results, ["twin"])["twin"] == (
+                "CONFIGURATION" if names[0] == "mine" else "twin"
+            )
 
 
 def test_a_directory_with_a_blank_is_one_word_of_the_command(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""The sweep that a report asks for where something is missing: of the configuration that it rests on, and no other."""
+"""Commands that pages and answers name: the sweep that computes what is missing, and the query behind a number."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.config.settings import canonical, load
 from orchestrator.config.toml_files import presets
@@ -25,13 +25,26 @@ def configuration(results: Results) -> str:
     Without a configuration it runs the preset `quick`: other data and models than those of a report on anything else,
     whose run would then be the latest in these results. What a machine decides has no part in it.
     """
-    for row in ask(results, "latest_run"):
-        if row["name"] in presets():
-            given = json_column(row["config_json"], dict, where="runs.config_json")
-            preset = fields.to_plain(load(row["name"]))
-            if all(canonical(given.get(k)) == canonical(v) for k, v in preset.items() if k != "execution"):
-                return str(row["name"])
-    return PLACEHOLDER
+    return next((name for row in ask(results, "latest_run") if (name := _preset(row))), PLACEHOLDER)
+
+
+def configurations(results: Results, asked: Iterable[str]) -> dict[str, str]:
+    """What `python -m orchestrator.sweep` is to be given to measure what presets measure: the preset, unless what these
+    results rest on is of a configuration of the user's own, and nothing of it is of the preset."""
+    runs = "select name, config_json from runs where $run is null or $run in ('all', run_id)"
+    found = {_preset(row) for row in results.sql(runs, run=results.run).to_pylist()}
+    return {preset: PLACEHOLDER if "" in found and preset not in found else preset for preset in asked}
+
+
+def _preset(row: Mapping[str, Any]) -> str:
+    """The preset that a run is of, as it ships; empty where it is of another configuration."""
+    name = str(row["name"])
+    if name not in presets():
+        return ""
+    given = json_column(row["config_json"], dict, where="runs.config_json")
+    shipped = fields.to_plain(load(name))
+    same = all(canonical(given.get(k)) == canonical(v) for k, v in shipped.items() if k != "execution")
+    return name if same else ""
 
 
 def quoted(value: object) -> str:
