@@ -26,7 +26,7 @@ class Claim:
     """Whether it takes what shadow models answered."""
     takes: str = ""
     """SQL without whose truth it has no answer, by the parameters that its query declares: a question that is far
-    cheaper than the query."""
+    cheaper than the query. Empty: its query is asked in any case."""
 
 
 _ROBUST = "exists (from metrics where metric = 'robust_accuracy')"

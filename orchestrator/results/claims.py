@@ -119,7 +119,7 @@ class _Ground:
         """Whether there is any of what a claim takes: the queries are dear."""
         if claim.of_shadows:
             return bool(self.results.store.keys("observations"))
-        return bool(params) or self._taken[claim.letter]
+        return not claim.takes or bool(params) or self._taken[claim.letter]
 
     @cached_property
     def _taken(self) -> Mapping[str, bool]:

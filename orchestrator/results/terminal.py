@@ -19,7 +19,7 @@ SHORTEST = 12
 NARROWEST = 6
 """Cells that it keeps in a terminal that has not even room for what is kept."""
 NAME = "method"
-"""The column by which a reader knows a model: of those that are kept it stays longest, beside the last."""
+"""The column by which a reader knows a model: of those that are kept only the last stays longer."""
 ELLIPSIS = "…"
 
 
@@ -94,7 +94,7 @@ def _narrowest(must: Sequence[Column], width: int) -> list[Column]:
 
 
 def _least_telling(columns: Sequence[Column]) -> int:
-    """The place of the column that goes first: numbers before texts, never the name and last of all the answer."""
+    """The place of the column that goes first: numbers before texts, then the name; the last, the answer, stays."""
     names = [_name(column) for column in columns]
     first = NAME if NAME in names else names[0]
     others = [i for i, name in enumerate(names[:-1]) if name != first]
