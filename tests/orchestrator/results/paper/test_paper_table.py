@@ -93,7 +93,14 @@ def test_cost_and_verdict_are_those_of_the_scoreboard(results: Results) -> None:
 
 def test_intervals_of_the_average_gap_are_those_of_the_scoreboard(made: Store) -> None:
     """Retraining is no distance from itself: the interval of one would be read as noise."""
-    row = {"metric": "average_gap", "split": "all", "variant": "", "n": 100, "higher_is": "worse", "ci_low": 0.0}
+    row = {
+        "metric": "average_gap",
+        "split": "all",
+        "variant": "",
+        "n": 100,
+        "higher_is": "worse",
+        "ci_low": 0.0,
+    }
     for seed in range(3):
         for method, gap in (("retrain", 0.0), ("near", 0.01 * (1 + seed))):
             cell_id = write_cell(made, method, seed=seed)
