@@ -79,14 +79,17 @@ def runs_locally(command: str) -> bool:
 def shortened(command: str) -> list[str]:
     """The arguments that are run in place of a command too long for a test; the rest of it stays as it is.
 
-    The install half of a command is left out (`.ci/run` runs it); whole audits become their plan or small.
-    `test_a_whole_audit_of_the_readme` (slow) runs them as they are.
+    The install half of a command is left out (`.ci/run` runs it); whole audits become their plan or small, and a
+    probe becomes one of a small network. `test_a_whole_audit_of_the_readme` (slow) runs them as they are.
     """
     words = shlex.split(INSTALL.sub("", command))
     if words[:3] == ["python", "-m", "pytest"]:
         return [*words, "--collect-only", "tests/test_readme.py"]
     if words[2] == "tests.mutants":  # its flags are read before help is shown
         return [*words, "--help"]
+    if "--probe" in words:  # it trains and attacks for a while: a narrow network, without attacks
+        words[words.index("resnet18")] = "resnet_small"
+        return [*words, "--axes.attack", "none"]
     if words[2] != "orchestrator.sweep" or {"--dry-run", "--describe"} & set(words):
         return words
     if "audit.toml" not in words:

@@ -24,12 +24,7 @@ class Claim:
     """Of that axis, without which it has no answer from the preset."""
     of_shadows: bool = False
     """Whether it takes what shadow models answered."""
-    takes: str = ""
-    """SQL without whose truth it has no answer, by the parameters that its query declares: a question that is far
-    cheaper than the query. Empty: its query is asked in any case."""
 
-
-_ROBUST = "exists (from metrics where metric = 'robust_accuracy')"
 
 CLAIMS = (
     Claim(
@@ -40,7 +35,6 @@ CLAIMS = (
         needs="models of scope all under an adversarial attack, at four seeds or more",
         axis="attack",
         values=("apgd_dlr",),
-        takes=f"{_ROBUST} and exists (from layers)",
     ),
     Claim(
         letter="b",
@@ -50,7 +44,6 @@ CLAIMS = (
         needs="unlearned and retrained models under an adversarial attack, of two methods and four seeds or more",
         axis="attack",
         values=("apgd_dlr",),
-        takes=_ROBUST,
     ),
     Claim(
         letter="c",
@@ -63,7 +56,6 @@ CLAIMS = (
             "all",
             "intermediate+last",
         ),
-        takes="exists (from plan_cells where scope = 'intermediate+last')",
     ),
     Claim(
         letter="d",
@@ -116,7 +108,6 @@ CLAIMS = (
             "rsu",
             "rsu_shuffled",
         ),
-        takes="exists (from plan_models where params_json ->> '$.order' is not null)",
     ),
     Claim(
         letter="i",
@@ -126,6 +117,5 @@ CLAIMS = (
         needs="twin and another method on the same forget sets, at four seeds or more",
         axis="method",
         values=("twin",),
-        takes="exists (from plan_cells left join base_methods using (setting) where 'twin' in (method, base))",
     ),
 )

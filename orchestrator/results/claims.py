@@ -17,6 +17,7 @@ from orchestrator.results.catalogue import Query, find_query
 from orchestrator.results.claim_gaps import missing
 from orchestrator.results.claim_register import CLAIMS, Claim
 from orchestrator.results.claim_sentences import Row, sentence
+from orchestrator.results.own_queries import ask
 from tasks.errors import AuditError, UnknownName, unknown_name
 
 if TYPE_CHECKING:
@@ -119,12 +120,11 @@ class _Ground:
         """Whether there is any of what a claim takes: the queries are dear."""
         if claim.of_shadows:
             return bool(self.results.store.keys("observations"))
-        return not claim.takes or bool(params) or self._taken[claim.letter]
+        return bool(params) or self._taken.get(claim.letter, True)
 
     @cached_property
     def _taken(self) -> Mapping[str, bool]:
-        asked = (f"{one.takes} as {one.letter}" for one in CLAIMS if one.takes)
-        (row,) = self.results.sql(f"select {', '.join(asked)}").to_pylist()
+        (row,) = ask(self.results, "claim_ground")
         return row
 
     @cached_property

@@ -31,8 +31,7 @@ def configuration(results: Results) -> str:
 def configurations(results: Results, asked: Iterable[str]) -> dict[str, str]:
     """What `python -m orchestrator.sweep` is to be given to measure what presets measure: the preset, unless what these
     results rest on is of a configuration of the user's own, and nothing of it is of the preset."""
-    runs = "select name, config_json from runs where $run is null or $run in ('all', run_id)"
-    found = {_preset(row) for row in results.sql(runs, run=results.run).to_pylist()}
+    found = {_preset(row) for row in ask(results, "asked_runs", run=results.run)}
     return {preset: PLACEHOLDER if "" in found and preset not in found else preset for preset in asked}
 
 

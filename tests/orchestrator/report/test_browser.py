@@ -8,12 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from orchestrator.report.facts.facts import Facts
 from orchestrator.report.page import report_page
 from tests.support.audited_page import audited_page
 from tests.support.browsers import Browser
 from tests.support.hostile import HOSTILE
+from tests.support.screenshots import SCHEMES, WIDTHS, screenshots
+
+LOOKS = [(width, scheme) for width in WIDTHS for scheme in SCHEMES]
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +117,42 @@ def test_it_prints_with_everything_open(browser: Browser, path: Path) -> None:
     )
     assert 600 < page.evaluate(reach) <= 696
     assert page.locator("figure [data-choice]:visible").count()
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [(390, "dark"), *(pytest.param(*one, marks=pytest.mark.slow) for one in LOOKS if one != (390, "dark"))],
+)
+def test_axe_finds_nothing_that_keeps_somebody_out(
+    browser: Browser, path: Path, width: int, scheme: str
+) -> None:
+    """WCAG 2.2 A and AA and best practice, with everything open, and in the window of an example."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs pip install 'lethe[browser]'"
+    ).Axe()
+    page, _ = browser.opened(
+        path, viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page.wait_for_function("document.body.dataset.ready === '1'")
+    page.evaluate("drawAll()")
+    page.evaluate("document.querySelectorAll('details').forEach((node) => { node.open = true; })")
+    everything = axe.run(page)
+    assert everything.violations_count == 0, everything.generate_report()
+    page.locator("[data-example]").first.click()
+    opened = axe.run(page, "dialog")
+    assert opened.violations_count == 0, opened.generate_report()
+    assert len(opened.response["passes"]) > 5
+
+
+def test_pictures_are_taken_of_every_width_with_and_without_a_script_and_of_its_print(
+    browser: Browser, path: Path, tmp_path: Path
+) -> None:
+    made = screenshots(browser, path, tmp_path / "pictures", widths=(390,), schemes=("dark",))
+    assert [one.name for one in made] == ["390-dark.png", "390-without-script.png", "printed.pdf"]
+    for picture in made[:2]:
+        with Image.open(picture) as drawn:
+            assert (drawn.width, drawn.height > 5000) == (390, True)
+    assert made[2].read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("past_the_first_wall", [False, True])
