@@ -174,14 +174,14 @@ def _broken(column: Column, longest: int | None = None) -> Column:
         column: with its heading on one line.
         longest: cells to which texts below it may be cut, and its words are broken.
     """
-    room = max(map(cell_len, column.texts), default=0)
+    cells = max(map(cell_len, column.texts), default=0)
     words = re.findall(r"[^_ ]*[_ ]?", column.name)
     if longest is not None:
-        room = max(longest, room if column.is_number else 0)
-        words = [part for word in words for part in chop_cells(word, room)]
+        cells = max(longest, cells if column.is_number else 0)
+        words = [part for word in words for part in chop_cells(word, cells)]
     lines = [""]
     for word in words:
-        if lines[-1] and cell_len((lines[-1] + word).rstrip()) > room:
+        if lines[-1] and cell_len((lines[-1] + word).rstrip()) > cells:
             lines.append("")
         lines[-1] += word
     return replace(column, name="\n".join(line for line in lines if line))
