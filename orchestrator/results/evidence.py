@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.results.own_queries import ask
+from orchestrator.results.rows import rows_of
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
@@ -320,9 +321,9 @@ def _agreeing(rows: Iterable[Row], fixed: dict[str, object]) -> list[Row]:
 def gather(results: Results) -> Evidence:
     """Read the verdicts, and the values of the retrained models."""
     return Evidence(
-        findings=tuple(_rows(Finding, results.query("verdict").to_pylist())),
+        findings=tuple(_rows(Finding, rows_of(results.query("verdict")))),
         references=tuple(_rows(Value, ask(results, "reference_values"))),
-        models=tuple(_rows(ModelVerdict, results.query("model_verdicts").to_pylist())),
+        models=tuple(_rows(ModelVerdict, rows_of(results.query("model_verdicts")))),
     )
 
 

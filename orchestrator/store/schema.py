@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -40,14 +41,14 @@ class Table:
     compactable: bool = False
     """Whether many small files are merged into one after a sweep."""
 
-    @property
+    @cached_property
     def file_schema(self) -> pa.Schema:
         """Columns inside a file, with the table and version as metadata."""
         metadata = {"table": self.name, "schema_version": str(SCHEMA_VERSION), "writer": "lethe"}
         stored = [(name, kind) for name, kind in self.columns.items() if name not in self.path]
         return pa.schema(stored, metadata=metadata)
 
-    @property
+    @cached_property
     def query_schema(self) -> pa.Schema:
         """Columns that queries see: those of the file, then those of the path."""
         return pa.schema([*self.file_schema, *((name, STRING) for name in self.path)])

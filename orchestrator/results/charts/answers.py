@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.results.evidence import PLACE, ROLE_ORDER, Evidence, Finding, ModelVerdict, Place, gather
 from orchestrator.results.own_queries import ask
+from orchestrator.results.rows import rows_of
 
 if TYPE_CHECKING:
     from orchestrator.results.connection import Results
@@ -35,7 +36,7 @@ class Answers:
         """The rows of a query that ships."""
         key = (query, *sorted(params.items()))
         if key not in self._asked:
-            self._asked[key] = self.results.query(query, **params).to_pylist()
+            self._asked[key] = list(rows_of(self.results.query(query, **params)))
         return self._asked[key]
 
     def rows_at(self, place: Place, query: str, **params: Any) -> list[Row]:

@@ -16,6 +16,7 @@ from orchestrator.results.charts.measures import shown_measure
 from orchestrator.results.charts.rows_models import numbered
 from orchestrator.results.charts.swarm import swarm
 from orchestrator.results.evidence import PLACE, Finding, Place, Value
+from orchestrator.results.rows import tuples_of
 from tasks.objectives.names import BESIDE_PHI, PHI
 from tasks.statistics.intervals import clopper_pearson
 
@@ -80,7 +81,7 @@ def _by_confidence(answers: Answers) -> list[Row]:
     side: a yardstick of chance, no test.
     """
     table = _over_seeds(answers.results.query("excess_confidence"), _Dot._fields[:-2], "excess")
-    dots = list(map(_Dot._make, zip(*map(_values, table.columns), strict=True)))
+    dots = list(map(_Dot._make, tuples_of(table)))
     chance: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for dot in dots:
         if dot.role == "noise_floor":
@@ -146,15 +147,6 @@ def _over_seeds(table: pa.Table, names: Sequence[str], value: str) -> pa.Table:
     rows = table.append_column("row", pa.array(np.arange(table.num_rows))).group_by(names, use_threads=False)
     means = rows.aggregate([("label", "first"), (value, "mean"), ("row", "min")]).sort_by("row_min")
     return means.select([*names, "label_first", f"{value}_mean"])
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The values of a column; equal texts are one object, of hundreds of thousands."""
-    if not pa.types.is_string(column.type):
-        return column.to_pylist()
-    encoded = column.combine_chunks().dictionary_encode()
-    texts = encoded.dictionary.to_pylist()
-    return [None if i is None else texts[i] for i in encoded.indices.to_pylist()]
 
 
 def roc(answers: Answers) -> list[Row]:
