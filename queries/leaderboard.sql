@@ -1,6 +1,6 @@
 -- Which unlearning method comes closest to the retrained model?
--- shown: method!, scope, metric, split, rank, distance!, distance_low, distance_high, verdict!, value
--- shown: retrained, attack, variant, param, forget_set, architecture, seeds, noise_floor, game, setting_label
+-- shown: method!, metric, forget_set, scope, architecture, split, distance!, distance_low, distance_high
+-- shown: verdict!, rank, value, retrained, attack, variant, param, seeds, noise_floor, game, setting_label
 -- grain: dataset, architecture, forget set, attack, metric (split, variant, param, game), method, scope and
 -- setting; ranks stand within one conditions
 -- param metric = null: only this metric

@@ -1,6 +1,6 @@
 -- Which models can be told from retraining, which are shown to equal it, and what would settle the others?
--- shown: method!, scope, metric!, split, verdict!, difference, difference_low, difference_high, attack, family
--- shown: variant, param, forget_set, architecture, settles, setting_label
+-- shown: method!, forget_set, scope, architecture, metric!, split, verdict!, difference, difference_low
+-- shown: difference_high, attack, family, variant, param, settles, setting_label
 -- grain: dataset, architecture, forget set, attack, metric, split, variant, param, game, method, scope and setting
 -- param forget_set = null: only this forget set
 -- param method = null: only this method

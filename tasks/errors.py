@@ -27,7 +27,8 @@ def unknown_name(what: str, name: str, valid: Iterable[str], *, where: str = "")
     """
     choices = sorted(set(valid))
     place = f"{where}: " if where else ""
-    listed = ", ".join(choices) if choices else "none"
+    separator = "; " if any(", " in choice for choice in choices) else ", "
+    listed = separator.join(choices) or "none"
     return UnknownName(f"{place}no {what} '{name}'.{nearest(name, choices)} Valid: {listed}")
 
 

@@ -33,7 +33,7 @@ class Command:
     """Results directory: what the sweep was given as --out."""
     run: Annotated[str | None, Flag(value="ID", otherwise="the latest")] = None
     """Rest on the cells that this run asked for."""
-    output: Annotated[Path | None, Flag(value="FILE", otherwise="report.html, with --only none")] = None
+    output: Annotated[Path | None, Flag(value="FILE", otherwise="report.html; no page with --only")] = None
     """The page, the file to write."""
     facts: Annotated[Path | None, Flag(value="FILE", otherwise="in the page only")] = None
     """Also write everything that the page says, as JSON."""

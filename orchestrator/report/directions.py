@@ -14,7 +14,7 @@ ISOLATE, END = "\u2068", "\u2069"
 """Around a text whose direction is its own."""
 FROM_THE_RIGHT = {"R", "AL", "AN"}
 """Classes of characters that are written from right to left, or that such a text takes along."""
-AS_IT_IS = {"behind", "missing", "configuration"}
+AS_IT_IS = {"behind", "command", "missing", "configuration"}
 """Fields that hold commands, queries and files, which are copied."""
 Said = TypeVar("Said")
 

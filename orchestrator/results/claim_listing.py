@@ -64,7 +64,10 @@ def lines(found: Sequence[ClaimAnswer], root: str, run: str, width: int = WIDTH)
         if one.claim != letter:
             letter = one.claim
             yield from wrap(f"({letter}) {one.question}")
-        yield from wrap(one.sentence, initial_indent="    ")
+        said = one.sentence.removesuffix(one.command).rstrip()
+        yield from wrap(said, initial_indent="    ")
+        if said != one.sentence:
+            yield f"    {one.command}"
         if one.verdict == "undecided" or one.missing:
             yield f"    {'what is missing' if one.missing else 'more of it'}: {one.command}"
     answered = {one.claim for one in found if one.place}

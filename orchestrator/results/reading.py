@@ -16,8 +16,9 @@ import duckdb
 
 from tasks.errors import AuditError
 
-EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n)*explain\s(?:\s*analyze\s)?", re.IGNORECASE)
-"""The head of an explained statement; DuckDB gives no tree of it, so that the statement after it is judged."""
+EXPLAIN = re.compile(r"(?:\s|--[^\n\r]*[\n\r])*explain\s(?:\s*analyze\s)?", re.IGNORECASE)
+"""The head of an explained statement; DuckDB gives no tree of it, so that the statement after it is judged. A comment
+ends where DuckDB ends it, at a carriage return too: what stands behind one is run."""
 QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 READING = QUERIES | {
     *("BASE_TABLE", "SUBQUERY", "JOIN", "EXPRESSION_LIST", "EMPTY", "PIVOT", "SHOW_REF", "TABLE_FUNCTION"),

@@ -19,7 +19,7 @@ SHORTEST = 12
 NARROWEST = 6
 """Cells that it keeps in a terminal that has not even room for what is kept."""
 NAME = "method"
-"""The column by which a reader knows a model: of those that are kept it stays longest, beside the last."""
+"""The column by which a reader knows a model: of those that are kept only the last stays longer."""
 ELLIPSIS = "…"
 
 
@@ -94,7 +94,7 @@ def _narrowest(must: Sequence[Column], width: int) -> list[Column]:
 
 
 def _least_telling(columns: Sequence[Column]) -> int:
-    """The place of the column that goes first: numbers before texts, never the name and last of all the answer."""
+    """The place of the column that goes first: numbers before texts, then the name; the last, the answer, stays."""
     names = [_name(column) for column in columns]
     first = NAME if NAME in names else names[0]
     others = [i for i, name in enumerate(names[:-1]) if name != first]
@@ -174,14 +174,14 @@ def _broken(column: Column, longest: int | None = None) -> Column:
         column: with its heading on one line.
         longest: cells to which texts below it may be cut, and its words are broken.
     """
-    room = max(map(cell_len, column.texts), default=0)
+    cells = max(map(cell_len, column.texts), default=0)
     words = re.findall(r"[^_ ]*[_ ]?", column.name)
     if longest is not None:
-        room = max(longest, room if column.is_number else 0)
-        words = [part for word in words for part in chop_cells(word, room)]
+        cells = max(longest, cells if column.is_number else 0)
+        words = [part for word in words for part in chop_cells(word, cells)]
     lines = [""]
     for word in words:
-        if lines[-1] and cell_len((lines[-1] + word).rstrip()) > room:
+        if lines[-1] and cell_len((lines[-1] + word).rstrip()) > cells:
             lines.append("")
         lines[-1] += word
     return replace(column, name="\n".join(line for line in lines if line))

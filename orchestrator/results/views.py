@@ -34,7 +34,7 @@ QUOTED = re.compile(r"'[^']*'|--[^\n]*")
 """Literals and comments of our own views, which name no table that is read; a user's text is taken as it stands."""
 CATALOGUE = re.compile(r"\b(show|information_schema|(duckdb|pg|pragma|sqlite)_\w+)\b", re.IGNORECASE)
 """Words by which a text asks what tables and views there are."""
-HEADER = re.compile(r"(\s*--[^\n]*\n)+")
+HEADER = re.compile(r"\A(\s*--[^\n\r]*[\n\r])+")
 """Comments before anything else: those of the queries that ship say in words what results show."""
 
 
@@ -75,7 +75,7 @@ def needed(text: str) -> set[str]:
 
 def lists_all(text: str) -> bool:
     """Whether an SQL text may ask what views there are."""
-    return CATALOGUE.search(HEADER.sub("", text, count=1) if HEADER.match(text) else text) is not None
+    return CATALOGUE.search(HEADER.sub("", text)) is not None
 
 
 @functools.cache

@@ -22,7 +22,7 @@ MISPLACED = "what was written as"
 OTHER_VERSION = "of another schema version"
 BATCH_ROWS = 131_072
 SMALL = 1 << 20
-"""Bytes of a file, or of rows, that one thread reads at once."""
+"""Bytes: a file of no more is read by one thread at once, rows of no more are compressed by LZ4."""
 
 
 class WrongVersion(AuditError):

@@ -158,6 +158,7 @@ def test_a_run_of_the_users_own_is_named_where_rows_are_and_its_configuration_wh
     words = " ".join(text.split())
     command = f"python -m orchestrator.sweep CONFIGURATION --out {tmp_path}"
     assert words.count(f"With that in your configuration: {command}") == 9
+    assert text.splitlines().count(f"    {command}") == 9
     assert main(["claims", "--results", str(tmp_path)]) == 0
     assert f"orchestrator.query NAME --run all --results {tmp_path}\n" in capsys.readouterr().out
 

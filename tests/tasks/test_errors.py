@@ -11,6 +11,8 @@ def test_a_misspelt_name_gets_the_nearest_and_the_list():
 def test_a_name_like_no_other_gets_the_list_alone():
     assert str(unknown_name("attack", "zzzz", ["pgd"])) == "no attack 'zzzz'. Valid: pgd"
     assert str(unknown_name("attack", "zzzz", [])) == "no attack 'zzzz'. Valid: none"
+    error = unknown_name("measure", "zzzz", ["class gap, test", "accuracy, test"])
+    assert str(error) == "no measure 'zzzz'. Valid: accuracy, test; class gap, test"
 
 
 def test_messages_are_one_line_and_unquoted():

@@ -85,9 +85,9 @@ def _by_confidence(answers: Answers) -> list[Row]:
     chance: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for dot in dots:
         if dot.role == "noise_floor":
-            chance[dot[:3]].append(abs(dot.excess))
+            chance[dot.place].append(abs(dot.excess))
     cuts = {place: float(np.quantile(values, 0.95)) for place, values in chance.items()}
-    models = {dot[3:8]: dot for dot in dots}
+    models = {dot.model: dot for dot in dots}
     order = {model: in_order(dot._asdict()) for model, dot in models.items()}
     labels = {model: answers.label(dot._asdict()) for model, dot in models.items()}
     return [
@@ -99,15 +99,15 @@ def _by_confidence(answers: Answers) -> list[Row]:
             "method": dot.method,
             "scope": dot.scope if dot.role == "audited" else None,
             "statistic": CONFIDENCE,
-            "label": labels[dot[3:8]],
+            "label": labels[dot.model],
             "example": dot.example_id,
             "class": dot.label,
             "value": dot.excess,
-            "told": (cut := cuts.get(dot[:3])) is not None and abs(dot.excess) > cut,
+            "told": (cut := cuts.get(dot.place)) is not None and abs(dot.excess) > cut,
             "cut": cut,
             "without": None,
         }
-        for dot in sorted(dots, key=lambda dot: order[dot[3:8]])
+        for dot in sorted(dots, key=lambda dot: order[dot.model])
     ]
 
 
@@ -126,6 +126,16 @@ class _Dot(NamedTuple):
     label: int
     excess: float
     """Mean over seeds."""
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Data set, architecture and forget set."""
+        return self[:3]
+
+    @property
+    def model(self) -> tuple[str, str, str, str, str | None]:
+        """What it is known by at any place: role, method, scope and setting."""
+        return self[3:8]
 
 
 def _over_seeds(table: pa.Table, names: Sequence[str], value: str) -> pa.Table:

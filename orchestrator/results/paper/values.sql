@@ -1,7 +1,8 @@
 -- What is the mean of each model on each measure, over its seeds, and what did it cost?
 -- grain: dataset, architecture, forget set, method, scope, setting of the model, measure and setting
 -- Measures are those of $metrics, beside which stand cost (device seconds next to retraining, of doing nothing 0) and
--- seconds (of the device, with what the model rests on). distance: mean over seeds of |value - retrained|.
+-- seconds (of the device, with what the model rests on). distance: mean over seeds of |value - retrained|. What
+-- compares the retrained model with itself is no estimate: it has no width.
 with placed as (
     select
         leaderboard.*,
@@ -9,6 +10,7 @@ with placed as (
             if(leaderboard.role = 'audited', model_settings.of_method, model_settings.of_control), ''
         ) as model_setting,
         declared.compares,
+        coalesce(leaderboard.role = 'reference' and declared.compares, false) as itself,
         declared.low,
         declared.high
     from leaderboard
@@ -49,8 +51,8 @@ by_measure as (
         split, variant, param, game, higher_is,
         count(*) as seeds,
         avg(value) as mean,
-        mean_low(value, ci_low, compares, low, high) as mean_low,
-        mean_high(value, ci_high, compares, low, high) as mean_high,
+        if(bool_or(itself), avg(value), mean_low(value, ci_low, compares, low, high)) as mean_low,
+        if(bool_or(itself), avg(value), mean_high(value, ci_high, compares, low, high)) as mean_high,
         stddev_samp(value) as sd,
         avg(abs(difference)) as distance
     from placed

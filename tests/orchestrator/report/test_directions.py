@@ -101,6 +101,8 @@ def test_other_names_and_what_is_copied_stay_as_they_are(facts: Facts) -> None:
     assert set_apart(facts, ["finetune", "half_of_class_3", "\u6f22\u5b57 \U0001f9e0", "\u00fcber"]) is facts
     copied = {"verdict": f"python -m mine {HEBREW}"}
     assert set_apart(replace(facts, missing=copied), [HEBREW]).missing == copied
+    claim = replace(facts.claims[0], command=copied["verdict"])
+    assert set_apart(claim, [HEBREW]).command == copied["verdict"]
     assert facts.headline.count(ISOLATE) == 0
     assert set_apart(facts.places, [ARABIC])[0].forget_set == f"{ISOLATE}{ARABIC}{END}"
     assert set_apart((Pair(HEBREW, 1), {HEBREW: [None]}), [HEBREW]) == (

@@ -42,6 +42,7 @@ def test_a_preset_as_it_ships_is_named_and_nothing_else_is_taken_for_it(
         (["quick"], "twin"),
         (["mine"], "CONFIGURATION"),
         (["quick", "mine"], "CONFIGURATION"),
+        (["mine", "quick"], "CONFIGURATION"),
         (["mine", "twin"], "twin"),
     ],
 )
@@ -55,10 +56,10 @@ def test_a_claim_is_measured_by_its_preset_unless_results_are_of_the_users_own_c
         write_plan(store, f"run-{name}", [], name=name, config_json=config)
     with Results(str(tmp_path), "all" if names else None) as results:
         assert configurations(results, ["twin"])["twin"] == found
-    if names:
-        with Results(str(tmp_path), f"run-{names[0]}") as results:
+    for run, name in ((f"run-{names[0]}", names[0]), (None, names[-1])) if names else ():
+        with Results(str(tmp_path), run) as results:
             assert configurations(results, ["twin"])["twin"] == (
-                "CONFIGURATION" if names[0] == "mine" else "twin"
+                "CONFIGURATION" if name == "mine" else "twin"
             )
 
 

@@ -91,6 +91,29 @@ def test_cost_and_verdict_are_those_of_the_scoreboard(results: Results) -> None:
     assert {row["method"]: (pytest.approx(row["cost"]), row["verdict"]) for row in shown} == known
 
 
+def test_intervals_of_the_average_gap_are_those_of_the_scoreboard(made: Store) -> None:
+    """Retraining is no distance from itself: the interval of one would be read as noise."""
+    row = {
+        "metric": "average_gap",
+        "split": "all",
+        "variant": "",
+        "n": 100,
+        "higher_is": "worse",
+        "ci_low": 0.0,
+    }
+    for seed in range(3):
+        for method, gap in (("retrain", 0.0), ("near", 0.01 * (1 + seed))):
+            cell_id = write_cell(made, method, seed=seed)
+            made.write("metrics", cell_id, [row | {"value": gap, "ci_high": gap + 0.02}])
+    with Results(made.root) as results:
+        known = {r["method"]: (r["gap_low"], r["gap_high"]) for r in results.query("scoreboard").to_pylist()}
+        shown = json.loads(table(results, "json", of={}, columns=("average_gap",)))
+    ends = {row["method"]: (row["average_gap:all_low"], row["average_gap:all_high"]) for row in shown}
+    assert known["retrain"] == (0, 0)
+    assert known["near"][1] > 0.03
+    assert ends == {method: pytest.approx(there) for method, there in known.items()}
+
+
 @pytest.mark.parametrize(
     ("spread", "words", "number"),
     [
