@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -343,16 +344,17 @@ def agreeing(count: int, one: str, others: str) -> str:
 
 
 def signed(value: float | None, digits: int = 3) -> str:
-    """A difference with its sign."""
-    if value is None:
+    """A difference with its sign; unknown where it is not finite."""
+    if value is None or not math.isfinite(value):
         return "unknown"
     rounded = round(value, digits)
     return f"{rounded:{'+' if rounded else ''}z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval of a difference."""
-    return "no interval" if low is None or high is None else f"{signed(low)} to {signed(high)}"
+    """An interval of a difference, which has finite ends."""
+    known = all(end is not None and math.isfinite(end) for end in (low, high))
+    return f"{signed(low)} to {signed(high)}" if known else "no interval"
 
 
 def clearest(findings: Iterable[Finding]) -> Finding | None:

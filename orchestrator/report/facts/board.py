@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -154,13 +155,14 @@ def _standing(answers: Answers, model: ModelVerdict) -> tuple[Any, ...]:
 
 
 def distance(findings: Sequence[Finding]) -> float:
-    """The largest difference from retraining on a primary measure, in margins of it; infinite where none is known."""
+    """The largest difference from retraining on a primary measure, in margins of it; infinite where one of them is, or
+    is no number, or none is known."""
     known = [
         abs(f.difference) / f.margin
         for f in findings
         if f.difference is not None and f.margin not in (None, 0.0)
     ]
-    return max(known, default=float("inf"))
+    return max(known, default=math.inf) if not any(map(math.isnan, known)) else math.inf
 
 
 def _judged(
