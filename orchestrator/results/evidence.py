@@ -118,6 +118,7 @@ class Value:
 class Finding(Value):
     """A row of the view `verdicts`, which says what each column is."""
 
+    setting: str
     model_setting: str
     kind: str
     higher_is: str

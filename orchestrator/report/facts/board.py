@@ -137,7 +137,7 @@ def board(answers: Answers, place: Place, exposed: Mapping[tuple[Any, ...], Expo
                 model,
                 columns,
                 prices=_of_setting(prices.get(model.model, ()), evidence.apart_by(model)),
-                exposed=exposed.get((place, model.role, *model.model)),
+                exposed=exposed.get((place, model.role, answers.name(model))),
                 rank=rank if model.role == "audited" else None,
             )
         )
@@ -230,7 +230,7 @@ def _reference(
         gap=None if role == "reference" else _gap(values),
         cells=tuple(_cell(by_measure.get(column.key)) for column in columns),
         prices=(),
-        exposed=exposed.get((place, role, *first.model)),
+        exposed=exposed.get((place, role, evidence.label(role, *first.model))),
         discoveries=None,
         explored=0,
         seeds=max(v.seeds for v in values),
