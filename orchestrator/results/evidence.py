@@ -298,6 +298,11 @@ class Evidence:
         """Every finding on a model."""
         return self._by_model.get((model.place, *_which(model)), [])
 
+    def by_measure(self, model: ModelVerdict) -> dict[tuple[str, ...], Finding]:
+        """The finding of each measure on a model: of several, under as many settings of an attack, that on which its
+        verdict rests."""
+        return {f.measure: f for f in sorted(self.of_model(model), key=attrgetter("primary"))}
+
     @cached_property
     def _by_model(self) -> dict[tuple[Any, ...], list[Finding]]:
         gathered: dict[tuple[Any, ...], list[Finding]] = {}

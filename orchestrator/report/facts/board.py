@@ -175,7 +175,7 @@ def _judged(
     rank: int | None,
 ) -> Row:
     findings = answers.evidence.of_model(model)
-    by_measure = {f.measure: f for f in findings}
+    by_measure = answers.evidence.by_measure(model)
     return Row(
         label=answers.name(model),
         method=model.method,

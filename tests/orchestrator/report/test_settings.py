@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from orchestrator.report.facts.board import board
 from orchestrator.report.facts.columns import values_of
 from orchestrator.report.facts.facts import Facts, gather_facts
 from orchestrator.results.charts.answers import Answers
@@ -156,3 +158,31 @@ def test_settings_that_differ_from_place_to_place_are_the_models_of_the_leaderbo
             "scrub": count,
             "other": 0,
         }
+
+
+@pytest.mark.parametrize("settings", [(1, 2), (2, 1)])
+def test_of_two_settings_of_an_attack_a_leaderboard_has_that_of_the_verdict(
+    tmp_path: Path, settings: tuple[int, int]
+) -> None:
+    store = Store(str(tmp_path))
+    values = {"retrain": 0.5, "retrain_again": 0.503, "no_op": 0.9}
+    for run, draws, scrub in zip(("run-1", "run-2"), settings, (0.502, 0.8), strict=True):
+        write_run(store, run, primary=("accuracy:forget",))
+        for number, (method, value) in enumerate((values | {"scrub": scrub}).items()):
+            for seed in range(3):
+                axes = {"architecture": "net", "attack": "none", "method": method, "scope": "all"}
+                setting = setting_of(axes, **{"attack.draws": draws})
+                write_setting(store, setting)
+                known = {"setting": setting.setting, "conditions": setting.conditions, "run_id": run}
+                cell = write_cell(store, method, seed=seed, cell_id=f"{method}-{draws}-{seed}", **known)
+                write_accuracy(store, cell, value + 0.002 * (-1) ** (seed + number), 0.04)
+    with Results(store.root, "all") as results:
+        answers = Answers(results)
+        (row,) = board(answers, answers.evidence.places[0], {}).audited
+    cell = row.cells[0]
+    assert cell is not None
+    assert (row.verdict, cell.verdict, cell.value) == (
+        "told apart",
+        "told apart",
+        pytest.approx(0.8, abs=0.01),
+    )
