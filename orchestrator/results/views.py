@@ -34,7 +34,7 @@ QUOTED = re.compile(r"'[^']*'|--[^\n]*")
 """Literals and comments of our own views, which name no table that is read; a user's text is taken as it stands."""
 CATALOGUE = re.compile(r"\b(show|information_schema|(duckdb|pg|pragma|sqlite)_\w+)\b", re.IGNORECASE)
 """Words by which a text asks what tables and views there are."""
-HEADER = re.compile(r"(\s*--[^\n]*\n)+")
+HEADER = re.compile(r"(\s*--[^\n\r]*[\n\r])+")
 """Comments before anything else: those of the queries that ship say in words what results show."""
 
 

@@ -54,7 +54,11 @@ def test_views_are_listed_and_suggested_before_any_is_asked_for(results: Results
     """A session makes each when it is first named."""
     with pytest.raises(AuditError, match='Did you mean "leaderboard"'):
         results.sql("from leaderbord")
-    for question in ("from duckdb_views() select view_name as name", "-- what is\n  -- there?\nshow tables"):
+    for question in (
+        "from duckdb_views() select view_name as name",
+        "-- what is\n  -- there?\nshow tables",
+        "-- there\rshow tables\n",
+    ):
         with Results(store.root) as session:
             assert {"leaderboard", "plan_cells", "model_verdicts"} <= set(
                 session.sql(question)["name"].to_pylist()
