@@ -6,7 +6,6 @@ The page and the JSON are two forms of the same facts; all words are plain text.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from orchestrator.report.certificate_finding import Answer, answer, judged_model
 from orchestrator.report.directions import set_apart
 from orchestrator.report.documents import asked_groups, began, holds_documents
 from orchestrator.report.finished import given_files, made_elsewhere, retraining
+from orchestrator.report.leaves import finite
 from orchestrator.report.subject import Subject
 from orchestrator.report.templates import Head, asset, listed, percent, render
 from orchestrator.results.evidence import Finding, agreeing, gather
@@ -110,7 +110,7 @@ class Certificate:
 
 
 def certify(results: Results, subject: Subject, request: Request | None = None) -> Certificate:
-    """Gather what the results say of a model and the request behind it.
+    """Gather what the results say of a model and the request behind it; a number that is not finite is unknown.
 
     Raises:
         AuditError: nothing was measured of the model that could be compared with retraining.
@@ -119,7 +119,7 @@ def certify(results: Results, subject: Subject, request: Request | None = None) 
     model = judged_model(evidence, subject)
     found = evidence.judged(model.place, method=subject.method, scope=subject.scope, role=subject.role)
     done, request = _done(results, subject), request or Request()
-    return Certificate(
+    certificate = Certificate(
         issued_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         verdict=model.verdict,
         asked=_asked(results, subject, request),
@@ -129,19 +129,12 @@ def certify(results: Results, subject: Subject, request: Request | None = None) 
         limits=(*_limits(found, evidence.upper_bounds(found)), *_made_before(done, request)),
         origin=_origin(results),
     )
+    return finite(certificate)
 
 
 def as_json(certificate: Certificate) -> str:
-    """The certificate as JSON, every list in full; a number that is not finite, which JSON has not, is null."""
-    return json.dumps(_finite(asdict(certificate)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+    """The certificate as JSON, every list in full."""
+    return json.dumps(asdict(certificate), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_page(certificate: Certificate) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from orchestrator.errors import STEERING, printable
+from orchestrator.report.leaves import changed
 
 ISOLATE, END = "\u2068", "\u2069"
 """Around a text whose direction is its own."""
@@ -30,25 +30,15 @@ def set_apart(said: Said, names: Iterable[str]) -> Said:
     if not turning:
         return said
     pattern = re.compile("|".join(map(re.escape, turning)))
-    found: Said = _changed(
-        said, lambda text: pattern.sub(lambda name: f"{ISOLATE}{printable(name[0])}{END}", text)
-    )
+
+    def apart(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return pattern.sub(lambda name: f"{ISOLATE}{printable(name[0])}{END}", value)
+
+    found: Said = changed(said, apart, AS_IT_IS)
     return found
 
 
 def _turns(name: str) -> bool:
     return bool(STEERING.search(name)) or any(unicodedata.bidirectional(c) in FROM_THE_RIGHT for c in name)
-
-
-def _changed(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {_changed(key, change): _changed(one, change) for key, one in value.items()}
-    if isinstance(value, tuple | list):
-        made = [_changed(one, change) for one in value]
-        return type(value)(*made) if hasattr(value, "_fields") else type(value)(made)
-    if is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in fields(value) if field.name not in AS_IT_IS]
-        return replace(value, **{name: _changed(getattr(value, name), change) for name in names})
-    return value

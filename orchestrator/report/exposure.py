@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.results.charts.answers import Answers
-from orchestrator.results.evidence import ROLE_ORDER, Place
+from orchestrator.results.charts.answers import Answers, place_of
+from orchestrator.results.evidence import ROLE_ORDER
 
 FALSE_DISCOVERIES = 0.1
 """Share of the examples called told apart that may be false."""
@@ -28,7 +28,7 @@ class Exposed:
 
 
 def exposed_rows(answers: Answers) -> list[tuple[tuple[Any, ...], Exposed]]:
-    """A row for each model and test, none chosen by what it says, each behind its place, role, method and scope."""
+    """A row for each model and test, none chosen by what it says, each behind its place, its role and its name."""
     rows = [r for r in answers.rows(QUERY, fdr=FALSE_DISCOVERIES) if r["tested"]]
     names = ("architecture", "forget_set", "attack", "statistic")
     rows.sort(
@@ -40,7 +40,7 @@ def exposed_rows(answers: Answers) -> list[tuple[tuple[Any, ...], Exposed]]:
             r["seed"],
         )
     )
-    return [(_key(r), _exposed(answers, r)) for r in rows]
+    return [(_key(answers, r), _exposed(answers, r)) for r in rows]
 
 
 def exposed_models(answers: Answers) -> Mapping[tuple[Any, ...], Exposed]:
@@ -52,9 +52,8 @@ def exposed_models(answers: Answers) -> Mapping[tuple[Any, ...], Exposed]:
     return found
 
 
-def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    place = Place(dataset=row["dataset"], architecture=row["architecture"], forget_set=row["forget_set"])
-    return (place, row["role"], row["method"], row["scope"])
+def _key(answers: Answers, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (place_of(row), row["role"], answers.judged_name(row, answers.label(row)))
 
 
 def _exposed(answers: Answers, row: Mapping[str, Any]) -> Exposed:

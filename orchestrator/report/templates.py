@@ -6,6 +6,7 @@ import base64
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,15 +116,19 @@ def source_hash(text: str) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with a proper minus sign; a dash where it is unknown."""
-    if value is None:
+    """A number with a proper minus sign; a dash where it is unknown or not finite."""
+    if value is None or not math.isfinite(value):
         return "\N{EN DASH}"
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float | None, digits: int = 0) -> str:
     """A share in per cent; a dash where it is unknown."""
-    return "\N{EN DASH}" if share is None else f"{number(100 * share, digits)}\N{NO-BREAK SPACE}%"
+    return (
+        "\N{EN DASH}"
+        if share is None or not math.isfinite(share)
+        else f"{number(100 * share, digits)}\N{NO-BREAK SPACE}%"
+    )
 
 
 def listed(items: Iterable[object], most: int) -> str:

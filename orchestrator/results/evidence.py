@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -118,6 +119,7 @@ class Value:
 class Finding(Value):
     """A row of the view `verdicts`, which says what each column is."""
 
+    setting: str
     model_setting: str
     kind: str
     higher_is: str
@@ -297,6 +299,11 @@ class Evidence:
         """Every finding on a model."""
         return self._by_model.get((model.place, *_which(model)), [])
 
+    def by_measure(self, model: ModelVerdict) -> dict[tuple[str, ...], Finding]:
+        """The finding of each measure on a model: of several, under as many settings of an attack, that on which its
+        verdict rests."""
+        return {f.measure: f for f in sorted(self.of_model(model), key=attrgetter("primary"))}
+
     @cached_property
     def _by_model(self) -> dict[tuple[Any, ...], list[Finding]]:
         gathered: dict[tuple[Any, ...], list[Finding]] = {}
@@ -344,16 +351,17 @@ def agreeing(count: int, one: str, others: str) -> str:
 
 
 def signed(value: float | None, digits: int = 3) -> str:
-    """A difference with its sign."""
-    if value is None:
+    """A difference with its sign; unknown where it is not finite."""
+    if value is None or not math.isfinite(value):
         return "unknown"
     rounded = round(value, digits)
     return f"{rounded:{'+' if rounded else ''}z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval of a difference."""
-    return "no interval" if low is None or high is None else f"{signed(low)} to {signed(high)}"
+    """An interval of a difference, which has finite ends."""
+    known = all(end is not None and math.isfinite(end) for end in (low, high))
+    return f"{signed(low)} to {signed(high)}" if known else "no interval"
 
 
 def clearest(findings: Iterable[Finding]) -> Finding | None:

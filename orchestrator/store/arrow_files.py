@@ -225,7 +225,9 @@ class ArrowFiles:
     def _rows_of(self, table: Table, file: str) -> pa.ipc.RecordBatchFileReader:
         """A reader of all rows of a file."""
         try:
-            return _reader(self._affordable(table, file))
+            reader = _reader(self._affordable(table, file))
+            _ = reader.schema.names  # a damaged one is no text, which shows when it is asked for
+            return reader
         except FileNotFoundError:
             raise
         except (ValueError, pa.ArrowException, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -136,7 +137,7 @@ def board(answers: Answers, place: Place, exposed: Mapping[tuple[Any, ...], Expo
                 model,
                 columns,
                 prices=_of_setting(prices.get(model.model, ()), evidence.apart_by(model)),
-                exposed=exposed.get((place, model.role, *model.model)),
+                exposed=exposed.get((place, model.role, answers.name(model))),
                 rank=rank if model.role == "audited" else None,
             )
         )
@@ -154,13 +155,14 @@ def _standing(answers: Answers, model: ModelVerdict) -> tuple[Any, ...]:
 
 
 def distance(findings: Sequence[Finding]) -> float:
-    """The largest difference from retraining on a primary measure, in margins of it; infinite where none is known."""
+    """The largest difference from retraining on a primary measure, in margins of it; infinite where one of them is, or
+    is no number, or none is known."""
     known = [
         abs(f.difference) / f.margin
         for f in findings
         if f.difference is not None and f.margin not in (None, 0.0)
     ]
-    return max(known, default=float("inf"))
+    return max(known, default=math.inf) if not any(map(math.isnan, known)) else math.inf
 
 
 def _judged(
@@ -173,7 +175,7 @@ def _judged(
     rank: int | None,
 ) -> Row:
     findings = answers.evidence.of_model(model)
-    by_measure = {f.measure: f for f in findings}
+    by_measure = answers.evidence.by_measure(model)
     return Row(
         label=answers.name(model),
         method=model.method,
@@ -228,7 +230,7 @@ def _reference(
         gap=None if role == "reference" else _gap(values),
         cells=tuple(_cell(by_measure.get(column.key)) for column in columns),
         prices=(),
-        exposed=exposed.get((place, role, *first.model)),
+        exposed=exposed.get((place, role, evidence.label(role, *first.model))),
         discoveries=None,
         explored=0,
         seeds=max(v.seeds for v in values),

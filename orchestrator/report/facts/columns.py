@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,5 +57,7 @@ def _length(way: Column) -> int:
 
 
 def shortened(value: Any) -> Any:
-    """A number with the digits that a chart can show."""
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+    """A number with the digits that a chart can show; None for one that is not finite."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from orchestrator.progress.duration import measured_duration
@@ -125,7 +126,13 @@ def side_by_side(
         by_place(r for r in rows[name] if r["role"] == "audited") for name in ("harm", "exposure")
     )
     return [
-        _comparison(board, some, harm.get(place, []), exposure.get(place, []), found)
+        _comparison(
+            board,
+            some,
+            _by_model(answers, harm.get(place, [])),
+            _by_model(answers, exposure.get(place, [])),
+            found,
+        )
         for place, board, some, found in zip(places, boards, chosen, paired, strict=True)
     ]
 
@@ -139,14 +146,29 @@ def _chosen(board: Board, most: int) -> list[BoardRow]:
     return [*audited[:nearest], *audited[len(audited) - (most - nearest) :]]
 
 
+Models = Mapping[str, Sequence[Row]]
+"""The rows of a chart at a place, by what leaderboards call the model that each is of."""
+
+
+def _by_model(answers: Answers, rows: Sequence[Row]) -> Models:
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    of_line = itemgetter("method", "scope", "label")
+    for row in rows:
+        groups.setdefault(of_line(row), []).append(row)
+    found: dict[str, list[Row]] = {}
+    for line in groups.values():
+        found.setdefault(answers.judged_name(line[0], line[0]["label"]), []).extend(line)
+    return found
+
+
 def _comparison(
-    board: Board, chosen: Sequence[BoardRow], harm: Sequence[Row], exposure: Sequence[Row], found: Pairs
+    board: Board, chosen: Sequence[BoardRow], harm: Models, exposure: Models, found: Pairs
 ) -> Comparison:
     columns = tuple(f"{column.heading}{' *' if column.primary else ''}" for column in board.columns)
-    harmed = {(row["label"], row["examples"]): row for row in harm}
-    whose = [kind for kind in HARM if any(row["examples"] == kind for row in harm)]
+    harmed = {(label, row["examples"]): row for label, rows in harm.items() for row in rows}
+    whose = [kind for kind in HARM if any(examples == kind for _, examples in harmed)]
     statistic = _statistic(exposure)
-    standing_out = _standing_out(exposure, statistic, [row.label for row in chosen])
+    standing_out = {row.label: _standing_out(exposure.get(row.label, ()), statistic) for row in chosen}
     after = (*AFTER, *(f"{kind} examples harmed" for kind in whose), "seeds")
     return Comparison(
         headings=(*BEFORE, *columns, *after),
@@ -216,13 +238,14 @@ def _harmed(row: Row | None) -> Entry:
     return Entry(number(row["value"]), ends)
 
 
-def _statistic(exposure: Sequence[Row]) -> str:
+def _statistic(exposure: Models) -> str:
     """The way to be exposed by which most models were looked at: of several a test, the one that names most."""
     models: dict[str, set[str]] = {}
     told: Counter[str] = Counter()
-    for row in exposure:
-        models.setdefault(row["statistic"], set()).add(row["label"])
-        told[row["statistic"]] += bool(row["told"])
+    for label, rows in exposure.items():
+        for row in rows:
+            models.setdefault(row["statistic"], set()).add(label)
+            told[row["statistic"]] += bool(row["told"])
     return max(
         models,
         key=lambda statistic: (len(models[statistic]), statistic != CONFIDENCE, told[statistic]),
@@ -230,14 +253,8 @@ def _statistic(exposure: Sequence[Row]) -> str:
     )
 
 
-def _standing_out(
-    exposure: Sequence[Row], statistic: str, labels: Sequence[str]
-) -> dict[str, tuple[int, ...]]:
-    """The examples that stand out under each model, the most exposed first."""
-    told: dict[str, list[Row]] = {label: [] for label in labels}
-    for row in exposure:
-        if row["told"] and row["statistic"] == statistic and row["label"] in told:
-            told[row["label"]].append(row)
-    for rows in told.values():
-        rows.sort(key=lambda r: (-abs(r["value"]) if statistic == CONFIDENCE else -r["value"], r["example"]))
-    return {label: tuple(dict.fromkeys(r["example"] for r in rows)) for label, rows in told.items()}
+def _standing_out(exposure: Sequence[Row], statistic: str) -> tuple[int, ...]:
+    """The examples that stand out under a model, the most exposed first."""
+    told = [row for row in exposure if row["told"] and row["statistic"] == statistic]
+    told.sort(key=lambda r: (-abs(r["value"]) if statistic == CONFIDENCE else -r["value"], r["example"]))
+    return tuple(dict.fromkeys(row["example"] for row in told))

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.report.facts.columns import Column, column
 from orchestrator.report.facts.fitted import Ranks, fitted
 from orchestrator.results.charts.answers import Answers, Row
+from orchestrator.results.charts.drawable import drawable
 from orchestrator.results.charts.kinds import KINDS, Kind
 from orchestrator.results.evidence import PLACE, Place
 
@@ -17,6 +18,7 @@ MOST_DOTS = 6_000
 """Single examples that a page draws; of more, those that stand out and every k-th of the others."""
 IMPLIED = (*PLACE, "order", "class", "own_low", "own_high")
 """Columns that a page does without: it knows place, order and class from others, and no interval of own values."""
+UNDRAWN = "{} rows of all results stand at a number that is not finite and are not drawn; the query has them."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +45,27 @@ def drawn(
         answers: of the results.
         places: that the page has.
         ranks: of the audited models of each.
+
+    Rows that stand at no finite number are in neither.
     """
     numbers = {(p.dataset, p.architecture, p.forget_set): i for i, p in enumerate(places)}
-    rows = {kind.name: kind.rows(answers) for kind in KINDS.values()}
-    return rows, [_drawn(kind, rows[kind.name], numbers, ranks) for kind in KINDS.values()]
+    every = {kind.name: kind.rows(answers) for kind in KINDS.values()}
+    rows = {name: drawable(found) for name, found in every.items()}
+    undrawn = {name: len(found) - len(rows[name]) for name, found in every.items()}
+    return rows, [
+        _drawn(kind, rows[kind.name], numbers, ranks, undrawn[kind.name]) for kind in KINDS.values()
+    ]
 
 
-def _drawn(kind: Kind, rows: Sequence[Row], numbers: Mapping[tuple[Any, ...], int], ranks: Ranks) -> Drawn:
+def _drawn(
+    kind: Kind, rows: Sequence[Row], numbers: Mapping[tuple[Any, ...], int], ranks: Ranks, undrawn: int
+) -> Drawn:
     here = [row for _, row in _placed(rows, numbers)]
     fit = fitted(kind.name, kind.choices, here, ranks)
     kept = thinned(fit.rows) if kind.name == "exposure" else fit.rows
     remarks = [fit.remark] if fit.remark else []
     remarks += [_remark(fit.rows, kept)] if len(kept) < len(fit.rows) else []
+    remarks += [UNDRAWN.format(undrawn)] if undrawn else []
     placed = _placed(kept, numbers)
     names = [name for name in (kept[0] if kept else {}) if name not in IMPLIED]
     columns: dict[str, Column] = (

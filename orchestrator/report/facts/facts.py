@@ -20,6 +20,7 @@ from orchestrator.report.facts.fitted import MOST_PLACES, Ranks, trimmed
 from orchestrator.report.facts.history import History, history
 from orchestrator.report.facts.methods import MethodFacts, methods
 from orchestrator.report.facts.record import Record, record
+from orchestrator.report.leaves import finite
 from orchestrator.report.sentences import Counts, comparisons, in_short, reservations
 from orchestrator.results.catalogue import find_query
 from orchestrator.results.charts.answers import Answers
@@ -31,6 +32,8 @@ from orchestrator.results.evidence import Evidence, Place
 
 VERSION = 3
 """Of the layout of the JSON."""
+FINITE = {"columns", "images"}
+"""Fields in which every number is finite already, and that are large."""
 MOST_ROWS = 300
 """Rows of leaderboards up to which a page shows everything at once."""
 AVERAGES_ALONE = (
@@ -114,11 +117,7 @@ class Facts:
         return sum(len(place.board.rows) for place in self.places) > MOST_ROWS
 
     def as_json(self) -> str:
-        """The contract as JSON text.
-
-        Raises:
-            ValueError: a number is none that JSON has.
-        """
+        """The contract as JSON text."""
         return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
 
 
@@ -128,6 +127,9 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
     Args:
         answers: of the results.
         examples: whether examples are shown whatever the data set; else those of embedded data alone.
+
+    Returns:
+        facts in which a number that is not finite is unknown.
     """
     evidence, results = answers.evidence, answers.results
     claims = answers_to_claims(results)
@@ -146,7 +148,7 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
     shown = exhibits(answers, places, rows["exposure"], asked=examples)
     numbers = {place: number for number, place in enumerate(places)}
     tested = [(numbers[key[0]], row) for key, row in exposed_rows(answers) if key[0] in numbers]
-    return Facts(
+    facts = Facts(
         version=VERSION,
         head=_head(answers),
         headline=headline(asked, complete, total),
@@ -173,6 +175,7 @@ def gather_facts(answers: Answers, *, examples: bool = False) -> Facts:
             | {"verdict": "", "failed": "--rerun failed", "per_example": PER_EXAMPLE},
         ),
     )
+    return finite(facts, besides=FINITE)
 
 
 def _place(row: Counts) -> Place | None:

@@ -63,6 +63,29 @@ class Answers:
     def _key(model: ModelVerdict | Finding) -> tuple[Any, ...]:
         return (model.place, model.method, model.scope, model.role, model.model_setting)
 
+    def judged_name(self, row: Mapping[str, Any], label: str) -> str:
+        """How the judged model that a row is of is called (`name`), whatever else sets the row's own label apart.
+
+        Args:
+            row: of a query or a chart, with place, role, method and scope; its setting, where it has one, tells it from
+                models of other settings there.
+            label: of the row, for one that has no setting, or that of a model: then the label has to tell.
+        """
+        place = place_of(row)
+        names = self._judged.get((place, row["role"], row["method"], row["scope"]), {})
+        if len(set(names.values())) == 1:
+            return next(iter(names.values()))
+        return names.get(row.get("setting"), label)
+
+    @cached_property
+    def _judged(self) -> dict[tuple[Any, ...], dict[str | None, str]]:
+        """The names of models by place, role, method and scope, and of these by the settings of their cells."""
+        found: dict[tuple[Any, ...], dict[str | None, str]] = {}
+        for finding in self.evidence.findings:
+            key = (finding.place, finding.role, *finding.model)
+            found.setdefault(key, {})[finding.setting] = self.name(finding)
+        return found
+
     def name(self, model: ModelVerdict | Finding) -> str:
         """How a judged model is called."""
         apart_by = self._names.get(self._key(model), "")

@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.results.charts.answers import Answers, Row
 from orchestrator.results.charts.colours import GREY, PAPER, SLIDES, Spec, paint
+from orchestrator.results.charts.drawable import drawable
 from orchestrator.results.charts.kinds import Kind, kind_of
 from orchestrator.results.charts.parts import ROWS
 from orchestrator.results.evidence import PLACE, slug
@@ -128,9 +129,11 @@ def _fitted(spec: Spec, inches: float) -> Spec:
 def charts(kind: Kind, rows: Sequence[Row]) -> list[Chart]:
     """One chart for each place and each value of the choices, in the order of the rows.
 
-    A row whose value of a choice is None belongs to each of them: controls have no scope.
+    A row whose value of a choice is None belongs to each of them: controls have no scope. Rows that stand at no finite
+    number are in none.
     """
     groups: dict[tuple[Any, ...], list[Row]] = {}
+    rows = drawable(rows)
     for row in rows:
         if all(row[name] is not None for name in kind.choices):
             groups.setdefault(tuple(row[name] for name in (*PLACE, *kind.choices)), [])

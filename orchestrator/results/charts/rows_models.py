@@ -173,16 +173,16 @@ def layers(answers: Answers) -> list[Row]:
 def scope(answers: Answers) -> list[Row]:
     """Device seconds next to retraining against the difference in accuracy on the forgotten examples."""
     judged = {
-        (f.place, f.method, f.scope): f
+        (f.place, answers.name(f)): f
         for f in answers.evidence.findings
         if (f.metric, f.split, f.attack_family, f.role) in FORGOTTEN and f.difference is not None
     }
     found = []
     for r in answers.rows("unlearning_cost"):
-        f = judged.get((place_of(r), r["method"], r["scope"]))
+        row = r | {"role": "audited"}
+        f = judged.get((place_of(r), answers.judged_name(row, answers.label(row))))
         if f is None or not r["ratio"]:
             continue
-        row = r | {"role": "audited"}
         found.append(
             of(row)
             | {

@@ -620,3 +620,17 @@ def test_an_object_store_keeps_the_same_promises() -> None:
 def test_an_unknown_scheme_is_one_line() -> None:
     with pytest.raises(AuditError, match="cannot use 'nowhere://x'"):
         Store("nowhere://x")
+
+
+def test_a_damaged_name_of_a_column_is_a_damaged_file(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("metrics", "a", rows("a"))
+    (file,) = (tmp_path / "metrics").rglob("*.arrow")
+    file.write_bytes(file.read_bytes().replace(b"difference_error", b"diff\xf2rence_error"))
+    for read in (
+        lambda s: s.read("metrics"),
+        lambda s: s.read("metrics", "a"),
+        lambda s: s.dataset("metrics"),
+    ):
+        with pytest.raises(AuditError, match="move it aside"):
+            read(Store(str(tmp_path)))
