@@ -85,7 +85,10 @@ def shortened(command: str) -> list[str]:
     words = shlex.split(INSTALL.sub("", command))
     if words[:3] == ["python", "-m", "pytest"]:
         return [*words, "--collect-only", "tests/test_readme.py"]
-    if words[2] == "tests.mutants":  # its flags are read before help is shown
+    if words[2] in (
+        "tests.mutants",
+        "tests.support.screenshots",
+    ):  # what is given is read before help is shown
         return [*words, "--help"]
     if "--probe" in words:  # it trains and attacks for a while: a narrow network, without attacks
         words[words.index("resnet18")] = "resnet_small"

@@ -5,6 +5,7 @@ At 1440 and 390 pixels, light and dark, each with every chart drawn; without a s
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,23 +57,22 @@ def screenshots(
     return made
 
 
-def main(arguments: list[str]) -> int:
-    """Picture the page that the first argument names in the folder that the second does."""
-    if len(arguments) != 2 or not Path(arguments[0]).is_file():
-        sys.stderr.write(
-            "expected a page and a folder: python -m tests.support.screenshots report.html pictures\n"
-        )
-        return 2
-    report, folder = map(Path, arguments)
+def main(arguments: list[str] | None = None) -> int:
+    """Picture a page in a folder."""
+    parser = argparse.ArgumentParser(prog="python -m tests.support.screenshots", description=__doc__)
+    parser.add_argument("report", type=Path, help="a page")
+    parser.add_argument("folder", type=Path, help="for the pictures; made if it is not there")
+    asked = parser.parse_args(arguments)
+    if not asked.report.is_file():
+        parser.error(f"report: no file {asked.report}")
     try:
         with launched() as browser:
-            made = screenshots(browser, report.absolute(), folder)
+            made = screenshots(browser, asked.report.absolute(), asked.folder)
     except pytest.skip.Exception as lack:
-        sys.stderr.write(f"{lack}\n")
-        return 2
+        parser.error(str(lack))
     sys.stdout.write("".join(f"{path}\n" for path in made))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
