@@ -155,6 +155,33 @@ def latest_run(at: Standing) -> Iterator[Row]:
     yield from of(at.table("runs"), run_id=at.run)
 
 
+def this_run(at: Standing) -> Row:
+    """The run that the answers rest on, or all."""
+    return {"run": at.run}
+
+
+@recomputed({"run": None}, {"run": "all"}, this_run)
+def asked_runs(at: Standing, run: str | None = None) -> Iterator[Row]:
+    for row in at.table("runs"):
+        if run in (None, "all", row["run_id"]):
+            yield picked(row, "name", "config_json")
+
+
+@recomputed()
+def claim_ground(at: Standing) -> Iterator[Row]:
+    robust = "robust_accuracy" in column(at.table("metrics"), "metric")
+    cells = list(at.cells.values())
+    orders = (json.loads(row["params_json"] or "{}").get("order") for row in at.models)
+    names = ({cell["method"], json.loads(at.entries[cell["setting"]]["method.name"])} for cell in cells)
+    yield {
+        "a": robust and bool(at.table("layers")),
+        "b": robust,
+        "c": "intermediate+last" in column(cells, "scope"),
+        "h": any(order is not None for order in orders),
+        "i": any("twin" in both for both in names),
+    }
+
+
 @recomputed(failed_model)
 def model_failures(at: Standing, **place: Any) -> Iterator[Row]:
     rows = of(at.asked, status="failed", **place)
