@@ -10,10 +10,12 @@ from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from orchestrator.results.own_queries import ask
+from orchestrator.results.own_queries import ask_table
 from orchestrator.results.rows import rows_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from orchestrator.results.connection import Results
 
 PLACE = ("dataset", "architecture", "forget_set")
@@ -328,15 +330,15 @@ def _agreeing(rows: Iterable[Row], fixed: dict[str, object]) -> list[Row]:
 def gather(results: Results) -> Evidence:
     """Read the verdicts, and the values of the retrained models."""
     return Evidence(
-        findings=tuple(_rows(Finding, rows_of(results.query("verdict")))),
-        references=tuple(_rows(Value, ask(results, "reference_values"))),
-        models=tuple(_rows(ModelVerdict, rows_of(results.query("model_verdicts")))),
+        findings=_rows(Finding, results.query("verdict")),
+        references=_rows(Value, ask_table(results, "reference_values")),
+        models=_rows(ModelVerdict, results.query("model_verdicts")),
     )
 
 
-def _rows(kind: type[Row], rows: Iterable[dict[str, Any]]) -> Iterable[Row]:
+def _rows(kind: type[Row], table: pa.Table) -> tuple[Row, ...]:
     names = [field.name for field in fields(kind)]
-    return (kind(**{name: row[name] for name in names}) for row in rows)
+    return tuple(kind(**row) for row in rows_of(table.select(names)))
 
 
 def slug(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from operator import itemgetter
@@ -46,7 +47,8 @@ def exposure(answers: Answers) -> list[Row]:
 
 def _drawn(row: Row) -> float:
     """Where a value stands on the scale that draws it."""
-    return float(np.arcsinh(row["value"])) if row["statistic"] == CONFIDENCE else float(row["value"])
+    value: float = row["value"]
+    return math.asinh(value) if row["statistic"] == CONFIDENCE else value
 
 
 def _by_attacks(answers: Answers) -> list[Row]:
