@@ -123,12 +123,10 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def percent(share: float | None, digits: int = 0) -> str:
-    """A share in per cent; a dash where it is unknown."""
-    return (
-        "\N{EN DASH}"
-        if share is None or not math.isfinite(share)
-        else f"{number(100 * share, digits)}\N{NO-BREAK SPACE}%"
-    )
+    """A share in per cent; a dash where it is unknown or not finite."""
+    if share is None or not math.isfinite(share):
+        return number(None)
+    return f"{number(100 * share, digits)}\N{NO-BREAK SPACE}%"
 
 
 def listed(items: Iterable[object], most: int) -> str:

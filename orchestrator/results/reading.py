@@ -16,9 +16,10 @@ import duckdb
 
 from tasks.errors import AuditError
 
-EXPLAIN = re.compile(r"(?:\s|--[^\n\r]*[\n\r])*explain\s(?:\s*analyze\s)?", re.IGNORECASE)
-"""The head of an explained statement; DuckDB gives no tree of it, so that the statement after it is judged. A comment
-ends where DuckDB ends it, at a carriage return too: what stands behind one is run."""
+COMMENT = r"--[^\n\r]*[\n\r]"
+"""A pattern; it ends where DuckDB ends a comment, at a carriage return too: what stands behind one is run."""
+EXPLAIN = re.compile(rf"(?:\s|{COMMENT})*explain\s(?:\s*analyze\s)?", re.IGNORECASE)
+"""The head of an explained statement; DuckDB gives no tree of it, so that the statement after it is judged."""
 QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 READING = QUERIES | {
     *("BASE_TABLE", "SUBQUERY", "JOIN", "EXPRESSION_LIST", "EMPTY", "PIVOT", "SHOW_REF", "TABLE_FUNCTION"),

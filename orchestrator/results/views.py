@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from orchestrator.results.reading import COMMENT
 from orchestrator.store.tables import TABLES
 
 PLAN = Path(__file__).with_name("plan.sql")
@@ -34,7 +35,7 @@ QUOTED = re.compile(r"'[^']*'|--[^\n]*")
 """Literals and comments of our own views, which name no table that is read; a user's text is taken as it stands."""
 CATALOGUE = re.compile(r"\b(show|information_schema|(duckdb|pg|pragma|sqlite)_\w+)\b", re.IGNORECASE)
 """Words by which a text asks what tables and views there are."""
-HEADER = re.compile(r"\A(\s*--[^\n\r]*[\n\r])+")
+HEADER = re.compile(rf"\A(\s*{COMMENT})+")
 """Comments before anything else: those of the queries that ship say in words what results show."""
 
 

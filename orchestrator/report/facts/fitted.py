@@ -26,11 +26,13 @@ MOST_ROWS: Mapping[str, int] = {"forest": 5_000, "roc": 3_000, "exposure": 1_500
 USUAL = 2_000
 MOST_SEEDS = 160
 """Rows of the chart `seeds` at one place."""
-STEPS: tuple[tuple[int | None, int | None], ...] = (
+Step = tuple[int | None, int | None]
+"""Models of a place and values of a choice that are kept; None: all."""
+STEPS: tuple[Step, ...] = (
     *((None, None), (128, None), (64, None), (32, None), (16, None), (8, None)),
     *((8, 8), (4, 8), (4, 4), (2, 4), (2, 2), (2, 1)),
 )
-"""Models of a place and values of a choice that are kept, from all to the fewest."""
+"""From all to the fewest."""
 Key = tuple[Any, ...]
 _place = itemgetter(*PLACE)
 _dots = itemgetter(*ROW_OF_DOTS)
@@ -98,20 +100,16 @@ def fitted(name: str, choices: Sequence[str], rows: Sequence[Row], ranks: Ranks)
     """
     if name == "seeds":
         return _with_fewer_seeds(rows, ranks)
-    most = MOST_ROWS.get(name, USUAL)
-    if name != "exposure":
-        kept, step = _by_steps(rows, choices, ranks, most)
-        return Fit(rows=kept, remark=_remark(len(kept), len(rows), choices, step))
-    first = {_dots(row): row for row in reversed(rows)}
-    lines, step = _by_steps(list(first.values()), choices, ranks, most)
-    drawn = set(map(_dots, lines))
-    kept = list(rows) if len(drawn) == len(first) else [row for row in rows if _dots(row) in drawn]
+    of_dots = name == "exposure"
+    counted = list({_dots(row): row for row in reversed(rows)}.values()) if of_dots else rows
+    kept, step = _by_steps(counted, choices, ranks, MOST_ROWS.get(name, USUAL))
+    if of_dots:
+        lines = set(map(_dots, kept))
+        kept = [row for row in rows if _dots(row) in lines]
     return Fit(rows=kept, remark=_remark(len(kept), len(rows), choices, step))
 
 
-def _by_steps(
-    rows: Sequence[Row], choices: Sequence[str], ranks: Ranks, most: int
-) -> tuple[list[Row], tuple[int | None, int | None]]:
+def _by_steps(rows: Sequence[Row], choices: Sequence[str], ranks: Ranks, most: int) -> tuple[list[Row], Step]:
     """The rows of the first of `STEPS` that leaves no more than `most`, else of the last; and which step it is."""
     places = _places_of_choices(rows, choices)
     keys = [(_place(row), (row.get("method"), row.get("scope")), _choice(row, choices)) for row in rows]
@@ -139,7 +137,7 @@ def _places_of_choices(rows: Sequence[Row], choices: Sequence[str]) -> dict[Key,
     return found
 
 
-def _remark(kept: int, count: int, choices: Sequence[str], step: tuple[int | None, int | None]) -> str:
+def _remark(kept: int, count: int, choices: Sequence[str], step: Step) -> str:
     if kept == count:
         return ""
     models, values = step
