@@ -18,9 +18,9 @@ from orchestrator.report.facts.board import Board, Cell
 from orchestrator.report.facts.drawn import Drawn
 from orchestrator.report.facts.facts import Facts
 from orchestrator.report.facts.history import NAME
+from orchestrator.report.specifications import compiled
 from orchestrator.report.templates import Head, asset, json_block, number, render
-from orchestrator.results.charts.chart import VEGA_LITE
-from orchestrator.results.charts.colours import PAGE, VERDICTS, Spec, paint
+from orchestrator.results.charts.colours import VERDICTS
 from orchestrator.results.charts.kinds import KINDS, Kind
 from orchestrator.results.claim_sentences import decimals
 from orchestrator.results.claims import ClaimAnswer
@@ -134,15 +134,6 @@ def _data(facts: Facts, drawn: Mapping[str, Drawn]) -> dict[str, Any]:
 
 def _chart(kind: Kind, found: Drawn) -> dict[str, Any]:
     return {"title": kind.title, "choices": kind.choices, "rows": found.rows, "columns": dict(found.columns)}
-
-
-def compiled(spec: Spec) -> Spec:
-    """The specification of a chart as Vega draws it in a page, at the width that it is given."""
-    import vl_convert
-
-    spec = paint(spec, PAGE) | {"autosize": {"type": "fit-x", "contains": "padding"}}
-    made: Spec = vl_convert.vegalite_to_vega(spec, vl_version=VEGA_LITE)
-    return made
 
 
 def reaches(board: Board) -> list[float]:

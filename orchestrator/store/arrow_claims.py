@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -35,23 +36,59 @@ VALUE = 8
 """Bytes of a row that a column takes at least, where the file lacks it or has it without a buffer."""
 
 
-def require_affordable(source: pa.NativeFile, *, columns: int) -> None:
+def require_affordable(source: pa.NativeFile | pa.Buffer, *, columns: int) -> None:
     """Refuse a file that asks for more memory than its length can account for.
 
     Args:
-        source: the file; it is at its start again after.
+        source: the file, which is at its start again after; or its content.
         columns: of its table, which a reader fills where the file has none.
 
     Raises:
         ValueError: it does, or it is no Arrow file.
     """
-    asked = claims(source)
-    most = min(max(ALWAYS, AT_MOST * source.size()), MEMORY)
+    content = _bytes_of(source)
+    asked = _claims(content)
+    most = min(max(ALWAYS, AT_MOST * content.length), MEMORY)
     if asked.size + asked.rows * VALUE * columns > most:
         raise ValueError(
-            f"{source.size():,} bytes that claim {asked.rows:,} rows and {asked.size:,} bytes once they are unpacked"
+            f"{content.length:,} bytes that claim {asked.rows:,} rows and {asked.size:,} bytes once they are unpacked"
         )
-    source.seek(0)
+    if isinstance(source, pa.NativeFile):
+        source.seek(0)
+
+
+class _Bytes(Protocol):
+    """The bytes of a file."""
+
+    length: int
+
+    def at(self, place: int, length: int) -> bytes | memoryview:
+        """So many bytes from a place on, or as many as there are."""
+
+
+def _bytes_of(source: pa.NativeFile | pa.Buffer) -> _Bytes:
+    return _InMemory(memoryview(source).cast("B")) if isinstance(source, pa.Buffer) else _InFile(source)
+
+
+class _InFile:
+    """Bytes that are read when they are asked for."""
+
+    def __init__(self, source: pa.NativeFile) -> None:
+        self._source, self.length = source, source.size()
+
+    def at(self, place: int, length: int) -> bytes:
+        self._source.seek(place)
+        return bytes(self._source.read(length))
+
+
+class _InMemory:
+    """Bytes that are there: of small files it is the calls that take time."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._content, self.length = content, len(content)
+
+    def at(self, place: int, length: int) -> memoryview:
+        return self._content[place : place + length]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +100,17 @@ class Claims:
     """Bytes of buffers once they are unpacked."""
 
 
-def claims(source: pa.NativeFile) -> Claims:
+def claims(source: pa.NativeFile | pa.Buffer) -> Claims:
     """What a file asks for.
 
     Raises:
         ValueError: it is no Arrow file, or names places that it has not.
     """
-    length = source.size()
+    return _claims(_bytes_of(source))
+
+
+def _claims(source: _Bytes) -> Claims:
+    length = source.length
     tail = _read(source, length - TAIL, TAIL)
     footer_length = int.from_bytes(tail[:4], "little", signed=True)
     if tail[4:] != MAGIC:
@@ -101,11 +142,11 @@ def claims(source: pa.NativeFile) -> Claims:
 class _Table:
     """A FlatBuffers table within a header."""
 
-    data: bytes
+    data: bytes | memoryview
     place: int
 
     @staticmethod
-    def root(data: bytes) -> _Table:
+    def root(data: bytes | memoryview) -> _Table:
         return _Table(data, struct.unpack_from("<I", data)[0])
 
     def field(self, number: int) -> int | None:
@@ -144,12 +185,10 @@ class _Table:
         return range(first + 4, first + 4 + count * size, size)
 
 
-def _batch(
-    source: pa.NativeFile, offset: int, header_length: int, body_length: int
-) -> tuple[_Table, bool, range]:
+def _batch(source: _Bytes, offset: int, header_length: int, body_length: int) -> tuple[_Table, bool, range]:
     """The header of a batch, whether its buffers are compressed, and where its body lies."""
     body = range(offset + header_length, offset + header_length + body_length)
-    if body_length < 0 or body.stop > source.size():
+    if body_length < 0 or body.stop > source.length:
         raise ValueError("a body that leads outside")
     head = _read(source, offset, header_length)
     message = _Table.root(head[8:] if head[:4] == b"\xff\xff\xff\xff" else head[4:])
@@ -163,9 +202,9 @@ def _batch(
     return batch, batch.field(BATCH_COMPRESSION) is not None, body
 
 
-def _unpacked(source: pa.NativeFile, batch: _Table, body: range, *, compressed: bool) -> int:
+def _unpacked(source: _Bytes, batch: _Table, body: range, *, compressed: bool) -> int:
     """Bytes of all buffers of a batch."""
-    places, whole, room, size = batch.places(BATCH_BUFFERS, BUFFER), source.size(), len(body), 0
+    places, whole, room, size = batch.places(BATCH_BUFFERS, BUFFER), source.length, len(body), 0
     for offset, length in struct.iter_unpack("<qq", batch.data[places.start : places.stop]):
         if offset < 0 or length < 0 or offset + length > room:
             raise ValueError("a buffer that leads outside")
@@ -173,16 +212,14 @@ def _unpacked(source: pa.NativeFile, batch: _Table, body: range, *, compressed: 
         if compressed and length:
             if body.start + offset + 8 > whole:
                 raise ValueError("a header that leads outside")
-            source.seek(body.start + offset)
-            stated = int.from_bytes(source.read(8), "little", signed=True)
+            stated = int.from_bytes(source.at(body.start + offset, 8), "little", signed=True)
         if stated < -1:
             raise ValueError("a negative length")
         size += length if stated == -1 else stated  # -1: not compressed after all
     return size
 
 
-def _read(source: pa.NativeFile, place: int, length: int) -> bytes:
-    if min(place, length) < 0 or place + length > source.size():
+def _read(source: _Bytes, place: int, length: int) -> bytes | memoryview:
+    if min(place, length) < 0 or place + length > source.length:
         raise ValueError("a header that leads outside")
-    source.seek(place)
-    return bytes(source.read(length))
+    return source.at(place, length)

@@ -242,7 +242,9 @@ class ArrowFiles:
         source = self.files.open(file)
         # Each look at a remote file is a round trip, each at a local one a call of the system.
         if self.files.lanes > 1 or source.size() <= SMALL:
-            source = pa.BufferReader(source.read_buffer())
+            content = source.read_buffer()
+            require_affordable(content, columns=len(table.columns))
+            return pa.BufferReader(content)
         require_affordable(source, columns=len(table.columns))
         return source
 

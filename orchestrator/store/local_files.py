@@ -138,7 +138,7 @@ class LocalFiles:
 
     def stamp(self, path: str) -> tuple[int, ...] | None:
         try:
-            found = os.lstat(self.root / path)
+            found = os.lstat(os.path.join(self.root, path))
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +24,7 @@ from orchestrator.store.files import MARKER, Files
 from orchestrator.store.layout import Snapshot, persistently
 from orchestrator.store.modes import Share
 from orchestrator.store.paths import OURS, SEARCH, Entry
-from orchestrator.store.schema import Table, to_arrow
+from orchestrator.store.schema import STRING, Table, to_arrow
 from orchestrator.store.tables import TABLES, table_named
 from tasks.errors import AuditError, UnknownName
 
@@ -321,10 +322,7 @@ def _expression(entry: Entry) -> pc.Expression:
 def _with_paths(table: Table, files: Sequence[pa.Table], values: Sequence[Mapping[str, str]]) -> pa.Table:
     """The rows of files, with what the path of each says of its rows."""
     arrow = pa.concat_tables(files)
+    file_of_row = pa.array(np.repeat(np.arange(len(files)), [len(rows) for rows in files]))
     for column in table.path:
-        own = [
-            pa.repeat(pa.scalar(v[column], pa.string()), len(rows))
-            for v, rows in zip(values, files, strict=True)
-        ]
-        arrow = arrow.append_column(column, pa.chunked_array(own, pa.string()))
+        arrow = arrow.append_column(column, pa.array([v[column] for v in values], STRING).take(file_of_row))
     return arrow.replace_schema_metadata(table.query_schema.metadata)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.store import arrow_claims
-from orchestrator.store.arrow_claims import claims, require_affordable
+from orchestrator.store.arrow_claims import Claims, claims, require_affordable
 
 MARK = 0x1234567  # bytes of a buffer, which stand nowhere else in its file
 
@@ -20,6 +20,22 @@ def written(table: pa.Table, compression: str | None = "zstd", rows: int = 131_0
     with pa.ipc.new_file(sink, table.schema, options=options) as writer:
         writer.write_table(table, max_chunksize=rows)
     return sink.getvalue().to_pybytes()
+
+
+def asked_by(data: bytes) -> Claims:
+    """What a file asks for, or the ValueError of it: the same read from a file and in memory."""
+    found = [_outcome(pa.BufferReader(data)), _outcome(pa.py_buffer(data))]
+    assert str(found[0]) == str(found[1])
+    if isinstance(found[0], ValueError):
+        raise found[0]
+    return found[0]
+
+
+def _outcome(source: pa.NativeFile | pa.Buffer) -> Claims | ValueError:
+    try:
+        return claims(source)
+    except ValueError as error:
+        return error
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4", None])
@@ -36,7 +52,7 @@ def test_claims_are_what_reading_takes(compression: str | None) -> None:
         }
     )
     data = written(table, compression, rows=3000)
-    asked = claims(pa.BufferReader(data))
+    asked = asked_by(data)
     with pa.ipc.open_file(pa.BufferReader(data)) as reader:
         taken = reader.read_all()
     assert asked.rows == len(numbers) + 3  # words
@@ -44,7 +60,7 @@ def test_claims_are_what_reading_takes(compression: str | None) -> None:
 
 
 def test_an_empty_table_asks_for_nothing() -> None:
-    asked = claims(pa.BufferReader(written(pa.table({"a": pa.array([], pa.int32())}))))
+    asked = asked_by(written(pa.table({"a": pa.array([], pa.int32())})))
     assert (asked.rows, asked.size) == (0, 0)
 
 
@@ -88,12 +104,12 @@ def test_no_changed_byte_makes_it_fail_otherwise_or_take_long() -> None:
         for value in (0x00, 0x7F, 0xFF):
             changed = data[:place] + bytes([value]) + data[place + 1 :]
             try:
-                claims(pa.BufferReader(changed))
+                asked_by(changed)
             except ValueError:
                 continue
     for length in range(len(data)):
         with pytest.raises(ValueError, match=r"Arrow|outside"):
-            claims(pa.BufferReader(data[:length]))
+            asked_by(data[:length])
 
 
 def test_a_batch_that_is_listed_again_and_again_is_refused() -> None:
@@ -108,4 +124,4 @@ def test_a_batch_that_is_listed_again_and_again_is_refused() -> None:
     footer += struct.pack("<I", 1000) + block * 1000
     changed = data[: -10 - length] + footer + struct.pack("<i", len(footer)) + b"ARROW1"
     with pytest.raises(ValueError, match="again and again"):
-        claims(pa.BufferReader(changed))
+        asked_by(changed)
