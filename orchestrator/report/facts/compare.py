@@ -243,9 +243,9 @@ def _statistic(exposure: Models) -> str:
     models: dict[str, set[str]] = {}
     told: Counter[str] = Counter()
     for label, rows in exposure.items():
-        for row in rows:
-            models.setdefault(row["statistic"], set()).add(label)
-            told[row["statistic"]] += bool(row["told"])
+        for (statistic, stands_out), dots in Counter(map(itemgetter("statistic", "told"), rows)).items():
+            models.setdefault(statistic, set()).add(label)
+            told[statistic] += dots if stands_out else 0
     return max(
         models,
         key=lambda statistic: (len(models[statistic]), statistic != CONFIDENCE, told[statistic]),

@@ -100,12 +100,15 @@ def fitted(name: str, choices: Sequence[str], rows: Sequence[Row], ranks: Ranks)
     """
     if name == "seeds":
         return _with_fewer_seeds(rows, ranks)
-    of_dots = name == "exposure"
-    counted = list({_dots(row): row for row in reversed(rows)}.values()) if of_dots else rows
-    kept, step = _by_steps(counted, choices, ranks, MOST_ROWS.get(name, USUAL))
-    if of_dots:
-        lines = set(map(_dots, kept))
-        kept = [row for row in rows if _dots(row) in lines]
+    most = MOST_ROWS.get(name, USUAL)
+    if name == "exposure":
+        of_row = list(map(_dots, rows))
+        lines = dict(zip(reversed(of_row), reversed(rows), strict=True))
+        first, step = _by_steps(list(lines.values()), choices, ranks, most)
+        chosen = set(map(_dots, first))
+        kept = [row for row, line in zip(rows, of_row, strict=True) if line in chosen]
+    else:
+        kept, step = _by_steps(rows, choices, ranks, most)
     return Fit(rows=kept, remark=_remark(len(kept), len(rows), choices, step))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,29 +26,22 @@ CONFIDENCE = "confidence"
 FPR_GRID = np.logspace(-4, 0, 25)
 ROW_OF_DOTS = (*PLACE, "statistic", "label", "scope")
 """Columns of what stands on one line of the chart `exposure`."""
+DOT = (*PLACE, "role", "method", "scope", "setting", "setting_label", "example_id")
+"""Columns of an example under a model."""
 Groups = dict[tuple[Any, ...], list[Row]]
 
 
 def exposure(answers: Answers) -> list[Row]:
     """How exposed each forgotten example still is under each model; choices of `statistic` and `scope`."""
     found = [*_by_attacks(answers), *_by_confidence(answers)]
-    groups: Groups = defaultdict(list)
-    of_row = itemgetter(*ROW_OF_DOTS)
-    for row in found:
-        groups[of_row(row)].append(row)
-    for rows in groups.values():
-        offsets = swarm(
-            [_drawn(row) for row in rows], width=0.055 if rows[0]["statistic"] == CONFIDENCE else 0.011
-        )
-        for row, offset in zip(rows, offsets, strict=True):
-            row["swarm"] = offset
+    numbers: dict[tuple[Any, ...], int] = {}
+    lines = [numbers.setdefault(line, len(numbers)) for line in map(itemgetter(*ROW_OF_DOTS), found)]
+    of_logits = np.array([row["statistic"] == CONFIDENCE for row in found], bool)
+    values = np.array([row["value"] for row in found], float)
+    drawn = np.where(of_logits, np.arcsinh(values), values)  # on the scale of each
+    for row, offset in zip(found, swarm(drawn, lines, np.where(of_logits, 0.055, 0.011)), strict=True):
+        row["swarm"] = offset
     return numbered(found)
-
-
-def _drawn(row: Row) -> float:
-    """Where a value stands on the scale that draws it."""
-    value: float = row["value"]
-    return math.asinh(value) if row["statistic"] == CONFIDENCE else value
 
 
 def _by_attacks(answers: Answers) -> list[Row]:
@@ -82,62 +75,37 @@ def _by_confidence(answers: Answers) -> list[Row]:
     `cut` is what 95 % of the examples stay below under a second retraining, and `told` what lies beyond it, on either
     side: a yardstick of chance, no test.
     """
-    table = _over_seeds(answers.results.query("excess_confidence"), _Dot._fields[:-2], "excess")
-    dots = list(map(_Dot._make, tuples_of(table)))
-    chance: dict[tuple[Any, ...], list[float]] = defaultdict(list)
-    for dot in dots:
-        if dot.role == "noise_floor":
-            chance[dot.place].append(abs(dot.excess))
-    cuts = {place: float(np.quantile(values, 0.95)) for place, values in chance.items()}
-    models = {dot.model: dot for dot in dots}
-    order = {model: in_order(dot._asdict()) for model, dot in models.items()}
-    labels = {model: answers.label(dot._asdict()) for model, dot in models.items()}
-    return [
-        {
-            "dataset": dot.dataset,
-            "architecture": dot.architecture,
-            "forget_set": dot.forget_set,
-            "role": dot.role,
-            "method": dot.method,
-            "scope": dot.scope if dot.role == "audited" else None,
-            "statistic": CONFIDENCE,
-            "label": labels[dot.model],
-            "example": dot.example_id,
-            "class": dot.label,
-            "value": dot.excess,
-            "told": (cut := cuts.get(dot.place)) is not None and abs(dot.excess) > cut,
-            "cut": cut,
-            "without": None,
-        }
-        for dot in sorted(dots, key=lambda dot: order[dot.model])
+    dots = tuples_of(_over_seeds(answers.results.query("excess_confidence"), DOT, "excess"))
+    lines = [
+        (dict(zip(DOT, key, strict=False)), [dot[len(key) :] for dot in line])
+        for key, line in groupby(dots, itemgetter(slice(len(DOT) - 1)))
     ]
-
-
-class _Dot(NamedTuple):
-    """An example under a model."""
-
-    dataset: str
-    architecture: str
-    forget_set: str
-    role: str
-    method: str
-    scope: str
-    setting: str
-    setting_label: str | None
-    example_id: int
-    label: int
-    excess: float
-    """Mean over seeds."""
-
-    @property
-    def place(self) -> tuple[str, str, str]:
-        """Data set, architecture and forget set."""
-        return self[:3]
-
-    @property
-    def model(self) -> tuple[str, str, str, str, str | None]:
-        """What it is known by at any place: role, method, scope and setting."""
-        return self[3:8]
+    chance: dict[Place, list[float]] = defaultdict(list)
+    for model, line in lines:
+        if model["role"] == "noise_floor":
+            chance[place_of(model)] += [abs(excess) for _, _, excess in line]
+    cuts = {place: float(np.quantile(values, 0.95)) for place, values in chance.items()}
+    found = []
+    for model, line in sorted(lines, key=lambda line: in_order(line[0])):
+        cut = cuts.get(place_of(model))
+        named = of(model) | {
+            "scope": model["scope"] if model["role"] == "audited" else None,
+            "statistic": CONFIDENCE,
+            "label": answers.label(model),
+        }
+        found += [
+            {
+                **named,
+                "example": example,
+                "class": label,
+                "value": excess,
+                "told": cut is not None and abs(excess) > cut,
+                "cut": cut,
+                "without": None,
+            }
+            for example, label, excess in line
+        ]
+    return found
 
 
 def _over_seeds(table: pa.Table, names: Sequence[str], value: str) -> pa.Table:

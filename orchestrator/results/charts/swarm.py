@@ -1,27 +1,30 @@
-"""Dots of one row that do not cover each other."""
+"""Dots of one line that do not cover each other."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+import numpy as np
+from numpy.typing import ArrayLike
 
 MOST = 5
-"""Dots above, and below, the middle of a row before they are drawn over one another."""
+"""Dots above, and below, the middle of a line before they are drawn over one another."""
 
 
-def swarm(values: Sequence[float], *, width: float) -> list[float]:
+def swarm(values: ArrayLike, lines: ArrayLike, widths: ArrayLike) -> list[float]:
     """How far each dot is moved up or down, in [-1, 1]: those nearest 0 stay in the middle.
 
     Args:
         values: where the dots stand.
-        width: what a dot takes on the same scale.
+        lines: the number of the line that each stands on.
+        widths: what each takes on the same scale.
     """
-    taken: dict[int, int] = defaultdict(int)
-    moved = [0.0] * len(values)
-    for i in sorted(range(len(values)), key=lambda i: abs(values[i])):
-        place = round(values[i] / width)
-        rank = taken[place]
-        taken[place] += 1
-        side = -1 if rank % 2 else 1
-        moved[i] = round(max(-1.0, min(1.0, side * ((rank + 1) // 2) / MOST)), 2)
-    return moved
+    stands, line = np.asarray(values, float), np.asarray(lines, int)
+    place = np.rint(stands / np.asarray(widths, float))
+    order = np.lexsort((np.abs(stands), place, line))
+    begins = np.ones(len(order), bool)
+    begins[1:] = (np.diff(line[order]) != 0) | (np.diff(place[order]) != 0)
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(len(order)) - first
+    moved = np.where(rank % 2, -1, 1) * ((rank + 1) // 2) / MOST
+    found: list[float] = np.clip(moved, -1.0, 1.0).tolist()
+    return found

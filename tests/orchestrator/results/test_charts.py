@@ -206,9 +206,22 @@ def test_roc_on_grid_agrees_with_counting():
 
 
 def test_dots_of_one_place_move_apart_and_others_stay():
-    moved = swarm([0.0, 0.0, 0.0, 5.0], width=0.1)
-    assert sorted(moved) == [-0.2, 0.0, 0.0, 0.2]
-    assert moved[3] == 0.0
+    moved = swarm([0.0, 0.0, 0.0, 5.0], [0] * 4, [0.1] * 4)
+    assert moved == [0.0, -0.2, 0.2, 0.0]
+    assert swarm([], [], []) == []
+
+
+def test_dots_move_on_their_own_line_by_their_own_width():
+    rng = np.random.default_rng(0)
+    lines, width = rng.integers(0, 4, 600), np.array([0.05, 0.1, 0.3, 2.0])
+    values = rng.normal(size=600)
+    moved = swarm(values, lines, width[lines])
+    for line in range(4):
+        taken = {}
+        for i in sorted(np.flatnonzero(lines == line), key=lambda i: abs(values[i])):
+            place = round(values[i] / width[line])
+            rank = taken[place] = taken.get(place, -1) + 1
+            assert moved[i] == (-1 if rank % 2 else 1) * min(1.0, (rank + 1) // 2 / 5)
 
 
 def test_thinning_keeps_what_stands_out_and_says_nothing_of_few():
