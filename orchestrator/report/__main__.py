@@ -63,8 +63,6 @@ def main(arguments: list[str] | None = None) -> int:
     from orchestrator.report import write  # duckdb: not for --help
     from orchestrator.report.facts.facts import gather_facts
     from orchestrator.report.page import report_page
-    from orchestrator.results.charts.answers import Answers
-    from orchestrator.results.connection import Results
     from orchestrator.store.runs import check_one
 
     check_one(command.run)
@@ -87,8 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         every = command.every or EVERY
         return watch(make, command.results, command.run, output=command.output or OUTPUT, every=every)
-    with Results(command.results, command.run) as results:
-        answers = Answers(results)
+    with write.answers_of(command.results, command.run) as answers:
         facts = gather_facts(answers, examples=command.examples) if page or command.facts else None
         drawn = write.drawn_charts(answers, command.only) if command.figures else []
     if page is not None and facts is not None:

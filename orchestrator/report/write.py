@@ -35,9 +35,20 @@ def build(
         AuditError: there is no such directory or run, or a file cannot be read.
     """
     check_one(run)
-    with _collector_at_rest(), Results(root, run) as results:
-        facts = gather_facts(Answers(results), examples=examples)
+    with answers_of(root, run) as answers:
+        facts = gather_facts(answers, examples=examples)
     return report_page(facts, refresh=refresh), facts
+
+
+@contextlib.contextmanager
+def answers_of(root: str, run: str | None) -> Iterator[Answers]:
+    """The answers of a session over results, which is closed after.
+
+    Raises:
+        AuditError: there is no such directory or run, or a file cannot be read.
+    """
+    with _collector_at_rest(), Results(root, run) as results:
+        yield Answers(results)
 
 
 @contextlib.contextmanager
