@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from orchestrator.results.evidence import agreeing, interval, probability, signed
 from tasks.statistics.intervals import CONFIDENCE
@@ -73,6 +73,7 @@ def environment() -> Environment:
         "probability": probability,
         "percent": percent,
         "json_block": json_block,
+        "breakable": breakable,
     }
     made.globals |= {"agreeing": agreeing, "interval": interval, "coverage": percent(CONFIDENCE, 0)}
     return made
@@ -127,6 +128,11 @@ def percent(share: float | None, digits: int = 0) -> str:
     if share is None or not math.isfinite(share):
         return number(None)
     return f"{number(100 * share, digits)}\N{NO-BREAK SPACE}%"
+
+
+def breakable(name: str) -> Markup:
+    """A name that a narrow column may break behind an underscore, where no browser breaks by itself."""
+    return Markup(str(escape(name)).replace("_", "_<wbr>"))
 
 
 def listed(items: Iterable[object], most: int) -> str:

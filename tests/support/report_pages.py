@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.report.templates import source_hash
 
-VOID = {"meta", "link", "img", "br", "input", "hr"}
+VOID = {"meta", "link", "img", "br", "input", "hr", "wbr"}
 
 
 class Page(HTMLParser):
@@ -25,6 +25,7 @@ class Page(HTMLParser):
         self.scripts: list[str] = []
         self.parts: list[str] = []
         self.policy = ""
+        self._goes_on = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -38,6 +39,7 @@ class Page(HTMLParser):
             self.scripts.append("")
         if tag not in VOID:
             self.open.append(tag)
+        self._goes_on = tag == "wbr"
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in VOID and (not self.open or self.open.pop() != tag):
@@ -46,8 +48,11 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] == "script":
             self.scripts[-1] += data
+        elif self._goes_on:
+            self.parts[-1] += data
         elif self.open and self.open[-1] != "style":
             self.parts.append(data)
+        self._goes_on = False
 
     @property
     def words(self) -> str:

@@ -27,13 +27,18 @@ function sharedBy(one, first, second, box) {
   }
 }
 
+/** A name in parts, which a narrow column may break behind an underscore. */
+function breakable(name) {
+  return name.split(/(?<=_)/).flatMap((part, i) => i ? [document.createElement("wbr"), part] : [part]);
+}
+
 /** Fills the table of a place with the two models that are chosen. */
 function compare(at) {
   const one = data.compare[at], made = document.querySelector(`[data-pairwise="${at}"]`);
   const [first, second] = ["first", "second"].map((side) => Number(document.querySelector(`[data-compare=${side}][data-at="${at}"]`).value));
   const differences = paired(one, first, second), heads = made.tHead.rows[0].cells, body = made.tBodies[0];
-  heads[1].textContent = one.models[first][0];
-  heads[2].textContent = one.models[second][0];
+  heads[1].replaceChildren(...breakable(one.models[first][0]));
+  heads[2].replaceChildren(...breakable(one.models[second][0]));
   body.replaceChildren();
   one.headings.forEach((heading, i) => {
     const cells = [first, second].map((model) => { const [text, small, look] = one.models[model][1][i]; return { text, small, look }; });

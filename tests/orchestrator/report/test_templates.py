@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from orchestrator.report.templates import (
     Head,
+    breakable,
     environment,
     json_block,
     listed,
@@ -76,3 +77,4 @@ def test_numbers_as_every_page_writes_them() -> None:
     )
     assert (percent(0.125, 1), percent(None)) == ("12.5\N{NO-BREAK SPACE}%", "\N{EN DASH}")
     assert (listed(range(5), 3), listed("ab", 3)) == ("0, 1, 2 and 2 more", "a, b")
+    assert breakable("a_b <i>_") == "a_<wbr>b &lt;i&gt;_<wbr>"
