@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.report.exposure import Exposed
+from orchestrator.report.leaves import finite
 from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.measures import Measure, measures
 from orchestrator.results.evidence import (
@@ -56,7 +57,7 @@ class Price:
     """What unlearning took, on one kind of device."""
 
     device: str
-    seconds: float
+    seconds: float | None
     retrained_seconds: float | None
     ratio: float | None
     least: float | None
@@ -265,7 +266,8 @@ Priced = tuple[str, Price]
 
 
 def _prices(answers: Answers, place: Place) -> Mapping[tuple[str, str], list[Priced]]:
-    """What each model took: a price for each kind of device that seeds of it ran on, for these have no mean."""
+    """What each model took: a price for each kind of device that seeds of it ran on, for these have no mean. What is
+    no finite number is unknown, so that no model is the cheapest by it."""
     found = defaultdict(list)
     for row in answers.rows_at(place, "unlearning_cost"):
         price = Price(
@@ -276,7 +278,7 @@ def _prices(answers: Answers, place: Place) -> Mapping[tuple[str, str], list[Pri
             least=row["ratio_least"],
             most=row["ratio_most"],
         )
-        found[row["method"], row["scope"]].append((row["setting_label"] or "", price))
+        found[row["method"], row["scope"]].append((row["setting_label"] or "", finite(price)))
     return found
 
 
