@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -175,8 +175,7 @@ def _judged(
     exposed: Exposed | None,
     rank: int | None,
 ) -> Row:
-    findings = answers.evidence.of_model(model)
-    by_measure = answers.evidence.by_measure(model)
+    by_measure = answers.evidence.by_measure(answers.evidence.of_model(model))
     return Row(
         label=answers.name(model),
         method=model.method,
@@ -185,7 +184,7 @@ def _judged(
         verdict=model.verdict,
         standing=standing(model),
         rank=rank,
-        gap=_gap(findings),
+        gap=_gap(by_measure.values()),
         cells=tuple(_cell(by_measure.get(column.key)) for column in columns),
         prices=tuple(prices),
         exposed=exposed,
@@ -204,7 +203,7 @@ def standing(model: ModelVerdict) -> str:
     return ", ".join(notes)
 
 
-def _gap(values: Sequence[Value]) -> float | None:
+def _gap(values: Iterable[Value]) -> float | None:
     return next((v.value for v in values if v.metric in GAPS and v.attack_family == "none"), None)
 
 
@@ -218,7 +217,7 @@ def _reference(
     values = evidence.at(place, role=role)
     if not values:
         return None
-    by_measure = {v.measure: v for v in values}
+    by_measure = evidence.by_measure(values)
     first = values[0]
     return Row(
         label=evidence.label(role, *first.model),
@@ -228,7 +227,7 @@ def _reference(
         verdict="",
         standing="",
         rank=None,
-        gap=None if role == "reference" else _gap(values),
+        gap=None if role == "reference" else _gap(by_measure.values()),
         cells=tuple(_cell(by_measure.get(column.key)) for column in columns),
         prices=(),
         exposed=exposed.get((place, role, evidence.label(role, *first.model))),

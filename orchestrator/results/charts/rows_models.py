@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from operator import attrgetter
 
 from orchestrator.results.charts.answers import (
     Answers,
@@ -39,10 +40,11 @@ def _differences(answers: Answers, place: Place) -> Iterable[Row]:
     judged = answers.evidence.judged(place)
     for measure in measures(answers.evidence, place):
         found = [f for f in judged if f.measure == measure.key and f.difference is not None]
+        findings = Counter(map(answers.name, found))
         for f in sorted(found, key=lambda f: (ROLE_ORDER.index(f.role), answers.name(f))):
             yield at(place) | {
                 "measure": measure.heading,
-                "label": answers.name(f),
+                "label": answers.name(f) if findings[answers.name(f)] == 1 else _called(answers, f),
                 "method": f.method,
                 "scope": f.scope,
                 "role": f.role,
@@ -174,7 +176,7 @@ def scope(answers: Answers) -> list[Row]:
     """Device seconds next to retraining against the difference in accuracy on the forgotten examples."""
     judged = {
         (f.place, answers.name(f)): f
-        for f in answers.evidence.findings
+        for f in sorted(answers.evidence.findings, key=attrgetter("primary"))  # the last counts
         if (f.metric, f.split, f.attack_family, f.role) in FORGOTTEN and f.difference is not None
     }
     found = []
