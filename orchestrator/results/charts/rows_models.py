@@ -191,8 +191,7 @@ def scope(answers: Answers) -> list[Row]:
                 "label": f"{answers.label(row)}, {r['device']}",
                 "verdict": f.verdict,
                 "x": r["ratio"],
-                "x_low": r["ratio_least"],
-                "x_high": r["ratio_most"],
+                **dict(zip(("x_low", "x_high"), _extremes(r), strict=True)),
                 "y": f.difference,
                 "y_low": f.difference_low,
                 "y_high": f.difference_high,
@@ -201,6 +200,12 @@ def scope(answers: Answers) -> list[Row]:
             }
         )
     return named_apart(found, log_x=True)
+
+
+def _extremes(row: Row) -> tuple[float | None, float | None]:
+    """The least and the most that a seed took next to retraining; neither where one took nothing, for 0 stands nowhere
+    on a log scale."""
+    return (row["ratio_least"], row["ratio_most"]) if row["ratio_least"] else (None, None)
 
 
 FORGOTTEN = {(metric, "forget", "none", "audited") for metric in ("accuracy", "token_accuracy")}
@@ -271,8 +276,7 @@ def cost(answers: Answers) -> list[Row]:
             "label": answers.label(r) + (f", {r['device']}" if len(devices) > 1 else ""),
             "verdict": unjudged("audited"),
             "value": r["ratio"],
-            "low": r["ratio_least"],
-            "high": r["ratio_most"],
+            **dict(zip(("low", "high"), _extremes(r), strict=True)),
             "margin": None,
             "device": r["device"],
             "seconds": r["device_seconds"],

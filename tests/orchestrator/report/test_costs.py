@@ -70,3 +70,21 @@ def test_a_cost_that_is_not_finite_is_unknown_and_the_cheapest_of_none(
     assert entries["broken"]["cost, retraining = 1"].text == "unknown"
     words = checked(report_page(facts)).words
     assert not re.search(r"\b(nan|inf)\b", words)
+
+
+def test_costs_are_drawn_without_extremes_where_a_seed_took_nothing(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    write_run(store)
+    write_models(store, {"retrain": 0.5, "retrain_again": 0.503, "no_op": 0.9, "finetune": 0.6})
+    place = {"architecture": "net", "dataset": "digits", "forget_set": "mine", "scope": "all"}
+    for seed in range(3):
+        write_model(store, f"retrain-{seed}", "retrained", 8.0, method="retrain", seed=seed, **place)
+        key = {"method": "finetune", "seed": seed, "retrained_id": f"retrain-{seed}", **place}
+        write_model(store, f"finetune-{seed}", "unlearned", 12.0 * (seed > 0), **key)
+    with Results(store.root) as results:
+        facts = gather_facts(Answers(results))
+        (bar,), (dot,) = results.chart("cost").rows, results.chart("scope").rows
+    assert (bar["value"], bar["low"], bar["high"]) == (1.0, None, None)
+    assert (dot["x"], dot["x_low"], dot["x_high"]) == (1.0, None, None)
+    (row,) = facts.places[0].board.audited
+    assert [(price.least, price.most) for price in row.prices] == [(0.0, 1.5)]
