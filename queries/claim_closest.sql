@@ -82,7 +82,7 @@ placed as (
             when setting <> own then -any_value(lead - half) filter (where rival_setting = own)
             when count(half) = count(*) then min(lead + wide)
         end as effect_high,
-        units_without(if(count(half) < count(*), 0.0, 1.0), max(originals), 'originals (seeds)') as no_interval
+        units_without(arg_max(sd, half is null), max(originals), 'originals (seeds)') as no_interval
     from holm
     group by place, own, method, setting
 ),

@@ -45,6 +45,7 @@ pooled as (
         case
             when shadows < 8 then 'it takes 8 shadow models, here are ' || shadows
             when count(share_difference_low) < count(*) then 'no retrained control on the same shadow models'
+            when not bool_and(isfinite(share_difference_low)) then 'no finite values'
         end as no_interval,
         if(no_interval is null, avg(share_difference_low), null) as low,
         if(no_interval is null, avg(share_difference_high), null) as high

@@ -40,6 +40,7 @@ with robust as (
     where attacked.metric = 'robust_accuracy'
         and attacked.label is null
         and attacked.param > 0
+        and isfinite(clean.value - attacked.value)
         and attacked.split = $split
         and ($role is null or attacked.role = $role)
         and ($scope is null or attacked.scope = $scope)

@@ -89,6 +89,7 @@ select
         as difference_high,
     case
         when count(*) < 3 then 'it takes 3 seeds, here ' || if(count(*) = 1, 'is 1', 'are ' || count(*))
+        when not isfinite(avg(difference)) then 'no finite values'
         when difference_low is null then 'a seed has none'
     end as no_interval,
     by_seed.higher_is,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def duration(seconds: float) -> str:
     """A span of time as a person says it: 45 s, 12 min, 3.5 h, 4.2 days."""
@@ -13,8 +15,9 @@ def duration(seconds: float) -> str:
 
 
 def measured_duration(seconds: float | None) -> str:
-    """A measured span with three digits, as a comparison needs it: 4.2 ms, 1.85 s, 12.3 min; a dash for none."""
-    if seconds is None:
+    """A measured span with three digits, as a comparison needs it: 4.2 ms, 1.85 s, 12.3 min; a dash for none that is
+    finite."""
+    if seconds is None or not math.isfinite(seconds):
         return "\N{EN DASH}"
     if seconds < 0.995:
         return f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f} ms"

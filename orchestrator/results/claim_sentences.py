@@ -10,6 +10,8 @@ from typing import Any
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 MOST_DECIMALS = 5
+ESTIMATES = ("gap", "gap_shuffled", "population", "per_example", "share", "control_share")
+"""Columns beside the effect that sentences have with as many decimals."""
 SPLITS = {"forget": "forgotten", "retain": "retained"}
 
 
@@ -50,7 +52,8 @@ def sentence(name: str, place: str, row: Row, rows: Rows, missing: Sequence[str]
         "undecided": f"it is open whether {wording.supported}",
     }[row["verdict"]]
     shown = {key: "-" if value is None else value for key, value in row.items()} | _in_words(row)
-    shown["digits"] = decimals(row["margin"], row["effect"], row["effect_low"], row["effect_high"])
+    digits = decimals(row["margin"], row["effect"], row["effect_low"], row["effect_high"])
+    shown |= {name: _number(row[name], digits=digits) for name in ESTIMATES if name in row}
     parts = [
         f"{place}: {said.format(**shown)}",
         f"{wording.measure.format(**shown)}: {_estimate(row, 'effect')}, margin {row['margin']:g}",
@@ -107,13 +110,17 @@ def _estimate(row: Row, name: str) -> str:
     """A number with its interval, with its sign."""
     value, low, high = (row[key] for key in (name, f"{name}_low", f"{name}_high"))
     digits = decimals(row["margin"], value, low, high)
-    if low is None or high is None:
+    if not (_known(low) and _known(high)):
         return f"{_number(value, '+', digits)} without an interval"
     return f"{_number(value, '+', digits)} [{_number(low, '', digits)}, {_number(high, '', digits)}]"
 
 
 def _number(value: float | None, sign: str = "", digits: int = 3) -> str:
-    return "unknown" if value is None else f"{value:{sign}z.{digits}f}"
+    return f"{value:{sign}z.{digits}f}" if _known(value) else "unknown"
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _layers(row: Row, rows: Rows) -> str:
@@ -198,14 +205,14 @@ SENTENCES: Mapping[str, Wording] = {
     "claim_per_example": Wording(
         supported="an attack on each example is stronger than a threshold on the loss",
         contradicted="an attack on each example is not stronger than a threshold on the loss by what matters",
-        measure="AUC {per_example:.{digits}f} beside {population:.{digits}f}, difference over {methods} methods and "
+        measure="AUC {per_example} beside {population}, difference over {methods} methods and "
         "{pairs} pairs of shadow models",
     ),
     "claim_worse_off": Wording(
         supported="unlearning leaves {which} examples worse off than before more often than retraining does",
         contradicted="unlearning does not leave {which} examples worse off than before more often than retraining "
         "does, by what matters",
-        measure="share worse off {share:.{digits}f} beside {control_share:.{digits}f} after retraining, difference "
+        measure="share worse off {share} beside {control_share} after retraining, difference "
         "paired by shadow model",
         beside=_worse,
     ),
@@ -226,7 +233,7 @@ SENTENCES: Mapping[str, Wording] = {
         supported="unlearning the riskiest group first comes closer to retraining than groups at random",
         contradicted="unlearning the riskiest group first comes no closer to retraining than groups at random, by what "
         "matters",
-        measure="distance of random groups {gap_shuffled:.{digits}f} less {gap:.{digits}f} by {ranking}, over "
+        measure="distance of random groups {gap_shuffled} less {gap} by {ranking}, over "
         "{originals} originals",
         beside=_order,
     ),

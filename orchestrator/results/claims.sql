@@ -1,10 +1,11 @@
 -- What the queries of the papers' claims (queries/claim_*.sql) share: verdict, intervals, phi by pair of shadow models.
 
 -- Of an effect that a claim says is above 0, and of which less than `margin` would not matter, by its 95 % interval.
--- Each of the two answers is wrong at most 2.5 times in 100; where both hold, the effect is too small to matter.
+-- Each of the two answers is wrong at most 2.5 times in 100; where both hold, the effect is too small to matter. An end
+-- that is no finite number says nothing: DuckDB has NaN above all numbers, 0 too.
 create or replace temp macro claim_verdict(low, high, margin) as
     case
-        when low is null or high is null then 'undecided'
+        when not coalesce(isfinite(low) and isfinite(high), false) then 'undecided'
         when high < margin then 'contradicted'
         when low > 0 then 'supported'
         else 'undecided'
@@ -14,12 +15,13 @@ create or replace temp macro claim_verdict(low, high, margin) as
 -- asked for: with three it is half as wide again, and one unlike the others is not seen. Equal values in all units show
 -- that examples are few, not that nothing varies: null.
 create or replace temp macro units_half_width(sd, units) as
-    case when units >= 4 and sd > 1e-12 then t975(units - 1) * sd / sqrt(units) end;
+    case when units >= 4 and isfinite(sd) and sd > 1e-12 then t975(units - 1) * sd / sqrt(units) end;
 
 -- Why there is none; null where there is one. `unit` is what they are called in the plural.
 create or replace temp macro units_without(sd, units, unit) as
     case
         when units < 4 then 'it takes 4 ' || unit || ', here ' || if(units = 1, 'is 1', 'are ' || units)
+        when not isfinite(sd) then 'no finite values'
         when sd <= 1e-12 then 'equal values in all ' || units || ' ' || unit
     end;
 

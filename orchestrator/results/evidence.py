@@ -189,6 +189,7 @@ class ModelVerdict:
 
 
 Row = TypeVar("Row", Value, Finding, ModelVerdict)
+Measured = TypeVar("Measured", bound=Value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,10 +302,15 @@ class Evidence:
         """Every finding on a model."""
         return self._by_model.get((model.place, *_which(model)), [])
 
-    def by_measure(self, model: ModelVerdict) -> dict[tuple[str, ...], Finding]:
-        """The finding of each measure on a model: of several, under as many settings of an attack, that on which its
-        verdict rests."""
-        return {f.measure: f for f in sorted(self.of_model(model), key=attrgetter("primary"))}
+    def by_measure(self, values: Iterable[Measured]) -> dict[tuple[str, ...], Measured]:
+        """A value of each measure on a model: of several, under as many conditions, the finding that its verdict rests
+        on, or one under the conditions of such a finding."""
+        rank = lambda v: (getattr(v, "primary", False), (v.place, v.conditions) in self._rested_on)  # noqa: E731
+        return {value.measure: value for value in sorted(values, key=rank)}
+
+    @cached_property
+    def _rested_on(self) -> frozenset[tuple[Place, str]]:
+        return frozenset((f.place, f.conditions) for f in self.findings if f.primary)
 
     @cached_property
     def _by_model(self) -> dict[tuple[Any, ...], list[Finding]]:

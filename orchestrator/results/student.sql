@@ -82,25 +82,25 @@ create or replace temp macro distances_low(value, low) as
 create or replace temp macro distances_high(value, high) as
     if(count(high) < count(value), null, values_high(value, high));
 
--- An end of an interval within the range of what it is of, which may be open. Null stays null: greatest and least pass
--- over it, and no interval would end at the range.
+-- An end of an interval within the range of what it is of, which may be open. Null stays null, for greatest and least pass
+-- over it, and what is no number becomes null, for it stands above all numbers: else an interval would end at the range.
 create or replace temp macro within_range(x, lowest, highest) as
-    case when x is not null then least(greatest(x, lowest), highest) end;
+    case when not isnan(x) then least(greatest(x, lowest), highest) end;
 
 -- The lower end of an interval of a distance.
 create or replace temp macro distance_low(low) as within_range(low, 0, null);
 
--- Interval of the mean of a metric over seeds, from three on, within the metric's range. Aggregates of one value and one
--- end for each seed, and of what the metric declares.
+-- Interval of the mean of a metric over seeds, from three on, within the metric's range; none of a mean that is not finite.
+-- Aggregates of one value and one end for each seed, and of what the metric declares.
 create or replace temp macro mean_low(value, ci_low, compares, low, high) as
-    if(count(*) < 3, null, within_range(
+    if(count(*) < 3 or not isfinite(avg(value)), null, within_range(
         if(coalesce(bool_or(compares), false), distances_low(value, ci_low), values_low(value, ci_low)),
         any_value(low),
         any_value(high)
     ));
 
 create or replace temp macro mean_high(value, ci_high, compares, low, high) as
-    if(count(*) < 3, null, within_range(
+    if(count(*) < 3 or not isfinite(avg(value)), null, within_range(
         if(coalesce(bool_or(compares), false), distances_high(value, ci_high), values_high(value, ci_high)),
         any_value(low),
         any_value(high)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.report.exposure import Exposed
+from orchestrator.report.leaves import finite
 from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.measures import Measure, measures
 from orchestrator.results.evidence import (
@@ -56,7 +57,7 @@ class Price:
     """What unlearning took, on one kind of device."""
 
     device: str
-    seconds: float
+    seconds: float | None
     retrained_seconds: float | None
     ratio: float | None
     least: float | None
@@ -174,8 +175,7 @@ def _judged(
     exposed: Exposed | None,
     rank: int | None,
 ) -> Row:
-    findings = answers.evidence.of_model(model)
-    by_measure = answers.evidence.by_measure(model)
+    by_measure = answers.evidence.by_measure(answers.evidence.of_model(model))
     return Row(
         label=answers.name(model),
         method=model.method,
@@ -184,7 +184,7 @@ def _judged(
         verdict=model.verdict,
         standing=standing(model),
         rank=rank,
-        gap=_gap(findings),
+        gap=_gap(by_measure.values()),
         cells=tuple(_cell(by_measure.get(column.key)) for column in columns),
         prices=tuple(prices),
         exposed=exposed,
@@ -203,7 +203,7 @@ def standing(model: ModelVerdict) -> str:
     return ", ".join(notes)
 
 
-def _gap(values: Sequence[Value]) -> float | None:
+def _gap(values: Iterable[Value]) -> float | None:
     return next((v.value for v in values if v.metric in GAPS and v.attack_family == "none"), None)
 
 
@@ -217,7 +217,7 @@ def _reference(
     values = evidence.at(place, role=role)
     if not values:
         return None
-    by_measure = {v.measure: v for v in values}
+    by_measure = evidence.by_measure(values)
     first = values[0]
     return Row(
         label=evidence.label(role, *first.model),
@@ -227,7 +227,7 @@ def _reference(
         verdict="",
         standing="",
         rank=None,
-        gap=None if role == "reference" else _gap(values),
+        gap=None if role == "reference" else _gap(by_measure.values()),
         cells=tuple(_cell(by_measure.get(column.key)) for column in columns),
         prices=(),
         exposed=exposed.get((place, role, evidence.label(role, *first.model))),
@@ -265,7 +265,8 @@ Priced = tuple[str, Price]
 
 
 def _prices(answers: Answers, place: Place) -> Mapping[tuple[str, str], list[Priced]]:
-    """What each model took: a price for each kind of device that seeds of it ran on, for these have no mean."""
+    """What each model took: a price for each kind of device that seeds of it ran on, for these have no mean. What is
+    no finite number is unknown, so that no model is the cheapest by it."""
     found = defaultdict(list)
     for row in answers.rows_at(place, "unlearning_cost"):
         price = Price(
@@ -276,7 +277,7 @@ def _prices(answers: Answers, place: Place) -> Mapping[tuple[str, str], list[Pri
             least=row["ratio_least"],
             most=row["ratio_most"],
         )
-        found[row["method"], row["scope"]].append((row["setting_label"] or "", price))
+        found[row["method"], row["scope"]].append((row["setting_label"] or "", finite(price)))
     return found
 
 

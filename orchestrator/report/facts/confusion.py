@@ -88,7 +88,8 @@ def confusion(
         names: of classes by number, where they are known and may be shown.
     """
     groups = _answered(answers, places)
-    ordered = sorted(groups, key=lambda key: (_rank(key, boards), tuple(SPLITS).index(key[2]), key[0]))
+    stands = {key: _rank(answers, rows[0], boards[key[0]], key[1]) for key, rows in groups.items()}
+    ordered = sorted(groups, key=lambda key: (stands[key], tuple(SPLITS).index(key[2]), key[0]))
     room, kept = MOST_CELLS, []
     for key in ordered:
         if len(groups[key]) <= room:
@@ -121,10 +122,12 @@ def _answered(answers: Answers, places: Sequence[Place]) -> dict[Key, list[Row]]
     return groups
 
 
-def _rank(key: Key, boards: Sequence[Board]) -> int:
-    """How many models of the place stay farther from retraining than this; controls come last."""
-    labels = [row.label for row in reversed(boards[key[0]].audited)]
-    return labels.index(key[1]) if key[1] in labels else len(labels)
+def _rank(answers: Answers, row: Row, board: Board, label: str) -> int:
+    """How many models of the place stay farther from retraining than that of a row, by its name there, which may not be
+    the label of the row; controls come last."""
+    names = [one.label for one in reversed(board.audited)]
+    name = answers.judged_name(row, label)
+    return names.index(name) if name in names else len(names)
 
 
 def _matrix(key: Key, rows: Sequence[Row]) -> Matrix:

@@ -90,7 +90,7 @@ def _models(answers: Answers, place: Place, rows: Sequence[Row]) -> list[Model]:
     """The models of some rows of a leaderboard, with their findings by measure."""
     by_name = {answers.name(m): m for m in answers.evidence.judged_models(place, role="audited")}
     ordered = [by_name[row.label] for row in rows]
-    return [(m, answers.evidence.by_measure(m)) for m in ordered]
+    return [(m, answers.evidence.by_measure(answers.evidence.of_model(m))) for m in ordered]
 
 
 def _differences(answers: Answers, boards: Sequence[Board]) -> Mapping[Key, Difference]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from operator import attrgetter
 
 from orchestrator.results.charts.answers import (
     Answers,
@@ -39,10 +40,11 @@ def _differences(answers: Answers, place: Place) -> Iterable[Row]:
     judged = answers.evidence.judged(place)
     for measure in measures(answers.evidence, place):
         found = [f for f in judged if f.measure == measure.key and f.difference is not None]
+        findings = Counter(map(answers.name, found))
         for f in sorted(found, key=lambda f: (ROLE_ORDER.index(f.role), answers.name(f))):
             yield at(place) | {
                 "measure": measure.heading,
-                "label": answers.name(f),
+                "label": answers.name(f) if findings[answers.name(f)] == 1 else _called(answers, f),
                 "method": f.method,
                 "scope": f.scope,
                 "role": f.role,
@@ -174,7 +176,7 @@ def scope(answers: Answers) -> list[Row]:
     """Device seconds next to retraining against the difference in accuracy on the forgotten examples."""
     judged = {
         (f.place, answers.name(f)): f
-        for f in answers.evidence.findings
+        for f in sorted(answers.evidence.findings, key=attrgetter("primary"))  # the last counts
         if (f.metric, f.split, f.attack_family, f.role) in FORGOTTEN and f.difference is not None
     }
     found = []
@@ -189,8 +191,7 @@ def scope(answers: Answers) -> list[Row]:
                 "label": f"{answers.label(row)}, {r['device']}",
                 "verdict": f.verdict,
                 "x": r["ratio"],
-                "x_low": r["ratio_least"],
-                "x_high": r["ratio_most"],
+                **dict(zip(("x_low", "x_high"), _extremes(r), strict=True)),
                 "y": f.difference,
                 "y_low": f.difference_low,
                 "y_high": f.difference_high,
@@ -199,6 +200,12 @@ def scope(answers: Answers) -> list[Row]:
             }
         )
     return named_apart(found, log_x=True)
+
+
+def _extremes(row: Row) -> tuple[float | None, float | None]:
+    """The least and the most that a seed took next to retraining; neither where one took nothing, for 0 stands nowhere
+    on a log scale."""
+    return (row["ratio_least"], row["ratio_most"]) if row["ratio_least"] else (None, None)
 
 
 FORGOTTEN = {(metric, "forget", "none", "audited") for metric in ("accuracy", "token_accuracy")}
@@ -269,8 +276,7 @@ def cost(answers: Answers) -> list[Row]:
             "label": answers.label(r) + (f", {r['device']}" if len(devices) > 1 else ""),
             "verdict": unjudged("audited"),
             "value": r["ratio"],
-            "low": r["ratio_least"],
-            "high": r["ratio_most"],
+            **dict(zip(("low", "high"), _extremes(r), strict=True)),
             "margin": None,
             "device": r["device"],
             "seconds": r["device_seconds"],

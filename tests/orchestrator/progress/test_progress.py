@@ -4,6 +4,7 @@ import heapq
 import io
 import itertools
 import json
+import math
 import random
 import re
 import threading
@@ -288,6 +289,8 @@ def test_durations_in_words(seconds, text):
         (36000, "10.0 h"),
         (86400 * 123, "123 days"),
         (None, "\N{EN DASH}"),
+        (math.nan, "\N{EN DASH}"),
+        (math.inf, "\N{EN DASH}"),
     ],
 )
 def test_measured_durations_have_three_digits_each(seconds: float | None, text: str) -> None:

@@ -80,3 +80,19 @@ def test_a_measure_that_is_no_number_brings_no_model_close(root: str) -> None:
         findings = {f.method: f for f in Answers(results).evidence.findings}
     assert distance([findings["fine"], findings["lost"]]) == math.inf
     assert distance([findings["lost"], findings["fine"]]) == math.inf
+
+
+def test_two_models_of_which_one_is_not_finite_have_no_interval_of_their_difference(root: str) -> None:
+    with Results(root) as results:
+        pairs = results.query("method_pairs").to_pylist()
+        means = {row["method"]: row for row in results.query("seed_variance").to_pylist()}
+        (compared,) = gather_facts(Answers(results)).comparisons
+    assert len(pairs) == 3
+    assert {(r["difference_low"], r["difference_high"], r["no_interval"]) for r in pairs} == {
+        (None, None, "no finite values")
+    }
+    for method in ("endless", "lost"):
+        assert (means[method]["mean_low"], means[method]["mean_high"]) == (None, None)
+    assert {found for pair in compared.pairs.found for found in pair.differences} == {
+        (None, None, None, "no finite values")
+    }

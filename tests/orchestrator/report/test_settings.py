@@ -16,6 +16,7 @@ from orchestrator.report.facts.facts import Facts, gather_facts
 from orchestrator.results.charts.answers import Answers
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
+from tests.queries.test_costs_and_masking import CPU, write_model
 from tests.support.audited import write_accuracy, write_cell, write_run
 from tests.support.fabricated import setting_of, write_setting
 
@@ -160,14 +161,20 @@ def test_settings_that_differ_from_place_to_place_are_the_models_of_the_leaderbo
         }
 
 
-@pytest.mark.parametrize("settings", [(1, 2), (2, 1)])
-def test_of_two_settings_of_an_attack_a_leaderboard_has_that_of_the_verdict(
-    tmp_path: Path, settings: tuple[int, int]
-) -> None:
-    store = Store(str(tmp_path))
-    values = {"retrain": 0.5, "retrain_again": 0.503, "no_op": 0.9}
-    for run, draws, scrub in zip(("run-1", "run-2"), settings, (0.502, 0.8), strict=True):
+TWO_ATTACKS = pytest.mark.parametrize("settings", [(1, 2), (2, 1)])
+
+
+def _under_two_attacks(root: Path, settings: tuple[int, int]) -> Store:
+    """Two runs, each under a setting of its own of one attack; verdicts rest on the second, where `scrub` is far."""
+    store = Store(str(root))
+    for run, draws, moved, scrub in zip(("run-1", "run-2"), settings, (0.0, 0.05), (0.502, 0.8), strict=True):
         write_run(store, run, primary=("accuracy:forget",))
+        values = {
+            "retrain": 0.5 + moved,
+            "retrain_again": 0.503 + moved,
+            "no_op": 0.9,
+            "finetune": 0.7 + moved,
+        }
         for number, (method, value) in enumerate((values | {"scrub": scrub}).items()):
             for seed in range(3):
                 axes = {"architecture": "net", "attack": "none", "method": method, "scope": "all"}
@@ -175,14 +182,72 @@ def test_of_two_settings_of_an_attack_a_leaderboard_has_that_of_the_verdict(
                 write_setting(store, setting)
                 known = {"setting": setting.setting, "conditions": setting.conditions, "run_id": run}
                 cell = write_cell(store, method, seed=seed, cell_id=f"{method}-{draws}-{seed}", **known)
-                write_accuracy(store, cell, value + 0.002 * (-1) ** (seed + number), 0.04)
-    with Results(store.root, "all") as results:
+                gap = {
+                    "metric": "average_gap",
+                    "split": "all",
+                    "variant": "",
+                    "value": abs(value - 0.5 - moved),
+                }
+                beside = [gap | {"n": 100, "higher_is": "worse"}]
+                write_accuracy(store, cell, value + 0.002 * (-1) ** (seed + number), 0.04, beside=beside)
+                store.write("examples", cell, _answered(method, 0.0, seed), attack="none")
+    return store
+
+
+@TWO_ATTACKS
+def test_of_two_settings_of_an_attack_a_leaderboard_has_that_of_the_verdict(
+    tmp_path: Path, settings: tuple[int, int]
+) -> None:
+    with Results(_under_two_attacks(tmp_path, settings).root, "all") as results:
         answers = Answers(results)
-        (row,) = board(answers, answers.evidence.places[0], {}).audited
+        found = board(answers, answers.evidence.places[0], {})
+    (row,) = (row for row in found.audited if row.method == "scrub")
     cell = row.cells[0]
     assert cell is not None
-    assert (row.verdict, cell.verdict, cell.value) == (
+    assert (row.verdict, cell.verdict, cell.value, row.gap) == (
         "told apart",
         "told apart",
         pytest.approx(0.8, abs=0.01),
+        pytest.approx(0.25),
     )
+    for role, value in (("reference", 0.55), ("noise_floor", 0.553)):
+        beside = found.of_role(role)
+        assert beside is not None
+        assert beside.cells[0] is not None
+        assert beside.cells[0].value == pytest.approx(value, abs=0.002)
+
+
+@TWO_ATTACKS
+def test_charts_and_classes_tell_two_settings_of_an_attack_apart(
+    tmp_path: Path, settings: tuple[int, int]
+) -> None:
+    with Results(_under_two_attacks(tmp_path, settings).root, "all") as results:
+        facts, drawn = gather_facts(Answers(results)), results.chart("forest").rows
+    here = [row for row in drawn if row["measure"] == "accuracy, forgotten"]
+    verdicts = {row["label"]: row["verdict"] for row in here}
+    assert len(verdicts) == len(here) == 6
+    near, far = (f"scrub (attack.draws={draws})" for draws in settings)
+    assert (verdicts[near], verdicts[far]) == ("shown equivalent", "told apart")
+    labels = list(dict.fromkeys(matrix.label for matrix in facts.confusion.matrices))
+    assert [label.partition(" (")[0] for label in labels] == [
+        *["scrub"] * 2,
+        *["finetune"] * 2,
+        *["doing nothing"] * 2,
+    ]
+    assert [row.label for row in facts.places[0].board.audited] == ["finetune", "scrub"]
+
+
+@TWO_ATTACKS
+def test_the_cost_of_a_model_stands_beside_the_difference_of_its_verdict(
+    tmp_path: Path, settings: tuple[int, int]
+) -> None:
+    store = _under_two_attacks(tmp_path, settings)
+    place = {"dataset": "digits", "architecture": "net", "forget_set": "mine", "scope": "all"}
+    for seed in range(3):
+        write_model(store, f"retrain-{seed}", "retrained", 8.0, method="retrain", seed=seed, **place)
+        key = {"method": "scrub", "seed": seed, "retrained_id": f"retrain-{seed}"}
+        write_model(store, f"scrub-{seed}", "unlearned", 1.0, **key, **place)
+    with Results(store.root, "all") as results:
+        (dot,) = results.chart("scope").rows
+    assert (dot["label"], dot["x"], dot["verdict"]) == (f"scrub, {CPU}", 0.125, "told apart")
+    assert dot["y"] == pytest.approx(0.25, abs=0.01)
