@@ -119,6 +119,16 @@ def test_it_prints_with_everything_open(browser: Browser, path: Path) -> None:
     assert page.locator("figure [data-choice]:visible").count()
 
 
+def test_the_longest_names_print_within_the_sheet(browser: Browser, hostile: Facts, tmp_path: Path) -> None:
+    """A sheet that is wider is printed smaller, until nobody can read it."""
+    written = tmp_path / "hostile.html"
+    written.write_text(report_page(hostile), encoding="utf-8", newline="")
+    page, _ = browser.opened(written, viewport={"width": 696, "height": 900})
+    page.evaluate("document.querySelectorAll('details').forEach((node) => { node.open = true; })")
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 696
+
+
 @pytest.mark.parametrize(
     ("width", "scheme"),
     [(390, "dark"), *(pytest.param(*one, marks=pytest.mark.slow) for one in LOOKS if one != (390, "dark"))],
