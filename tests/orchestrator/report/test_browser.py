@@ -5,16 +5,18 @@ Needs playwright (extra `browser`) and a Chromium of the system.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from orchestrator.report.facts.facts import Facts
+from orchestrator.report.facts.record import Failure
 from orchestrator.report.page import report_page
 from tests.support.audited_page import audited_page
 from tests.support.browsers import Browser
-from tests.support.hostile import HOSTILE
+from tests.support.hostile import HOSTILE, LONG
 from tests.support.screenshots import SCHEMES, WIDTHS, screenshots
 
 LOOKS = [(width, scheme) for width in WIDTHS for scheme in SCHEMES]
@@ -121,8 +123,10 @@ def test_it_prints_with_everything_open(browser: Browser, path: Path) -> None:
 
 def test_the_longest_names_print_within_the_sheet(browser: Browser, hostile: Facts, tmp_path: Path) -> None:
     """A sheet that is wider is printed smaller, until nobody can read it."""
+    failed = Failure(times=1, what="training", error="Diverged", message="x", where=LONG)
+    facts = replace(hostile, record=replace(hostile.record, failures=(failed,)))
     written = tmp_path / "hostile.html"
-    written.write_text(report_page(hostile), encoding="utf-8", newline="")
+    written.write_text(report_page(facts), encoding="utf-8", newline="")
     page, _ = browser.opened(written, viewport={"width": 696, "height": 900})
     page.evaluate("document.querySelectorAll('details').forEach((node) => { node.open = true; })")
     page.emulate_media(media="print")
