@@ -13,6 +13,7 @@ import pytest
 import vl_convert
 from scipy import stats
 
+from orchestrator.report import specifications
 from orchestrator.report.facts.columns import DIGITS_OF_INDEX, column
 from orchestrator.report.facts.drawn import MOST_DOTS, thinned
 from orchestrator.report.specifications import SHIPPED, compiled, digest, for_page, shipped, vega
@@ -61,6 +62,21 @@ def test_an_edited_specification_is_compiled_anew():
     edited = spec | {"title": "an edited title"}
     assert "an edited title" in str(compiled(edited))
     assert "an edited title" not in str(compiled(spec))
+
+
+@pytest.mark.parametrize("share", [None, 0.0, 0.5])
+def test_without_the_file_or_with_a_part_of_it_charts_are_compiled(tmp_path, monkeypatch, share):
+    expected = compiled(KINDS["forest"].spec())
+    part = tmp_path / "charts.json"
+    if share is not None:
+        part.write_bytes(SHIPPED.read_bytes()[: int(share * SHIPPED.stat().st_size)])
+    monkeypatch.setattr(specifications, "SHIPPED", part)
+    shipped.cache_clear()
+    try:
+        assert not shipped()
+        assert compiled(KINDS["forest"].spec()) == expected
+    finally:
+        shipped.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["forest", "robustness", "fairness", "exposure", "harm", "scope", "cost"])
