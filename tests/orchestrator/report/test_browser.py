@@ -105,6 +105,17 @@ def test_without_a_script_tables_and_answers_are_there(browser: Browser, path: P
     assert page.locator("noscript").count()
 
 
+def test_a_link_to_a_query_opens_it_and_one_to_nothing_breaks_nothing(browser: Browser, path: Path) -> None:
+    page, said = browser.opened(path)
+    for wrong in ("#method-50%", "#method-none", "#%"):
+        page.goto(f"{path.as_uri()}{wrong}")
+        page.reload()
+        page.wait_for_function("document.body.dataset.ready === '1'")
+    page.evaluate("location.hash = 'query-verdict'")
+    page.wait_for_function("document.getElementById('query-verdict').open")
+    assert said == []
+
+
 def test_it_prints_with_everything_open(browser: Browser, path: Path) -> None:
     page, _ = browser.opened(path)
     page.wait_for_function("document.body.dataset.ready === '1'")
