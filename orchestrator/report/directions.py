@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 from orchestrator.errors import STEERING, printable
@@ -19,12 +19,13 @@ AS_IT_IS = {"behind", "command", "missing", "configuration"}
 Said = TypeVar("Said")
 
 
-def set_apart(said: Said, names: Iterable[str]) -> Said:
+def set_apart(said: Said, names: Iterable[str], copied: Collection[str] = ()) -> Said:
     """Facts in which each such name is isolated wherever it stands, what steers in it shown as its number.
 
     Args:
         said: a dataclass, which is not changed.
         names: as users gave them; most need nothing.
+        copied: commands that stand at the end of sentences, where they stay as they are too.
     """
     turning = sorted({name for name in names if _turns(name)}, key=len, reverse=True)
     if not turning:
@@ -34,7 +35,9 @@ def set_apart(said: Said, names: Iterable[str]) -> Said:
     def apart(value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        return pattern.sub(lambda name: f"{ISOLATE}{printable(name[0])}{END}", value)
+        command = next(filter(value.endswith, copied), "")
+        words = value.removesuffix(command)
+        return pattern.sub(lambda name: f"{ISOLATE}{printable(name[0])}{END}", words) + command
 
     found: Said = changed(said, apart, AS_IT_IS)
     return found

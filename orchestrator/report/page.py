@@ -71,7 +71,7 @@ def report_page(facts: Facts, *, refresh: int | None = None) -> str:
         refresh: seconds after which it is read again; None never.
     """
     unpictured = [i for i, place in enumerate(facts.places) if place.forget_set == CANARY_POOL]
-    facts = set_apart(facts, _names(facts))
+    facts = set_apart(facts, _names(facts), {claim.command for claim in facts.claims})
     drawn = {chart.name: chart for chart in facts.charts}
     titles = [place.title for place in facts.places]
     head = Head(

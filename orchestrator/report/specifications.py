@@ -44,8 +44,9 @@ def digest(painted: Spec) -> str:
 
 @functools.cache
 def shipped() -> Mapping[str, Spec]:
-    """Specifications of Vega by the digest of what they were compiled from; none where the file is absent."""
-    if not SHIPPED.is_file():
+    """Specifications of Vega by the digest of what they come from; none where the file is absent or cut off."""
+    try:
+        found: Mapping[str, Spec] = json.loads(SHIPPED.read_bytes())["specifications"]
+    except (FileNotFoundError, ValueError):  # a page then takes longer, and is the same
         return {}
-    found: Mapping[str, Spec] = json.loads(SHIPPED.read_text(encoding="utf-8"))["specifications"]
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -76,6 +77,14 @@ OTHER = r"\othertext"
 OTHER_DEFINED = rf"\providecommand{{{OTHER}}}[2]{{\ifdefined\Umathcode #1\else #2\fi}}"
 
 
+LINE = 345
+"""Points of a line of `article`."""
+SIZES = {r"\normalsize": 5.0, r"\small": 4.5, r"\footnotesize": 4.0, r"\scriptsize": 3.5}
+"""Sizes of type and points that a character takes at most on average; a digit takes just that."""
+GAPS = (6, 3)
+"""Points between a column and its edge: as usual, and narrow."""
+
+
 def escape(text: str) -> str:
     """The text as LaTeX that compiles with every engine and needs no package; see `OTHER` for other scripts."""
     composed = unicodedata.normalize("NFC", printable(text))
@@ -140,6 +149,33 @@ def tabular(columns: str, heading: Sequence[str], parts: Iterable[Sequence[Seque
         r"\bottomrule",
         r"\end{tabular}",
     ]
+
+
+def stacked(text: str, width: int, side: str) -> str:
+    """A heading over a column, in lines where it is wider than that.
+
+    Args:
+        text: plain.
+        width: of the column in characters, 1 or more.
+        side: `l` or `r`.
+    """
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    told = r" \\ ".join(map(escape, lines))
+    return told if len(lines) == 1 else rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{told}\end{{tabular}}"
+
+
+def fitted(widths: Sequence[int]) -> list[str]:
+    """What makes a table narrower, where it would be wider than a line of `article`.
+
+    Args:
+        widths: of its columns, in characters.
+    """
+    ways = list(itertools.product(SIZES, GAPS))
+    fitting = (way for way in ways if sum(widths) * SIZES[way[0]] + 2 * way[1] * len(widths) <= LINE)
+    size, gap = way = next(fitting, ways[-1])
+    if way == ways[0]:
+        return []
+    return [size, rf"\setlength{{\tabcolsep}}{{{gap}pt}}"]
 
 
 def defined(lines: Sequence[str]) -> list[str]:

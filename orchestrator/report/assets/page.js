@@ -59,9 +59,13 @@ function show(number) {
   redraw();
 }
 
-/** Follows a link to the page of a method. */
+/** Follows a link to the page of a method or to a query, which it opens. */
 function follow() {
-  if (location.hash.startsWith("#method-")) openMethod(decodeURIComponent(location.hash.slice(8)));
+  let name = location.hash.slice(1);
+  try { name = decodeURIComponent(name); } catch { /* a bare % in a name */ }
+  const node = document.getElementById(name);
+  if (name.startsWith("method-")) openMethod(name.slice(7));
+  else if (node?.tagName === "DETAILS") node.open = true;
 }
 
 document.addEventListener("click", (event) => {

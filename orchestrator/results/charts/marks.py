@@ -6,6 +6,7 @@ What they draw enters as data; no name and no number of results is part of a spe
 from __future__ import annotations
 
 from orchestrator.results.charts.colours import Spec
+from orchestrator.results.charts.names import BESIDE, LONGEST, WIDTHS
 from orchestrator.results.charts.parts import (
     DESCRIPTION,
     ROW,
@@ -20,6 +21,10 @@ from orchestrator.results.charts.parts import (
     tooltip,
     where,
 )
+
+_NARROW, _USUAL, _WIDE = WIDTHS
+SIDE = f"datum[width < {WIDTHS[_USUAL]} ? '{_NARROW}' : width < {WIDTHS[_WIDE]} ? '{_USUAL}' : '{_WIDE}']"
+"""Where a name stands in a drawing of this width."""
 
 
 def intervals(axis: str, *, origin: float | None = 0.0, log: bool = False, verdicts: bool = False) -> Spec:
@@ -77,7 +82,7 @@ def intervals(axis: str, *, origin: float | None = 0.0, log: bool = False, verdi
 def points(x_title: str, y_title: str, *, log_x: bool = False, shapes: bool = False) -> Spec:
     """Points of two measures; how far each reaches is drawn under the pointer, that of the references always.
 
-    Rows: label, x, x_low, x_high, y, y_low, y_high, verdict, role, scope, name (of those worth naming), flipped, note.
+    Rows: label, x, x_low, x_high, y, y_low, y_high, verdict, role, scope, name, note, and sides (`WIDTHS`).
     The box is what references span. Intervals are there before they are seen, so that no scale jumps.
     """
     scale = {"type": "log", "nice": False} if log_x else {"zero": False}
@@ -161,15 +166,13 @@ def points(x_title: str, y_title: str, *, log_x: bool = False, shapes: bool = Fa
         },
         *(
             where(
-                f"datum.name != '' && {'' if flipped else '!'}datum.flipped",
+                f"{SIDE} == '{side}'",
                 {
-                    "mark": silent(
-                        "text", align="right" if flipped else "left", dx=-8 if flipped else 8, fontSize=11
-                    ),
+                    "mark": silent("text", align=align, dx=dx, fontSize=11, limit=LONGEST),
                     "encoding": {"x": x, "y": y, "text": {"field": "name"}},
                 },
             )
-            for flipped in (False, True)
+            for side, align, dx in (("right", "left", BESIDE), ("left", "right", -BESIDE))
         ),
     ]
     return base(width=700, height=360, layer=layers)

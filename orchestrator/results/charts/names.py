@@ -1,22 +1,33 @@
-"""Names beside dots: of those that would lie over each other one is kept, the pointer says the others."""
+"""Names beside dots, where there is room; those that would lie over another or over a dot the pointer says."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
 from orchestrator.results.charts.answers import Row
 
-BESIDE, BELOW = 0.26, 0.05
-"""Shares of width and height that a name takes."""
+WIDTHS = {"side_narrow": 240, "side": 440, "side_wide": 620}
+"""Points that dots spread over at least: on a phone or in a column of a paper, across a paper, in a page; by field."""
+LONGEST = 180
+"""Points of a name at most; what is longer ends in dots."""
+CHARACTER = 5.6
+"""Points of one at most on average."""
+BESIDE = 8
+"""Points between the middle of a dot and its name."""
+STEP = 4
+"""Points across by which room is given away."""
+LINES = 60
+"""Down the height, of which a name takes two."""
 EDGE = 0.75
-"""Share of the width from which a name stands on the left of its dot."""
+"""Share of the width from which the left side is tried first."""
 
 
 def named_apart(rows: list[Row], *choices: str, log_x: bool = False) -> list[Row]:
-    """The rows with `name` empty where another one stands: of controls first, then from the edges.
+    """The rows, and for each of `WIDTHS` on which side of its dot a name stands: `left`, `right`, or empty for none.
 
-    `flipped` says that a name stands on the left, for on the right there is no room.
+    Controls come first, then the dots at the edges. A control's name may lie over dots.
 
     Args:
         rows: of `marks.points`.
@@ -27,24 +38,47 @@ def named_apart(rows: list[Row], *choices: str, log_x: bool = False) -> list[Row
     for row in rows:
         drawings[tuple(row[n] for n in ("dataset", "architecture", "forget_set", *choices))].append(row)
     for drawing in drawings.values():
-        _thin_out(drawing, log_x=log_x)
+        _place(drawing, log_x=log_x)
     return rows
 
 
-def _thin_out(drawing: list[Row], *, log_x: bool) -> None:
+def _place(drawing: list[Row], *, log_x: bool) -> None:
     xs, ys = _shares(drawing, "x", log=log_x), _shares(drawing, "y")
     middle = sum(ys) / len(ys)
-    kept: list[tuple[float, float]] = []
-    for i in sorted(
-        range(len(drawing)), key=lambda i: (drawing[i]["role"] == "audited", -abs(ys[i] - middle))
-    ):
-        row = drawing[i]
-        row["flipped"] = xs[i] > EDGE
-        start = xs[i] - BESIDE if row["flipped"] else xs[i]
-        if any(abs(start - x) < BESIDE and abs(ys[i] - y) < BELOW for x, y in kept):
-            row["name"] = ""
-        elif row["name"]:
-            kept.append((start, ys[i]))
+    order = sorted(range(len(drawing)), key=lambda i: (drawing[i]["role"] == "audited", -abs(ys[i] - middle)))
+    for field, width in WIDTHS.items():
+        room = _Room(width, xs, ys)
+        for i in order:
+            drawing[i][field] = room.side(xs[i], ys[i], drawing[i])
+
+
+class _Room:
+    """What is taken of a drawing: of each line the steps across, as bits of a number."""
+
+    def __init__(self, width: int, xs: Sequence[float], ys: Sequence[float]) -> None:
+        self._width = width
+        self._names: dict[int, int] = defaultdict(int)
+        self._dots: dict[int, int] = defaultdict(int)
+        for x, y in zip(xs, ys, strict=True):
+            self._dots[round(y * LINES)] |= 1 << int(x * width / STEP)
+
+    def side(self, x: float, y: float, row: Row) -> str:
+        """Where the name of a dot stands, which takes that room; empty where there is none."""
+        if not row["name"]:
+            return ""
+        long, line = min(LONGEST, CHARACTER * len(row["name"])), round(y * LINES)
+        for side in ("left", "right") if x > EDGE else ("right", "left"):
+            start = x * self._width + (BESIDE if side == "right" else -BESIDE - long)
+            if start < 0 or start + long > self._width:
+                continue
+            first = int(start / STEP)
+            bits = (1 << int((start + long) / STEP) + 1) - (1 << first)
+            near = range(line - 2, line + 3)
+            over_dots = row["role"] == "audited" and any(self._dots[at] & bits for at in near)
+            if not over_dots and not any(self._names[at] & bits for at in near):
+                self._names[line] |= bits
+                return side
+        return ""
 
 
 def _shares(drawing: list[Row], field: str, *, log: bool = False) -> list[float]:

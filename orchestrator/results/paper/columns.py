@@ -42,15 +42,6 @@ class Key(NamedTuple):
         places = {"game": self.game or None, "variant": self.variant or None, "attack": attack}
         return Measure(metric=self.metric, split=self.split or None, param=self.param, **places).text
 
-    @property
-    def words(self) -> str:
-        """The heading of the column."""
-        at = "" if self.param is None else f"at {_fraction(self.param)}"
-        attack = "" if self.attack == "none" else self.attack
-        split = "" if self.split == "all" else self.split
-        parts = (self.metric.replace("_", " "), split, self.game, self.variant, attack, at)
-        return ", ".join(filter(None, parts))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Narrowing:
@@ -195,10 +186,10 @@ def listed(values: Sequence[str]) -> str:
 def _told(value: Any) -> str:
     if value is None:
         return ""
-    return _fraction(value) if isinstance(value, float) else str(value)
+    return fraction(value) if isinstance(value, float) else str(value)
 
 
-def _fraction(value: float) -> str:
+def fraction(value: float) -> str:
     """A radius as papers write it (8/255) where it is that of a pixel, else four digits."""
     steps = value * 255
     if 0 < value < 1 and abs(steps - round(steps)) < 1e-4 and round(steps):

@@ -11,9 +11,10 @@ from orchestrator.errors import printable
 from orchestrator.results.aligned import Column, markdown_lines, short, table_lines, without_dust
 from orchestrator.results.formats import render
 from orchestrator.results.forms import Format
-from orchestrator.results.latex import decimal, defined, escape, tabular
+from orchestrator.results.latex import decimal, defined, escape, fitted, stacked, tabular
 from orchestrator.results.paper.best import best
 from orchestrator.results.paper.columns import VERDICT, Key, listed
+from orchestrator.results.paper.headings import heading, left_out
 from orchestrator.results.paper.table import PaperTable, Row
 from tasks.statistics.intervals import CONFIDENCE
 
@@ -71,6 +72,7 @@ def caption_of(table: PaperTable, spread: Spread, marks: Marks) -> str:
         )
     if any(key.metric == "cost" for key in table.columns):
         sentences.append("Cost: device seconds next to retraining.")
+    sentences += [f"{said}." for said in left_out(table.columns)]
     return printable(" ".join(filter(None, sentences)))
 
 
@@ -80,7 +82,7 @@ def _seeds(count: int) -> str:
 
 def _beside(table: PaperTable, spread: Spread) -> str:
     what = "standard deviation" if spread == "sd" else f"{100 * CONFIDENCE:.0f} % interval"
-    without = [key.words for key in table.columns if not _has(table, key, spread)]
+    without = [heading(key, table.columns) for key in table.columns if not _has(table, key, spread)]
     if len(without) == len(table.columns):
         why = "one seed has none" if spread == "sd" else "an interval takes three seeds"
         return f"without a {what} ({why})"
@@ -93,11 +95,14 @@ def _has(table: PaperTable, key: Key, spread: Spread) -> bool:
     return any(row[name] is not None for (_, column), row in table.values.items() if column == key)
 
 
-def _headings(table: PaperTable) -> list[str]:
-    """Of all columns, as people read them."""
+def _headings(table: PaperTable, *, blank: str = " ") -> list[str]:
+    """Of all columns, as people read them, with a blank before the sign of a direction."""
     wishes = {key: row["higher_is"] for (_, key), row in table.values.items()}
     signs = [SIGNS.get(wishes.get(key, ""), ("", ""))[0] for key in table.columns]
-    named = [f"{key.words} {sign}".strip() for key, sign in zip(table.columns, signs, strict=True)]
+    named = [
+        heading(key, table.columns) + (blank + sign if sign else "")
+        for key, sign in zip(table.columns, signs, strict=True)
+    ]
     return [axis.replace("_", " ") for axis in table.axes] + named + ([VERDICT] if table.verdict else [])
 
 
@@ -123,9 +128,8 @@ def paper_columns(table: PaperTable, spread: Spread, marks: Marks) -> list[Colum
         [*_names(table, row), *(cell(index, key) for key in table.columns), *_verdict(table, row)]
         for index, row in enumerate(table.rows)
     ]
-    numbers = [key.words for key in table.columns]
     return [
-        Column(name=short(heading), texts=tuple(map(short, texts)), is_number=0 <= place < len(numbers))
+        Column(name=short(heading), texts=tuple(map(short, texts)), is_number=0 <= place < len(table.columns))
         for place, (heading, texts) in enumerate(
             zip(_headings(table), zip(*rows, strict=True), strict=True), start=-len(table.axes)
         )
@@ -187,7 +191,11 @@ def _latex(table: PaperTable, spread: Spread) -> bytes:
         count = len(table.axes)
         parts[-1].append([*names[:count], *(cell(index, key) for key in table.columns), *names[count:]])
     columns = "l" * len(table.axes) + "r" * len(table.columns) + ("l" if table.verdict else "")
-    lines = tabular(columns, [escape(text) for text in _headings(table)], parts)
+    headings = _headings(table, blank="\N{NO-BREAK SPACE}")
+    below = [column.texts for column in paper_columns(table, spread, Marks("", "{}"))]
+    widths = [max(map(len, (*text.split(" "), *texts))) for text, texts in zip(headings, below, strict=True)]
+    top = list(map(stacked, headings, widths, columns))
+    lines = [*fitted(widths), *tabular(columns, top, parts)]
     body = defined([rf"\caption{{{escape(caption)}}}", *lines])
     comments = (f"% {' '.join(caption.split())}", r"% needs \usepackage{booktabs}")
     return ("\n".join((*comments, r"\begin{table}", r"\centering", *body, r"\end{table}")) + "\n").encode()

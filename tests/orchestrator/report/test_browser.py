@@ -5,16 +5,18 @@ Needs playwright (extra `browser`) and a Chromium of the system.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from orchestrator.report.facts.facts import Facts
+from orchestrator.report.facts.record import Failure
 from orchestrator.report.page import report_page
 from tests.support.audited_page import audited_page
 from tests.support.browsers import Browser
-from tests.support.hostile import HOSTILE
+from tests.support.hostile import HOSTILE, LONG
 from tests.support.screenshots import SCHEMES, WIDTHS, screenshots
 
 LOOKS = [(width, scheme) for width in WIDTHS for scheme in SCHEMES]
@@ -103,6 +105,17 @@ def test_without_a_script_tables_and_answers_are_there(browser: Browser, path: P
     assert page.locator("noscript").count()
 
 
+def test_a_link_to_a_query_opens_it_and_one_to_nothing_breaks_nothing(browser: Browser, path: Path) -> None:
+    page, said = browser.opened(path)
+    for wrong in ("#method-50%", "#method-none", "#%"):
+        page.goto(f"{path.as_uri()}{wrong}")
+        page.reload()
+        page.wait_for_function("document.body.dataset.ready === '1'")
+    page.evaluate("location.hash = 'query-verdict'")
+    page.wait_for_function("document.getElementById('query-verdict').open")
+    assert said == []
+
+
 def test_it_prints_with_everything_open(browser: Browser, path: Path) -> None:
     page, _ = browser.opened(path)
     page.wait_for_function("document.body.dataset.ready === '1'")
@@ -117,6 +130,18 @@ def test_it_prints_with_everything_open(browser: Browser, path: Path) -> None:
     )
     assert 600 < page.evaluate(reach) <= 696
     assert page.locator("figure [data-choice]:visible").count()
+
+
+def test_the_longest_names_print_within_the_sheet(browser: Browser, hostile: Facts, tmp_path: Path) -> None:
+    """A sheet that is wider is printed smaller, until nobody can read it."""
+    failed = Failure(times=1, what="training", error="Diverged", message="x", where=LONG)
+    facts = replace(hostile, record=replace(hostile.record, failures=(failed,)))
+    written = tmp_path / "hostile.html"
+    written.write_text(report_page(facts), encoding="utf-8", newline="")
+    page, _ = browser.opened(written, viewport={"width": 696, "height": 900})
+    page.evaluate("document.querySelectorAll('details').forEach((node) => { node.open = true; })")
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 696
 
 
 @pytest.mark.parametrize(

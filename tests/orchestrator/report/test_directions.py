@@ -87,6 +87,13 @@ def test_a_page_sets_such_names_apart_in_every_sentence_and_chart(facts: Facts) 
     assert page.data["places"] == [f"{apart[ARABIC]}, {apart[OVERRIDE]}"]
 
 
+def test_a_command_at_the_end_of_a_sentence_can_be_copied(facts: Facts) -> None:
+    command = f"python -m orchestrator.sweep {HEBREW}.toml --out '{ARABIC}'"
+    claim = replace(facts.claims[0], verdict="not answered", sentence=f"{HEBREW}: {command}", command=command)
+    page = checked(report_page(replace(facts, claims=(claim,))))
+    assert f"{ISOLATE}{HEBREW}{END}: {command}" in page.words
+
+
 def test_a_certificate_does_so_and_its_data_have_names_as_they_are(root: str) -> None:
     with Results(root) as results:
         certificate = certify(results, choose(results, forget_set=ARABIC, method=OVERRIDE))

@@ -13,6 +13,7 @@ import pytest
 import vl_convert
 from scipy import stats
 
+from orchestrator.report import specifications
 from orchestrator.report.facts.columns import DIGITS_OF_INDEX, column
 from orchestrator.report.facts.drawn import MOST_DOTS, thinned
 from orchestrator.report.specifications import SHIPPED, compiled, digest, for_page, shipped, vega
@@ -21,6 +22,7 @@ from orchestrator.results.charts.answers import Answers
 from orchestrator.results.charts.chart import Chart, charts
 from orchestrator.results.charts.colours import PAGE, PAPER, SLIDES, TOKENS
 from orchestrator.results.charts.kinds import KINDS
+from orchestrator.results.charts.names import WIDTHS, named_apart
 from orchestrator.results.charts.rows_examples import roc_on_grid
 from orchestrator.results.charts.swarm import swarm
 from orchestrator.results.connection import Results
@@ -60,6 +62,21 @@ def test_an_edited_specification_is_compiled_anew():
     edited = spec | {"title": "an edited title"}
     assert "an edited title" in str(compiled(edited))
     assert "an edited title" not in str(compiled(spec))
+
+
+@pytest.mark.parametrize("share", [None, 0.0, 0.5])
+def test_without_the_file_or_with_a_part_of_it_charts_are_compiled(tmp_path, monkeypatch, share):
+    expected = compiled(KINDS["forest"].spec())
+    part = tmp_path / "charts.json"
+    if share is not None:
+        part.write_bytes(SHIPPED.read_bytes()[: int(share * SHIPPED.stat().st_size)])
+    monkeypatch.setattr(specifications, "SHIPPED", part)
+    shipped.cache_clear()
+    try:
+        assert not shipped()
+        assert compiled(KINDS["forest"].spec()) == expected
+    finally:
+        shipped.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["forest", "robustness", "fairness", "exposure", "harm", "scope", "cost"])
@@ -203,6 +220,34 @@ def test_roc_on_grid_agrees_with_counting():
         exact = stats.binomtest(round(point["value"] * 60), 60).proportion_ci(0.95, method="exact")
         assert (point["low"], point["high"]) == pytest.approx((exact.low, exact.high))
     assert curve[0]["fpr"] >= 1 / 400 * 0.99
+
+
+def test_names_beside_dots_lie_over_no_other_at_any_width():
+    rng = np.random.default_rng(0)
+    rows = [
+        {"dataset": "d", "architecture": "a", "forget_set": "f", "role": "audited" if i else "reference"}
+        | {"name": "n" * int(length), "x": x, "x_low": x, "x_high": x, "y": y, "y_low": y, "y_high": y}
+        for i, (x, y, length) in enumerate(zip(*rng.random((2, 40)), rng.integers(1, 60, 40), strict=True))
+    ]
+    rows[0]["name"] = "control"
+    named_apart(rows)
+    assert rows[0]["side_narrow"]
+    assert sum(row["side_narrow"] != "" for row in rows) < sum(row["side_wide"] != "" for row in rows)
+    (left, right), (low, high) = ((f([r[v] for r in rows]) for f in (min, max)) for v in "xy")
+    for field, width in WIDTHS.items():
+        boxes = []
+        for row in rows:
+            x, y = (row["x"] - left) / (right - left) * width, (row["y"] - low) / (high - low) * 360
+            long = min(180, 5.6 * len(row["name"]))
+            if row[field]:
+                start = x + 8 if row[field] == "right" else x - 8 - long
+                assert 0 <= start <= start + long <= width
+                boxes.append((start, start + long, y))
+        apart = [
+            a[1] <= b[0] or b[1] <= a[0] or abs(a[2] - b[2]) > 11 for a in boxes for b in boxes if a != b
+        ]
+        assert len(boxes) > 5
+        assert all(apart)
 
 
 def test_dots_of_one_place_move_apart_and_others_stay():

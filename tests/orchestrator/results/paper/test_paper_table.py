@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import statistics
@@ -23,6 +24,7 @@ from orchestrator.results.connection import Results
 from orchestrator.results.forms import Format
 from orchestrator.results.paper.columns import Key, Narrowing, parse_columns, resolve
 from orchestrator.results.paper.forms import Spread, write_paper
+from orchestrator.results.paper.headings import heading, left_out
 from orchestrator.results.paper.table import Choices, paper_table
 from orchestrator.store.store import Store
 from tasks.errors import AuditError
@@ -242,23 +244,66 @@ def test_columns_are_read_with_what_narrows_them() -> None:
 HOSTILE = r"a_b%&#${}~^\<x>|*[1]--é 中🙂עב ε"
 
 
+def test_headings_say_what_tells_columns_apart_and_the_caption_the_rest() -> None:
+    places = {"variant": "loss_threshold", "game": "G2-population", "param": None}
+    of_attack = [
+        Key(metric="auc", split="forget", attack=name, **places) for name in ("population", "u_lira")
+    ]
+    accuracy = Key(metric="accuracy", split="retain", attack="none", variant="", game="", param=None)
+    radius = Key(metric="robust_accuracy", split="test", attack="pgd", variant="", game="", param=8 / 255)
+    alone = (of_attack[0], accuracy, radius)
+    assert [heading(key, alone) for key in alone] == [
+        "membership AUC, forgotten",
+        "accuracy, retained",
+        "robust accuracy, test, at 8/255",
+    ]
+    assert left_out(alone) == [
+        "membership AUC: G2-population, loss_threshold, population",
+        "robust accuracy: pgd",
+    ]
+    assert [heading(key, of_attack) for key in of_attack] == [
+        "membership AUC, forgotten, population",
+        "membership AUC, forgotten, u_lira",
+    ]
+    assert left_out(of_attack) == ["membership AUC: G2-population, loss_threshold"]
+
+
 @pytest.mark.skipif(PDFLATEX is None, reason="there is no pdflatex on this machine")
-def test_it_compiles(made: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEXMFVAR", str(tmp_path / "texmf"))
+@pytest.mark.parametrize("spread", ["sd", "interval"])
+def test_a_usual_table_fits_a_line_of_article(results: Results, tmp_path: Path, spread: Spread) -> None:
+    columns = (*BOTH, "robust_accuracy,eps=8/255,cost" if spread == "sd" else "verdict")
+    written = table(results, "latex", spread, columns=columns)
+    assert r"accuracy, \\ forgotten~$\approx$" in written
+    assert "Overfull" not in printed(written, tmp_path)
+
+
+def printed(written: str, folder: Path) -> str:
+    """What pdfLaTeX says of a paper with the table."""
+    (folder / "table.tex").write_text(written, encoding="utf-8")
+    paper = r"\documentclass{article}\usepackage{booktabs}\begin{document}\listoftables\input{table}\end{document}"
+    (folder / "paper.tex").write_text(paper)
+    for _ in range(2):  # the second time the caption comes back from a file
+        done = subprocess.run(
+            [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+            cwd=folder,
+            env=os.environ | {"TEXMFVAR": str(folder / "texmf")},
+            capture_output=True,
+            text=True,
+            check=False,
+            errors="replace",
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+    return done.stdout
+
+
+@pytest.mark.skipif(PDFLATEX is None, reason="there is no pdflatex on this machine")
+def test_it_compiles(made: Store, tmp_path: Path) -> None:
     write_models(made, VALUES, forget_set=HOSTILE)
     for place, method in enumerate((HOSTILE, "[2pt]", "*", "n" * 300)):
         write_accuracy(made, write_cell(made, method, cell_id=f"c{place}", forget_set=HOSTILE), 0.6, 0.01)
     with Results(made.root) as results:
         written = table(results, "latex", of={})
-    (tmp_path / "table.tex").write_text(written, encoding="utf-8")
-    paper = r"\documentclass{article}\usepackage{booktabs}\begin{document}\listoftables\input{table}\end{document}"
-    (tmp_path / "paper.tex").write_text(paper)
-    command = [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-    for _ in range(2):  # the second time the caption comes back from a file
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, check=False, errors="replace"
-        )
-        assert done.returncode == 0, done.stdout[-2000:]
+    printed(written, tmp_path)
 
 
 def test_the_command_writes_what_the_suffix_names(results: Results, tmp_path: Path, capsys) -> None:

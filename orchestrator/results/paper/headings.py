@@ -1,0 +1,49 @@
+"""Headings of the table of a paper in words; the caption has what they leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from orchestrator.results.paper.columns import PLACES, Key, fraction
+
+WORDS = {"auc": "membership AUC", "forget": "forgotten", "retain": "retained"}
+"""Metrics and splits that read otherwise than they are called."""
+ALWAYS = {"split", "param"}
+"""What a heading says of a measure whether or not another column differs in it."""
+
+
+def heading(key: Key, keys: Sequence[Key]) -> str:
+    """Metric, split and radius, and of game, statistic and attack what tells it from other columns of the metric."""
+    names = _names(key)
+    return ", ".join([_metric(key), *(names[place] for place in names if place in _said(key, keys))])
+
+
+def left_out(keys: Sequence[Key]) -> list[str]:
+    """What headings do not say of their columns, once for each metric: `membership AUC: G2-population, population`."""
+    found: dict[str, None] = {}
+    for key in keys:
+        rest = [name for place, name in _names(key).items() if place not in _said(key, keys)]
+        if rest:
+            found[f"{_metric(key)}: {', '.join(rest)}"] = None
+    return list(found)
+
+
+def _metric(key: Key) -> str:
+    return WORDS.get(key.metric, key.metric.replace("_", " "))
+
+
+def _names(key: Key) -> dict[str, str]:
+    """What a column has of each place, in the order of a heading."""
+    words = {
+        "split": "" if key.split == "all" else WORDS.get(key.split, key.split),
+        "game": key.game,
+        "variant": key.variant,
+        "attack": "" if key.attack == "none" else key.attack,
+        "param": "" if key.param is None else f"at {fraction(key.param)}",
+    }
+    return {place: text for place, text in words.items() if text}
+
+
+def _said(key: Key, keys: Sequence[Key]) -> Collection[str]:
+    alike = [other for other in keys if other.metric == key.metric]
+    return ALWAYS | {place for place in PLACES if len({getattr(other, place) for other in alike}) > 1}
