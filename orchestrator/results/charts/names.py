@@ -27,7 +27,8 @@ EDGE = 0.75
 def named_apart(rows: list[Row], *choices: str, log_x: bool = False) -> list[Row]:
     """The rows, and for each of `WIDTHS` on which side of its dot a name stands: `left`, `right`, or empty for none.
 
-    Controls come first, then the dots at the edges. A control's name may lie over dots.
+    Controls come first, then the dots at the edges. A control's name may lie over dots. `name` is empty where it stands
+    at no width.
 
     Args:
         rows: of `marks.points`.
@@ -37,8 +38,13 @@ def named_apart(rows: list[Row], *choices: str, log_x: bool = False) -> list[Row
     drawings: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for row in rows:
         drawings[tuple(row[n] for n in ("dataset", "architecture", "forget_set", *choices))].append(row)
+        row.update(dict.fromkeys(WIDTHS, ""))
     for drawing in drawings.values():
-        _place(drawing, log_x=log_x)
+        if drawn := [row for row in drawing if math.isfinite(row["x"]) and math.isfinite(row["y"])]:
+            _place(drawn, log_x=log_x)
+    for row in rows:
+        if not any(row[side] for side in WIDTHS):
+            row["name"] = ""
     return rows
 
 
@@ -85,6 +91,7 @@ def _shares(drawing: list[Row], field: str, *, log: bool = False) -> list[float]
     """Where the dots stand between the ends of their axis, which holds all intervals."""
     scale = math.log if log else float
     ends = [row[f"{field}_{end}"] for row in drawing for end in ("low", "high")]
-    known = [scale(v) for v in (*ends, *(row[field] for row in drawing)) if v is not None]
+    stand = (*ends, *(row[field] for row in drawing))
+    known = [scale(v) for v in stand if v is not None and math.isfinite(v)]
     lowest, reach = min(known), (max(known) - min(known)) or 1.0
     return [(scale(row[field]) - lowest) / reach for row in drawing]
