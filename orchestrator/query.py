@@ -150,7 +150,7 @@ def _write_paper(results: Results, command: Command, form: Format) -> None:
     )
     table, spread = paper_table(results, choices), command.spread or "sd"
     if form == "table" and command.output is None:
-        columns = paper_columns(table, spread, STAR)
+        columns = paper_columns(table, spread, STAR.around)
         caption = wrapped(caption_of(table, spread, STAR), None if command.wide else room())
         sys.stdout.write("\n".join([*caption, "", ""]))
         show_columns(columns, columns, wide=command.wide)

@@ -82,14 +82,14 @@ placed as (
             when setting <> own then -any_value(lead - half) filter (where rival_setting = own)
             when count(half) = count(*) then min(lead + wide)
         end as effect_high,
-        units_without(arg_max(sd, half is null), max(originals), 'originals (seeds)') as no_interval
+        units_without(arg_max(sd, half is null) filter (where own in (setting, rival_setting)), max(originals), 'originals (seeds)') as no_interval
     from holm
     group by place, own, method, setting
 ),
 stood as (
     select
         *,
-        rank() over (partition by place, own order by gap) as standing,
+        if(isfinite(gap), rank() over (partition by place, own order by gap), null) as standing,
         max(if(setting = own, originals, null)) over (partition by place, own) as own_originals,
         max(if(setting = own, gap, null)) over (partition by place, own) as own_gap,
         if(setting = own, claim_verdict(effect_low, effect_high, $margin), null) as judged

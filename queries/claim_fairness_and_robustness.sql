@@ -9,7 +9,8 @@
 -- effect is rho of fairness_vs_robustness, within originals and forget sets, with the jackknife's interval over originals
 -- (Student's t on Fisher's scale). The choice of attack and radius does not look at the gap. p is two-sided, of no
 -- correlation; p_adjusted after Holm over the layers without "(mean)", by which a layer's verdict goes: supported at 5 %.
--- Where robust_drop is a lower bound in some model (gradients masked), ranks of it are not known: undecided.
+-- Where robust_drop is a lower bound in some model (gradients masked), ranks of it are not known: undecided. Models whose gap
+-- or accuracy is no finite number are left out.
 with rows_asked as (
     select *
     from fairness_vs_robustness

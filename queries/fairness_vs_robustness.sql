@@ -10,7 +10,8 @@
 -- that one method makes under several scopes are near-copies. Near eps where accuracy saturates the sign
 -- may flip. masked: of how many of `models` robust_drop is a lower bound, for gradients vanish or an
 -- attack blind to the scale of logits found more (view gradient_masking), null where none could tell; where
--- there are any, rho need not be that of the accuracy lost.
+-- there are any, rho need not be that of the accuracy lost. Models whose gap or accuracy is no finite number
+-- are left out of `models`.
 with robust as (
     select
         attacked.model_id,

@@ -109,7 +109,7 @@ def answer(results: Results, evidence: Evidence, model: ModelVerdict, subject: S
     failed = failures(results, subject)
     primary = evidence.primary(model)
     counts = _numbers_behind(results, subject)
-    untouched = {f.measure: f.value for f in evidence.judged(model.place, role="ceiling")}
+    untouched = evidence.by_measure(evidence.judged(model.place, role="ceiling"))
     sentences = (
         _verdict(evidence, model),
         _declared(model),
@@ -217,7 +217,7 @@ def _measure(row: dict[str, Any]) -> tuple[str, ...]:
     return (row["metric"], row["split"], row["attack"], row["variant"], param, row["game"] or "")
 
 
-def _measured(finding: Finding, untouched: float | None, behind: dict[str, Any]) -> Measured:
+def _measured(finding: Finding, untouched: Finding | None, behind: dict[str, Any]) -> Measured:
     names = (
         *(
             "metric",
@@ -244,7 +244,7 @@ def _measured(finding: Finding, untouched: float | None, behind: dict[str, Any])
     )
     return Measured(
         **{name: getattr(finding, name) for name in names},
-        untouched=untouched,
+        untouched=untouched.value if untouched else None,
         p=finding.p_adjusted,
         rests_on=_rests_on(behind),
     )

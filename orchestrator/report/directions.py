@@ -25,12 +25,13 @@ def set_apart(said: Said, names: Iterable[str], copied: Collection[str] = ()) ->
     Args:
         said: a dataclass, which is not changed.
         names: as users gave them; most need nothing.
-        copied: commands that stand at the end of sentences, where they stay as they are too.
+        copied: commands at the end of sentences, where those that hold nothing that steers stay as they are too.
     """
     turning = sorted({name for name in names if _turns(name)}, key=len, reverse=True)
     if not turning:
         return said
     pattern = re.compile("|".join(map(re.escape, turning)))
+    copied = [command for command in copied if printable(command) == command]
 
     def apart(value: Any) -> Any:
         if not isinstance(value, str):

@@ -44,9 +44,9 @@ def digest(painted: Spec) -> str:
 
 @functools.cache
 def shipped() -> Mapping[str, Spec]:
-    """Specifications of Vega by the digest of what they come from; none where the file is absent or cut off."""
+    """Specifications of Vega by the digest of what they come from; none where the file is absent or no such file."""
     try:
         found: Mapping[str, Spec] = json.loads(SHIPPED.read_bytes())["specifications"]
-    except (FileNotFoundError, ValueError):  # a page then takes longer, and is the same
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # a page then takes longer, and is the same
         return {}
     return found

@@ -179,6 +179,8 @@ def _order(row: Row, rows: Rows) -> str:
 
 def _standing(row: Row, rows: Rows) -> str:
     del rows
+    if row["standing"] is None:
+        return f"its place among {row['methods']} is unknown"
     return f"place {row['standing']} of {row['methods']}, from {row['standing_low']} to {row['standing_high']} at 5 %"
 
 

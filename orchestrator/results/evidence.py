@@ -244,9 +244,7 @@ class Evidence:
 
     def label(self, role: str, method: str, scope: str) -> str:
         """How a model is called in figures and tables."""
-        if role in ROLES:
-            return ROLES[role]
-        return f"{method} / {scope}" if self.several_scopes else method
+        return ROLES.get(role) or (f"{method} / {scope}" if self.several_scopes else method)
 
     def at(self, place: Place, **fixed: object) -> list[Value]:
         """Values of a place whose fields are as given."""
@@ -305,8 +303,11 @@ class Evidence:
     def by_measure(self, values: Iterable[Measured]) -> dict[tuple[str, ...], Measured]:
         """A value of each measure on a model: of several, under as many conditions, the finding that its verdict rests
         on, or one under the conditions of such a finding."""
-        rank = lambda v: (getattr(v, "primary", False), (v.place, v.conditions) in self._rested_on)  # noqa: E731
-        return {value.measure: value for value in sorted(values, key=rank)}
+        rests = self._rested_on
+        ranked = sorted(
+            values, key=lambda v: (getattr(v, "primary", False), (v.place, v.conditions) in rests)
+        )
+        return {value.measure: value for value in ranked}
 
     @cached_property
     def _rested_on(self) -> frozenset[tuple[Place, str]]:

@@ -5,7 +5,7 @@
 -- population: of phi itself, one threshold on the loss for all examples. per_example: of the likelihood ratio of U-LiRA with
 -- one variance (variance = "fixed"), (m1 - m0) (phi - (m1 + m0) / 2), where m1 and m0 are the means of the example's own
 -- phi, forgotten and never seen. Both learn from all other pairs alone: these means, and which side of the threshold is
--- which.
+-- which. Ranks are of finite numbers alone: where there are others, both are NaN, of which nothing is said.
 create or replace temp view attacks_by_pair as
 with targets as (
     select
@@ -64,8 +64,10 @@ by_shadow as (
         pair,
         count(*) filter (where forgotten) as n1,
         count(*) - n1 as n0,
-        (sum(phi_rank) filter (where forgotten) - n1 * (n1 + 1) / 2) / (n1 * n0) as raw,
-        (sum(ratio_rank) filter (where forgotten) - n1 * (n1 + 1) / 2) / (n1 * n0) as per_example
+        bool_and(isfinite(phi) and isfinite(ratio)) as is_finite,
+        if(is_finite, (sum(phi_rank) filter (where forgotten) - n1 * (n1 + 1) / 2) / (n1 * n0), 'nan'::double) as raw,
+        if(is_finite, (sum(ratio_rank) filter (where forgotten) - n1 * (n1 + 1) / 2) / (n1 * n0), 'nan'::double)
+            as per_example
     from ranked
     group by place, pair, shadow
     having n1 > 0 and n0 > 0

@@ -45,6 +45,7 @@ def _phi(store: Store, value: float) -> None:
     [
         ("b", _metric("finetune-all-apgd-0", "value")),
         ("c", _metric("finetune-all-none-0", "value")),
+        ("d", _phi),
         ("e", _metric("scrub-all-before_after-0", "difference")),
         ("f", _phi),
         ("g", _phi),
@@ -62,7 +63,7 @@ def test_nothing_is_decided_by_values_that_are_not_finite(
         (one,) = answers(results, claim=letter)
     assert (one.verdict, one.low, one.high) == ("undecided", None, None), one.sentence
     assert one.sentence.endswith("undecided (no finite values).")
-    assert not re.search(r"\b(nan|inf)\b", one.sentence), one.sentence
+    assert not re.search(r"\b(nan|inf|None)\b", one.sentence), one.sentence
 
 
 def test_a_model_whose_robust_accuracy_is_not_finite_has_no_rank(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ function sharedBy(one, first, second, box) {
 
 /** A name in parts, which a narrow column may break behind an underscore. */
 function breakable(name) {
-  return name.split(/(?<=_)/).flatMap((part, i) => i ? [document.createElement("wbr"), part] : [part]);
+  return (name.match(/[^_]*_|[^_]+/g) ?? []).flatMap((part, i) => i ? [document.createElement("wbr"), part] : [part]);
 }
 
 /** Fills the table of a place with the two models that are chosen. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ WIDTHS = {"side_narrow": 240, "side": 440, "side_wide": 620}
 LONGEST = 180
 """Points of a name at most; what is longer ends in dots."""
 CHARACTER = 5.6
-"""Points of one at most on average."""
+"""Points of one at most on average; ideographs and emoji take two."""
 BESIDE = 8
 """Points between the middle of a dot and its name."""
 STEP = 4
@@ -72,7 +73,7 @@ class _Room:
         """Where the name of a dot stands, which takes that room; empty where there is none."""
         if not row["name"]:
             return ""
-        long, line = min(LONGEST, CHARACTER * len(row["name"])), round(y * LINES)
+        long, line = min(LONGEST, CHARACTER * _characters(row["name"])), round(y * LINES)
         for side in ("left", "right") if x > EDGE else ("right", "left"):
             start = x * self._width + (BESIDE if side == "right" else -BESIDE - long)
             if start < 0 or start + long > self._width:
@@ -85,6 +86,10 @@ class _Room:
                 self._names[line] |= bits
                 return side
         return ""
+
+
+def _characters(name: str) -> int:
+    return sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in name)
 
 
 def _shares(drawing: list[Row], field: str, *, log: bool = False) -> list[float]:

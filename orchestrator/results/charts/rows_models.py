@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from operator import attrgetter
 
 from orchestrator.results.charts.answers import (
     Answers,
@@ -174,9 +173,11 @@ def layers(answers: Answers) -> list[Row]:
 
 def scope(answers: Answers) -> list[Row]:
     """Device seconds next to retraining against the difference in accuracy on the forgotten examples."""
+    evidence = answers.evidence
     judged = {
-        (f.place, answers.name(f)): f
-        for f in sorted(answers.evidence.findings, key=attrgetter("primary"))  # the last counts
+        (model.place, answers.name(model)): f
+        for model in evidence.models
+        for f in evidence.by_measure(evidence.of_model(model)).values()
         if (f.metric, f.split, f.attack_family, f.role) in FORGOTTEN and f.difference is not None
     }
     found = []
@@ -191,21 +192,29 @@ def scope(answers: Answers) -> list[Row]:
                 "label": f"{answers.label(row)}, {r['device']}",
                 "verdict": f.verdict,
                 "x": r["ratio"],
-                **dict(zip(("x_low", "x_high"), _extremes(r), strict=True)),
+                **_extremes(r, "x_low", "x_high"),
                 "y": f.difference,
                 "y_low": f.difference_low,
                 "y_high": f.difference_high,
                 "name": answers.label(row),
-                "note": f.verdict,
+                "note": f.verdict + ("" if r["ratio_least"] else NOTHING),
             }
         )
     return named_apart(found, log_x=True)
 
 
-def _extremes(row: Row) -> tuple[float | None, float | None]:
-    """The least and the most that a seed took next to retraining; neither where one took nothing, for 0 stands nowhere
-    on a log scale."""
-    return (row["ratio_least"], row["ratio_most"]) if row["ratio_least"] else (None, None)
+NOTHING = "; a seed took nothing: no bar"
+"""What a drawing of costs says of a seed that stands nowhere on its log scale."""
+
+
+def _extremes(row: Row, least: str, most: str) -> Row:
+    """The least and the most that a seed took next to retraining, as these columns; neither where one took nothing, for
+    0 stands nowhere on a log scale."""
+    return (
+        {least: row["ratio_least"], most: row["ratio_most"]}
+        if row["ratio_least"]
+        else {least: None, most: None}
+    )
 
 
 FORGOTTEN = {(metric, "forget", "none", "audited") for metric in ("accuracy", "token_accuracy")}
@@ -276,12 +285,13 @@ def cost(answers: Answers) -> list[Row]:
             "label": answers.label(r) + (f", {r['device']}" if len(devices) > 1 else ""),
             "verdict": unjudged("audited"),
             "value": r["ratio"],
-            **dict(zip(("low", "high"), _extremes(r), strict=True)),
+            **_extremes(r, "low", "high"),
             "margin": None,
             "device": r["device"],
             "seconds": r["device_seconds"],
             "retrained_seconds": r["retrained_device_seconds"],
-            "note": f"{r['device_seconds']:.3g} s, retraining {r['retrained_device_seconds']:.3g} s on {r['device']}",
+            "note": f"{r['device_seconds']:.3g} s, retraining {r['retrained_device_seconds']:.3g} s on {r['device']}"
+            + ("" if r["ratio_least"] else NOTHING),
         }
         for r in sorted(rows, key=lambda r: (r["dataset"], r["architecture"], r["forget_set"], r["ratio"]))
     )

@@ -49,7 +49,7 @@ def write_paper(table: PaperTable, form: Format, spread: Spread) -> bytes:
         return _latex(table, spread)
     if form in ("table", "markdown"):
         marks, lines = (BOLD, markdown_lines) if form == "markdown" else (STAR, table_lines)
-        content = (caption_of(table, spread, marks), "", *lines(paper_columns(table, spread, marks)))
+        content = (caption_of(table, spread, marks), "", *lines(paper_columns(table, spread, marks.around)))
         return ("\n".join(content) + "\n").encode()
     return render(_data(table), form)
 
@@ -114,23 +114,29 @@ def _verdict(table: PaperTable, row: Row) -> list[str]:
     return [row[VERDICT] or NONE] if table.verdict else []
 
 
-def paper_columns(table: PaperTable, spread: Spread, marks: Marks) -> list[Column]:
-    """The table as texts, for Markdown and a terminal."""
+def paper_columns(table: PaperTable, spread: Spread, around: str) -> list[Column]:
+    """The table as texts: for Markdown and a terminal, and for LaTeX to take its widths from.
+
+    Args:
+        table: of a paper.
+        spread: that stands beside each mean.
+        around: what marks the best, with `{}` for its text.
+    """
     winners = best(table)
 
     def cell(index: int, key: Key) -> str:
         row = table.values.get((index, key))
         if row is None or row["mean"] is None:
             return NONE
-        return marks.around.format(_plain(row, spread)) if (index, key) in winners else _plain(row, spread)
+        return around.format(_plain(row, spread)) if (index, key) in winners else _plain(row, spread)
 
     rows = [
         [*_names(table, row), *(cell(index, key) for key in table.columns), *_verdict(table, row)]
         for index, row in enumerate(table.rows)
     ]
     return [
-        Column(name=short(heading), texts=tuple(map(short, texts)), is_number=0 <= place < len(table.columns))
-        for place, (heading, texts) in enumerate(
+        Column(name=short(top), texts=tuple(map(short, texts)), is_number=0 <= place < len(table.columns))
+        for place, (top, texts) in enumerate(
             zip(_headings(table), zip(*rows, strict=True), strict=True), start=-len(table.axes)
         )
     ]
@@ -192,7 +198,7 @@ def _latex(table: PaperTable, spread: Spread) -> bytes:
         parts[-1].append([*names[:count], *(cell(index, key) for key in table.columns), *names[count:]])
     columns = "l" * len(table.axes) + "r" * len(table.columns) + ("l" if table.verdict else "")
     headings = _headings(table, blank="\N{NO-BREAK SPACE}")
-    below = [column.texts for column in paper_columns(table, spread, Marks("", "{}"))]
+    below = [column.texts for column in paper_columns(table, spread, "{}")]
     widths = [max(map(len, (*text.split(" "), *texts))) for text, texts in zip(headings, below, strict=True)]
     top = list(map(stacked, headings, widths, columns))
     lines = [*fitted(widths), *tabular(columns, top, parts)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from orchestrator.results.claim_sentences import SPLITS
 from orchestrator.results.paper.columns import PLACES, Key, fraction
 
-WORDS = {"auc": "membership AUC", "forget": "forgotten", "retain": "retained"}
-"""Metrics and splits that read otherwise than they are called."""
+METRICS = {"auc": "membership AUC"}
+"""Metrics that read otherwise than they are called."""
 ALWAYS = {"split", "param"}
 """What a heading says of a measure whether or not another column differs in it."""
 
@@ -29,13 +30,13 @@ def left_out(keys: Sequence[Key]) -> list[str]:
 
 
 def _metric(key: Key) -> str:
-    return WORDS.get(key.metric, key.metric.replace("_", " "))
+    return METRICS.get(key.metric, key.metric.replace("_", " "))
 
 
 def _names(key: Key) -> dict[str, str]:
     """What a column has of each place, in the order of a heading."""
     words = {
-        "split": "" if key.split == "all" else WORDS.get(key.split, key.split),
+        "split": "" if key.split == "all" else SPLITS.get(key.split, key.split),
         "game": key.game,
         "variant": key.variant,
         "attack": "" if key.attack == "none" else key.attack,

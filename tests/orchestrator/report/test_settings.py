@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.report.certificate import certify
 from orchestrator.report.facts.board import board
 from orchestrator.report.facts.columns import values_of
 from orchestrator.report.facts.facts import Facts, gather_facts
+from orchestrator.report.subject import choose
 from orchestrator.results.charts.answers import Answers
 from orchestrator.results.connection import Results
 from orchestrator.store.store import Store
@@ -164,15 +166,17 @@ def test_settings_that_differ_from_place_to_place_are_the_models_of_the_leaderbo
 TWO_ATTACKS = pytest.mark.parametrize("settings", [(1, 2), (2, 1)])
 
 
-def _under_two_attacks(root: Path, settings: tuple[int, int]) -> Store:
+def _under_two_attacks(
+    root: Path, settings: tuple[int, int], primary: tuple[str, ...] = ("accuracy:forget",)
+) -> Store:
     """Two runs, each under a setting of its own of one attack; verdicts rest on the second, where `scrub` is far."""
     store = Store(str(root))
     for run, draws, moved, scrub in zip(("run-1", "run-2"), settings, (0.0, 0.05), (0.502, 0.8), strict=True):
-        write_run(store, run, primary=("accuracy:forget",))
+        write_run(store, run, primary=primary)
         values = {
             "retrain": 0.5 + moved,
             "retrain_again": 0.503 + moved,
-            "no_op": 0.9,
+            "no_op": 0.9 + moved,
             "finetune": 0.7 + moved,
         }
         for number, (method, value) in enumerate((values | {"scrub": scrub}).items()):
@@ -238,10 +242,21 @@ def test_charts_and_classes_tell_two_settings_of_an_attack_apart(
 
 
 @TWO_ATTACKS
-def test_the_cost_of_a_model_stands_beside_the_difference_of_its_verdict(
+def test_a_certificate_has_doing_nothing_under_the_setting_of_its_verdict(
     tmp_path: Path, settings: tuple[int, int]
 ) -> None:
-    store = _under_two_attacks(tmp_path, settings)
+    with Results(_under_two_attacks(tmp_path, settings).root, "all") as results:
+        made = certify(results, choose(results, forget_set="mine", method="scrub"))
+    (measured,) = made.finding.measures
+    assert measured.untouched == pytest.approx(0.95, abs=0.01)
+
+
+@TWO_ATTACKS
+@pytest.mark.parametrize("primary", ["accuracy:forget", "average_gap:all"])
+def test_the_cost_of_a_model_stands_beside_the_difference_of_its_verdict(
+    tmp_path: Path, settings: tuple[int, int], primary: str
+) -> None:
+    store = _under_two_attacks(tmp_path, settings, (primary,))
     place = {"dataset": "digits", "architecture": "net", "forget_set": "mine", "scope": "all"}
     for seed in range(3):
         write_model(store, f"retrain-{seed}", "retrained", 8.0, method="retrain", seed=seed, **place)
