@@ -303,11 +303,9 @@ class Evidence:
     def by_measure(self, values: Iterable[Measured]) -> dict[tuple[str, ...], Measured]:
         """A value of each measure on a model: of several, under as many conditions, the finding that its verdict rests
         on, or one under the conditions of such a finding."""
-        rests = self._rested_on
-        ranked = sorted(
-            values, key=lambda v: (getattr(v, "primary", False), (v.place, v.conditions) in rests)
-        )
-        return {value.measure: value for value in ranked}
+        of = self._rested_on
+        found = sorted(values, key=lambda v: (getattr(v, "primary", False), (v.place, v.conditions) in of))
+        return {value.measure: value for value in found}
 
     @cached_property
     def _rested_on(self) -> frozenset[tuple[Place, str]]:
