@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from operator import itemgetter
 
 from orchestrator.results.charts.answers import (
     Answers,
@@ -38,12 +39,16 @@ def forest(answers: Answers) -> list[Row]:
 def _differences(answers: Answers, place: Place) -> Iterable[Row]:
     judged = answers.evidence.judged(place)
     for measure in measures(answers.evidence, place):
-        found = [f for f in judged if f.measure == measure.key and f.difference is not None]
-        findings = Counter(map(answers.name, found))
-        for f in sorted(found, key=lambda f: (ROLE_ORDER.index(f.role), answers.name(f))):
+        found = [
+            (ROLE_ORDER.index(f.role), answers.name(f), f)
+            for f in judged
+            if f.measure == measure.key and f.difference is not None
+        ]
+        times = Counter(name for _, name, _ in found)
+        for _, name, f in sorted(found, key=itemgetter(0, 1)):
             yield at(place) | {
                 "measure": measure.heading,
-                "label": answers.name(f) if findings[answers.name(f)] == 1 else _called(answers, f),
+                "label": name if times[name] == 1 else _called(answers, f),
                 "method": f.method,
                 "scope": f.scope,
                 "role": f.role,

@@ -15,15 +15,16 @@ ALWAYS = {"split", "param"}
 
 def heading(key: Key, keys: Sequence[Key]) -> str:
     """Metric, split and radius, and of game, statistic and attack what tells it from other columns of the metric."""
-    names = _names(key)
-    return ", ".join([_metric(key), *(names[place] for place in names if place in _said(key, keys))])
+    said = _said(key, keys)
+    return ", ".join([_metric(key), *(name for place, name in _names(key).items() if place in said)])
 
 
 def left_out(keys: Sequence[Key]) -> list[str]:
     """What headings do not say of their columns, once for each metric: `membership AUC: G2-population, population`."""
     found: dict[str, None] = {}
     for key in keys:
-        rest = [name for place, name in _names(key).items() if place not in _said(key, keys)]
+        said = _said(key, keys)
+        rest = [name for place, name in _names(key).items() if place not in said]
         if rest:
             found[f"{_metric(key)}: {', '.join(rest)}"] = None
     return list(found)
